@@ -1,0 +1,144 @@
+/* The runtime-call table: all that a program layer inside a rank (libmpi) may ask of the outside.
+ *
+ * A rank's whole private memory is one address range (its cell, or region) that is the same on every host. The range
+ * begins with struct weft_cell. libmpi keeps its state in the range and reaches the runtime through `calls` only, so that
+ * moving a rank is copying its pages. Pointers in the range to anything outside it are limited to the fields marked
+ * "refilled": the runtime writes them anew when the rank arrives on a host.
+ */
+#ifndef WEFT_CELL_H
+#define WEFT_CELL_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "weft/api.h"
+
+#ifdef __cplusplus
+#error "weft/cell.h is for C code of the runtime and libmpi"
+#endif
+
+#define WEFT_CELL_MAGIC 0x6c6c6563u /* "cell" */
+#define WEFT_CELL_VERSION 1
+
+struct weft_cell;
+struct weft_heap;
+typedef int weft_entry(void *argument);
+
+/* One packet in the mailbox: header and payload, 16-byte aligned. */
+struct weft_packet {
+    uint32_t len_bytes; /* payload; WEFT_PACKET_WRAP: the rest of the ring is unused, go on at its start */
+    int32_t source;     /* rank */
+    uint64_t reserved;
+    unsigned char payload[];
+};
+#define WEFT_PACKET_WRAP UINT32_MAX
+
+/* A byte ring in the range: the process writes (one writer at a time), the rank reads. Positions only grow. */
+struct weft_mailbox {
+    _Atomic uint64_t head; /* written up to here */
+    _Atomic uint64_t tail; /* read up to here */
+    uint64_t mask;         /* capacity - 1; capacity is a power of two */
+    unsigned char *bytes;  /* in the range */
+};
+
+/* Pulling bytes that another rank has exposed. Lives in the caller's memory until state <= 0. */
+struct weft_cell_get {
+    int32_t source;
+    uint64_t expose_id;
+    uint64_t offset;
+    void *into;
+    size_t len_bytes;
+    _Atomic int state; /* 1: under way; 0: the bytes are here; < 0: enum weft_err. The bell rings when it changes. */
+    void *runtime;     /* the runtime's, while under way */
+};
+
+enum weft_cell_info {
+    WEFT_INFO_HOST_NAME,  /* text with NUL */
+    WEFT_INFO_PACKET_MAX, /* uint64_t: largest payload of send() in bytes */
+    WEFT_INFO_PROCESS_ID  /* uint64_t */
+};
+
+/* Thread: the rank's own, everywhere. Every call may move the transports forward. */
+struct weft_cell_calls {
+    uint32_t version; /* WEFT_CELL_VERSION */
+    uint32_t len_bytes;
+    /* Sends one packet to a rank (itself too): exactly once and in order per pair, across moves of either rank.
+     * The parts are copied.  Errors: WEFT_EAGAIN no credit: wait() and try again; WEFT_EMSGSIZE; WEFT_EINVAL no such rank. */
+    int (*send)(struct weft_cell *cell, int32_t dest, const struct iovec *parts, unsigned n);
+    /* Lets other ranks get() these bytes; they must stay as they are until unexpose. The id survives moves. */
+    int (*expose)(struct weft_cell *cell, const void *addr, size_t len_bytes, uint64_t *id_out);
+    void (*unexpose)(struct weft_cell *cell, uint64_t id);
+    /* Starts pulling; see struct weft_cell_get. Never completes inside the call. Errors: WEFT_EAGAIN. */
+    int (*get)(struct weft_cell *cell, struct weft_cell_get *op);
+    /* Moves things forward until the bell differs from seen or the deadline (now() scale; 0: once, UINT64_MAX: none)
+     * passes. Sleeps when there is nothing to do.  Errors: WEFT_ETIMEDOUT. */
+    int (*wait)(struct weft_cell *cell, uint32_t seen, uint64_t deadline_ns);
+    /* Rings the rank's own bell.  Thread: any. */
+    void (*wake)(struct weft_cell *cell);
+    /* See weft/migrate.h. Returns 0 when the rank stays; does not return when it moves. */
+    int (*migration_point)(struct weft_cell *cell, weft_entry *entry, void *argument);
+    uint64_t (*now)(struct weft_cell *cell); /* ns; never goes backwards, also across a move */
+    int (*info)(struct weft_cell *cell, enum weft_cell_info what, void *out, size_t len_bytes);
+    void (*exit)(struct weft_cell *cell, int code) __attribute__((noreturn));
+    void (*log)(struct weft_cell *cell, int level, const char *text);
+    /* Ends the whole app with this code. */
+    void (*abort)(struct weft_cell *cell, int code, const char *reason) __attribute__((noreturn));
+};
+
+struct weft_cell {
+    uint32_t magic;
+    uint32_t version;
+    uint64_t app;
+    int32_t rank;
+    int32_t size;
+    void *base; /* address of this struct */
+    uint64_t len_bytes;
+    const struct weft_cell_calls *calls; /* refilled */
+    void *host;                          /* refilled: the runtime's object for this rank */
+    struct weft_heap *heap;              /* serves weft_alloc() and libmpi; the rank's thread only */
+    void *runtime;                       /* the runtime's state that moves: sequences, windows, exposures */
+    void *mpi;                           /* libmpi's state; NULL before MPI_Init */
+    _Atomic uint32_t move_pending;       /* set while the runtime wants the rank at a migration point */
+    _Atomic uint32_t bell;               /* counts packets and completions; a futex word */
+    uint32_t pins;                       /* > 0: the rank cannot move, because of pin_reason */
+    char pin_reason[100];
+    int64_t clock_offset_ns; /* added to the host's clock by now() */
+    struct weft_mailbox mailbox;
+};
+
+/* The cell of the calling rank; NULL in a thread that is no rank. */
+WEFT_API struct weft_cell *weft_cell_self(void);
+
+/* The oldest packet that has not been consumed; NULL: none. Does not enter the runtime. */
+static inline const struct weft_packet *weft_cell_peek(struct weft_cell *cell)
+{
+    struct weft_mailbox *box = &cell->mailbox;
+    uint64_t tail = atomic_load_explicit(&box->tail, memory_order_relaxed);
+    while (tail != atomic_load_explicit(&box->head, memory_order_acquire)) {
+        const struct weft_packet *packet = (const struct weft_packet *)(void *)(box->bytes + (tail & box->mask));
+        if (packet->len_bytes != WEFT_PACKET_WRAP)
+            return packet;
+        tail = (tail | box->mask) + 1;
+        atomic_store_explicit(&box->tail, tail, memory_order_release);
+    }
+    return NULL;
+}
+
+/* Gives the packet of the last peek back to the ring. */
+static inline void weft_cell_consume(struct weft_cell *cell, const struct weft_packet *packet)
+{
+    uint64_t len = (sizeof(*packet) + packet->len_bytes + 15u) & ~(uint64_t)15u;
+    uint64_t tail = atomic_load_explicit(&cell->mailbox.tail, memory_order_relaxed);
+    atomic_store_explicit(&cell->mailbox.tail, tail + len, memory_order_release);
+}
+
+/* Whether [addr, addr + len) lies in the rank's range. */
+static inline int weft_cell_holds(const struct weft_cell *cell, const void *addr, size_t len_bytes)
+{
+    uintptr_t base = (uintptr_t)cell->base, at = (uintptr_t)addr;
+    return at >= base && at - base <= cell->len_bytes && len_bytes <= cell->len_bytes - (at - base);
+}
+
+#endif

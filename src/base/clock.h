@@ -1,0 +1,28 @@
+/* Time as a value that is passed in, so that tests and the simulator own it. */
+#ifndef WEFT_BASE_CLOCK_H
+#define WEFT_BASE_CLOCK_H
+
+#include <stdint.h>
+
+#define WEFT_NS_PER_MS 1000000ULL
+#define WEFT_NS_PER_S 1000000000ULL
+#define WEFT_NEVER UINT64_MAX
+
+struct weft_clock {
+    uint64_t (*now_ns)(void *ctx); /* monotonic */
+    void *ctx;
+};
+
+/* The machine's monotonic clock. */
+const struct weft_clock *weft__clock_real(void);
+/* Nanoseconds of the machine's monotonic clock. */
+uint64_t weft__now_ns(void);
+/* Milliseconds since the epoch, for what is shown to people and compared between hosts. */
+uint64_t weft__wall_ms(void);
+
+static inline uint64_t weft__clock_now(const struct weft_clock *clock)
+{
+    return clock->now_ns(clock->ctx);
+}
+
+#endif

@@ -1,0 +1,42 @@
+/* Bounded rings of pointers on C11 atomics. A full ring says so; nothing is ever dropped or grown silently.
+ * SPSC: one producer thread, one consumer thread. MPSC: any producers, one consumer thread at a time.
+ * Capacities are powers of two. Source of the MPSC algorithm: D. Vyukov's bounded queue. */
+#ifndef WEFT_BASE_RING_H
+#define WEFT_BASE_RING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct weft_spsc {
+    void **slots;
+    size_t mask;
+    _Alignas(64) atomic_size_t head; /* next to write */
+    _Alignas(64) atomic_size_t tail; /* next to read */
+};
+
+struct weft_mpsc_slot {
+    atomic_size_t turn;
+    void *item;
+};
+
+struct weft_mpsc {
+    struct weft_mpsc_slot *slots;
+    size_t mask;
+    _Alignas(64) atomic_size_t head;
+    _Alignas(64) size_t tail; /* the consumer's own */
+};
+
+/* Errors: WEFT_EINVAL capacity is no power of two; WEFT_ENOMEM. fini of a zeroed ring is fine. */
+int weft__spsc_init(struct weft_spsc *ring, size_t capacity);
+void weft__spsc_fini(struct weft_spsc *ring);
+bool weft__spsc_push(struct weft_spsc *ring, void *item); /* false: full */
+void *weft__spsc_pop(struct weft_spsc *ring);             /* NULL: empty */
+
+int weft__mpsc_init(struct weft_mpsc *ring, size_t capacity);
+void weft__mpsc_fini(struct weft_mpsc *ring);
+bool weft__mpsc_push(struct weft_mpsc *ring, void *item);
+void *weft__mpsc_pop(struct weft_mpsc *ring);
+bool weft__mpsc_empty(struct weft_mpsc *ring); /* consumer's view */
+
+#endif

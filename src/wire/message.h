@@ -1,0 +1,19 @@
+/* protobuf-c with the caps that it lacks: a size limit and a byte budget for the decoded tree. Message types never refer to
+ * themselves, directly or in a circle: protobuf-c has no recursion limit. */
+#ifndef WEFT_WIRE_MESSAGE_H
+#define WEFT_WIRE_MESSAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <protobuf-c/protobuf-c.h>
+
+/* Decodes body into a new message.  Errors: WEFT_EPROTO malformed; WEFT_ENOMEM budget of 16 x len + 64 KiB exceeded.
+ * Owns: *message_out is the caller's; free it with weft__message_free. */
+int weft__message_decode(const ProtobufCMessageDescriptor *type, const void *body, size_t len_bytes,
+                         ProtobufCMessage **message_out);
+void weft__message_free(ProtobufCMessage *message); /* NULL is fine */
+/* Packs into a new buffer (free()).  Errors: WEFT_ENOMEM; WEFT_EMSGSIZE over WEFT_FRAME_BODY_MAX. */
+int weft__message_encode(const ProtobufCMessage *message, uint8_t **body_out, size_t *len_out);
+
+#endif
