@@ -19,25 +19,32 @@
 
 struct weft_lane;
 
+struct weft_lane_peer {
+    uint32_t id;
+};
+
 struct weft_lane_desc {
+    /* The built-in transports, in any order; host owns the table. Only read while the lane opens. */
+    const struct weft_transport *const *transports;
+    size_t transports_n;
     const char *scheme;   /* NULL: WEFT_DATA ("auto", "ofi", "ofi:net", "zmq", "inproc") */
-    const char *bind;     /* address of the host's interface */
+    const char *progress; /* NULL: WEFT_PROGRESS ("worker", "thread", "core:N") */
+    const char *bind;     /* address of the host's interface; inproc: any name that no other open lane has */
     uint16_t port_first;  /* 0: any */
     uint16_t port_last;
     uint64_t token;       /* the app's secret; peers use the same */
     size_t msg_max_bytes; /* largest message of weft__lane_send() */
     void (*message)(void *ctx, const void *data, size_t len_bytes);
+    /* The connection to the peer broke: messages that were under way may be lost, gets from it end with an error of damage
+     * PEER. The peer stays valid: the next send or get connects anew. May be NULL. */
+    void (*peer_lost)(void *ctx, struct weft_lane_peer peer, int err);
     void *ctx;
 };
 
 /* What a peer process needs: "scheme;hex" text, at most this long with its NUL. */
 #define WEFT_LANE_ADDRESS_MAX 544
 
-struct weft_lane_peer {
-    uint32_t id;
-};
-
-struct weft_lane_key { /* travels as 24 little-endian bytes: see lane_key.h or pack it with memcpy of three u64 */
+struct weft_lane_key { /* travels as three little-endian u64: key, base, len_bytes */
     struct weft_tp_key tp;
 };
 
@@ -64,8 +71,12 @@ struct weft_lane_stats {
     char transport[64];       /* what is really used, e.g. "ofi:tcp;ofi_rxm" */
     uint64_t messages_sent, messages_received, messages_refused; /* refused: wrong token or malformed */
     uint64_t bytes_sent, bytes_received;
+    uint64_t messages_failed; /* could not be handed to the peer: it was lost or dropped */
     uint64_t rma_bytes_got;   /* bytes that arrived by completed gets */
-    uint64_t peers;
+    uint64_t gets_failed;
+    uint64_t peers, peers_lost;
+    uint64_t progress_wakeups; /* how often the progress thread woke up */
+    uint64_t progress_cpu_ns;  /* CPU time of the progress thread; 0: there is none */
 };
 
 /* Opens the endpoint and starts the progress thread.  Errors: WEFT_ENOTSUP no transport fits (text names each refused one). */
@@ -76,6 +87,8 @@ void weft__lane_close(struct weft_lane *lane);
 const char *weft__lane_address(const struct weft_lane *lane);
 /* The same address gives the same peer.  Errors: WEFT_EINVAL malformed; WEFT_ENOTSUP other scheme. */
 int weft__lane_peer(struct weft_lane *lane, const char *address, struct weft_lane_peer *peer_out);
+/* Ends what is under way to the peer: gets complete with WEFT_ECANCELED, queued messages are dropped and counted. For a peer
+ * that is known to be dead. The id stays valid; a later send or get connects anew. */
 void weft__lane_drop(struct weft_lane *lane, struct weft_lane_peer peer);
 /* Copies the parts (n <= 3) and sends them in order per peer and sending thread.  Errors: WEFT_EAGAIN; WEFT_EMSGSIZE. */
 int weft__lane_send(struct weft_lane *lane, struct weft_lane_peer peer, const struct iovec *parts, unsigned n);
@@ -91,5 +104,7 @@ int weft__lane_drive(struct weft_lane *lane);
  * progress thread sleeps. */
 void weft__lane_polling(struct weft_lane *lane, bool polling);
 void weft__lane_stats(struct weft_lane *lane, struct weft_lane_stats *stats_out);
+/* Why this transport: one line per candidate, "ofi:net: chosen" or "ofi:efa: no such provider". Valid while it is open. */
+const char *weft__lane_report(const struct weft_lane *lane);
 
 #endif
