@@ -33,7 +33,8 @@ struct weft_frame {
 
 void weft__frame_encode_header(const struct weft_frame *frame, uint8_t header_out[WEFT_FRAME_HEADER_BYTES]);
 /* Errors: WEFT_EPROTO short, wrong magic, lengths disagree; WEFT_EVERSION; WEFT_EMSGSIZE body over body_max.
- * On WEFT_EVERSION and WEFT_EMSGSIZE call and correlation are set all the same, so that an error reply can be sent. */
+ * On an error call and correlation are set all the same where the header could be read, so that an error reply can be sent;
+ * everything else is 0. */
 int weft__frame_decode(const void *data, size_t len_bytes, size_t body_max, struct weft_frame *frame_out);
 
 #endif
