@@ -1,5 +1,5 @@
-/* Log lines to stderr: level by WEFT_LOG (error, warn, info, debug; default warn), with time, host and process.
- * A line is written with one write(2), so lines of several processes do not mix. */
+/* Log lines to stderr: level by WEFT_LOG (error, warn, info, debug; default warn), with time, host
+ * and process. A line is written with one write(2), so lines of several processes do not mix. */
 #ifndef WEFT_BASE_LOG_H
 #define WEFT_BASE_LOG_H
 

@@ -1,6 +1,7 @@
-/* Bounded rings of pointers on C11 atomics. A full ring says so; nothing is ever dropped or grown silently.
- * SPSC: one producer thread, one consumer thread. MPSC: any producers, one consumer thread at a time.
- * Capacities are powers of two. Source of the MPSC algorithm: D. Vyukov's bounded queue. */
+/* Bounded rings of pointers on C11 atomics. A full ring says so; nothing is ever dropped or grown
+ * silently. SPSC: one producer thread, one consumer thread. MPSC: any producers, one consumer
+ * thread at a time. Capacities are powers of two. Source of the MPSC algorithm: D. Vyukov's bounded
+ * queue. */
 #ifndef WEFT_BASE_RING_H
 #define WEFT_BASE_RING_H
 

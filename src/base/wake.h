@@ -1,11 +1,13 @@
-/* Wake-ups between threads: an eventfd that can be polled beside sockets, and a futex word for one sleeping thread. */
+/* Wake-ups between threads: an eventfd that can be polled beside sockets, and a futex word for one
+ * sleeping thread. */
 #ifndef WEFT_BASE_WAKE_H
 #define WEFT_BASE_WAKE_H
 
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* A pollable wake-up. set() is safe from any thread and coalesces; drain() before looking at the queue. */
+/* A pollable wake-up. set() is safe from any thread and coalesces; drain() before looking at the
+ * queue. */
 struct weft_wakefd {
     int fd;
     atomic_int pending;
@@ -16,8 +18,8 @@ void weft__wakefd_close(struct weft_wakefd *wake); /* fine on a zeroed or closed
 void weft__wakefd_set(struct weft_wakefd *wake);
 void weft__wakefd_drain(struct weft_wakefd *wake);
 
-/* Sleeps while *word == seen, at most until deadline_ns of the monotonic clock (WEFT_NEVER: no limit).
- * Errors: WEFT_ETIMEDOUT. Spurious returns are possible. */
+/* Sleeps while *word == seen, at most until deadline_ns of the monotonic clock (WEFT_NEVER: no
+ * limit). Errors: WEFT_ETIMEDOUT. Spurious returns are possible. */
 int weft__futex_wait(const _Atomic uint32_t *word, uint32_t seen, uint64_t deadline_ns);
 /* Wakes every thread that sleeps on word. */
 void weft__futex_wake(const _Atomic uint32_t *word);

@@ -1,0 +1,42 @@
+/* The machine's clocks.
+ *
+ * Everything that waits or measures takes a struct weft_clock or weft__now_ns(), which is
+ * CLOCK_MONOTONIC: it never goes backwards and is what futexes and poll deadlines of this project
+ * are counted in. The wall clock is for people and for comparing hosts only, never for deadlines:
+ * it jumps.
+ */
+#include "base/clock.h"
+
+#include <stddef.h>
+#include <time.h>
+
+#include "base/check.h"
+
+static uint64_t read_clock(clockid_t id)
+{
+    struct timespec now;
+    weft__check(clock_gettime(id, &now) == 0);
+    return (uint64_t)now.tv_sec * WEFT_NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t real_now(void *ctx)
+{
+    (void)ctx;
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+const struct weft_clock *weft__clock_real(void)
+{
+    static const struct weft_clock clock = {real_now, NULL};
+    return &clock;
+}
+
+uint64_t weft__now_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+uint64_t weft__wall_ms(void)
+{
+    return read_clock(CLOCK_REALTIME) / WEFT_NS_PER_MS;
+}

@@ -1,0 +1,31 @@
+/* The one list of settings. X(name, kind, default, min, max, choices, doc)
+ *
+ * kind: TEXT (anything), NUMBER (decimal, min..max), SIZE (bytes, with K, M, G or T, min..max),
+ * CHOICE (one of choices, separated by |), INTERNAL (text that the project's own processes hand to
+ * each other: known, never shown). */
+#ifndef WEFT_BASE_SETTINGS_H
+#define WEFT_BASE_SETTINGS_H
+
+#include <stdint.h>
+
+/* clang-format off */
+#define WEFT_SETTINGS(X)                                                                                               \
+    X(WEFT_LOG, CHOICE, "warn", 0, 0, "error|warn|info|debug", "what is logged to stderr")                             \
+    X(WEFT_CONFIG, TEXT, "", 0, 0, "", "file with settings, lines like WEFT_LOG = info (environment only)")            \
+    X(WEFT_PORTS, TEXT, "8100-8199", 0, 0, "", "ports that a host may use: first-last")                                \
+    X(WEFT_SLOTS, NUMBER, "0", 0, 65535, "", "ranks that a host takes; 0: its usable cores")                           \
+    X(WEFT_DATA, TEXT, "auto", 0, 0, "", "transport for data: auto, ofi, ofi:PROVIDER, zmq or inproc")                 \
+    X(WEFT_PROGRESS, TEXT, "thread", 0, 0, "", "who moves data while ranks compute: thread, worker or core:N")         \
+    X(WEFT_FUNCTION_SERVER_THREADS, NUMBER, "2", 1, 256, "", "workers of a host's function service")                   \
+    X(WEFT_REGISTRY_SERVER_THREADS, NUMBER, "2", 1, 256, "", "workers of the head's registry service")                 \
+    X(WEFT_HEARTBEAT_MS, NUMBER, "500", 10, 60000, "", "time between two heartbeats of a host")                        \
+    X(WEFT_DEAD_MS, NUMBER, "3000", 50, 600000, "", "silence after which a host counts as dead")                       \
+    X(WEFT_STATE_DIR, TEXT, "", 0, 0, "", "folder of the registry's log; empty: in memory only")                       \
+    X(WEFT_RANK_MEMORY, SIZE, "16G", UINT64_C(1) << 30, UINT64_C(1) << 40, "",                                         \
+      "address range of one rank, a power of two")                                                                     \
+    X(WEFT_HOST, TEXT, "127.0.0.1", 0, 0, "", "address or url of the weftd that the command line talks to")            \
+    X(WEFT_EAGER_MAX, SIZE, "8192", 0, UINT64_C(1) << 30, "", "largest message sent without asking first, bytes")      \
+    X(WEFT_MOVE_DEADLINE_MS, NUMBER, "10000", 100, 3600000, "", "time after which a move that has not committed ends")
+/* clang-format on */
+
+#endif
