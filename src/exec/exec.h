@@ -1,0 +1,186 @@
+/* The runtime of one app process: its ranks, their memory, their packets, and the moving
+ * primitives.
+ *
+ * HOST (weft-app) opens one, tells it who is where, adds ranks and starts them; it drives a move by
+ * calling the primitives below at the source (S) and the destination (D). All calls may come from
+ * any thread that is no rank. Callbacks run on any thread of the runtime with none of its locks
+ * held; they must not block, and may call everything but weft__exec_close.
+ */
+#ifndef WEFT_EXEC_EXEC_H
+#define WEFT_EXEC_EXEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "link/lane.h"
+
+struct weft_exec;
+
+#define WEFT_EXEC_PROCESSES_MAX 65536u /* process numbers are below this */
+
+struct weft_exec_process {
+    uint32_t process; /* number in the app */
+    const char *host; /* name; copied */
+    const char *lane; /* lane address; copied */
+};
+
+struct weft_exec_route {
+    int32_t rank;
+    uint32_t process;
+    uint32_t incarnation;
+};
+
+struct weft_exec_callbacks {
+    /* The rank has ended: its main (or entry) returned code, or called exit. reason: NULL, or why
+     * it was ended. */
+    void (*rank_exited)(void *ctx, int32_t rank, uint32_t incarnation, int code,
+                        const char *reason);
+    /* The rank wants the whole app to end with this code. */
+    void (*app_abort)(void *ctx, int32_t rank, int code, const char *reason);
+    /* A packet shows that the rank has moved to where this process does not know: send routes.
+     * Repeated while it lasts. */
+    void (*route_wanted)(void *ctx, int32_t rank);
+    /* After weft__exec_depart: every process has said that it sends here no more (or died); the
+     * forward entry is gone. */
+    void (*flushed)(void *ctx, int32_t rank, uint32_t incarnation, uint64_t forwarded_packets);
+    void *ctx;
+};
+
+struct weft_exec_desc {
+    uint64_t app;
+    int32_t size;         /* of the world */
+    uint64_t base;        /* address of rank 0's range; 0: the default of this build */
+    uint64_t stride;      /* bytes per rank, a power of two, at least WEFT_EXEC_STRIDE_MIN */
+    size_t mailbox_bytes; /* power of two; 0: 1 MiB */
+    uint32_t process;     /* number of this process */
+    const char *host;     /* name of this host */
+    const char *program;  /* path of the shared object */
+    char *const *argv;    /* argv[0] ... NULL; copied */
+    char *const *envp;    /* NULL: this process's environment; copied */
+    /* transports, scheme, progress, bind, ports and token as for weft__lane_open; the rest is
+     * filled in. */
+    struct weft_lane_desc lane;
+    struct weft_exec_callbacks callbacks;
+};
+
+#define WEFT_EXEC_BASE_DEFAULT 0x200000000000ull
+#define WEFT_EXEC_BASE_TSAN 0x550000000000ull
+#define WEFT_EXEC_STRIDE_MIN (4ull << 20)
+#define WEFT_EXEC_PACKET_MAX                                                                       \
+    16640u /* largest payload of a packet: 16 KiB and a header of the program layer */
+
+/* Checks the program, opens the lane; no rank yet.
+ * Errors: WEFT_ENOENT no such program; WEFT_ENOEXEC not a shared object, or it has no main;
+ * WEFT_EINVAL; those of weft__lane_open. */
+int weft__exec_open(const struct weft_exec_desc *desc, struct weft_exec **exec_out);
+/* Ends everything. Ranks that run are ended at their next runtime call; after timeout_ms
+ * WEFT_ETIMEDOUT names one that does not make any: nothing is freed then, and the process should
+ * _exit. */
+int weft__exec_close(struct weft_exec *exec, unsigned timeout_ms);
+const char *weft__exec_lane_address(const struct weft_exec *exec);
+struct weft_lane *weft__exec_lane(struct weft_exec *exec);
+
+/* Takes over the processes and routes that are newer than those known. Sends the flush markers that
+ * follow. Errors: WEFT_EINVAL an address that the lane cannot use, a rank or process out of range;
+ * the rest is taken over. */
+int weft__exec_routes(struct weft_exec *exec, const struct weft_exec_process *processes,
+                      size_t processes_n, const struct weft_exec_route *routes, size_t routes_n);
+/* The process is dead: nothing more is sent to it, its markers count as in. */
+void weft__exec_process_dead(struct weft_exec *exec, uint32_t process);
+
+/* Makes the ranks: range, program, thread; they wait for start. All or none.
+ * Errors: WEFT_EADDRINUSE the range is taken; WEFT_ENOMEM; WEFT_ENOEXEC unresolved symbols (text
+ * names them); WEFT_EEXIST. */
+int weft__exec_add_ranks(struct weft_exec *exec, const int32_t *ranks, size_t n,
+                         uint32_t incarnation);
+/* Runs main in each of them. */
+int weft__exec_start(struct weft_exec *exec, const int32_t *ranks, size_t n);
+
+/* ---- moving, at the source ---- */
+
+/* err 0: the rank stands still at a migration point; the descriptor (valid during the call) goes to
+ * the destination's pull. WEFT_EPINNED: it cannot move; WEFT_ECANCELED: freeze_cancel; WEFT_ENOENT:
+ * it has ended; text says why. After an error the rank runs on. */
+typedef void weft_exec_frozen(void *ctx, int err, const char *text, const void *descriptor,
+                              size_t len_bytes);
+
+/* Wants the rank to stop at its next migration point. done runs exactly once.
+ * Errors (done does not run): WEFT_ENOENT not here; WEFT_EBUSY it is moving already. */
+int weft__exec_freeze(struct weft_exec *exec, int32_t rank, weft_exec_frozen *done, void *ctx);
+/* Withdraws the wish; done has run with WEFT_ECANCELED when this returns 0.  Errors: WEFT_EBUSY the
+ * rank stands, or is just stopping: done has run or will with its descriptor, thaw it; WEFT_ENOENT.
+ */
+int weft__exec_freeze_cancel(struct weft_exec *exec, int32_t rank);
+/* The move is off: the rank goes on here under this incarnation (the same or a newer one).
+ * Errors: WEFT_ENOENT; WEFT_EBUSY it is not frozen. */
+int weft__exec_thaw(struct weft_exec *exec, int32_t rank, uint32_t incarnation);
+/* The move is committed: the rank is at `to` now, whose process must be known. The range goes, what
+ * was held and what still comes is forwarded until flushed.  Errors: as thaw; WEFT_EINVAL. */
+int weft__exec_depart(struct weft_exec *exec, const struct weft_exec_route *to);
+
+/* ---- moving, at the destination ---- */
+
+struct weft_exec_pulled {
+    uint64_t bytes;     /* moved over the wire */
+    uint64_t touched;   /* bytes of the range that exist */
+    uint64_t pull_ns;   /* from the first request to the last check */
+    char transport[64]; /* of the lane */
+};
+typedef void weft_exec_pull_done(void *ctx, int err, const char *text,
+                                 const struct weft_exec_pulled *pulled);
+
+/* Reserves the range and loads the program.  Errors: as add_ranks; WEFT_EBUSY the last departure
+ * from here has not ended: try again. */
+int weft__exec_reserve(struct weft_exec *exec, int32_t rank);
+/* Copies the range from where the descriptor says, and checks it. done runs exactly once, never
+ * inside this call. After an error the range is reserved still; try again or discard. Errors:
+ * WEFT_EPROTO malformed; WEFT_ENOEXEC the program here is another build; WEFT_ENOENT not reserved;
+ * WEFT_EBUSY. */
+int weft__exec_pull(struct weft_exec *exec, int32_t rank, const void *descriptor, size_t len_bytes,
+                    weft_exec_pull_done *done, void *ctx);
+/* Committed: the rank runs here from now on.  Errors: WEFT_ENOENT; WEFT_EBUSY not pulled. */
+int weft__exec_resume(struct weft_exec *exec, int32_t rank, uint32_t incarnation);
+/* The move is off: gives up the range. A pull under way ends with WEFT_ECANCELED.  Errors:
+ * WEFT_ENOENT; WEFT_EBUSY it runs. */
+int weft__exec_discard(struct weft_exec *exec, int32_t rank);
+
+/* ---- what is seen from outside ---- */
+
+struct weft_exec_stats {
+    uint64_t sent, received; /* DATA packets over the lane */
+    uint64_t direct;         /* packets between ranks of this process */
+    uint64_t forwarded, nacked, duplicates, held, dropped, retransmitted;
+    uint64_t acks; /* sent by themselves */
+    uint64_t gets, gets_restarted;
+    uint64_t malformed;
+};
+void weft__exec_stats(struct weft_exec *exec, struct weft_exec_stats *stats_out);
+
+enum weft_exec_state {
+    WEFT_RANK_ABSENT,
+    WEFT_RANK_READY, /* waits for start */
+    WEFT_RANK_RUNNING,
+    WEFT_RANK_FREEZING, /* is to stop at its next migration point */
+    WEFT_RANK_FROZEN,
+    WEFT_RANK_RESERVED, /* may arrive */
+    WEFT_RANK_PULLING,
+    WEFT_RANK_PULLED,   /* waits for resume */
+    WEFT_RANK_DEPARTED, /* forwards */
+    WEFT_RANK_EXITED
+};
+const char *weft__exec_state_name(enum weft_exec_state state);
+
+struct weft_exec_rank {
+    int32_t rank;
+    enum weft_exec_state state;
+    uint32_t incarnation;
+    uint32_t pins; /* as of the rank's last migration point */
+    char pin_reason[100];
+    uint64_t touched_bytes;
+    int code; /* when exited */
+};
+/* Errors: WEFT_ENOENT the rank is not and was not here. */
+int weft__exec_rank(struct weft_exec *exec, int32_t rank, struct weft_exec_rank *rank_out);
+
+#endif
