@@ -1,0 +1,63 @@
+/* Detection: is there a better placement for an app that runs? (Whether it is worth the moves:
+ * worth.h.)
+ *
+ * bin-pack: better means fewer hosts, or as many hosts and fewer pairs of ranks on different hosts.
+ * Of all best placements the one with the fewest moves is taken. A rank may always stay where it
+ * is, also on an overcommitted host; a rank moves to a slot that is free now. */
+#ifndef WEFT_PLAN_DETECT_H
+#define WEFT_PLAN_DETECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plan/decide.h"
+
+enum weft_policy {
+    WEFT_POLICY_BIN_PACK,
+    WEFT_POLICY_EMPTY_HOSTS,
+    WEFT_POLICY_COMPACT,
+    WEFT_POLICY_SPOT
+};
+
+struct weft_plan_move {
+    uint32_t rank;
+    uint32_t from; /* index into hosts */
+    uint32_t to;
+};
+
+/* How good a placement is: smaller is better, hosts first. */
+struct weft_plan_score {
+    uint64_t hosts;       /* that have a rank */
+    uint64_t cross_pairs; /* pairs of ranks on different hosts */
+};
+
+struct weft_detect {
+    struct weft_plan_host *hosts; /* the round's view: the slots that a plan takes are added to
+                                     `used`, so that the next app of the round sees them taken;
+                                     slots that it leaves stay used until the moves are done */
+    size_t hosts_n;
+    const uint32_t *host_of; /* index of the host of each rank now */
+    size_t ranks;
+    enum weft_policy policy;
+};
+
+struct weft_plan {
+    struct weft_plan_move *moves; /* the caller's, room for `ranks` */
+    size_t moves_n;               /* 0: nothing better */
+    struct weft_plan_score now, then;
+};
+
+/* Finds the moves: highest rank first, each to the first host of the array that still wants one.
+ * Does not touch `used`; call weft__detect_take() for the plan that is carried out. Thread: any.
+ * Blocks: no.  Errors: WEFT_EINVAL a placement outside the array; WEFT_ENOTSUP policy. Source:
+ * faabric pull request 214 (order of moves), its later bin-pack policy (what is better). */
+int weft__detect(const struct weft_detect *ask, struct weft_plan *plan);
+/* Marks the destination slots of the plan as used in the view. */
+void weft__detect_take(struct weft_plan_host *hosts, const struct weft_plan *plan);
+
+const char *weft__policy_name(enum weft_policy policy);
+int weft__policy_parse(const char *text,
+                       enum weft_policy *policy_out); /* "" is bin-pack.  Errors: WEFT_EINVAL */
+
+#endif

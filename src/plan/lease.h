@@ -1,0 +1,83 @@
+/* The slot table of one host: who uses how many of its slots, until when. The host's weftd owns the
+ * only one.
+ *
+ *   reserve -> RESERVED (ends at its deadline) -> hold -> HELD (no deadline) -> commit -> COMMITTED
+ * -> release
+ *                                               \-------------- commit --------/
+ *
+ * Every call is idempotent by lease id. Free slots never go below 0: slots given beyond them are
+ * counted per lease (`over`) and granted only where the ask allows it. */
+#ifndef WEFT_PLAN_LEASE_H
+#define WEFT_PLAN_LEASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum weft_lease_state { WEFT_LEASE_RESERVED = 1, WEFT_LEASE_HELD, WEFT_LEASE_COMMITTED };
+
+struct weft_lease {
+    uint64_t
+        id; /* chosen by the asker, never reused: for a move, its move id made unique by the app */
+    uint64_t app;
+    uint32_t n;           /* slots, those over included */
+    uint32_t over;        /* of them: beyond what was free */
+    uint64_t deadline_ns; /* RESERVED only; else WEFT_NEVER */
+    enum weft_lease_state state;
+};
+
+struct weft_leases {
+    uint32_t slots;
+    struct weft_lease *items;
+    size_t n, max;
+};
+
+struct weft_lease_ask {
+    uint64_t id;
+    uint64_t app;
+    uint32_t n;           /* n or fewer are granted */
+    bool overcommit;      /* grant all n even if fewer are free */
+    uint64_t deadline_ns; /* when the reservation ends by itself */
+};
+
+/* Errors: WEFT_ENOMEM; WEFT_EINVAL max is 0. fini of a zeroed table is fine. */
+int weft__leases_init(struct weft_leases *table, uint32_t slots, size_t max);
+void weft__leases_fini(struct weft_leases *table);
+
+uint32_t weft__leases_used(
+    const struct weft_leases *table); /* all leased slots; may exceed slots by what is over */
+uint32_t weft__leases_free(const struct weft_leases *table);
+const struct weft_lease *weft__leases_find(const struct weft_leases *table,
+                                           uint64_t id); /* NULL: none */
+
+/* Reserves slots. The same id again answers what it has (a RESERVED one keeps its first deadline).
+ * Errors: WEFT_ENOSLOTS none granted; WEFT_EEXIST the id is another app's; WEFT_EAGAIN the table is
+ * full; WEFT_EINVAL n is 0; WEFT_ETIMEDOUT the deadline has passed already. */
+int weft__leases_reserve(struct weft_leases *table, const struct weft_lease_ask *ask,
+                         uint64_t now_ns, uint32_t *granted_out);
+/* RESERVED -> HELD: no longer ends by time.  Errors: WEFT_ENOENT; WEFT_ETIMEDOUT its deadline has
+ * passed. */
+int weft__leases_hold(struct weft_leases *table, uint64_t id, uint64_t now_ns);
+/* RESERVED or HELD -> COMMITTED.  Errors: as hold. */
+int weft__leases_commit(struct weft_leases *table, uint64_t id, uint64_t now_ns);
+/* Leaves the lease at most n slots; 0 ends it. Never grows one; an unknown id is fine (it has
+ * ended). */
+void weft__leases_trim(struct weft_leases *table, uint64_t id, uint32_t n);
+static inline void weft__leases_release(struct weft_leases *table, uint64_t id)
+{
+    weft__leases_trim(table, id, 0);
+}
+/* Ends all leases of an app; returns the number of slots given back. */
+uint32_t weft__leases_release_app(struct weft_leases *table, uint64_t app);
+/* Ends RESERVED leases whose deadline has come; writes up to max of them and returns how many. Call
+ * again while it returns max. */
+size_t weft__leases_expire(struct weft_leases *table, uint64_t now_ns, struct weft_lease *ended_out,
+                           size_t max);
+/* When expire() has something to do next; WEFT_NEVER: nothing waits. */
+uint64_t weft__leases_deadline(const struct weft_leases *table);
+/* The number of slots changes (configuration); leases stay, what does not fit becomes over. */
+void weft__leases_resize(struct weft_leases *table, uint32_t slots);
+
+const char *weft__lease_state_name(enum weft_lease_state state);
+
+#endif
