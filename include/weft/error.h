@@ -1,8 +1,8 @@
 /* Errors: one list gives the code, its name, its damage and its text.
  *
- * 0 is success, negatives are errors; where errno has the meaning the code is -errno. A caller branches on
- * the damage (what is broken now), not on single codes. The function that first meets an error describes it
- * with weft_fail(); everybody above passes the code on unchanged.
+ * 0 is success, negatives are errors; where errno has the meaning the code is -errno. A caller
+ * branches on the damage (what is broken now), not on single codes. The function that first meets
+ * an error describes it with weft_fail(); everybody above passes the code on unchanged.
  */
 #ifndef WEFT_ERROR_H
 #define WEFT_ERROR_H
@@ -11,9 +11,15 @@
 
 #include "weft/api.h"
 
-/* What an error leaves broken: nothing but the operation (retry or give up), the peer (drop it), the endpoint
- * (reopen it), or the whole host (leave it). */
-enum weft_damage { WEFT_DAMAGE_NONE, WEFT_DAMAGE_OP, WEFT_DAMAGE_PEER, WEFT_DAMAGE_ENDPOINT, WEFT_DAMAGE_HOST };
+/* What an error leaves broken: nothing but the operation (retry or give up), the peer (drop it),
+ * the endpoint (reopen it), or the whole host (leave it). */
+enum weft_damage {
+    WEFT_DAMAGE_NONE,
+    WEFT_DAMAGE_OP,
+    WEFT_DAMAGE_PEER,
+    WEFT_DAMAGE_ENDPOINT,
+    WEFT_DAMAGE_HOST
+};
 
 /* X(name, code, damage, text) */
 #define WEFT_ERRORS(X)                                                                             \
@@ -66,15 +72,16 @@ WEFT_API const char *weft_error_name(int err);
 /* The fixed text of an error.  Thread: any.  Blocks: no. */
 WEFT_API const char *weft_error_text(int err);
 
-/* What the error leaves broken; an unknown negative code damages the operation only.  Thread: any. */
+/* What the error leaves broken; an unknown negative code damages the operation only.  Thread: any.
+ */
 WEFT_API enum weft_damage weft_error_damage(int err);
 
-/* Notes for this thread what failed, to what, and what to do; returns err, so that "return weft_fail(...)" reads well.
- * Thread: any.  Blocks: no. */
+/* Notes for this thread what failed, to what, and what to do; returns err, so that "return
+ * weft_fail(...)" reads well. Thread: any.  Blocks: no. */
 WEFT_API int weft_fail(int err, const char *fmt, ...) WEFT_PRINTF(2, 3);
 
-/* The newest text that weft_fail() noted in this thread for err, or weft_error_text(err) where there is none.
- * Owns: valid until the next weft_fail() of this thread. */
+/* The newest text that weft_fail() noted in this thread for err, or weft_error_text(err) where
+ * there is none. Owns: valid until the next weft_fail() of this thread. */
 WEFT_API const char *weft_fail_text(int err);
 
 /* Forgets this thread's text. */
