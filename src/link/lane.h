@@ -1,9 +1,12 @@
 /* A lane: one data endpoint of a process, driven by one thread at a time, usable from every thread.
  *
- * Whoever holds the lane's try-lock drives it: a rank's thread while it is inside the runtime, the lane's progress thread
- * while nobody else does (WEFT_PROGRESS). A thread that submits while another drives leaves its operation in a bounded ring;
- * the driver looks at the ring before and after it lets go of the lock, so nothing stays behind. Callbacks run on the driving
- * thread, with the lane held: they may call every function below except close and drive.
+ * Whoever holds the lane's try-lock drives it: a rank's thread while it is inside the runtime, the
+ * lane's progress thread while nobody else does (WEFT_PROGRESS). A thread that submits while
+ * another drives leaves its operation in a bounded ring; the driver looks at the ring before and
+ * after it lets go of the lock, so nothing stays behind. Callbacks run on the driving thread, with
+ * the lane held: they may call every function below except close and drive. Callbacks run in drive,
+ * in the progress thread and in close; no other call runs any, so send and get may be called with
+ * the owner's locks held.
  *
  * Each message carries the app's token; one that does not is dropped and counted.
  */
@@ -24,19 +27,22 @@ struct weft_lane_peer {
 };
 
 struct weft_lane_desc {
-    /* The built-in transports, in any order; host owns the table. Only read while the lane opens. */
+    /* The built-in transports, in any order; host owns the table. Only read while the lane opens.
+     */
     const struct weft_transport *const *transports;
     size_t transports_n;
     const char *scheme;   /* NULL: WEFT_DATA ("auto", "ofi", "ofi:net", "zmq", "inproc") */
     const char *progress; /* NULL: WEFT_PROGRESS ("worker", "thread", "core:N") */
-    const char *bind;     /* address of the host's interface; inproc: any name that no other open lane has */
-    uint16_t port_first;  /* 0: any */
+    const char
+        *bind; /* address of the host's interface; inproc: any name that no other open lane has */
+    uint16_t port_first; /* 0: any */
     uint16_t port_last;
     uint64_t token;       /* the app's secret; peers use the same */
     size_t msg_max_bytes; /* largest message of weft__lane_send() */
     void (*message)(void *ctx, const void *data, size_t len_bytes);
-    /* The connection to the peer broke: messages that were under way may be lost, gets from it end with an error of damage
-     * PEER. The peer stays valid: the next send or get connects anew. May be NULL. */
+    /* The connection to the peer broke: messages that were under way may be lost, gets from it end
+     * with an error of damage PEER. The peer stays valid: the next send or get connects anew. May
+     * be NULL. */
     void (*peer_lost)(void *ctx, struct weft_lane_peer peer, int err);
     void *ctx;
 };
@@ -50,8 +56,9 @@ struct weft_lane_key { /* travels as three little-endian u64: key, base, len_byt
 
 struct weft_lane_region;
 
-/* A pull of remote bytes into local memory. Lives in the caller's memory until done runs, exactly once. Any length: the lane
- * cuts it to the transport's limit and keeps several pieces in flight. */
+/* A pull of remote bytes into local memory. Lives in the caller's memory until done runs, exactly
+ * once. Any length: the lane cuts it to the transport's limit and keeps several pieces in flight.
+ */
 struct weft_lane_get {
     struct weft_lane_peer peer;
     struct weft_lane_key key;
@@ -68,8 +75,9 @@ struct weft_lane_get {
 };
 
 struct weft_lane_stats {
-    char transport[64];       /* what is really used, e.g. "ofi:tcp;ofi_rxm" */
-    uint64_t messages_sent, messages_received, messages_refused; /* refused: wrong token or malformed */
+    char transport[64]; /* what is really used, e.g. "ofi:tcp;ofi_rxm" */
+    uint64_t messages_sent, messages_received,
+        messages_refused; /* refused: wrong token or malformed */
     uint64_t bytes_sent, bytes_received;
     uint64_t messages_failed; /* could not be handed to the peer: it was lost or dropped */
     uint64_t rma_bytes_got;   /* bytes that arrived by completed gets */
@@ -79,32 +87,41 @@ struct weft_lane_stats {
     uint64_t progress_cpu_ns;  /* CPU time of the progress thread; 0: there is none */
 };
 
-/* Opens the endpoint and starts the progress thread.  Errors: WEFT_ENOTSUP no transport fits (text names each refused one). */
+/* Opens the endpoint and starts the progress thread.  Errors: WEFT_ENOTSUP no transport fits (text
+ * names each refused one). */
 int weft__lane_open(const struct weft_lane_desc *desc, struct weft_lane **lane_out);
-/* Stops the thread; every operation under way completes with WEFT_ECANCELED first.  Thread: not a callback. */
+/* Stops the thread; every operation under way completes with WEFT_ECANCELED first.  Thread: not a
+ * callback. */
 void weft__lane_close(struct weft_lane *lane);
 /* This lane's address as text, valid while it is open. */
 const char *weft__lane_address(const struct weft_lane *lane);
-/* The same address gives the same peer.  Errors: WEFT_EINVAL malformed; WEFT_ENOTSUP other scheme. */
+/* The same address gives the same peer.  Errors: WEFT_EINVAL malformed; WEFT_ENOTSUP other scheme.
+ */
 int weft__lane_peer(struct weft_lane *lane, const char *address, struct weft_lane_peer *peer_out);
-/* Ends what is under way to the peer: gets complete with WEFT_ECANCELED, queued messages are dropped and counted. For a peer
- * that is known to be dead. The id stays valid; a later send or get connects anew. */
+/* Ends what is under way to the peer: gets complete with WEFT_ECANCELED, queued messages are
+ * dropped and counted. For a peer that is known to be dead. The id stays valid; a later send or get
+ * connects anew. */
 void weft__lane_drop(struct weft_lane *lane, struct weft_lane_peer peer);
-/* Copies the parts (n <= 3) and sends them in order per peer and sending thread.  Errors: WEFT_EAGAIN; WEFT_EMSGSIZE. */
-int weft__lane_send(struct weft_lane *lane, struct weft_lane_peer peer, const struct iovec *parts, unsigned n);
+/* Copies the parts (n <= 3) and sends them in order per peer and sending thread.
+ * Errors: WEFT_EAGAIN the peer's share of the buffers is out: drive and try again; WEFT_EMSGSIZE;
+ * the lane's own failure. */
+int weft__lane_send(struct weft_lane *lane, struct weft_lane_peer peer, const struct iovec *parts,
+                    unsigned n);
 /* Makes a range readable (and writable) by peers that know the key. */
 int weft__lane_register(struct weft_lane *lane, void *addr, size_t len_bytes, uint32_t access,
                         struct weft_lane_region **region_out, struct weft_lane_key *key_out);
 void weft__lane_unregister(struct weft_lane *lane, struct weft_lane_region *region);
 /* Errors: WEFT_EAGAIN too many gets wait; else done runs later, never inside this call. */
 int weft__lane_get(struct weft_lane *lane, struct weft_lane_get *get);
-/* Drives the lane once if nobody else does; returns the number of events handled (0 also when somebody else drives). */
+/* Drives the lane once if nobody else does; returns the number of events handled (0 also when
+ * somebody else drives). */
 int weft__lane_drive(struct weft_lane *lane);
-/* Tells the progress thread that a thread polls by itself now (true) or no longer (false); nests. While somebody polls, the
- * progress thread sleeps. */
+/* Tells the progress thread that a thread polls by itself now (true) or no longer (false); nests.
+ * While somebody polls, the progress thread sleeps. */
 void weft__lane_polling(struct weft_lane *lane, bool polling);
 void weft__lane_stats(struct weft_lane *lane, struct weft_lane_stats *stats_out);
-/* Why this transport: one line per candidate, "ofi:net: chosen" or "ofi:efa: no such provider". Valid while it is open. */
+/* Why this transport: one line per candidate, "ofi:net: chosen" or "ofi:efa: no such provider".
+ * Valid while it is open. */
 const char *weft__lane_report(const struct weft_lane *lane);
 
 #endif
