@@ -1,9 +1,12 @@
-/* A process's control server: services with a sync port (request/reply), an async port (push), a handler table and workers.
+/* A process's control server: services with a sync port (request/reply), an async port (push), a
+ * handler table and workers.
  *
- * One fan-in thread serves all ports. A handler marked INLINE runs on it (must not block); the others run on the service's
- * workers, fed so that no message waits behind a busy worker while another is idle; workers start on first use.
- * A handler answers with weft__call_reply / weft__call_fail, now or later, from any thread, exactly once: that is how it defers.
- * Bad frames, unknown codes, bodies that do not decode and full queues are answered with an error (sync) or counted (async).
+ * One fan-in thread serves all ports. A handler marked INLINE runs on it (must not block); the
+ * others run on the service's workers, fed so that no message waits behind a busy worker while
+ * another is idle; workers start on first use. A handler answers with weft__call_reply /
+ * weft__call_fail, now or later, from any thread, exactly once: that is how it defers. Bad frames,
+ * unknown codes, bodies that do not decode and full queues are answered with an error (sync) or
+ * counted (async).
  */
 #ifndef WEFT_CONTROL_SERVER_H
 #define WEFT_CONTROL_SERVER_H
@@ -18,14 +21,15 @@ struct weft_server;
 /* One request or push in hand. Owned by the handler from its start until reply, fail or done. */
 struct weft_call;
 
-/* request: decoded by desc->request_type (owned by the call, freed with it); NULL where the type is NULL. */
+/* request: decoded by desc->request_type (owned by the call, freed with it); NULL where the type is
+ * NULL. */
 typedef void weft_handler(void *ctx, struct weft_call *call, const ProtobufCMessage *request);
 
 enum weft_handler_flag { WEFT_HANDLER_INLINE = 1, WEFT_HANDLER_SYNC = 2, WEFT_HANDLER_ASYNC = 4 };
 
 struct weft_handler_desc {
     uint16_t code;
-    uint16_t flags;    /* INLINE; SYNC and/or ASYNC: which ports it may come by */
+    uint16_t flags; /* INLINE; SYNC and/or ASYNC: which ports it may come by */
     const char *name;
     const ProtobufCMessageDescriptor *request_type; /* NULL: the body is ignored */
     weft_handler *run;
@@ -36,38 +40,43 @@ struct weft_service_desc {
     const struct weft_handler_desc *handlers;
     size_t handlers_n;
     void *ctx;
-    uint16_t sync_port;  /* 0: any of the server's range */
+    uint16_t sync_port; /* 0: any of the server's range */
     uint16_t async_port;
-    unsigned workers;    /* 0: 2 */
-    size_t queue_max;    /* requests waiting for a worker; 0: 1024; beyond: WEFT_EAGAIN */
-    size_t body_max;     /* 0: 1 MiB */
+    unsigned workers; /* 0: 2 */
+    size_t queue_max; /* requests waiting for a worker; 0: 1024; beyond: WEFT_EAGAIN */
+    size_t body_max;  /* 0: 1 MiB */
 };
 
 struct weft_server_desc {
-    const char *scheme; /* NULL: "zmq"; "inproc" in tests */
-    const char *bind;   /* address of the interface */
+    const char *scheme;             /* NULL: "zmq"; "inproc" in tests */
+    const char *bind;               /* address of the interface */
     uint16_t port_first, port_last; /* 0: ports chosen by the system */
     const struct weft_service_desc *services;
     size_t services_n;
 };
 
 struct weft_service_stats {
-    uint64_t accepted, answered, failed, pushes, refused_malformed, refused_unknown, refused_full, refused_late;
+    uint64_t accepted, answered, failed, pushes, refused_malformed, refused_unknown, refused_full,
+        refused_late;
 };
 
-/* A client can be served when this returns.  Errors: WEFT_EADDRINUSE, naming the port; WEFT_EADDRNOTAVAIL; WEFT_EINVAL. */
+/* A client can be served when this returns.  Errors: WEFT_EADDRINUSE, naming the port;
+ * WEFT_EADDRNOTAVAIL; WEFT_EINVAL. */
 int weft__server_start(const struct weft_server_desc *desc, struct weft_server **server_out);
-/* Refuses new work (WEFT_ESHUTDOWN), lets handlers finish for at most timeout_ms, fails what was deferred with WEFT_ESHUTDOWN,
- * joins, frees. Calls still held by the owner may be answered afterwards: the answer is dropped.  NULL is fine. */
+/* Refuses new work (WEFT_ESHUTDOWN), lets handlers finish for at most timeout_ms, fails what was
+ * deferred with WEFT_ESHUTDOWN, joins, frees. Calls still held by the owner may be answered
+ * afterwards: the answer is dropped.  NULL is fine. */
 void weft__server_stop(struct weft_server *server, uint32_t timeout_ms);
 uint16_t weft__server_sync_port(const struct weft_server *server, size_t service);
 uint16_t weft__server_async_port(const struct weft_server *server, size_t service);
-void weft__server_stats(const struct weft_server *server, size_t service, struct weft_service_stats *stats_out);
+void weft__server_stats(const struct weft_server *server, size_t service,
+                        struct weft_service_stats *stats_out);
 
 uint16_t weft__call_code(const struct weft_call *call);
 /* Monotonic time at which the client stops waiting; WEFT_NEVER: none. */
 uint64_t weft__call_deadline_ns(const struct weft_call *call);
-/* Answers and frees the call. reply NULL: an empty body. For a push both only free it.  Thread: any.  Blocks: no. */
+/* Answers and frees the call. reply NULL: an empty body. For a push both only free it.  Thread:
+ * any.  Blocks: no. */
 void weft__call_reply(struct weft_call *call, const ProtobufCMessage *reply);
 /* text NULL: weft_fail_text(err). */
 void weft__call_fail(struct weft_call *call, int err, const char *text);

@@ -95,19 +95,41 @@ void weft__message_free(ProtobufCMessage *message)
         protobuf_c_message_free_unpacked(message, NULL);
 }
 
-int weft__message_encode(const ProtobufCMessage *message, uint8_t **body_out, size_t *len_out)
+/* A buffer of `before` bytes and the packed message behind them. */
+static int pack(size_t before, const ProtobufCMessage *message, uint8_t **data_out,
+                size_t *body_len_out)
 {
-    size_t len_bytes = protobuf_c_message_get_packed_size(message);
-    uint8_t *body;
+    size_t len_bytes = message == NULL ? 0 : protobuf_c_message_get_packed_size(message);
+    uint8_t *data;
 
     if (len_bytes > WEFT_FRAME_BODY_MAX)
         return weft_fail(WEFT_EMSGSIZE, "a %s of %zu bytes is over the limit of %u",
                          message->descriptor->name, len_bytes, WEFT_FRAME_BODY_MAX);
-    body = malloc(len_bytes == 0 ? 1 : len_bytes);
-    if (body == NULL)
-        return weft_fail(WEFT_ENOMEM, "no memory for a %s of %zu bytes", message->descriptor->name,
-                         len_bytes);
-    *len_out = protobuf_c_message_pack(message, body);
-    *body_out = body;
+    data = malloc(before + len_bytes + 1);
+    if (data == NULL)
+        return weft_fail(WEFT_ENOMEM, "no memory for a message of %zu bytes", len_bytes);
+    if (message != NULL)
+        protobuf_c_message_pack(message, data + before);
+    *data_out = data;
+    *body_len_out = len_bytes;
+    return WEFT_OK;
+}
+
+int weft__message_encode(const ProtobufCMessage *message, uint8_t **body_out, size_t *len_out)
+{
+    return pack(0, message, body_out, len_out);
+}
+
+int weft__message_frame(struct weft_frame *frame, const ProtobufCMessage *message,
+                        uint8_t **data_out, size_t *len_out)
+{
+    size_t body_len;
+    int rc = pack(WEFT_FRAME_HEADER_BYTES, message, data_out, &body_len);
+
+    if (rc != WEFT_OK)
+        return rc;
+    frame->body_len = (uint32_t)body_len;
+    weft__frame_encode_header(frame, *data_out);
+    *len_out = WEFT_FRAME_HEADER_BYTES + body_len;
     return WEFT_OK;
 }

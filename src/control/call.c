@@ -1,0 +1,161 @@
+/* A call has one owner, who answers it once: the handler, or whoever it handed the call to. Only
+ * stop competes with the owner, by one exchange on `state`. The loser does nothing but drop what it
+ * has, so an owner may answer long after the server is gone: the call's reference keeps the few
+ * bytes that this needs.
+ *
+ * The answer is packed by the thread that gives it; the fan-in thread only sends it.
+ */
+#include "control/call.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "control/core.h"
+#include "weft/error.h"
+#include "wire/message.h"
+
+#define ERROR_TEXT_MAX 512
+
+int weft__call_new(struct weft_server *server, struct weft_service *service,
+                   const struct weft_handler_desc *handler, const struct weft_tp_from *from,
+                   const struct weft_frame *frame, struct weft_call **call_out)
+{
+    struct weft_call *call = calloc(1, sizeof(*call));
+
+    if (call == NULL)
+        return weft_fail(WEFT_ENOMEM, "no memory for a call of %s", service->name);
+    weft__server_get(server);
+    call->server = server;
+    call->service = service;
+    call->handler = handler;
+    call->correlation = frame->correlation;
+    call->deadline_ns = WEFT_NEVER;
+    if (frame->deadline_ms != 0)
+        call->deadline_ns = weft__now_ns() + frame->deadline_ms * WEFT_NS_PER_MS;
+    call->push = from == NULL;
+    if (from != NULL)
+        call->from = *from;
+    *call_out = call;
+    return WEFT_OK;
+}
+
+void weft__call_free(struct weft_call *call)
+{
+    struct weft_server *server = call->server;
+
+    weft__message_free(call->request);
+    free(call->body);
+    free(call->answer);
+    free(call);
+    weft__server_put(server);
+}
+
+int weft__call_keep_body(struct weft_call *call, const struct weft_frame *frame)
+{
+    if (frame->body_len == 0 || call->handler->request_type == NULL)
+        return WEFT_OK;
+    call->body = malloc(frame->body_len);
+    if (call->body == NULL)
+        return weft_fail(WEFT_ENOMEM, "no memory for a body of %u bytes", frame->body_len);
+    memcpy(call->body, frame->body, frame->body_len);
+    call->body_len = frame->body_len;
+    return WEFT_OK;
+}
+
+uint8_t *weft__call_error_frame(uint16_t code, uint64_t correlation, int err, const char *text,
+                                size_t *len_out)
+{
+    struct weft_frame frame = {.call = code,
+                               .flags = WEFT_FRAME_REPLY | WEFT_FRAME_ERROR,
+                               .error = err,
+                               .correlation = correlation};
+    uint8_t *data;
+
+    frame.body_len = (uint32_t)strnlen(text, ERROR_TEXT_MAX);
+    data = malloc(WEFT_FRAME_HEADER_BYTES + frame.body_len);
+    if (data == NULL)
+        return NULL;
+    weft__frame_encode_header(&frame, data);
+    memcpy(data + WEFT_FRAME_HEADER_BYTES, text, frame.body_len);
+    *len_out = WEFT_FRAME_HEADER_BYTES + frame.body_len;
+    return data;
+}
+
+/* The call is the server's, or gone, when this returns. */
+static void settle(struct weft_call *call)
+{
+    if (atomic_exchange(&call->state, WEFT_CALL_ANSWERED) == WEFT_CALL_GIVEN_UP)
+        weft__call_free(call);
+    else
+        weft__fanin_answer(call->server, call);
+}
+
+static void settle_error(struct weft_call *call, int err, const char *text)
+{
+    if (!call->push)
+        call->answer =
+            weft__call_error_frame(call->handler->code, call->correlation, err,
+                                   text == NULL ? weft_fail_text(err) : text, &call->answer_len);
+    settle(call);
+}
+
+void weft__call_run(struct weft_call *call, const void *body, size_t body_len)
+{
+    struct weft_service *service = call->service;
+    const struct weft_handler_desc *handler = call->handler;
+    int rc;
+
+    if (weft__now_ns() >= call->deadline_ns) {
+        weft__counter_add(&service->late, 1);
+        rc = weft_fail(WEFT_ETIMEDOUT, "%s.%s: its deadline passed before a worker was free",
+                       service->name, handler->name);
+        settle_error(call, rc, NULL);
+        return;
+    }
+    if (handler->request_type != NULL) {
+        rc = weft__message_decode(handler->request_type, body, body_len, &call->request);
+        if (rc != WEFT_OK) {
+            weft__counter_add(&service->malformed, 1);
+            settle_error(call, rc, NULL);
+            return;
+        }
+    }
+    free(call->body);
+    call->body = NULL;
+    handler->run(service->ctx, call, call->request);
+}
+
+uint16_t weft__call_code(const struct weft_call *call)
+{
+    return call->handler->code;
+}
+
+uint64_t weft__call_deadline_ns(const struct weft_call *call)
+{
+    return call->deadline_ns;
+}
+
+void weft__call_reply(struct weft_call *call, const ProtobufCMessage *reply)
+{
+    struct weft_frame frame = {
+        .call = call->handler->code, .flags = WEFT_FRAME_REPLY, .correlation = call->correlation};
+    int rc = WEFT_OK;
+
+    if (!call->push)
+        rc = weft__message_frame(&frame, reply, &call->answer, &call->answer_len);
+    if (rc != WEFT_OK) {
+        weft__call_fail(call, rc, NULL);
+        return;
+    }
+    weft__counter_add(&call->service->answered, 1);
+    settle(call);
+}
+
+void weft__call_fail(struct weft_call *call, int err, const char *text)
+{
+    weft__check(err < 0);
+    weft__counter_add(&call->service->failed, 1);
+    settle_error(call, err, text);
+}

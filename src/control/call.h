@@ -1,0 +1,54 @@
+/* A request or push in hand, from its arrival until the fan-in thread has sent the answer. */
+#ifndef WEFT_CONTROL_CALL_H
+#define WEFT_CONTROL_CALL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/server.h"
+#include "transport/spi.h"
+#include "wire/frame.h"
+
+struct weft_service;
+
+/* Who finishes it: the owner by answering, or the server by giving up on it at stop; the first one
+ * wins. */
+enum weft_call_state { WEFT_CALL_OPEN, WEFT_CALL_ANSWERED, WEFT_CALL_GIVEN_UP };
+
+struct weft_call {
+    struct weft_server *server; /* holds a reference */
+    struct weft_service *service;
+    const struct weft_handler_desc *handler;
+    struct weft_call *next;      /* of the service's queue, or of the answers that wait for room */
+    struct weft_call *open_next; /* of the server's open calls: the fan-in thread's */
+    struct weft_call *open_prev;
+    uint64_t correlation;
+    uint64_t deadline_ns;
+    ProtobufCMessage *request;
+    uint8_t *answer; /* a whole frame, NULL for a push */
+    size_t answer_len;
+    _Atomic int state;
+    bool push;
+    struct weft_tp_from from;
+    size_t body_len;
+    uint8_t *body; /* until it is decoded */
+};
+
+/* A call for handler; from is NULL for a push. Takes a reference to server.  Errors: WEFT_ENOMEM.
+ */
+int weft__call_new(struct weft_server *server, struct weft_service *service,
+                   const struct weft_handler_desc *handler, const struct weft_tp_from *from,
+                   const struct weft_frame *frame, struct weft_call **call_out);
+void weft__call_free(struct weft_call *call);
+/* Keeps a copy of the body for a later thread.  Errors: WEFT_ENOMEM. */
+int weft__call_keep_body(struct weft_call *call, const struct weft_frame *frame);
+/* Decodes and runs the handler, or refuses a call that is late or malformed.  Thread: a worker, or
+ * the fan-in thread. */
+void weft__call_run(struct weft_call *call, const void *body, size_t body_len);
+/* A frame that says err and text in answer to correlation; NULL: out of memory. */
+uint8_t *weft__call_error_frame(uint16_t code, uint64_t correlation, int err, const char *text,
+                                size_t *len_out);
+
+#endif

@@ -1,0 +1,332 @@
+/* The fan-in thread: it alone touches the endpoint.
+ *
+ * Requests come in here and are checked, then run (INLINE) or queued for their service's workers.
+ * Answers come back through a ring of which each open call owns one place, so the ring is never
+ * full and an answering thread never waits. Every call is on the list `open` from its arrival until
+ * its answer is sent: that list is what stop has to fail.
+ *
+ * After the endpoint is closed the ring has no reader. `closed` decides by one atomic exchange who
+ * reads it last: an owner that adds its answer after the exchange sees `closed` and drains the ring
+ * itself, one that came before is seen by the last drain.
+ *
+ * A reply for which the transport has no room (a client that does not read) waits in `unsent` until
+ * its deadline; it never makes the thread wait.
+ */
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "control/core.h"
+#include "weft/error.h"
+#include "wire/frame.h"
+
+#define UNSENT_RETRY_NS WEFT_NS_PER_MS
+#define UNSENT_KEEP_NS (10 * WEFT_NS_PER_S)
+#define LAST_ANSWERS_NS (100 * WEFT_NS_PER_MS)
+
+static _Thread_local const struct weft_server *here; /* whose fan-in thread this is */
+
+static void open_add(struct weft_server *server, struct weft_call *call)
+{
+    call->open_prev = NULL;
+    call->open_next = server->open;
+    if (server->open != NULL)
+        server->open->open_prev = call;
+    server->open = call;
+    server->open_n++;
+}
+
+static void open_remove(struct weft_server *server, struct weft_call *call)
+{
+    if (call->open_prev != NULL)
+        call->open_prev->open_next = call->open_next;
+    else
+        server->open = call->open_next;
+    if (call->open_next != NULL)
+        call->open_next->open_prev = call->open_prev;
+    server->open_n--;
+}
+
+static void finish(struct weft_server *server, struct weft_call *call)
+{
+    open_remove(server, call);
+    weft__call_free(call);
+}
+
+/* Whether the answer has gone, or never will. */
+static bool try_answer(struct weft_server *server, struct weft_call *call)
+{
+    const struct weft_tp_ctl_ops *ctl = server->pump.transport->ctl;
+
+    return call->answer == NULL ||
+           ctl->reply(server->pump.ep, &call->from, call->answer, call->answer_len) != WEFT_EAGAIN;
+}
+
+static void answer(struct weft_server *server, struct weft_call *call)
+{
+    if (try_answer(server, call)) {
+        finish(server, call);
+        return;
+    }
+    if (call->deadline_ns == WEFT_NEVER)
+        call->deadline_ns = weft__now_ns() + UNSENT_KEEP_NS;
+    call->next = server->unsent;
+    server->unsent = call;
+}
+
+static void retry_unsent(struct weft_server *server)
+{
+    struct weft_call **at = &server->unsent;
+    uint64_t now_ns = weft__now_ns();
+
+    while (*at != NULL) {
+        struct weft_call *call = *at;
+
+        if (!try_answer(server, call) && now_ns < call->deadline_ns) {
+            at = &call->next;
+            continue;
+        }
+        *at = call->next;
+        finish(server, call);
+    }
+}
+
+/* What is in the ring when the endpoint is gone can only be freed. */
+static void drain_closed(struct weft_server *server)
+{
+    struct weft_call *call;
+
+    weft__lock_take(&server->drain_lock);
+    while ((call = weft__mpsc_pop(&server->answers)) != NULL)
+        weft__call_free(call);
+    weft__lock_drop(&server->drain_lock);
+}
+
+void weft__fanin_answer(struct weft_server *server, struct weft_call *call)
+{
+    bool pushed;
+
+    if (here == server) {
+        answer(server, call);
+        return;
+    }
+    weft__server_get(
+        server); /* the call may be gone, with its reference, as soon as it is in the ring */
+    pushed = weft__mpsc_push(&server->answers, call);
+    weft__check(pushed);
+    weft__wakefd_set(&server->pump.wake);
+    if (atomic_fetch_add(&server->closed, 0) != 0)
+        drain_closed(server);
+    weft__server_put(server);
+}
+
+static void refuse(struct weft_server *server, const struct weft_tp_from *from,
+                   const struct weft_frame *frame, int err)
+{
+    uint8_t *data;
+    size_t len_bytes;
+
+    if (from == NULL)
+        return;
+    data = weft__call_error_frame(frame->call, frame->correlation, err, weft_fail_text(err),
+                                  &len_bytes);
+    if (data == NULL)
+        return;
+    server->pump.transport->ctl->reply(server->pump.ep, from, data, len_bytes);
+    free(data);
+}
+
+/* What can be said against a frame before its handler sees it. */
+static int check_request(struct weft_server *server, const struct weft_server_port *port,
+                         const struct weft_frame *frame,
+                         const struct weft_handler_desc **handler_out)
+{
+    struct weft_service *service = port->service;
+    const struct weft_handler_desc *handler;
+
+    if (frame->flags != 0) {
+        weft__counter_add(&service->malformed, 1);
+        return weft_fail(WEFT_EPROTO, "service %s got a reply where a request belongs",
+                         service->name);
+    }
+    handler = weft__service_find(service, frame->call, port->mode);
+    if (handler == NULL) {
+        weft__counter_add(&service->unknown, 1);
+        return weft_fail(WEFT_EUNKNOWNCALL, "service %s has no call %u on its %s port",
+                         service->name, frame->call, port->mode == WEFT_TP_SYNC ? "sync" : "async");
+    }
+    if (server->refusing) {
+        weft__counter_add(&service->failed, 1);
+        return weft_fail(WEFT_ESHUTDOWN, "service %s is shutting down", service->name);
+    }
+    if (server->open_n >= WEFT_CALLS_MAX) {
+        weft__counter_add(&service->full, 1);
+        return weft_fail(WEFT_EAGAIN, "%d calls are under way already; try again later",
+                         WEFT_CALLS_MAX);
+    }
+    *handler_out = handler;
+    return WEFT_OK;
+}
+
+static int take_call(struct weft_server *server, struct weft_service *service,
+                     struct weft_call *call, const struct weft_frame *frame)
+{
+    int rc;
+
+    open_add(server, call);
+    weft__counter_add(call->push ? &service->pushes : &service->accepted, 1);
+    if ((call->handler->flags & WEFT_HANDLER_INLINE) != 0) {
+        weft__call_run(call, frame->body, frame->body_len);
+        return WEFT_OK;
+    }
+    rc = weft__call_keep_body(call, frame);
+    if (rc == WEFT_OK)
+        rc = weft__service_feed(service, call);
+    if (rc != WEFT_OK) {
+        weft__counter_add(&service->full, 1);
+        finish(server, call);
+    }
+    return rc;
+}
+
+void weft__fanin_request(void *ctx, unsigned port_index, const struct weft_tp_from *from,
+                         const void *data, size_t len_bytes)
+{
+    struct weft_server *server = ctx;
+    const struct weft_server_port *port = &server->ports[port_index];
+    struct weft_service *service = port->service;
+    const struct weft_handler_desc *handler;
+    struct weft_frame frame;
+    struct weft_call *call;
+    int rc = weft__frame_decode(data, len_bytes, service->body_max, &frame);
+
+    if (rc != WEFT_OK)
+        weft__counter_add(&service->malformed, 1);
+    else
+        rc = check_request(server, port, &frame, &handler);
+    if (rc == WEFT_OK)
+        rc = weft__call_new(server, service, handler, from, &frame, &call);
+    if (rc == WEFT_OK)
+        rc = take_call(server, service, call, &frame);
+    if (rc != WEFT_OK)
+        refuse(server, from, &frame, rc);
+}
+
+static void send_answers(struct weft_server *server)
+{
+    struct weft_call *call;
+
+    while ((call = weft__mpsc_pop(&server->answers)) != NULL)
+        answer(server, call);
+    if (server->unsent != NULL)
+        retry_unsent(server);
+}
+
+static void turn(struct weft_server *server, uint64_t deadline_ns)
+{
+    uint64_t until_ns = deadline_ns;
+
+    if (server->unsent != NULL && weft__now_ns() + UNSENT_RETRY_NS < until_ns)
+        until_ns = weft__now_ns() + UNSENT_RETRY_NS;
+    weft__pump_turn(&server->pump, until_ns);
+    send_answers(server);
+}
+
+/* From here on nothing is accepted; what waited for a worker is failed, and the workers end after
+ * what they are at. */
+static void refuse_new(struct weft_server *server)
+{
+    if (server->refusing)
+        return;
+    server->refusing = true;
+    for (size_t i = 0; i < server->services_n; i++) {
+        struct weft_call *call = weft__queue_close(&server->services[i].queue);
+
+        while (call != NULL) {
+            struct weft_call *next = call->next;
+
+            weft__call_fail(call, WEFT_ESHUTDOWN, "the server is shutting down");
+            call = next;
+        }
+    }
+}
+
+/* Fails every call that its owner has not answered; the owner frees it when he does. */
+static void give_up_open(struct weft_server *server)
+{
+    struct weft_call *call = server->open;
+
+    while (call != NULL) {
+        struct weft_call *next = call->open_next;
+        struct weft_frame frame = {.call = call->handler->code, .correlation = call->correlation};
+        struct weft_tp_from from = call->from;
+        struct weft_service *service = call->service;
+        bool push = call->push;
+        int expected = WEFT_CALL_OPEN;
+
+        open_remove(server, call);
+        if (atomic_compare_exchange_strong(&call->state, &expected, WEFT_CALL_GIVEN_UP)) {
+            /* The call may be gone from here on. */
+            int rc = weft_fail(WEFT_ESHUTDOWN, "service %s shut down before it had an answer",
+                               service->name);
+
+            weft__counter_add(&service->failed, 1);
+            refuse(server, push ? NULL : &from, &frame, rc);
+        } else {
+            open_add(server, call); /* its answer is on the way */
+        }
+        call = next;
+    }
+}
+
+static void leave_workers(struct weft_server *server)
+{
+    for (size_t i = 0; i < server->services_n; i++) {
+        struct weft_service *service = &server->services[i];
+
+        for (unsigned j = 0; j < service->workers_n; j++)
+            weft__thread_leave(&service->workers[j].thread);
+    }
+}
+
+static void shut(struct weft_server *server)
+{
+    uint64_t limit_ns = weft__now_ns() + LAST_ANSWERS_NS;
+
+    refuse_new(server);
+    give_up_open(server);
+    while (server->open != NULL && weft__now_ns() < limit_ns)
+        turn(server, limit_ns);
+    while (server->unsent != NULL) {
+        struct weft_call *call = server->unsent;
+
+        server->unsent = call->next;
+        finish(server, call);
+    }
+    weft__pump_close(&server->pump);
+    atomic_fetch_or(&server->closed, 1);
+    drain_closed(server);
+    if (atomic_load(&server->phase) == WEFT_SERVER_LEFT)
+        leave_workers(server);
+}
+
+void *weft__fanin_run(void *arg)
+{
+    struct weft_server *server = arg;
+    uint32_t phase;
+
+    here = server;
+    while ((phase = atomic_load(&server->phase)) < WEFT_SERVER_FINISHING) {
+        if (phase == WEFT_SERVER_REFUSING) {
+            refuse_new(server);
+            atomic_compare_exchange_strong(&server->phase, &phase, WEFT_SERVER_REFUSED);
+            weft__futex_wake(&server->phase);
+        }
+        turn(server, WEFT_NEVER);
+    }
+    shut(server);
+    here = NULL;
+    weft__thread_end(&server->fanin);
+    weft__server_put(server);
+    return NULL;
+}

@@ -1,0 +1,113 @@
+/* The loop that the server's fan-in thread and the client's thread share.
+ *
+ * A turn either moves something or sleeps, in this order: progress; arm; poll on the endpoint and
+ * the wake-up. Arming after the last progress is what makes the sleep safe: an edge-triggered
+ * descriptor (ZeroMQ's) has fired already for what came between. An endpoint without a descriptor
+ * is polled each millisecond. An endpoint that reports an error is asked again after a pause, so
+ * that a broken one costs no processor.
+ */
+#include "control/pump.h"
+
+#include <poll.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "transport/inproc/inproc.h"
+#include "transport/zmq/zmq.h"
+
+#define POLLED_PAUSE_NS WEFT_NS_PER_MS
+#define BROKEN_PAUSE_NS (50 * WEFT_NS_PER_MS)
+
+static const struct weft_transport *find_transport(const char *scheme)
+{
+    const struct weft_transport *const all[] = {&weft__tp_zmq, &weft__tp_inproc};
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (strcmp(all[i]->scheme, scheme) == 0)
+            return all[i];
+    }
+    return NULL;
+}
+
+int weft__pump_open(struct weft_pump *pump, const char *scheme, const struct weft_tp_open *desc)
+{
+    const char *name = scheme == NULL ? "zmq" : scheme;
+    const struct weft_transport *transport = find_transport(name);
+    struct weft_tp_ep *ep;
+    int rc;
+
+    if (transport == NULL)
+        return weft_fail(WEFT_EINVAL, "no transport \"%s\" for control; use \"zmq\" or \"inproc\"",
+                         name);
+    rc = weft__wakefd_open(&pump->wake);
+    if (rc != WEFT_OK)
+        return rc;
+    rc = transport->core->open(desc, &ep);
+    if (rc != WEFT_OK) {
+        weft__wakefd_close(&pump->wake);
+        return rc;
+    }
+    pump->transport = transport;
+    pump->ep = ep;
+    return WEFT_OK;
+}
+
+void weft__pump_close(struct weft_pump *pump)
+{
+    if (pump->ep != NULL)
+        pump->transport->core->close(pump->ep);
+    pump->ep = NULL;
+}
+
+void weft__pump_fini(struct weft_pump *pump)
+{
+    weft__pump_close(pump);
+    if (pump->transport != NULL)
+        weft__wakefd_close(&pump->wake);
+    pump->transport = NULL;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ep_fd: -1 leaves the endpoint out. */
+static void sleep_until(struct weft_pump *pump, int ep_fd, uint64_t deadline_ns)
+{
+    struct pollfd fds[2] = {{.fd = pump->wake.fd, .events = POLLIN},
+                            {.fd = ep_fd, .events = POLLIN}};
+    struct timespec left = {0, 0};
+    uint64_t now_ns = weft__now_ns();
+
+    if (deadline_ns > now_ns) {
+        left.tv_sec = (time_t)((deadline_ns - now_ns) / WEFT_NS_PER_S);
+        left.tv_nsec = (long)((deadline_ns - now_ns) % WEFT_NS_PER_S);
+    }
+    ppoll(fds, ep_fd < 0 ? 1 : 2, deadline_ns == WEFT_NEVER ? NULL : &left, NULL);
+    if ((fds[0].revents & POLLIN) != 0)
+        weft__wakefd_drain(&pump->wake);
+}
+
+void weft__pump_turn(struct weft_pump *pump, uint64_t deadline_ns)
+{
+    const struct weft_tp_core_ops *core = pump->transport->core;
+    int events = core->progress(pump->ep);
+    int fd;
+
+    if (events < 0) {
+        weft__error("%s: the control endpoint failed: %s", pump->transport->scheme,
+                    weft_fail_text(events));
+        sleep_until(pump, -1, earlier(deadline_ns, weft__now_ns() + BROKEN_PAUSE_NS));
+        return;
+    }
+    if (events > 0)
+        return;
+    fd = core->wait_fd(pump->ep);
+    if (fd < 0)
+        sleep_until(pump, -1, earlier(deadline_ns, weft__now_ns() + POLLED_PAUSE_NS));
+    else if (core->wait_arm(pump->ep) == WEFT_OK)
+        sleep_until(pump, fd, deadline_ns);
+}

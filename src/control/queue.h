@@ -1,0 +1,33 @@
+/* The calls that wait for a worker of one service: one bounded queue for all its workers, so that
+ * no call waits behind a busy worker while another one sleeps. */
+#ifndef WEFT_CONTROL_QUEUE_H
+#define WEFT_CONTROL_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "control/lock.h"
+
+struct weft_call;
+
+struct weft_queue {
+    struct weft_lock lock;
+    pthread_cond_t filled;
+    struct weft_call *head WEFT_GUARDED_BY(lock);
+    struct weft_call **tail WEFT_GUARDED_BY(lock);
+    size_t length WEFT_GUARDED_BY(lock);
+    size_t sleepers WEFT_GUARDED_BY(lock);
+    bool closed WEFT_GUARDED_BY(lock);
+    size_t length_max;
+};
+
+void weft__queue_init(struct weft_queue *queue, size_t length_max);
+void weft__queue_fini(struct weft_queue *queue);
+/* short_out: whether more calls wait now than workers sleep.  Errors: WEFT_EAGAIN full. */
+int weft__queue_push(struct weft_queue *queue, struct weft_call *call, bool *short_out);
+/* The next call; NULL: closed.  Blocks: until one of the two. */
+struct weft_call *weft__queue_pop(struct weft_queue *queue);
+/* Ends all pops.  Returns the calls that waited, a list by `next`. */
+struct weft_call *weft__queue_close(struct weft_queue *queue);
+
+#endif
