@@ -20,7 +20,7 @@ struct weft_held {
 struct weft_hold {
     int32_t size;
     struct weft_held **by_source; /* DATA */
-    struct weft_held *others, **others_end;
+    struct weft_held *others;
     uint32_t packets, packets_max;
     size_t bytes, bytes_max;
     int32_t scan; /* where pop() goes on */

@@ -13,8 +13,7 @@ enum weft_route_place {
     WEFT_PLACE_ELSEWHERE, /* not here */
     WEFT_PLACE_HERE,      /* it runs (or has ended) here: its channels accept */
     WEFT_PLACE_FROZEN,    /* it stands here and may leave */
-    WEFT_PLACE_ARRIVING,  /* it may come: its range is reserved */
-    WEFT_PLACE_DEPARTED   /* it has left and late packets are forwarded */
+    WEFT_PLACE_ARRIVING   /* it may come: its range is reserved */
 };
 
 enum weft_route_action {
@@ -28,6 +27,7 @@ enum weft_route_action {
 
 struct weft_route_question {
     enum weft_route_place place;
+    bool forwards;                 /* it was here and has left; somebody may still send here */
     uint32_t self;                 /* this process */
     struct weft_world_entry known; /* of the destination rank */
     uint32_t packet_incarnation;   /* of the destination rank, as the sender knew it */
