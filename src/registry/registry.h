@@ -20,6 +20,8 @@ enum weft_registry_call {
 #define WEFT_REGISTRY_KEY_MAX 256    /* bytes, without a NUL */
 #define WEFT_REGISTRY_VALUE_MAX 4096 /* bytes */
 
+#define WEFT_REGISTRY_WATCH_MAX_MS 60000
+
 #define WEFT_REGISTRY_NAME_MAX 64 /* with the NUL, as the next two */
 #define WEFT_REGISTRY_ADDRESS_MAX 64
 #define WEFT_REGISTRY_URL_MAX 128
