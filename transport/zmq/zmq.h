@@ -1,10 +1,12 @@
-/* zmq: ctl and msg on libzmq over TCP. A port opened by listen() is a plain ROUTER (sync) or PULL (async) socket, so that
- * any ZeroMQ client can call it: REQ or DEALER for requests, PUSH for pushes, the frame as one message part.
- * Addresses in urls are numeric ("tcp://127.0.0.2:8100", "tcp://[::1]:8100"): resolving a name would block.
+/* zmq: ctl and msg on libzmq over TCP. A port opened by listen() is a plain ROUTER (sync) or PULL
+ * (async) socket, so that any ZeroMQ client can call it: REQ or DEALER for requests, PUSH for
+ * pushes, the frame as one message part. Addresses in urls are numeric ("tcp://127.0.0.2:8100",
+ * "tcp://[::1]:8100"): resolving a name would block.
  *
- * A control peer whose connection breaks, or cannot be made, is reported by peer_lost: what was asked there will not be
- * answered. The peer stays usable: the next request() connects anew. A msg peer that is lost stays lost: drop it and add
- * it again. Push peers reconnect by themselves and are never reported. */
+ * A control peer whose connection breaks, or cannot be made, is reported by peer_lost: what was
+ * asked there will not be answered. The peer stays usable: the next request() connects anew. A msg
+ * peer that is lost stays lost: drop it and add it again. Push peers reconnect by themselves and
+ * are never reported. */
 #ifndef WEFT_TRANSPORT_ZMQ_H
 #define WEFT_TRANSPORT_ZMQ_H
 
@@ -15,10 +17,11 @@
 extern const struct weft_transport weft__tp_zmq;
 
 struct weft_zmq_stats {
-    uint64_t malformed;     /* messages dropped: more parts than expected, none, or an overlong identity */
-    uint64_t replies_full;  /* replies refused with WEFT_EAGAIN */
-    uint64_t replies_gone;  /* replies whose client had gone */
-    uint64_t links_lost;    /* connections that broke or could not be made */
+    uint64_t
+        malformed; /* messages dropped: more parts than expected, none, or an overlong identity */
+    uint64_t replies_full; /* replies refused with WEFT_EAGAIN */
+    uint64_t replies_gone; /* replies whose client had gone */
+    uint64_t links_lost;   /* connections that broke or could not be made */
 };
 
 /* Thread: the one that drives the endpoint. ep must be one of weft__tp_zmq. */
