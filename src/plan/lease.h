@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define WEFT_LEASE_SLOTS_MAX 65536u
+
 enum weft_lease_state { WEFT_LEASE_RESERVED = 1, WEFT_LEASE_HELD, WEFT_LEASE_COMMITTED };
 
 struct weft_lease {
@@ -52,7 +54,8 @@ const struct weft_lease *weft__leases_find(const struct weft_leases *table,
 
 /* Reserves slots. The same id again answers what it has (a RESERVED one keeps its first deadline).
  * Errors: WEFT_ENOSLOTS none granted; WEFT_EEXIST the id is another app's; WEFT_EAGAIN the table is
- * full; WEFT_EINVAL n is 0; WEFT_ETIMEDOUT the deadline has passed already. */
+ * full; WEFT_EINVAL n is 0; WEFT_ERANGE n is over WEFT_LEASE_SLOTS_MAX; WEFT_ETIMEDOUT the deadline
+ * has passed already. */
 int weft__leases_reserve(struct weft_leases *table, const struct weft_lease_ask *ask,
                          uint64_t now_ns, uint32_t *granted_out);
 /* RESERVED -> HELD: no longer ends by time.  Errors: WEFT_ENOENT; WEFT_ETIMEDOUT its deadline has
@@ -75,7 +78,7 @@ size_t weft__leases_expire(struct weft_leases *table, uint64_t now_ns, struct we
                            size_t max);
 /* When expire() has something to do next; WEFT_NEVER: nothing waits. */
 uint64_t weft__leases_deadline(const struct weft_leases *table);
-/* The number of slots changes (configuration); leases stay, what does not fit becomes over. */
+/* The number of slots changes (configuration); leases stay, also where they no longer fit. */
 void weft__leases_resize(struct weft_leases *table, uint32_t slots);
 
 const char *weft__lease_state_name(enum weft_lease_state state);

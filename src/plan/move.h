@@ -177,7 +177,6 @@ struct weft_move_params {
                                 ended (10 s) */
     uint64_t flush_ns; /* for the markers; then the source keeps its forwarding entry until the app
                           ends (10 s) */
-    weft_move_mutant * /
 };
 extern const struct weft_move_params weft__move_defaults;
 
