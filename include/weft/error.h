@@ -34,6 +34,7 @@ enum weft_damage {
     X(WEFT_EBUSY, -EBUSY, OP, "busy")                                                              \
     X(WEFT_EEXIST, -EEXIST, OP, "exists already")                                                  \
     X(WEFT_EINVAL, -EINVAL, OP, "invalid argument")                                                \
+    X(WEFT_EMFILE, -EMFILE, OP, "too many open files")                                             \
     X(WEFT_ENOSPC, -ENOSPC, OP, "no space left")                                                   \
     X(WEFT_ERANGE, -ERANGE, OP, "out of range")                                                    \
     X(WEFT_EPROTO, -EPROTO, OP, "malformed message")                                               \

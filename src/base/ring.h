@@ -9,11 +9,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Gaps keep what different threads write on different cache lines, wherever the ring lies: a
+ * required alignment would not hold for rings inside malloc()ed objects. */
 struct weft_spsc {
     void **slots;
     size_t mask;
-    _Alignas(64) atomic_size_t head; /* next to write */
-    _Alignas(64) atomic_size_t tail; /* next to read */
+    unsigned char gap_before_head[64];
+    atomic_size_t head; /* next to write */
+    unsigned char gap_before_tail[64];
+    atomic_size_t tail; /* next to read */
+    unsigned char gap_behind[64];
 };
 
 struct weft_mpsc_slot {
@@ -24,8 +29,11 @@ struct weft_mpsc_slot {
 struct weft_mpsc {
     struct weft_mpsc_slot *slots;
     size_t mask;
-    _Alignas(64) atomic_size_t head;
-    _Alignas(64) size_t tail; /* the consumer's own */
+    unsigned char gap_before_head[64];
+    atomic_size_t head;
+    unsigned char gap_before_tail[64];
+    size_t tail; /* the consumer's own */
+    unsigned char gap_behind[64];
 };
 
 /* Errors: WEFT_EINVAL capacity is no power of two; WEFT_ENOMEM. fini of a zeroed ring is fine. */
