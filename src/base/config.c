@@ -128,7 +128,8 @@ static int put_value(struct value *table, size_t i, const char *text, const char
     if (!copy)
         return weft_fail(WEFT_ENOMEM, "no memory for the value of %s", settings[i].name);
     free(table[i].text);
-    table[i] = (struct value){copy, source};
+    table[i].text = copy;
+    table[i].source = source; /* NOLINT(clang-analyzer-unix.Malloc): freed by free_values() */
     return WEFT_OK;
 }
 
@@ -224,7 +225,8 @@ int weft__config_load(void)
         return err;
     }
     free_values(values);
-    memcpy(values, table, sizeof(values));
+    for (size_t i = 0; i < SETTINGS_N; i++)
+        values[i] = table[i];
     apply_log_level();
     return WEFT_OK;
 }
