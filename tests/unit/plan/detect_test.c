@@ -1,0 +1,336 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/detect.h"
+#include "weft/error.h"
+
+#define HOSTS_MAX 6
+#define RANKS_MAX 16
+
+/* Slots and used by host; placements as letters, a is the first host. */
+struct vector {
+    const char *slots, *used, *now;
+    const char *then; /* NULL: no better placement */
+};
+
+/* Source: the bin-pack vectors of faabric's later batch schedulers (a change of distribution). */
+static const struct vector reference[] = {
+    {"4", "2", "aa", NULL},
+    {"42", "41", "aaaab", NULL},
+    {"42", "22", "aabb", "aaaa"},
+    {"45", "22", "aabb", "bbbb"},
+    {"45", "23", "aabb", "bbbb"},
+    {"44", "22", "aabb", "aaaa"},
+    {"321", "211", "aabc", "aaba"},
+    {"351", "211", "aabc", "bbbb"},
+    {"351", "111", "abc", "bbb"},
+    {"44", "33", "aaabbb", "aaabba"},
+    {"2211", "1111", "abcd", "abba"},
+    {"444", "440", "aabb", "cccc"},
+    {"444", "042", "ccbb", "cccc"},
+    {"542", "342", "aaabbbbcc", "aaabbbbaa"},
+    {"532", "232", "bbbccaa", "bbaaaaa"},
+    {"333", "232", "aabbbcc", "aabbbca"},
+};
+
+struct round {
+    struct weft_plan_host hosts[HOSTS_MAX];
+    uint32_t host_of[RANKS_MAX];
+    struct weft_plan_move moves[RANKS_MAX];
+    struct weft_detect ask;
+    struct weft_plan plan;
+};
+
+static void set_up(struct round *r, const char *slots, const char *used, const char *now)
+{
+    memset(r, 0, sizeof(*r));
+    r->ask = (struct weft_detect){
+        .hosts = r->hosts, .hosts_n = strlen(slots), .host_of = r->host_of, .ranks = strlen(now)};
+    r->plan.moves = r->moves;
+    for (size_t i = 0; i < r->ask.hosts_n; i++) {
+        r->hosts[i].slots = (uint32_t)(slots[i] - '0');
+        r->hosts[i].used = (uint32_t)(used[i] - '0');
+    }
+    for (size_t i = 0; i < r->ask.ranks; i++)
+        r->host_of[i] = (uint32_t)(now[i] - 'a');
+}
+
+static void apply(const struct round *r, char *out)
+{
+    for (size_t i = 0; i < r->ask.ranks; i++)
+        out[i] = (char)('a' + r->host_of[i]);
+    for (size_t i = 0; i < r->plan.moves_n; i++)
+        out[r->moves[i].rank] = (char)('a' + r->moves[i].to);
+    out[r->ask.ranks] = '\0';
+}
+
+static void check_vector(const struct vector *v)
+{
+    struct round r;
+    char after[RANKS_MAX + 1];
+    set_up(&r, v->slots, v->used, v->now);
+    assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+    apply(&r, after);
+    assert_string_equal(after, v->then != NULL ? v->then : v->now);
+    if (v->then == NULL)
+        assert_int_equal(r.plan.moves_n, 0);
+}
+
+static void plans_follow_the_reference(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(reference) / sizeof(reference[0]); i++)
+        check_vector(&reference[i]);
+}
+
+/* The reference fills by room first and would move three ranks to host a; the same two numbers (one
+ * host, no pair across) cost one move here. */
+static void of_equally_good_placements_the_one_with_fewest_moves_is_taken(void **state)
+{
+    (void)state;
+    check_vector(&(struct vector){"54", "13", "abbb", "bbbb"});
+    /* The remainder goes where most of it is, not where most room is. */
+    check_vector(&(struct vector){"33322", "30211", "aaade", "aaadd"});
+}
+
+static void one_free_slot_at_home_brings_the_lonely_rank_there(void **state)
+{
+    (void)state;
+    struct round r;
+    set_up(&r, "21", "11", "ab");
+    assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+    assert_int_equal(r.plan.moves_n, 1);
+    assert_int_equal(r.moves[0].rank, 1);
+    assert_int_equal(r.moves[0].from, 1);
+    assert_int_equal(r.moves[0].to, 0);
+    assert_int_equal(r.plan.now.hosts, 2);
+    assert_int_equal(r.plan.then.hosts, 1);
+    set_up(&r, "11", "11", "ab");
+    assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+    assert_int_equal(r.plan.moves_n, 0);
+}
+
+static void with_several_hosts_the_last_rank_moves_first_and_to_the_first_host(void **state)
+{
+    (void)state;
+    struct round r;
+    set_up(&r, "2211", "1111", "abcd");
+    assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+    assert_int_equal(r.plan.moves_n, 2);
+    assert_int_equal(r.moves[0].rank, 3);
+    assert_int_equal(r.moves[0].from, 3);
+    assert_int_equal(r.moves[0].to, 0);
+    assert_int_equal(r.moves[1].rank, 2);
+    assert_int_equal(r.moves[1].from, 2);
+    assert_int_equal(r.moves[1].to, 1);
+    set_up(&r, "1111", "1111", "abcd");
+    assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+    assert_int_equal(r.plan.moves_n, 0);
+}
+
+static void an_mpi_world_of_two_hosts_comes_together_at_home(void **state)
+{
+    (void)state;
+    struct round r;
+    set_up(&r, "42", "22", "aabb");
+    assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+    assert_int_equal(r.plan.moves_n, 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(r.moves[i].from, 1);
+        assert_int_equal(r.moves[i].to, 0);
+    }
+}
+
+/* Home, A, A, B with an occupier at home that has just ended. */
+static void the_rank_alone_on_a_third_host_is_the_only_one_that_moves(void **state)
+{
+    (void)state;
+    struct round r;
+    set_up(&r, "222", "121", "abbc");
+    assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+    assert_int_equal(r.plan.moves_n, 1);
+    assert_int_equal(r.moves[0].rank, 3);
+    assert_int_equal(r.moves[0].to, 0);
+}
+
+static void an_overcommitted_destination_has_no_room(void **state)
+{
+    (void)state;
+    /* Four ranks of others on one slot of a: -3 free must not look like room. */
+    check_vector(&(struct vector){"211", "511", "abc", NULL});
+}
+
+static void ranks_may_stay_on_an_overcommitted_host_while_others_join_up(void **state)
+{
+    (void)state;
+    /* Three of ours on one slot of a, one on b, one on c: c joins b. Less room than ranks is no
+     * reason to do nothing. */
+    check_vector(&(struct vector){"121", "311", "aaabc", "aaabb"});
+}
+
+static void two_apps_of_one_round_do_not_take_the_same_free_slot(void **state)
+{
+    (void)state;
+    struct round first, second;
+    set_up(&first, "311", "222", "ab");
+    assert_int_equal(weft__detect(&first.ask, &first.plan), WEFT_OK);
+    assert_int_equal(first.plan.moves_n, 1);
+    weft__detect_take(first.hosts, &first.plan);
+    assert_int_equal(first.hosts[0].used, 3);
+    set_up(&second, "311", "222", "ac");
+    for (size_t i = 0; i < 3; i++)
+        second.hosts[i].used = first.hosts[i].used;
+    assert_int_equal(weft__detect(&second.ask, &second.plan), WEFT_OK);
+    assert_int_equal(second.plan.moves_n, 0);
+}
+
+static void after_the_moves_the_new_placement_is_at_rest(void **state)
+{
+    (void)state;
+    for (size_t v = 0; v < sizeof(reference) / sizeof(reference[0]); v++) {
+        struct round r;
+        set_up(&r, reference[v].slots, reference[v].used, reference[v].now);
+        assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+        for (size_t i = 0; i < r.plan.moves_n; i++) {
+            r.hosts[r.moves[i].from].used -= r.hosts[r.moves[i].from].used > 0;
+            r.hosts[r.moves[i].to].used++;
+            r.host_of[r.moves[i].rank] = r.moves[i].to;
+        }
+        assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+        assert_int_equal(r.plan.moves_n, 0);
+    }
+}
+
+/* ---- against all placements, by brute force ---- */
+
+struct best {
+    uint64_t hosts, cross, moves;
+};
+
+static bool precedes(const struct best *a, const struct best *b)
+{
+    if (a->hosts != b->hosts)
+        return a->hosts < b->hosts;
+    return a->cross != b->cross ? a->cross < b->cross : a->moves < b->moves;
+}
+
+static bool fits(const struct round *r, const uint32_t *ours, const uint32_t *count)
+{
+    for (size_t h = 0; h < r->ask.hosts_n; h++) {
+        uint32_t gain = count[h] > ours[h] ? count[h] - ours[h] : 0;
+        if (gain > weft__plan_host_free(&r->hosts[h]))
+            return false;
+    }
+    return true;
+}
+
+static struct best value_of(const struct round *r, const uint32_t *ours, const uint32_t *count)
+{
+    struct best b = {0};
+    for (size_t h = 0; h < r->ask.hosts_n; h++) {
+        b.hosts += count[h] > 0;
+        b.moves += count[h] > ours[h] ? count[h] - ours[h] : 0;
+        for (size_t g = 0; g < h; g++)
+            b.cross += (uint64_t)count[h] * count[g];
+    }
+    return b;
+}
+
+static void try_counts(const struct round *r, const uint32_t *ours, size_t h, struct best *best)
+{
+    static uint32_t count[HOSTS_MAX];
+    uint32_t sum = 0;
+    for (size_t i = 0; i < h; i++)
+        sum += count[i];
+    uint32_t left = (uint32_t)r->ask.ranks - sum;
+    for (uint32_t n = h + 1 < r->ask.hosts_n ? 0 : left; n <= left; n++) {
+        count[h] = n;
+        if (h + 1 < r->ask.hosts_n) {
+            try_counts(r, ours, h + 1, best);
+            continue;
+        }
+        struct best value = value_of(r, ours, count);
+        if (fits(r, ours, count) && precedes(&value, best))
+            *best = value;
+    }
+}
+
+static void random_round(struct round *r, unsigned *seed)
+{
+    size_t hosts = 1 + (unsigned)rand_r(seed) % 4, ranks = 1 + (unsigned)rand_r(seed) % 6;
+    memset(r, 0, sizeof(*r));
+    r->ask = (struct weft_detect){
+        .hosts = r->hosts, .hosts_n = hosts, .host_of = r->host_of, .ranks = ranks};
+    r->plan.moves = r->moves;
+    for (size_t h = 0; h < hosts; h++) {
+        r->hosts[h].slots = (unsigned)rand_r(seed) % 7;
+        r->hosts[h].used = (unsigned)rand_r(seed) % 4;
+    }
+    for (size_t i = 0; i < ranks; i++) {
+        r->host_of[i] = (unsigned)rand_r(seed) % (unsigned)hosts;
+        r->hosts[r->host_of[i]].used++;
+    }
+}
+
+static void no_placement_that_fits_is_better_than_the_plan_or_as_good_with_fewer_moves(void **state)
+{
+    (void)state;
+    unsigned seed = 11;
+    for (int i = 0; i < 5000; i++) {
+        struct round r;
+        random_round(&r, &seed);
+        uint32_t ours[HOSTS_MAX] = {0};
+        for (size_t rank = 0; rank < r.ask.ranks; rank++)
+            ours[r.host_of[rank]]++;
+        struct best best = value_of(&r, ours, ours);
+        struct best now = best;
+        try_counts(&r, ours, 0, &best);
+        assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+        bool improves = best.hosts < now.hosts || best.cross < now.cross;
+        assert_int_equal(r.plan.moves_n, improves ? best.moves : 0);
+        assert_int_equal(r.plan.then.hosts, best.hosts);
+        assert_int_equal(r.plan.then.cross_pairs, best.cross);
+    }
+}
+
+static void a_placement_on_unknown_hosts_and_other_policies_are_errors(void **state)
+{
+    (void)state;
+    struct round r;
+    set_up(&r, "2", "1", "b");
+    assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_EINVAL);
+    r.ask.policy = WEFT_POLICY_SPOT;
+    assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_ENOTSUP);
+    enum weft_policy policy;
+    assert_int_equal(weft__policy_parse("", &policy), WEFT_OK);
+    assert_int_equal(policy, WEFT_POLICY_BIN_PACK);
+    assert_int_equal(weft__policy_parse("compact", &policy), WEFT_OK);
+    assert_int_equal(policy, WEFT_POLICY_COMPACT);
+    assert_int_equal(weft__policy_parse("binpack", &policy), WEFT_EINVAL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(plans_follow_the_reference),
+        cmocka_unit_test(of_equally_good_placements_the_one_with_fewest_moves_is_taken),
+        cmocka_unit_test(one_free_slot_at_home_brings_the_lonely_rank_there),
+        cmocka_unit_test(with_several_hosts_the_last_rank_moves_first_and_to_the_first_host),
+        cmocka_unit_test(an_mpi_world_of_two_hosts_comes_together_at_home),
+        cmocka_unit_test(the_rank_alone_on_a_third_host_is_the_only_one_that_moves),
+        cmocka_unit_test(an_overcommitted_destination_has_no_room),
+        cmocka_unit_test(ranks_may_stay_on_an_overcommitted_host_while_others_join_up),
+        cmocka_unit_test(two_apps_of_one_round_do_not_take_the_same_free_slot),
+        cmocka_unit_test(after_the_moves_the_new_placement_is_at_rest),
+        cmocka_unit_test(
+            no_placement_that_fits_is_better_than_the_plan_or_as_good_with_fewer_moves),
+        cmocka_unit_test(a_placement_on_unknown_hosts_and_other_policies_are_errors),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
