@@ -47,7 +47,7 @@ void weft__keys_remove(struct weft_keys *keys, struct weft_range *range)
         *at = range->next;
 }
 
-int weft__keys_check(const struct weft_keys *keys, const struct weft_keys_ask *ask,
+int weft__keys_lookup(const struct weft_keys *keys, const struct weft_keys_ask *ask,
                      struct weft_range **range_out)
 {
     struct weft_range *range = lookup(keys, ask->key);
