@@ -23,7 +23,7 @@ struct weft_image_piece {
     uint64_t sum;           /* XXH3-64 of the bytes */
     uint32_t len_bytes;
     uint32_t packed;  /* 0: read from the region (one run); 1: from the packed buffer */
-    uint32_t runs_at; /* packed: the runs that it holds, one behind the other, in runs[] */
+    uint32_t runs_at; /* packed: its first run in runs[]; long ones behind it are skipped */
     uint32_t runs_n;
 };
 
@@ -33,6 +33,7 @@ struct weft_image {
     uint64_t packed_len_bytes; /* of the packed buffer */
     uint32_t chunk_bytes;      /* largest piece */
     uint32_t pack_below_bytes; /* shorter runs are packed */
+    uint64_t span_offset;      /* where region_key's range begins in the region */
     struct weft_lane_key region_key;
     struct weft_lane_key packed_key;
     struct weft_extents runs; /* what is pulled, in the region */

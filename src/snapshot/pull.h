@@ -39,7 +39,8 @@ struct weft_pull_progress {
     uint64_t gets;         /* completed */
 };
 
-/* Thread: any.  Blocks: no.  Errors: WEFT_EINVAL the region's length differs; WEFT_ENOMEM. */
+/* *pull_out is set before done can run.
+ * Thread: any.  Blocks: no.  Errors: WEFT_EINVAL the region's length differs; WEFT_ENOMEM. */
 int weft__pull_start(const struct weft_pull_desc *desc, struct weft_pull **pull_out);
 /* No new gets; done runs once the ones in flight are over (with 0 where the last piece was faster).
  * Thread: any; before free. */

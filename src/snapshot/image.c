@@ -1,0 +1,153 @@
+/* Images at their source.
+ *
+ * Sums are taken when the bytes are in the cache anyway: of packed pieces right after the copy, of
+ * the others in one pass over the region, which is the only extra cost (XXH3 runs at memory speed).
+ * The packed buffer is memory of its own: the region goes on existing at its addresses, and a copy
+ * of short runs costs less than a get for each of them. It takes huge pages where it can: faulting
+ * it in would cost more than filling it.
+ */
+#include "snapshot/image.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <xxhash.h>
+
+#include "snapshot/image_cut.h"
+#include "weft/error.h"
+
+#define PACK_BELOW_BYTES (64u << 10)
+
+static int take_runs(struct weft_image *image, const struct weft_image_desc *desc)
+{
+    const struct weft_extents *from = desc->extents;
+    if (!from)
+        return weft__region_touched(desc->region, &image->runs);
+    for (size_t i = 0; i < from->n; i++) {
+        const struct weft_extent *run = &from->at[i];
+        if ((run->offset | run->len_bytes) % WEFT_REGION_PAGE ||
+            run->offset + run->len_bytes > desc->region->len_bytes)
+            return weft_fail(WEFT_EINVAL,
+                             "the range at 0x%llx of 0x%llx bytes is not whole pages of the region",
+                             (unsigned long long)run->offset, (unsigned long long)run->len_bytes);
+        int err = weft__extents_add(&image->runs, run->offset, run->len_bytes);
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
+static int make_packed(struct weft_image *image)
+{
+    if (image->packed_len_bytes == 0)
+        return 0;
+    void *packed = mmap(NULL, image->packed_len_bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (packed == MAP_FAILED)
+        return weft_fail(WEFT_ENOMEM, "no memory to pack 0x%llx bytes",
+                         (unsigned long long)image->packed_len_bytes);
+    madvise(packed, image->packed_len_bytes,
+            MADV_HUGEPAGE); /* where the kernel has none, ordinary pages do */
+    image->packed = packed;
+    return 0;
+}
+
+/* Copies the piece's runs to their place in the packed buffer. */
+static void pack(const struct weft_image *image, const struct weft_image_piece *piece)
+{
+    const char *base = image->region->base;
+    unsigned char *into = image->packed + piece->source_offset;
+    const struct weft_extent *run = &image->runs.at[piece->runs_at];
+    for (uint32_t left = piece->runs_n; left; run++) {
+        if (run->len_bytes >= image->pack_below_bytes)
+            continue;
+        memcpy(into, base + run->offset, run->len_bytes);
+        into += run->len_bytes;
+        left--;
+    }
+}
+
+static void fill(struct weft_image *image)
+{
+    const char *base = image->region->base;
+    for (size_t i = 0; i < image->pieces_n; i++) {
+        struct weft_image_piece *piece = &image->pieces[i];
+        if (piece->packed)
+            pack(image, piece);
+        piece->sum =
+            XXH3_64bits(piece->packed ? (const void *)(image->packed + piece->source_offset)
+                                      : (const void *)(base + piece->source_offset),
+                        piece->len_bytes);
+    }
+}
+
+int weft__image_build(const struct weft_image_desc *desc, struct weft_image **image_out)
+{
+    struct weft_image *image = calloc(1, sizeof(*image));
+    if (!image)
+        return weft_fail(WEFT_ENOMEM, "no memory for an image");
+    image->region = desc->region;
+    image->region_len_bytes = desc->region->len_bytes;
+    image->chunk_bytes = desc->chunk_bytes ? desc->chunk_bytes : WEFT_IMAGE_CHUNK_BYTES;
+    image->pack_below_bytes = desc->pack_below_bytes ? desc->pack_below_bytes : PACK_BELOW_BYTES;
+    if (!desc->pack_below_bytes && image->pack_below_bytes > image->chunk_bytes)
+        image->pack_below_bytes = image->chunk_bytes;
+    int err =
+        weft__image_sizes_ok(image->chunk_bytes, image->pack_below_bytes)
+            ? take_runs(image, desc)
+            : weft_fail(
+                  WEFT_EINVAL,
+                  "an image has chunks of whole pages up to 64 MiB and packs runs below that");
+    if (!err)
+        err = weft__image_cut(image);
+    if (!err)
+        err = make_packed(image);
+    if (err) {
+        weft__image_free(image);
+        return err;
+    }
+    fill(image);
+    *image_out = image;
+    return 0;
+}
+
+/* Where the runs that are read in place begin and end. */
+static struct weft_extent span_of(const struct weft_image *image)
+{
+    const struct weft_extent *first = &image->runs.at[0],
+                             *last = &image->runs.at[image->runs.n - 1];
+    return (struct weft_extent){.offset = first->offset,
+                                .len_bytes = last->offset + last->len_bytes - first->offset};
+}
+
+int weft__image_share(struct weft_image *image, struct weft_lane *lane)
+{
+    int err = 0;
+    image->lane = lane;
+    if (image->total_bytes > image->packed_len_bytes) {
+        const struct weft_extent span = span_of(image);
+        image->span_offset = span.offset;
+        err = weft__lane_register(lane, (char *)image->region->base + span.offset, span.len_bytes,
+                                  WEFT_TP_READ, &image->region_shared, &image->region_key);
+    }
+    if (!err && image->packed)
+        err = weft__lane_register(lane, image->packed, image->packed_len_bytes, WEFT_TP_READ,
+                                  &image->packed_shared, &image->packed_key);
+    return err;
+}
+
+void weft__image_free(struct weft_image *image)
+{
+    if (!image)
+        return;
+    if (image->region_shared)
+        weft__lane_unregister(image->lane, image->region_shared);
+    if (image->packed_shared)
+        weft__lane_unregister(image->lane, image->packed_shared);
+    if (image->packed)
+        munmap(image->packed, image->packed_len_bytes);
+    weft__extents_fini(&image->runs);
+    free(image->pieces);
+    free(image);
+}

@@ -1,0 +1,248 @@
+/* The form of an image that travels.
+ *
+ *   0 u32 "WIMG"   4 u16 version (1)   6 u16 0     8 u64 length of the region     16 u32 chunk   20
+ * u32 pack below 24 key of the region (3 u64)   48 key of the packed buffer (3 u64)   72 u64 where
+ * the first key begins in the region 80 u64 number of runs   88 u64 number of pieces 96 runs: pages
+ * since the end of the run before, pages; each as a base-128 number, low bits first then the sum of
+ * each piece (u64), then the XXH3-64 of all before (u64)                             all little
+ * endian
+ *
+ * Each image has one encoding, and every other sequence of bytes is refused: numbers have no spare
+ * digits, runs do not touch, the number of pieces is the one that follows from the runs. The
+ * decoder allocates in proportion to what it was given.
+ */
+#include "snapshot/image.h"
+
+#include <endian.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+#include "snapshot/image_cut.h"
+#include "weft/error.h"
+
+#define MAGIC 0x474d4957u /* "WIMG" */
+#define VERSION 1
+#define HEADER_BYTES 96u
+#define TAIL_BYTES 8u
+#define NUMBER_MAX 5u /* digits of the number of pages of 1 TiB and more */
+#define PAGES_MAX (WEFT_REGION_MAX_BYTES / WEFT_REGION_PAGE)
+
+static uint8_t *put_u32(uint8_t *at, uint32_t value)
+{
+    value = htole32(value);
+    memcpy(at, &value, 4);
+    return at + 4;
+}
+
+static uint8_t *put_u64(uint8_t *at, uint64_t value)
+{
+    value = htole64(value);
+    memcpy(at, &value, 8);
+    return at + 8;
+}
+
+static uint8_t *put_key(uint8_t *at, const struct weft_lane_key *key)
+{
+    return put_u64(put_u64(put_u64(at, key->tp.key), key->tp.base), key->tp.len_bytes);
+}
+
+static uint8_t *put_number(uint8_t *at, uint64_t value)
+{
+    while (value >= 0x80) {
+        *at++ = (uint8_t)(value | 0x80);
+        value >>= 7;
+    }
+    *at++ = (uint8_t)value;
+    return at;
+}
+
+static uint8_t *put_header(uint8_t *at, const struct weft_image *image)
+{
+    at = put_u32(put_u32(at, MAGIC), VERSION);
+    at = put_u64(at, image->region_len_bytes);
+    at = put_u32(put_u32(at, image->chunk_bytes), image->pack_below_bytes);
+    at = put_key(put_key(at, &image->region_key), &image->packed_key);
+    at = put_u64(at, image->span_offset);
+    return put_u64(put_u64(at, image->runs.n), image->pieces_n);
+}
+
+int weft__image_encode(const struct weft_image *image, uint8_t **bytes_out, size_t *len_out)
+{
+    size_t room = HEADER_BYTES + 2 * NUMBER_MAX * image->runs.n + 8 * image->pieces_n + TAIL_BYTES;
+    uint8_t *bytes = malloc(room);
+    if (!bytes)
+        return weft_fail(WEFT_ENOMEM, "no memory to encode an image");
+    uint8_t *at = put_header(bytes, image);
+    uint64_t end = 0;
+    for (size_t i = 0; i < image->runs.n; i++) {
+        const struct weft_extent *run = &image->runs.at[i];
+        at = put_number(at, (run->offset - end) / WEFT_REGION_PAGE);
+        at = put_number(at, run->len_bytes / WEFT_REGION_PAGE);
+        end = run->offset + run->len_bytes;
+    }
+    for (size_t i = 0; i < image->pieces_n; i++)
+        at = put_u64(at, image->pieces[i].sum);
+    at = put_u64(at, XXH3_64bits(bytes, (size_t)(at - bytes)));
+    size_t len = (size_t)(at - bytes);
+    if (len > WEFT_IMAGE_ENCODED_MAX) {
+        free(bytes);
+        return weft_fail(WEFT_EMSGSIZE,
+                         "the description of %zu scattered runs has %zu bytes, more than %u",
+                         image->runs.n, len, WEFT_IMAGE_ENCODED_MAX);
+    }
+    *bytes_out = bytes;
+    *len_out = len;
+    return 0;
+}
+
+/* ---- decoding
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+struct reader {
+    const uint8_t *at, *end;
+};
+
+static size_t left(const struct reader *in)
+{
+    return (size_t)(in->end - in->at);
+}
+
+/* The header's fields lie inside what was checked to be there. */
+static uint32_t get_u32(struct reader *in)
+{
+    uint32_t value;
+    memcpy(&value, in->at, 4);
+    in->at += 4;
+    return le32toh(value);
+}
+
+static uint64_t get_u64(struct reader *in)
+{
+    uint64_t value;
+    memcpy(&value, in->at, 8);
+    in->at += 8;
+    return le64toh(value);
+}
+
+static struct weft_lane_key get_key(struct reader *in)
+{
+    struct weft_lane_key key;
+    key.tp.key = get_u64(in);
+    key.tp.base = get_u64(in);
+    key.tp.len_bytes = get_u64(in);
+    return key;
+}
+
+/* At most PAGES_MAX, without spare digits. */
+static int get_number(struct reader *in, uint64_t *value_out)
+{
+    uint64_t value = 0;
+    for (unsigned digit = 0; digit < NUMBER_MAX && left(in); digit++) {
+        uint8_t byte = *in->at++;
+        value |= (uint64_t)(byte & 0x7f) << (7 * digit);
+        if (byte & 0x80)
+            continue;
+        if ((byte == 0 && digit > 0) || value > PAGES_MAX)
+            break;
+        *value_out = value;
+        return 0;
+    }
+    return weft_fail(WEFT_EPROTO, "malformed number in the description of an image");
+}
+
+static int check_frame(const void *bytes, size_t len_bytes, struct reader *in)
+{
+    if (len_bytes < HEADER_BYTES + TAIL_BYTES || len_bytes > WEFT_IMAGE_ENCODED_MAX)
+        return weft_fail(WEFT_EPROTO, "the description of an image cannot have %zu bytes",
+                         len_bytes);
+    struct reader tail = {.at = (const uint8_t *)bytes + len_bytes - TAIL_BYTES};
+    *in = (struct reader){.at = bytes, .end = tail.at};
+    if (get_u32(in) != MAGIC)
+        return weft_fail(WEFT_EPROTO, "this is no description of an image");
+    uint32_t version = get_u32(in);
+    if (version != VERSION)
+        return weft_fail(
+            WEFT_EVERSION,
+            "the description of an image has version 0x%x, this is version %d; use the same "
+            "version on all hosts",
+            version, VERSION);
+    if (get_u64(&tail) != XXH3_64bits(bytes, len_bytes - TAIL_BYTES))
+        return weft_fail(WEFT_ECHECKSUM, "the description of an image is damaged");
+    return 0;
+}
+
+static int get_runs(struct reader *in, struct weft_image *image, uint64_t runs_n)
+{
+    uint64_t end = 0, pages = image->region_len_bytes / WEFT_REGION_PAGE;
+    if (runs_n > left(in) / 2)
+        return weft_fail(WEFT_EPROTO, "the description of an image is too short for its runs");
+    for (uint64_t i = 0; i < runs_n; i++) {
+        uint64_t gap, len;
+        int err = get_number(in, &gap);
+        if (!err)
+            err = get_number(in, &len);
+        if (err)
+            return err;
+        if (len == 0 || (gap == 0 && i > 0) || gap > pages - end || len > pages - end - gap)
+            return weft_fail(
+                WEFT_EPROTO,
+                "run %llu of an image is empty, touches the one before or leaves the region",
+                (unsigned long long)i);
+        err =
+            weft__extents_add(&image->runs, (end + gap) * WEFT_REGION_PAGE, len * WEFT_REGION_PAGE);
+        if (err)
+            return err;
+        end += gap + len;
+    }
+    return 0;
+}
+
+static int get_pieces(struct reader *in, struct weft_image *image, uint64_t pieces_n)
+{
+    if (left(in) % 8 || pieces_n != left(in) / 8 || pieces_n != weft__image_count(image))
+        return weft_fail(WEFT_EPROTO, "the sums of an image do not fit its runs");
+    int err = weft__image_cut(image);
+    for (uint64_t i = 0; i < pieces_n && !err; i++)
+        image->pieces[i].sum = get_u64(in);
+    return err;
+}
+
+static int decode(struct reader *in, struct weft_image *image)
+{
+    image->region_len_bytes = get_u64(in);
+    image->chunk_bytes = get_u32(in);
+    image->pack_below_bytes = get_u32(in);
+    image->region_key = get_key(in);
+    image->packed_key = get_key(in);
+    image->span_offset = get_u64(in);
+    uint64_t runs_n = get_u64(in), pieces_n = get_u64(in);
+    if (image->region_len_bytes == 0 || image->region_len_bytes % WEFT_REGION_PAGE ||
+        image->region_len_bytes > WEFT_REGION_MAX_BYTES ||
+        !weft__image_sizes_ok(image->chunk_bytes, image->pack_below_bytes))
+        return weft_fail(WEFT_EPROTO, "the sizes in the description of an image are impossible");
+    int err = get_runs(in, image, runs_n);
+    if (!err && image->runs.n && image->span_offset > image->runs.at[0].offset)
+        err = weft_fail(WEFT_EPROTO, "the shared range of an image begins behind its first run");
+    return err ? err : get_pieces(in, image, pieces_n);
+}
+
+int weft__image_decode(const void *bytes, size_t len_bytes, struct weft_image **image_out)
+{
+    struct reader in;
+    int err = check_frame(bytes, len_bytes, &in);
+    if (err)
+        return err;
+    struct weft_image *image = calloc(1, sizeof(*image));
+    if (!image)
+        return weft_fail(WEFT_ENOMEM, "no memory for an image");
+    err = decode(&in, image);
+    if (err) {
+        weft__image_free(image);
+        return err;
+    }
+    *image_out = image;
+    return 0;
+}
