@@ -88,4 +88,9 @@ WEFT_API const char *weft_fail_text(int err);
 /* Forgets this thread's text. */
 WEFT_API void weft_fail_clear(void);
 
+#ifdef __clang_analyzer__
+/* Static analysis does not see by itself that weft_fail() returns its first argument. */
+#define weft_fail(err, ...) (weft_fail((err), __VA_ARGS__), (err))
+#endif
+
 #endif

@@ -63,6 +63,7 @@ enum weft_damage weft_error_damage(int err)
     return err < 0 ? WEFT_DAMAGE_OP : WEFT_DAMAGE_NONE;
 }
 
+#undef weft_fail
 int weft_fail(int err, const char *fmt, ...)
 {
     /* Formatted aside first: an argument may be the text noted before. */

@@ -41,7 +41,7 @@ static int clean(void **state)
 /* A settings file that WEFT_CONFIG names; unlinked by the caller. */
 static void write_file(char path_out[32], const char *text)
 {
-    strcpy(path_out, "/tmp/weft-config-XXXXXX");
+    snprintf(path_out, 32, "/tmp/weft-config-XXXXXX");
     int fd = mkstemp(path_out);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, text, strlen(text)), strlen(text));
