@@ -1,0 +1,176 @@
+/* Inside the ofi transport. */
+#ifndef WEFT_TRANSPORT_OFI_IMPL_H
+#define WEFT_TRANSPORT_OFI_IMPL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rdma/fabric.h>
+#include <rdma/fi_domain.h>
+#include <rdma/fi_endpoint.h>
+#include <rdma/fi_eq.h>
+
+#include "transport/ofi/ofi.h"
+#include "transport/ops.h"
+#include "transport/slots.h"
+#include "transport/spi.h"
+
+#define OFI_RECVS 64u      /* posted receives */
+#define OFI_SENDS_MAX 128u /* default of sends under way, and of one-sided operations under way */
+#define OFI_PEERS_MAX 4096u
+#define OFI_MSG_DEFAULT ((size_t)64 << 10)
+#define OFI_CQ_BATCH 16
+#define OFI_CONNECT_NS (5ull * 1000000000ull) /* a peer that takes nothing for so long is lost */
+
+enum ofi_kind { OFI_RECV, OFI_SEND, OFI_GET, OFI_PUT, OFI_FLUSH };
+
+/* What libfabric gets as the context of an operation. */
+struct ofi_context {
+    struct fi_context2 fi; /* must come first */
+    enum ofi_kind kind;
+};
+
+struct ofi_peer {
+    uint32_t id;
+    bool lost;          /* reported, or about to be */
+    bool told;          /* peer_lost has run */
+    bool dropped;       /* gone for the owner; the rest waits for its sends to end */
+    fi_addr_t msg_addr; /* in the address vector of messages */
+    fi_addr_t rma_addr; /* in the one of one-sided operations, of this generation */
+    uint32_t rma_generation;
+    unsigned sends;      /* under way */
+    unsigned rmas;       /* held by libfabric */
+    uint64_t stalled_ns; /* since when it takes nothing; 0: it does */
+    uint16_t name_len;
+    uint8_t name[WEFT_TP_ADDR_MAX];
+};
+
+/* A posted receive, or the copy of a message under way. */
+struct ofi_buffer {
+    struct ofi_context context;
+    struct ofi_buffer *next;
+    struct ofi_peer *peer; /* sends: whom to */
+    struct fid_mr *mr;     /* where the provider wants local memory registered */
+    _Alignas(16) unsigned char bytes[];
+};
+
+/* A one-sided operation, in the private part of struct weft_tp_op. */
+struct ofi_op {
+    struct weft_op_node node;
+    struct ofi_context context;
+    struct weft_tp_op *before, *after; /* in the list of those under way */
+    struct ofi_peer *peer;
+    bool waits;        /* to be issued again */
+    struct fid_mr *mr; /* of the local range, made for this operation */
+    struct weft_tp_rma_desc desc;
+};
+_Static_assert(sizeof(struct ofi_op) <= WEFT_TP_OP_PRIVATE, "an operation must fit its place");
+
+struct weft_tp_region {
+    struct fid_mr *mr;
+    struct weft_tp_key key;
+};
+
+/* One libfabric endpoint with what belongs to it. */
+struct ofi_half {
+    struct fid_ep *ep;
+    struct fid_cq *cq;
+    struct fid_av *av;
+    int cq_fd;
+};
+
+struct ofi_ep {
+    struct weft_tp_ep base;
+    struct weft_tp_handlers handlers;
+    void *ctx;
+    char bind[64];
+    char provider[32];
+    size_t msg_max_bytes;
+    unsigned sends_max;
+    bool mr_local, mr_virt, mr_prov_key;
+
+    struct fi_info *info;
+    struct fid_fabric *fabric;
+    struct fid_domain *domain;
+    struct fid_wait *wait_set; /* net only */
+    struct ofi_half msg, rma;
+    uint32_t rma_generation;
+    int epoll_fd;
+
+    unsigned char *recv_slab;
+    size_t recv_slab_bytes, recv_bytes;
+    struct fid_mr *recv_mr;
+    struct ofi_buffer *unposted; /* receives to be posted again */
+    struct ofi_buffer *free_sends;
+    struct ofi_buffer **sends; /* every send buffer that exists, for close */
+    unsigned sends_n, sends_made;
+
+    struct weft_slots peers;
+    struct weft_op_list ready;       /* done has to run */
+    struct weft_tp_op *first, *last; /* one-sided operations under way */
+    unsigned rmas, waiting;          /* of these: in all, to be issued again */
+    unsigned lost_n;                 /* peers whose loss has not been told */
+    int broken;
+    struct weft_ofi_stats stats;
+};
+
+static inline struct ofi_ep *ofi_ep_of(struct weft_tp_ep *ep)
+{
+    return (struct ofi_ep *)(void *)ep;
+}
+
+static inline struct ofi_op *ofi_op_of(struct weft_tp_op *op)
+{
+    return (struct ofi_op *)(void *)op->priv;
+}
+
+/* error.c */
+int weft__ofi_err(ssize_t rc); /* libfabric's code, of either sign, as ours */
+
+/* fabric.c */
+int weft__ofi_fabric_open(struct ofi_ep *ep, const struct weft_tp_open *desc);
+void weft__ofi_fabric_close(struct ofi_ep *ep);
+int weft__ofi_half_open(struct ofi_ep *ep, struct ofi_half *half);
+void weft__ofi_half_close(struct ofi_ep *ep, struct ofi_half *half);
+
+/* peer.c */
+int weft__ofi_peer_add(struct weft_tp_ep *tp, const struct weft_tp_addr *addr,
+                       struct weft_tp_peer *peer_out);
+void weft__ofi_peer_drop(struct weft_tp_ep *tp, struct weft_tp_peer peer);
+/* Errors: WEFT_EINVAL no such peer; WEFT_ECONNRESET it is lost. */
+int weft__ofi_peer_find(struct ofi_ep *ep, struct weft_tp_peer peer, struct ofi_peer **peer_out);
+void weft__ofi_peer_lost(struct ofi_ep *ep, struct ofi_peer *peer);
+void weft__ofi_peer_release(
+    struct ofi_peer *peer); /* frees a dropped one whose last operation has ended */
+/* What a submit call's refusal means: WEFT_EAGAIN, or the peer is lost because it has taken nothing
+ * for too long. */
+int weft__ofi_peer_refused(struct ofi_ep *ep, struct ofi_peer *peer, ssize_t rc);
+int weft__ofi_peers_tell(struct ofi_ep *ep);
+void weft__ofi_peers_fini(struct ofi_ep *ep);
+
+/* msg.c */
+int weft__ofi_recvs_open(struct ofi_ep *ep);
+void weft__ofi_buffers_close(struct ofi_ep *ep);
+void weft__ofi_post(struct ofi_ep *ep);
+void weft__ofi_received(struct ofi_ep *ep, struct ofi_buffer *buffer, size_t len_bytes, int err);
+void weft__ofi_sent(struct ofi_ep *ep, struct ofi_buffer *buffer, int err);
+int weft__ofi_send(struct weft_tp_ep *tp, struct weft_tp_peer peer, const struct iovec *iov,
+                   unsigned n, struct weft_tp_op *op);
+
+/* rma.c */
+extern const struct weft_tp_rma_ops weft__ofi_rma_ops;
+void weft__ofi_rma_ended(struct ofi_ep *ep, struct ofi_context *context, int err);
+/* Takes the buffers of a peer's operations back from libfabric; they end with WEFT_ECANCELED. */
+void weft__ofi_rma_abandon(struct ofi_ep *ep, struct ofi_peer *peer);
+void weft__ofi_rma_again(
+    struct ofi_ep *ep); /* issues what waits since the endpoint was made anew */
+void weft__ofi_rma_cancel_all(struct ofi_ep *ep); /* the libfabric endpoint is closed already */
+
+/* progress.c */
+int weft__ofi_reap(struct ofi_ep *ep,
+                   struct ofi_half *half); /* reads completions; runs no callback but message() */
+int weft__ofi_progress(struct weft_tp_ep *tp);
+int weft__ofi_wait_fd(struct weft_tp_ep *tp);
+int weft__ofi_wait_arm(struct weft_tp_ep *tp);
+
+#endif

@@ -1,0 +1,32 @@
+/* ofi: msg and rma on a libfabric provider with reliable datagram endpoints: verbs;ofi_rxm, efa,
+ * net, tcp;ofi_rxm. desc.provider names one; NULL takes the first of that list that the interface
+ * desc.bind has. Numeric addresses only.
+ *
+ * Host memory only. A peer that is lost stays lost: drop it and add it again, and the next
+ * operation connects anew. */
+#ifndef WEFT_TRANSPORT_OFI_H
+#define WEFT_TRANSPORT_OFI_H
+
+#include <stdint.h>
+
+#include "transport/spi.h"
+
+extern const struct weft_transport weft__tp_ofi;
+
+struct weft_ofi_stats {
+    uint64_t gets, get_bytes; /* completed */
+    uint64_t puts, put_bytes;
+    uint64_t resets; /* how often the one-sided side was made anew, to take buffers back from a
+                        dropped peer */
+    const char *provider;
+};
+
+/* Thread: the one that drives the endpoint. ep must be one of weft__tp_ofi.
+ * Owns: provider is valid while the endpoint is open. */
+void weft__ofi_stats(const struct weft_tp_ep *ep, struct weft_ofi_stats *stats_out);
+
+/* Undoes the signal handlers that libraries below libfabric install; a constructor has done so
+ * before main. Thread: any, before others start. */
+void weft__ofi_reset_signals(void);
+
+#endif

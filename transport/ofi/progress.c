@@ -1,0 +1,125 @@
+/* Moving an ofi endpoint forward, and sleeping on it.
+ *
+ * Completions of both endpoints are read until there are none (bounded, so that a flood does not
+ * keep the caller for ever); operations whose end is known stand in the ready list, and their done
+ * runs here and nowhere else but in close.
+ *
+ * Sleeping: fi_trywait() says whether the completion queues' descriptors are armed. net's does
+ * nothing, which leaves its descriptor readable after the first completion; fi_wait() with no
+ * time-out on the wait set does the same work properly.
+ */
+#include <string.h>
+
+#include <rdma/fi_errno.h>
+
+#include "base/log.h"
+#include "transport/ofi/impl.h"
+#include "weft/error.h"
+
+#define BATCHES 16
+
+static struct ofi_buffer *buffer_of(struct ofi_context *context)
+{
+    return (struct ofi_buffer *)(void *)((char *)context - offsetof(struct ofi_buffer, context));
+}
+
+static void completed(struct ofi_ep *ep, struct ofi_context *context, size_t len_bytes, int err)
+{
+    if (context->kind == OFI_RECV)
+        weft__ofi_received(ep, buffer_of(context), len_bytes, err);
+    else if (context->kind == OFI_SEND)
+        weft__ofi_sent(ep, buffer_of(context), err);
+    else
+        weft__ofi_rma_ended(ep, context, err);
+}
+
+/* One failed operation; false: there is none. */
+static bool reap_error(struct ofi_ep *ep, struct ofi_half *half)
+{
+    struct fi_cq_err_entry entry = {0};
+    if (fi_cq_readerr(half->cq, &entry, 0) <= 0)
+        return false;
+    weft__debug("ofi: an operation failed: %s", fi_strerror(entry.err));
+    if (entry.op_context)
+        completed(ep, entry.op_context, 0, weft__ofi_err(entry.err));
+    return true;
+}
+
+int weft__ofi_reap(struct ofi_ep *ep, struct ofi_half *half)
+{
+    struct fi_cq_msg_entry entries[OFI_CQ_BATCH];
+    int n = 0;
+    for (int batch = 0; batch < BATCHES && half->cq; batch++) {
+        ssize_t got = fi_cq_read(half->cq, entries, OFI_CQ_BATCH);
+        if (got == -FI_EAGAIN)
+            break;
+        if (got == -FI_EAVAIL) {
+            if (!reap_error(ep, half))
+                break;
+            n++;
+            continue;
+        }
+        if (got < 0) {
+            ep->broken =
+                weft_fail(WEFT_ESHUTDOWN, "libfabric's %s: the completion queue failed: %s",
+                          ep->provider, fi_strerror((int)-got));
+            break;
+        }
+        for (ssize_t i = 0; i < got; i++)
+            completed(ep, entries[i].op_context, entries[i].len, WEFT_OK);
+        n += (int)got;
+        if (got < OFI_CQ_BATCH)
+            break;
+    }
+    return n;
+}
+
+/* Only what is ready now: done may make more. */
+static int finish(struct ofi_ep *ep)
+{
+    int n = 0;
+    struct weft_op_list ready = ep->ready;
+    ep->ready = (struct weft_op_list){0};
+    struct weft_tp_op *op;
+    while ((op = weft__op_pop(&ready))) {
+        n++;
+        op->done(op, weft__op_node(op)->err);
+    }
+    return n;
+}
+
+int weft__ofi_progress(struct weft_tp_ep *tp)
+{
+    struct ofi_ep *ep = ofi_ep_of(tp);
+    int n = weft__ofi_reap(ep, &ep->msg);
+    if (ep->rmas)
+        n += weft__ofi_reap(ep, &ep->rma);
+    if (ep->unposted)
+        weft__ofi_post(ep);
+    if (ep->waiting)
+        weft__ofi_rma_again(ep);
+    n += finish(ep);
+    if (ep->lost_n)
+        n += weft__ofi_peers_tell(ep);
+    return ep->broken ? ep->broken : n;
+}
+
+int weft__ofi_wait_fd(struct weft_tp_ep *tp)
+{
+    struct ofi_ep *ep = ofi_ep_of(tp);
+    int fd;
+    if (!ep->wait_set)
+        return ep->epoll_fd;
+    return fi_control(&ep->wait_set->fid, FI_GETWAIT, &fd) == 0 ? fd : -1;
+}
+
+int weft__ofi_wait_arm(struct weft_tp_ep *tp)
+{
+    struct ofi_ep *ep = ofi_ep_of(tp);
+    if (ep->ready.first || ep->unposted || ep->waiting || ep->lost_n || ep->broken)
+        return WEFT_EAGAIN;
+    if (ep->wait_set)
+        return fi_wait(ep->wait_set, 0) == -FI_ETIMEDOUT ? WEFT_OK : WEFT_EAGAIN;
+    struct fid *fids[] = {&ep->msg.cq->fid, &ep->rma.cq->fid};
+    return fi_trywait(ep->fabric, fids, 2) == 0 ? WEFT_OK : WEFT_EAGAIN;
+}

@@ -1,0 +1,342 @@
+/* One-sided operations.
+ *
+ * get completes when the bytes are here; put asks for FI_DELIVERY_COMPLETE, because tcp-class
+ * providers report a plain put as done when it has left this process, and some even when the target
+ * has refused it. What the key's own length forbids is refused here. A forged key is refused by the
+ * target: fabrics answer with WEFT_EACCES, tcp-class providers by closing the connection, so that
+ * everything under way to that peer ends with WEFT_ECONNRESET and the peer is reported lost;
+ * nothing is touched at the target, and a peer that is added again works.
+ *
+ * libfabric cannot cancel a posted operation. Those under way are in a list; when their peer is
+ * dropped before they end, the endpoint that they went out from is closed (after that libfabric
+ * touches no buffer of theirs), theirs end with WEFT_ECANCELED, and all others are issued again on
+ * a new endpoint: a get may be repeated, and so may a put that has not completed.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <rdma/fi_errno.h>
+#include <rdma/fi_rma.h>
+
+#include "base/log.h"
+#include "transport/ofi/impl.h"
+#include "weft/error.h"
+
+static struct weft_tp_op *op_of_context(struct ofi_context *context)
+{
+    char *priv = (char *)context - offsetof(struct ofi_op, context);
+    return (struct weft_tp_op *)(void *)(priv - offsetof(struct weft_tp_op, priv));
+}
+
+static void enter(struct ofi_ep *ep, struct weft_tp_op *op)
+{
+    struct ofi_op *own = ofi_op_of(op);
+    own->before = ep->last;
+    own->after = NULL;
+    if (ep->last)
+        ofi_op_of(ep->last)->after = op;
+    else
+        ep->first = op;
+    ep->last = op;
+    ep->rmas++;
+    own->peer->rmas++;
+}
+
+/* Marks whether an operation waits to be issued again, or libfabric has it. */
+static void set_waiting(struct ofi_ep *ep, struct ofi_op *own, bool waits)
+{
+    own->waits = waits;
+    ep->waiting += waits ? 1u : -1u;
+    own->peer->rmas += waits ? -1u : 1u;
+}
+
+/* Takes an operation out of the list and makes its done run in progress(). */
+static void end(struct ofi_ep *ep, struct weft_tp_op *op, int err)
+{
+    struct ofi_op *own = ofi_op_of(op);
+    if (own->before)
+        ofi_op_of(own->before)->after = own->after;
+    else
+        ep->first = own->after;
+    if (own->after)
+        ofi_op_of(own->after)->before = own->before;
+    else
+        ep->last = own->before;
+    if (own->waits)
+        set_waiting(ep, own, false);
+    ep->rmas--;
+    own->peer->rmas--;
+    if (own->mr)
+        fi_close(&own->mr->fid);
+    own->mr = NULL;
+    own->node.err = err;
+    weft__op_append(&ep->ready, op);
+}
+
+/* Ends the flushes of a peer that no put stands before any more. */
+static void end_flushes(struct ofi_ep *ep, struct ofi_peer *peer)
+{
+    struct weft_tp_op *next;
+    for (struct weft_tp_op *op = ep->first; op; op = next) {
+        struct ofi_op *own = ofi_op_of(op);
+        next = own->after;
+        if (own->peer != peer)
+            continue;
+        if (own->context.kind == OFI_PUT)
+            return;
+        if (own->context.kind == OFI_FLUSH)
+            end(ep, op, WEFT_OK);
+    }
+}
+
+void weft__ofi_rma_ended(struct ofi_ep *ep, struct ofi_context *context, int err)
+{
+    struct weft_tp_op *op = op_of_context(context);
+    struct ofi_op *own = ofi_op_of(op);
+    struct ofi_peer *peer = own->peer;
+    bool put = context->kind == OFI_PUT;
+    if (err == WEFT_OK) {
+        *(put ? &ep->stats.puts : &ep->stats.gets) += 1;
+        *(put ? &ep->stats.put_bytes : &ep->stats.get_bytes) += own->desc.len_bytes;
+    } else if (weft_error_damage(err) == WEFT_DAMAGE_PEER) {
+        weft__ofi_peer_lost(ep, peer);
+    }
+    end(ep, op, err);
+    if (put)
+        end_flushes(ep, peer);
+}
+
+/* The peer's address in the vector of the present one-sided endpoint. */
+static int address(struct ofi_ep *ep, struct ofi_peer *peer)
+{
+    if (peer->rma_generation == ep->rma_generation)
+        return WEFT_OK;
+    if (!ep->rma.ep)
+        return weft_fail(WEFT_ESHUTDOWN, "the endpoint has failed");
+    if (fi_av_insert(ep->rma.av, peer->name, 1, &peer->rma_addr, 0, NULL) != 1)
+        return weft_fail(WEFT_EINVAL, "libfabric's %s refuses the peer's address", ep->provider);
+    peer->rma_generation = ep->rma_generation;
+    return WEFT_OK;
+}
+
+/* Hands a prepared operation to libfabric; its code. */
+static ssize_t post(struct ofi_ep *ep, struct ofi_op *own)
+{
+    struct iovec iov = {own->desc.local, own->desc.len_bytes};
+    struct fid_mr *mr = own->desc.local_region ? own->desc.local_region->mr : own->mr;
+    void *mr_desc = mr ? fi_mr_desc(mr) : NULL;
+    struct fi_rma_iov remote = {.addr = own->desc.remote_key.base + own->desc.remote_offset,
+                                .len = own->desc.len_bytes,
+                                .key = own->desc.remote_key.key};
+    struct fi_msg_rma msg = {.msg_iov = &iov,
+                             .desc = mr_desc ? &mr_desc : NULL,
+                             .iov_count = 1,
+                             .addr = own->peer->rma_addr,
+                             .rma_iov = &remote,
+                             .rma_iov_count = 1,
+                             .context = &own->context};
+    if (own->context.kind == OFI_PUT)
+        return fi_writemsg(ep->rma.ep, &msg, FI_COMPLETION | FI_DELIVERY_COMPLETE);
+    return fi_readmsg(ep->rma.ep, &msg, FI_COMPLETION);
+}
+
+static int local_mr(struct ofi_ep *ep, struct ofi_op *own)
+{
+    own->mr = NULL;
+    if (!ep->mr_local || own->desc.local_region)
+        return WEFT_OK;
+    uint64_t access = own->context.kind == OFI_PUT ? FI_WRITE : FI_READ;
+    int rc = fi_mr_reg(ep->domain, own->desc.local, own->desc.len_bytes, access, 0, 0, 0, &own->mr,
+                       NULL);
+    if (rc == 0)
+        return WEFT_OK;
+    return weft_fail(weft__ofi_err(rc),
+                     "cannot register %zu bytes: %s; raise the limit of locked memory "
+                     "(ulimit -l)",
+                     own->desc.len_bytes, fi_strerror(-rc));
+}
+
+static int submit(struct weft_tp_ep *tp, struct weft_tp_peer peer_id,
+                  const struct weft_tp_rma_desc *desc, struct weft_tp_op *op, enum ofi_kind kind)
+{
+    struct ofi_ep *ep = ofi_ep_of(tp);
+    struct ofi_op *own = ofi_op_of(op);
+    struct ofi_peer *peer;
+    int err = weft__ofi_peer_find(ep, peer_id, &peer);
+    if (err != WEFT_OK)
+        return err;
+    if (ep->rmas >= ep->sends_max)
+        return WEFT_EAGAIN;
+    *own = (struct ofi_op){.peer = peer, .context.kind = kind};
+    if (desc)
+        own->desc = *desc;
+    size_t len = own->desc.len_bytes, limit = own->desc.remote_key.len_bytes;
+    bool out = own->desc.remote_offset > limit || len > limit - own->desc.remote_offset;
+    if (out || !len) {
+        enter(ep, op);
+        end(ep, op, out ? WEFT_EACCES : WEFT_OK);
+        return WEFT_OK;
+    }
+    err = address(ep, peer);
+    if (err == WEFT_OK)
+        err = local_mr(ep, own);
+    if (err != WEFT_OK)
+        return err;
+    ssize_t rc = post(ep, own);
+    if (rc != 0) {
+        if (own->mr)
+            fi_close(&own->mr->fid);
+        return weft__ofi_peer_refused(ep, peer, rc);
+    }
+    peer->stalled_ns = 0;
+    enter(ep, op);
+    return WEFT_OK;
+}
+
+static int get(struct weft_tp_ep *tp, struct weft_tp_peer peer, const struct weft_tp_rma_desc *desc,
+               struct weft_tp_op *op)
+{
+    return submit(tp, peer, desc, op, OFI_GET);
+}
+
+static int put(struct weft_tp_ep *tp, struct weft_tp_peer peer, const struct weft_tp_rma_desc *desc,
+               struct weft_tp_op *op)
+{
+    return submit(tp, peer, desc, op, OFI_PUT);
+}
+
+static int flush(struct weft_tp_ep *tp, struct weft_tp_peer peer_id, struct weft_tp_op *op)
+{
+    struct ofi_ep *ep = ofi_ep_of(tp);
+    struct ofi_peer *peer;
+    int err = weft__ofi_peer_find(ep, peer_id, &peer);
+    if (err != WEFT_OK)
+        return err;
+    *ofi_op_of(op) = (struct ofi_op){.peer = peer, .context.kind = OFI_FLUSH};
+    enter(ep, op);
+    end_flushes(ep, peer);
+    return WEFT_OK;
+}
+
+/* Issues what waits, on the present endpoint. */
+void weft__ofi_rma_again(struct ofi_ep *ep)
+{
+    struct weft_tp_op *next;
+    for (struct weft_tp_op *op = ep->first; op && ep->waiting; op = next) {
+        struct ofi_op *own = ofi_op_of(op);
+        struct ofi_peer *peer = own->peer;
+        next = own->after;
+        if (!own->waits)
+            continue;
+        int err = peer->lost ? WEFT_ECONNRESET : address(ep, peer);
+        if (err == WEFT_OK) {
+            ssize_t rc = post(ep, own);
+            err = rc == 0 ? WEFT_OK : weft__ofi_peer_refused(ep, peer, rc);
+        }
+        if (err == WEFT_EAGAIN)
+            continue;
+        set_waiting(ep, own, false);
+        if (err != WEFT_OK)
+            weft__ofi_rma_ended(ep, &own->context, err);
+    }
+}
+
+/* Ends operations: those of one peer, or all; all of them, or only those that libfabric does not
+ * hold. */
+static void cancel(struct ofi_ep *ep, const struct ofi_peer *peer, bool posted, int err)
+{
+    struct weft_tp_op *next;
+    for (struct weft_tp_op *op = ep->first; op; op = next) {
+        struct ofi_op *own = ofi_op_of(op);
+        next = own->after;
+        if (peer && own->peer != peer)
+            continue;
+        if (posted || own->waits || own->context.kind == OFI_FLUSH)
+            end(ep, op, err);
+    }
+}
+
+void weft__ofi_rma_cancel_all(struct ofi_ep *ep)
+{
+    cancel(ep, NULL, true, WEFT_ECANCELED);
+}
+
+void weft__ofi_rma_abandon(struct ofi_ep *ep, struct ofi_peer *peer)
+{
+    weft__ofi_reap(ep, &ep->rma); /* those that have ended with their connection are here already */
+    cancel(ep, peer, false, WEFT_ECANCELED);
+    if (peer->rmas == 0)
+        return;
+    weft__debug("ofi: %u operations to a dropped peer are taken back with their endpoint",
+                peer->rmas);
+    weft__ofi_half_close(ep, &ep->rma);
+    ep->rma_generation++;
+    ep->stats.resets++;
+    cancel(ep, peer, true, WEFT_ECANCELED);
+    for (struct weft_tp_op *op = ep->first; op; op = ofi_op_of(op)->after)
+        if (ofi_op_of(op)->context.kind != OFI_FLUSH && !ofi_op_of(op)->waits)
+            set_waiting(ep, ofi_op_of(op), true);
+    int err = weft__ofi_half_open(ep, &ep->rma);
+    if (err == WEFT_OK) {
+        weft__ofi_rma_again(ep);
+        return;
+    }
+    ep->broken = weft_fail(WEFT_ESHUTDOWN, "cannot open the one-sided endpoint again: %s",
+                           weft_fail_text(err));
+    cancel(ep, NULL, true, WEFT_ESHUTDOWN);
+}
+
+static int reg(struct weft_tp_ep *tp, void *addr, size_t len_bytes, uint32_t access,
+               struct weft_tp_region **region_out)
+{
+    struct ofi_ep *ep = ofi_ep_of(tp);
+    if (!len_bytes || !(access & (WEFT_TP_READ | WEFT_TP_WRITE)))
+        return weft_fail(WEFT_EINVAL, "a registration of %zu bytes with access %u", len_bytes,
+                         access);
+    struct weft_tp_region *region = calloc(1, sizeof(*region));
+    if (!region)
+        return weft_fail(WEFT_ENOMEM, "no memory for a registration");
+    uint64_t flags = (access & WEFT_TP_READ ? FI_REMOTE_READ : 0) |
+                     (access & WEFT_TP_WRITE ? FI_REMOTE_WRITE : 0);
+    if (ep->mr_local)
+        flags |= FI_READ | FI_WRITE;
+    uint64_t key = 0;
+    int rc;
+    do {
+        if (!ep->mr_prov_key && getrandom(&key, sizeof(key), 0) != sizeof(key)) {
+            free(region);
+            return weft_fail(WEFT_EIO, "no random bytes for a key");
+        }
+        if (!ep->mr_prov_key && ep->info->domain_attr->mr_key_size < sizeof(key))
+            key &= ((uint64_t)1 << 8 * ep->info->domain_attr->mr_key_size) - 1;
+        rc = fi_mr_reg(ep->domain, addr, len_bytes, flags, 0, key, 0, &region->mr, NULL);
+    } while (rc == -FI_ENOKEY && !ep->mr_prov_key);
+    if (rc != 0) {
+        free(region);
+        return weft_fail(weft__ofi_err(rc),
+                         "cannot register %zu bytes: %s; raise the limit of locked memory "
+                         "(ulimit -l)",
+                         len_bytes, fi_strerror(-rc));
+    }
+    region->key = (struct weft_tp_key){.key = fi_mr_key(region->mr),
+                                       .base = ep->mr_virt ? (uint64_t)(uintptr_t)addr : 0,
+                                       .len_bytes = len_bytes};
+    *region_out = region;
+    return WEFT_OK;
+}
+
+static void unreg(struct weft_tp_ep *tp, struct weft_tp_region *region)
+{
+    (void)tp;
+    fi_close(&region->mr->fid);
+    free(region);
+}
+
+static void key(struct weft_tp_region *region, struct weft_tp_key *key_out)
+{
+    *key_out = region->key;
+}
+
+const struct weft_tp_rma_ops weft__ofi_rma_ops = {
+    .reg = reg, .unreg = unreg, .key = key, .get = get, .put = put, .flush = flush};
