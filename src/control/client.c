@@ -146,6 +146,7 @@ static struct weft_flight *flight_new(const char *url, uint32_t timeout_ms)
 
     if (flight == NULL)
         return NULL;
+    flight->url = (char *)(flight + 1);
     memcpy(flight->url, url, url_bytes);
     flight->timeout_ms = timeout_ms;
     flight->deadline_ns = weft__now_ns() + timeout_ms * WEFT_NS_PER_MS;

@@ -31,7 +31,7 @@ struct weft_flight {
     void *ctx;
     uint8_t *frame;
     size_t frame_len;
-    char url[]; /* NUL-terminated */
+    char *url; /* in the same block */
 };
 
 struct weft_flight_slot {

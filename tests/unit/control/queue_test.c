@@ -1,0 +1,106 @@
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "control/call.h"
+#include "control/queue.h"
+#include "weft/error.h"
+
+static void calls_come_out_in_order(void **state)
+{
+    struct weft_queue queue;
+    struct weft_call calls[3] = {0};
+    bool more;
+
+    (void)state;
+    weft__queue_init(&queue, 3);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(weft__queue_push(&queue, &calls[i], &more), WEFT_OK);
+    for (int i = 0; i < 3; i++)
+        assert_ptr_equal(weft__queue_pop(&queue), &calls[i]);
+    weft__queue_fini(&queue);
+}
+
+static void a_full_queue_refuses_the_next_call(void **state)
+{
+    struct weft_queue queue;
+    struct weft_call calls[3] = {0};
+    bool more;
+
+    (void)state;
+    weft__queue_init(&queue, 2);
+    assert_int_equal(weft__queue_push(&queue, &calls[0], &more), WEFT_OK);
+    assert_int_equal(weft__queue_push(&queue, &calls[1], &more), WEFT_OK);
+    assert_int_equal(weft__queue_push(&queue, &calls[2], &more), WEFT_EAGAIN);
+    assert_ptr_equal(weft__queue_pop(&queue), &calls[0]);
+    assert_int_equal(weft__queue_push(&queue, &calls[2], &more), WEFT_OK);
+    weft__queue_fini(&queue);
+}
+
+static void a_call_without_a_sleeping_worker_asks_for_more(void **state)
+{
+    struct weft_queue queue;
+    struct weft_call call = {0};
+    bool more = false;
+
+    (void)state;
+    weft__queue_init(&queue, 2);
+    assert_int_equal(weft__queue_push(&queue, &call, &more), WEFT_OK);
+    assert_true(more);
+    weft__queue_fini(&queue);
+}
+
+static void *pop_one(void *queue)
+{
+    return weft__queue_pop(queue);
+}
+
+static void close_hands_back_what_waited_and_ends_pops(void **state)
+{
+    struct weft_queue queue;
+    struct weft_call calls[2] = {0};
+    bool more;
+
+    (void)state;
+    weft__queue_init(&queue, 2);
+    weft__queue_push(&queue, &calls[0], &more);
+    weft__queue_push(&queue, &calls[1], &more);
+    assert_ptr_equal(weft__queue_close(&queue), &calls[0]);
+    assert_ptr_equal(calls[0].next, &calls[1]);
+    assert_null(calls[1].next);
+    assert_null(weft__queue_pop(&queue));
+    assert_int_equal(weft__queue_push(&queue, &calls[0], &more), WEFT_EAGAIN);
+    weft__queue_fini(&queue);
+}
+
+static void close_wakes_sleepers(void **state)
+{
+    struct weft_queue queue;
+    pthread_t thread;
+    void *got = &queue;
+
+    (void)state;
+    weft__queue_init(&queue, 2);
+    assert_int_equal(pthread_create(&thread, NULL, pop_one, &queue), 0);
+    assert_null(weft__queue_close(&queue));
+    pthread_join(thread, &got);
+    assert_null(got);
+    weft__queue_fini(&queue);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(calls_come_out_in_order),
+        cmocka_unit_test(a_full_queue_refuses_the_next_call),
+        cmocka_unit_test(a_call_without_a_sleeping_worker_asks_for_more),
+        cmocka_unit_test(close_hands_back_what_waited_and_ends_pops),
+        cmocka_unit_test(close_wakes_sleepers),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
