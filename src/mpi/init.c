@@ -1,0 +1,223 @@
+/* Beginning and end of MPI in a rank.
+ *
+ * The rank's state is one block of its region, found through the cell; after MPI_Finalize a small
+ * rest of it says so. A rank that arrives on another host finds its state in place and does not
+ * initialise again. Threads: a rank is one thread, so MPI_THREAD_FUNNELED is the most that is
+ * granted.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/heap.h"
+#include "mpi/coll.h"
+#include "mpi/error.h"
+#include "mpi/match.h"
+#include "mpi/out.h"
+#include "mpi/protocol.h"
+#include "mpi/request.h"
+
+/* The program that runs the rank has it; a program that was started by hand does not. */
+#pragma weak weft_cell_self
+
+static struct weft_cell *self(void)
+{
+    return weft_cell_self ? weft_cell_self() : NULL;
+}
+
+static struct weft_cell *self_or_exit(const char *where)
+{
+    struct weft_cell *cell = self();
+    if (cell)
+        return cell;
+    fprintf(stderr,
+            "weft: %s: this thread is not a rank; start the program with weft run, and call MPI "
+            "from its "
+            "main thread only\n",
+            where);
+    exit(EXIT_FAILURE);
+}
+
+static void misplaced(struct weft_cell *cell, const char *where) __attribute__((noreturn));
+static void misplaced(struct weft_cell *cell, const char *where)
+{
+    const struct weft_mpi *mpi = cell->mpi;
+    char text[WEFT_MPI_TEXT_MAX];
+    snprintf(text, sizeof(text), "rank %d: %s: called %s", cell->rank, where,
+             mpi && mpi->finalized ? "after MPI_Finalize" : "before MPI_Init");
+    cell->calls->abort(cell, MPI_ERR_OTHER, text);
+}
+
+struct weft_mpi *weft__mpi_enter(const char *where)
+{
+    struct weft_cell *cell = self_or_exit(where);
+    struct weft_mpi *mpi = cell->mpi;
+    if (!mpi || !mpi->initialized || mpi->finalized)
+        misplaced(cell, where);
+    return mpi;
+}
+
+static void fail_init(struct weft_cell *cell, const char *what) __attribute__((noreturn));
+static void fail_init(struct weft_cell *cell, const char *what)
+{
+    char text[WEFT_MPI_TEXT_MAX];
+    snprintf(text, sizeof(text), "rank %d: MPI_Init: %s", cell->rank, what);
+    cell->calls->abort(cell, MPI_ERR_OTHER, text);
+}
+
+static void init_state(struct weft_mpi *mpi, struct weft_cell *cell)
+{
+    mpi->magic = WEFT_MPI_MAGIC;
+    mpi->cell = cell;
+    weft__mpi_list_init(&mpi->free);
+    weft__mpi_list_init(&mpi->outs);
+    weft__mpi_list_init(&mpi->starting);
+    weft__mpi_list_init(&mpi->getting);
+    weft__mpi_list_init(&mpi->ready);
+    weft__mpi_comm_init(mpi);
+}
+
+static int init(const char *where, int required, int *provided)
+{
+    struct weft_cell *cell = self_or_exit(where);
+    if (cell->mpi)
+        fail_init(cell, "MPI was initialised before");
+    if (cell->magic != WEFT_CELL_MAGIC || cell->version != WEFT_CELL_VERSION ||
+        cell->calls->version != WEFT_CELL_VERSION)
+        fail_init(cell, "libmpi and the runtime have different versions");
+    struct weft_mpi *mpi = weft__heap_calloc(cell->heap, 1, sizeof(*mpi));
+    if (!mpi)
+        fail_init(cell, "the rank's region is full");
+    init_state(mpi, cell);
+    cell->mpi = mpi;
+    weft__mpi_out_limits(mpi);
+    mpi->dests = weft__heap_calloc(cell->heap, (size_t)cell->size, sizeof(*mpi->dests));
+    if (!mpi->dests)
+        fail_init(cell, "the rank's region is full");
+    mpi->thread_level = required < MPI_THREAD_FUNNELED ? MPI_THREAD_SINGLE : MPI_THREAD_FUNNELED;
+    mpi->initialized = true;
+    *provided = mpi->thread_level;
+    return MPI_SUCCESS;
+}
+
+int PMPI_Init(int *argc, char ***argv)
+{
+    int provided;
+    (void)argc;
+    (void)argv;
+    return init(WEFT_MPI_HERE, MPI_THREAD_SINGLE, &provided);
+}
+WEFT_MPI_EXPORT(MPI_Init);
+
+int PMPI_Init_thread(int *argc, char ***argv, int required, int *provided)
+{
+    (void)argc;
+    (void)argv;
+    return init(WEFT_MPI_HERE, required, provided);
+}
+WEFT_MPI_EXPORT(MPI_Init_thread);
+
+static bool has_pending(struct weft_mpi *mpi)
+{
+    struct weft_mpi_request *request;
+    if (!weft__mpi_list_empty(&mpi->getting) || !weft__mpi_list_empty(&mpi->starting))
+        return true;
+    if (mpi->requests_n == 0)
+        return false;
+    for (uint64_t i = 0; i < (uint64_t)WEFT_MPI_CHUNK << mpi->chunks_n; i++)
+        if ((request = weft__mpi_request_at(mpi, i)) && request->kind == WEFT_MPI_SEND &&
+            !request->done)
+            return true;
+    return false;
+}
+
+/* Messages that the program has sent arrive, also those whose requests it has freed; those under
+ * way to it end. */
+static void finish_messages(struct weft_mpi *mpi)
+{
+    for (;;) {
+        uint32_t seen = weft__mpi_protocol_bell(mpi);
+        weft__mpi_protocol_progress(mpi);
+        if (!has_pending(mpi))
+            return;
+        weft__mpi_protocol_wait(mpi, seen);
+    }
+}
+
+static void drop_messages(struct weft_mpi *mpi, struct weft_mpi_link *unexpected)
+{
+    while (!weft__mpi_list_empty(unexpected))
+        weft__mpi_match_drop(mpi, WEFT_MPI_ITEM(unexpected->next, struct weft_mpi_message, link));
+}
+
+/* Receives that the program has left behind are given up, and stop pinning the rank. */
+static void drop_receives(struct weft_mpi *mpi, struct weft_mpi_link *posted)
+{
+    while (!weft__mpi_list_empty(posted))
+        weft__mpi_request_complete(mpi, WEFT_MPI_ITEM(posted->next, struct weft_mpi_request, link),
+                                   MPI_SUCCESS);
+}
+
+int PMPI_Finalize(void)
+{
+    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
+    finish_messages(mpi);
+    struct weft_mpi_request *barrier = weft__mpi_coll_barrier(mpi, &mpi->comms[0]);
+    if (!barrier)
+        return WEFT_MPI_RAISE(mpi, NULL, MPI_ERR_NO_MEM, "the rank's region is full");
+    weft__mpi_schedule_start(mpi, barrier);
+    weft__mpi_protocol_finish(mpi, barrier);
+    weft__mpi_request_free(mpi, barrier);
+    weft__mpi_protocol_flush(mpi);
+    for (int i = 0; i < WEFT_MPI_COMMS; i++) {
+        drop_receives(mpi, &mpi->comms[i].queues[0].posted);
+        drop_messages(mpi, &mpi->comms[i].queues[0].unexpected);
+    }
+    weft__mpi_request_fini(mpi);
+    weft__heap_free(mpi->cell->heap, mpi->dests);
+    mpi->dests = NULL;
+    mpi->finalized = true;
+    return MPI_SUCCESS;
+}
+WEFT_MPI_EXPORT(MPI_Finalize);
+
+int PMPI_Initialized(int *flag)
+{
+    const struct weft_cell *cell = self();
+    const struct weft_mpi *mpi = cell ? cell->mpi : NULL;
+    *flag = mpi && mpi->initialized;
+    return MPI_SUCCESS;
+}
+WEFT_MPI_EXPORT(MPI_Initialized);
+
+int PMPI_Finalized(int *flag)
+{
+    const struct weft_cell *cell = self();
+    const struct weft_mpi *mpi = cell ? cell->mpi : NULL;
+    *flag = mpi && mpi->finalized;
+    return MPI_SUCCESS;
+}
+WEFT_MPI_EXPORT(MPI_Finalized);
+
+int PMPI_Query_thread(int *provided)
+{
+    *provided = weft__mpi_enter(WEFT_MPI_HERE)->thread_level;
+    return MPI_SUCCESS;
+}
+WEFT_MPI_EXPORT(MPI_Query_thread);
+
+int PMPI_Is_thread_main(int *flag)
+{
+    *flag = self() != NULL;
+    return MPI_SUCCESS;
+}
+WEFT_MPI_EXPORT(MPI_Is_thread_main);
+
+int PMPI_Abort(MPI_Comm comm, int errorcode)
+{
+    struct weft_cell *cell = self_or_exit(WEFT_MPI_HERE);
+    char text[WEFT_MPI_TEXT_MAX];
+    (void)comm;
+    snprintf(text, sizeof(text), "rank %d: MPI_Abort: code %d", cell->rank, errorcode);
+    cell->calls->abort(cell, errorcode, text);
+}
+WEFT_MPI_EXPORT(MPI_Abort);

@@ -1,0 +1,365 @@
+/* How a message gets from one rank to another.
+ *
+ * EAGER: the data travel with the header. RTS: the sender exposes its buffer, the receiver gets the
+ * bytes when it has a place for them and answers FIN, upon which the sender withdraws the buffer. A
+ * synchronous send that fits into a packet is EAGER and waits for FIN too. A message of a rank to
+ * itself never leaves the library: it is copied from buffer to buffer, or kept as if it had come.
+ *
+ * Everything moves in progress(): the library has no thread, and the runtime never calls it. The
+ * mailbox is read in place, so an expected eager message is copied once.
+ */
+#include "mpi/protocol.h"
+
+#include <string.h>
+
+#include "base/heap.h"
+#include "mpi/error.h"
+#include "mpi/match.h"
+#include "mpi/out.h"
+#include "mpi/request.h"
+#include "mpi/schedule.h"
+#include "mpi/type.h"
+#include "weft/error.h"
+
+#define RETRY_NS 1000000u /* how long to sleep when only credit is missing and nothing rings */
+
+/* The message in one piece. */
+static const void *message_bytes(const struct weft_mpi_request *send)
+{
+    return send->packed ? send->packed : send->buf;
+}
+
+static size_t room_bytes(const struct weft_mpi_request *recv)
+{
+    return (size_t)recv->count * weft__mpi_type_get(recv->type)->extent;
+}
+
+/* ---- receiving ---- */
+
+static void matched(struct weft_mpi_request *recv, const struct weft_mpi_header *header)
+{
+    recv->source = header->source;
+    recv->got_tag = header->tag;
+    recv->got_bytes = (size_t)header->len_bytes;
+    if (recv->got_bytes > recv->len_bytes) {
+        recv->got_bytes = recv->len_bytes;
+        recv->error = MPI_ERR_TRUNCATE;
+    }
+}
+
+static void take_bytes(struct weft_mpi *mpi, struct weft_mpi_request *recv,
+                       const struct weft_mpi_header *header, const void *bytes)
+{
+    const struct weft_mpi_type *type = weft__mpi_type_get(recv->type);
+    matched(recv, header);
+    if (weft__mpi_type_has_gaps(type))
+        weft__mpi_type_unpack(type, bytes, recv->got_bytes, recv->buf);
+    else if (recv->got_bytes > 0)
+        memcpy(recv->buf, bytes, recv->got_bytes);
+    weft__mpi_request_complete(mpi, recv, MPI_SUCCESS);
+}
+
+static uint32_t context_of(const struct weft_mpi_request *request)
+{
+    return request->comm->context + (request->collective ? 1u : 0u);
+}
+
+static void end_get(struct weft_mpi *mpi, struct weft_mpi_request *recv, int err)
+{
+    const struct weft_mpi_type *type = weft__mpi_type_get(recv->type);
+    weft__mpi_out_fin(mpi, recv->world_source, context_of(recv), recv->cookie);
+    if (err == WEFT_OK && recv->packed)
+        weft__mpi_type_unpack(type, recv->packed, recv->got_bytes, recv->buf);
+    weft__mpi_request_complete(mpi, recv, weft__mpi_out_error(err));
+}
+
+static void start_get(struct weft_mpi *mpi, struct weft_mpi_request *recv)
+{
+    atomic_store_explicit(&recv->get.state, 1, memory_order_relaxed);
+    int err = mpi->cell->calls->get(mpi->cell, &recv->get);
+    if (err == WEFT_OK)
+        weft__mpi_list_append(&mpi->getting, &recv->link);
+    else if (err == WEFT_EAGAIN)
+        weft__mpi_list_append(&mpi->starting, &recv->link);
+    else
+        end_get(mpi, recv, err);
+}
+
+static void take_exposed(struct weft_mpi *mpi, struct weft_mpi_request *recv,
+                         const struct weft_mpi_header *header, int32_t world_source)
+{
+    matched(recv, header);
+    recv->world_source = world_source;
+    recv->cookie = header->cookie;
+    void *into = recv->buf;
+    if (recv->got_bytes > 0 && weft__mpi_type_has_gaps(weft__mpi_type_get(recv->type)))
+        into = recv->packed = weft__heap_alloc(mpi->cell->heap, recv->got_bytes);
+    if (recv->got_bytes == 0 || !into) {
+        end_get(mpi, recv, recv->got_bytes == 0 ? WEFT_OK : WEFT_ENOMEM);
+        return;
+    }
+    recv->get.source = world_source;
+    recv->get.expose_id = header->expose_id;
+    recv->get.offset = 0;
+    recv->get.into = into;
+    recv->get.len_bytes = recv->got_bytes;
+    weft__mpi_request_pin(mpi, recv, room_bytes(recv));
+    start_get(mpi, recv);
+}
+
+static void take_local(struct weft_mpi *mpi, struct weft_mpi_request *recv,
+                       const struct weft_mpi_message *message)
+{
+    struct weft_mpi_request *send = message->local;
+    take_bytes(mpi, recv, &message->header, message_bytes(send));
+    weft__mpi_request_complete(mpi, send, MPI_SUCCESS);
+}
+
+static void take_message(struct weft_mpi *mpi, struct weft_mpi_request *recv,
+                         struct weft_mpi_message *message)
+{
+    const struct weft_mpi_header *header = &message->header;
+    if (message->local) {
+        take_local(mpi, recv, message);
+    } else if (header->kind == WEFT_MPI_RTS) {
+        take_exposed(mpi, recv, header, message->world_source);
+    } else {
+        if (header->cookie)
+            weft__mpi_out_fin(mpi, message->world_source, header->context, header->cookie);
+        take_bytes(mpi, recv, header, message->bytes);
+    }
+    weft__mpi_match_drop(mpi, message);
+}
+
+static void from_nobody(struct weft_mpi *mpi, struct weft_mpi_request *recv)
+{
+    recv->source = MPI_PROC_NULL;
+    recv->got_tag = MPI_ANY_TAG;
+    weft__mpi_request_complete(mpi, recv, MPI_SUCCESS);
+}
+
+void weft__mpi_protocol_recv(struct weft_mpi *mpi, struct weft_mpi_request *request)
+{
+    struct weft_mpi_queue *queue = weft__mpi_match_queue(request->comm, request->collective);
+    request->len_bytes = (size_t)request->count * weft__mpi_type_get(request->type)->size;
+    if (request->peer == MPI_PROC_NULL) {
+        from_nobody(mpi, request);
+        return;
+    }
+    struct weft_mpi_message *message =
+        weft__mpi_match_unexpected(queue, request->peer, request->tag);
+    if (message) {
+        take_message(mpi, request, message);
+        return;
+    }
+    weft__mpi_list_append(&queue->posted, &request->link);
+    weft__mpi_request_pin(mpi, request, room_bytes(request));
+}
+
+/* ---- sending ---- */
+
+/* Makes one piece of the message where its type has gaps. */
+static bool pack(struct weft_mpi *mpi, struct weft_mpi_request *send)
+{
+    const struct weft_mpi_type *type = weft__mpi_type_get(send->type);
+    send->len_bytes = (size_t)send->count * type->size;
+    if (send->len_bytes == 0 || !weft__mpi_type_has_gaps(type))
+        return true;
+    send->packed = weft__heap_alloc(mpi->cell->heap, send->len_bytes);
+    if (!send->packed) {
+        weft__mpi_request_complete(mpi, send, MPI_ERR_NO_MEM);
+        return false;
+    }
+    weft__mpi_type_pack(type, send->buf, send->count, send->packed);
+    return true;
+}
+
+static void send_to_self(struct weft_mpi *mpi, struct weft_mpi_request *send)
+{
+    struct weft_mpi_queue *queue = weft__mpi_match_queue(send->comm, send->collective);
+    const struct weft_mpi_header *header = &send->out.header;
+    struct weft_mpi_request *recv = weft__mpi_match_posted(queue, header->source, header->tag);
+    if (recv) {
+        take_bytes(mpi, recv, header, message_bytes(send));
+        weft__mpi_request_complete(mpi, send, MPI_SUCCESS);
+    } else if (!send->sync && send->len_bytes <= weft__mpi_out_eager_max(mpi)) {
+        (void)weft__mpi_match_keep(mpi, queue, header, message_bytes(send));
+        weft__mpi_request_complete(mpi, send, MPI_SUCCESS);
+    } else {
+        weft__mpi_match_keep(mpi, queue, header, NULL)->local = send;
+        if (!send->packed)
+            weft__mpi_request_pin(mpi, send, send->len_bytes);
+    }
+}
+
+static void send_away(struct weft_mpi *mpi, struct weft_mpi_request *send)
+{
+    struct weft_mpi_out *out = &send->out;
+    out->request = send;
+    out->payload = message_bytes(send);
+    out->payload_len = send->len_bytes;
+    if (send->sync)
+        out->header.cookie = (uint64_t)send->index + 1;
+    if (!send->packed)
+        weft__mpi_request_pin(mpi, send, send->len_bytes);
+    if (send->len_bytes > weft__mpi_out_eager_max(mpi) && !weft__mpi_out_make_rts(mpi, send))
+        return;
+    weft__mpi_out_post(mpi, send);
+}
+
+void weft__mpi_protocol_send(struct weft_mpi *mpi, struct weft_mpi_request *request)
+{
+    const struct weft_mpi_comm *comm = request->comm;
+    if (request->peer == MPI_PROC_NULL) {
+        weft__mpi_request_complete(mpi, request, MPI_SUCCESS);
+        return;
+    }
+    if (!pack(mpi, request))
+        return;
+    request->out.dest = weft__mpi_comm_world_rank(comm, request->peer);
+    request->out.header = (struct weft_mpi_header){.kind = WEFT_MPI_EAGER,
+                                                   .context = context_of(request),
+                                                   .source = comm->rank,
+                                                   .tag = request->tag,
+                                                   .len_bytes = request->len_bytes};
+    if (request->out.dest == mpi->cell->rank)
+        send_to_self(mpi, request);
+    else
+        send_away(mpi, request);
+}
+
+/* ---- moving on ---- */
+
+static void on_message(struct weft_mpi *mpi, const struct weft_mpi_header *header,
+                       const void *bytes, int32_t source)
+{
+    struct weft_mpi_comm *comm = weft__mpi_comm_by_context(mpi, header->context);
+    if (!comm)
+        weft__mpi_error_fatal(mpi, MPI_ERR_INTERN, "packet of rank %d for unknown context %u",
+                              source, header->context);
+    struct weft_mpi_queue *queue = weft__mpi_match_queue(comm, header->context != comm->context);
+    struct weft_mpi_request *recv = weft__mpi_match_posted(queue, header->source, header->tag);
+    bool eager = header->kind == WEFT_MPI_EAGER;
+    if (!recv) {
+        weft__mpi_match_keep(mpi, queue, header, eager ? bytes : NULL)->world_source = source;
+    } else if (eager) {
+        if (header->cookie)
+            weft__mpi_out_fin(mpi, source, header->context, header->cookie);
+        take_bytes(mpi, recv, header, bytes);
+    } else {
+        take_exposed(mpi, recv, header, source);
+    }
+}
+
+static void on_fin(struct weft_mpi *mpi, const struct weft_mpi_header *header, int32_t source)
+{
+    struct weft_mpi_request *send = weft__mpi_request_at(mpi, header->cookie - 1);
+    if (!send || send->kind != WEFT_MPI_SEND || send->out.dest != source || send->done)
+        weft__mpi_error_fatal(mpi, MPI_ERR_INTERN,
+                              "rank %d acknowledges a message that was not sent", source);
+    if (send->exposed)
+        mpi->cell->calls->unexpose(mpi->cell, send->expose_id);
+    weft__mpi_request_complete(mpi, send, MPI_SUCCESS);
+}
+
+static void on_packet(struct weft_mpi *mpi, const struct weft_packet *packet)
+{
+    struct weft_mpi_header header;
+    if (packet->len_bytes < sizeof(header))
+        weft__mpi_error_fatal(mpi, MPI_ERR_INTERN, "packet of %u bytes from rank %d",
+                              packet->len_bytes, packet->source);
+    size_t data = packet->len_bytes - sizeof(header);
+    memcpy(&header, packet->payload, sizeof(header));
+    if (header.kind == WEFT_MPI_FIN)
+        on_fin(mpi, &header, packet->source);
+    else if ((header.kind == WEFT_MPI_EAGER && header.len_bytes == data) ||
+             header.kind == WEFT_MPI_RTS)
+        on_message(mpi, &header, packet->payload + sizeof(header), packet->source);
+    else
+        weft__mpi_error_fatal(mpi, MPI_ERR_INTERN, "packet of kind %u with %zu bytes from rank %d",
+                              header.kind, data, packet->source);
+}
+
+static void poll_gets(struct weft_mpi *mpi)
+{
+    for (struct weft_mpi_link *link = mpi->getting.next, *next; link != &mpi->getting;
+         link = next) {
+        struct weft_mpi_request *recv = WEFT_MPI_ITEM(link, struct weft_mpi_request, link);
+        int state = atomic_load_explicit(&recv->get.state, memory_order_acquire);
+        next = link->next;
+        if (state <= 0)
+            end_get(mpi, recv, state);
+    }
+}
+
+static void retry_gets(struct weft_mpi *mpi)
+{
+    struct weft_mpi_link *last = mpi->starting.prev;
+    while (!weft__mpi_list_empty(&mpi->starting)) {
+        struct weft_mpi_link *link = mpi->starting.next;
+        weft__mpi_list_remove(link);
+        start_get(mpi, WEFT_MPI_ITEM(link, struct weft_mpi_request, link));
+        if (link == last)
+            return;
+    }
+}
+
+void weft__mpi_protocol_progress(struct weft_mpi *mpi)
+{
+    const struct weft_packet *packet;
+    while ((packet = weft_cell_peek(mpi->cell)) != NULL) {
+        on_packet(mpi, packet);
+        weft_cell_consume(mpi->cell, packet);
+    }
+    poll_gets(mpi);
+    retry_gets(mpi);
+    weft__mpi_out_retry(mpi);
+    weft__mpi_schedule_run_ready(mpi);
+}
+
+uint32_t weft__mpi_protocol_bell(const struct weft_mpi *mpi)
+{
+    return atomic_load_explicit(&mpi->cell->bell, memory_order_acquire);
+}
+
+void weft__mpi_protocol_poke(struct weft_mpi *mpi)
+{
+    struct weft_cell *cell = mpi->cell;
+    (void)cell->calls->wait(cell, weft__mpi_protocol_bell(mpi), 0);
+    weft__mpi_protocol_progress(mpi);
+}
+
+void weft__mpi_protocol_wait(struct weft_mpi *mpi, uint32_t seen)
+{
+    struct weft_cell *cell = mpi->cell;
+    uint64_t deadline = UINT64_MAX;
+    if (!weft__mpi_list_empty(&mpi->outs) || !weft__mpi_list_empty(&mpi->starting))
+        deadline = cell->calls->now(cell) + RETRY_NS;
+    int err = cell->calls->wait(cell, seen, deadline);
+    if (err != WEFT_OK && err != WEFT_ETIMEDOUT)
+        weft__mpi_error_fatal(mpi, MPI_ERR_INTERN, "cannot wait for messages (error %d)", err);
+}
+
+void weft__mpi_protocol_finish(struct weft_mpi *mpi, struct weft_mpi_request *request)
+{
+    for (;;) {
+        uint32_t seen = weft__mpi_protocol_bell(mpi);
+        if (request->done)
+            return;
+        weft__mpi_protocol_progress(mpi);
+        if (request->done)
+            return;
+        weft__mpi_protocol_wait(mpi, seen);
+    }
+}
+
+void weft__mpi_protocol_flush(struct weft_mpi *mpi)
+{
+    for (;;) {
+        uint32_t seen = weft__mpi_protocol_bell(mpi);
+        weft__mpi_protocol_progress(mpi);
+        if (weft__mpi_list_empty(&mpi->outs))
+            return;
+        weft__mpi_protocol_wait(mpi, seen);
+    }
+}

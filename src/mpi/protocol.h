@@ -1,0 +1,27 @@
+/* How a message gets from one rank to another: starting sends and receives, and moving on what has
+ * been started. */
+#ifndef WEFT_MPI_PROTOCOL_H
+#define WEFT_MPI_PROTOCOL_H
+
+#include "mpi/state.h"
+
+/* The request's kind, comm, peer (rank in comm, or MPI_PROC_NULL), tag, buf, count, type, sync,
+ * collective are set. */
+void weft__mpi_protocol_send(struct weft_mpi *mpi, struct weft_mpi_request *request);
+void weft__mpi_protocol_recv(struct weft_mpi *mpi, struct weft_mpi_request *request);
+
+/* Takes in what has come, sends what had no credit, completes what can be completed. Does not enter
+ * the runtime where there is nothing to do. */
+void weft__mpi_protocol_progress(struct weft_mpi *mpi);
+/* Lets the runtime move things forward once, then progresses. */
+void weft__mpi_protocol_poke(struct weft_mpi *mpi);
+/* Sleeps until something may have changed since the bell was seen. */
+void weft__mpi_protocol_wait(struct weft_mpi *mpi, uint32_t seen);
+/* The bell, to be read before progress() and handed to wait(). */
+uint32_t weft__mpi_protocol_bell(const struct weft_mpi *mpi);
+/* Progresses until the request is done. */
+void weft__mpi_protocol_finish(struct weft_mpi *mpi, struct weft_mpi_request *request);
+/* Progresses until nothing waits for credit any more. */
+void weft__mpi_protocol_flush(struct weft_mpi *mpi);
+
+#endif

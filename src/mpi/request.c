@@ -1,0 +1,152 @@
+/* The table of requests: chunks that never move, each twice as long as the one before, and a free
+ * list.
+ *
+ * A handle is the slot's index, so it can lie in the program's memory and survive a move. Requests
+ * of the library itself (parts of collectives) use the same table and never become handles. Pins
+ * are counted per request: a rank whose pending request uses a buffer on its stack or in a global
+ * cannot be moved until the request completes, because only the rank's range travels.
+ */
+#include "mpi/request.h"
+
+#include <string.h>
+
+#include "base/heap.h"
+#include "mpi/error.h"
+#include "mpi/schedule.h"
+#include "mpi/status.h"
+
+/* Index of the chunk's first request, and length of all chunks before it. */
+static uint32_t chunk_start(uint32_t chunk)
+{
+    return WEFT_MPI_CHUNK * ((1u << chunk) - 1);
+}
+
+static void add_chunk(struct weft_mpi *mpi)
+{
+    uint32_t start = chunk_start(mpi->chunks_n), len = WEFT_MPI_CHUNK << mpi->chunks_n;
+    struct weft_mpi_request *chunk = NULL;
+    if (mpi->chunks_n < WEFT_MPI_CHUNKS_MAX)
+        chunk = weft__heap_calloc(mpi->cell->heap, len, sizeof(*chunk));
+    if (!chunk)
+        weft__mpi_error_fatal(mpi, MPI_ERR_NO_MEM,
+                              "%u requests are pending and there is no room for more",
+                              mpi->requests_n);
+    for (uint32_t i = 0; i < len; i++) {
+        chunk[i].index = start + i;
+        weft__mpi_list_append(&mpi->free, &chunk[i].link);
+    }
+    mpi->chunks[mpi->chunks_n++] = chunk;
+}
+
+struct weft_mpi_request *weft__mpi_request_new(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
+                                               enum weft_mpi_request_kind kind)
+{
+    if (weft__mpi_list_empty(&mpi->free))
+        add_chunk(mpi);
+    struct weft_mpi_request *request = WEFT_MPI_ITEM(mpi->free.next, struct weft_mpi_request, link);
+    uint32_t index = request->index;
+    weft__mpi_list_remove(&request->link);
+    memset(request, 0, sizeof(*request));
+    request->index = index;
+    request->kind = (uint8_t)kind;
+    request->comm = comm;
+    mpi->requests_n++;
+    return request;
+}
+
+void weft__mpi_request_free(struct weft_mpi *mpi, struct weft_mpi_request *request)
+{
+    weft__heap_free(mpi->cell->heap, request->packed);
+    weft__heap_free(mpi->cell->heap, request->schedule);
+    request->packed = NULL;
+    request->schedule = NULL;
+    request->kind = WEFT_MPI_FREE;
+    weft__mpi_list_append(&mpi->free, &request->link);
+    mpi->requests_n--;
+}
+
+struct weft_mpi_request *weft__mpi_request_at(struct weft_mpi *mpi, uint64_t index)
+{
+    if (index >= chunk_start(mpi->chunks_n))
+        return NULL;
+    uint32_t chunk = 31u - (uint32_t)__builtin_clz((uint32_t)index / WEFT_MPI_CHUNK + 1);
+    struct weft_mpi_request *request = &mpi->chunks[chunk][index - chunk_start(chunk)];
+    return request->kind == WEFT_MPI_FREE ? NULL : request;
+}
+
+struct weft_mpi_request *weft__mpi_request_find(struct weft_mpi *mpi, MPI_Request handle)
+{
+    uintptr_t value = weft__mpi_handle_value(handle);
+    uint64_t index = value >> WEFT_MPI_HANDLE_SHIFT;
+    if ((value & WEFT_MPI_HANDLE_MASK) != WEFT_MPI_REQUEST_KIND || index == 0)
+        return NULL;
+    struct weft_mpi_request *request = weft__mpi_request_at(mpi, index - 1);
+    return request && !request->parent && !request->detached ? request : NULL;
+}
+
+MPI_Request weft__mpi_request_handle(const struct weft_mpi_request *request)
+{
+    uintptr_t value =
+        ((uintptr_t)request->index + 1) << WEFT_MPI_HANDLE_SHIFT | WEFT_MPI_REQUEST_KIND;
+    return (MPI_Request)value;
+}
+
+void weft__mpi_request_pin(struct weft_mpi *mpi, struct weft_mpi_request *request, size_t len_bytes)
+{
+    static const char reason[] =
+        "a pending MPI request uses memory outside the rank's region; use weft_alloc";
+    struct weft_cell *cell = mpi->cell;
+    _Static_assert(sizeof(reason) <= sizeof(cell->pin_reason), "the reason fits");
+    if (request->pinned || len_bytes == 0 || weft_cell_holds(cell, request->buf, len_bytes))
+        return;
+    request->pinned = true;
+    if (cell->pins++ == 0)
+        memcpy(cell->pin_reason, reason, sizeof(reason));
+}
+
+static void unpin(struct weft_mpi *mpi, struct weft_mpi_request *request)
+{
+    if (!request->pinned)
+        return;
+    request->pinned = false;
+    if (--mpi->cell->pins == 0)
+        mpi->cell->pin_reason[0] = '\0';
+}
+
+void weft__mpi_request_complete(struct weft_mpi *mpi, struct weft_mpi_request *request, int error)
+{
+    weft__mpi_list_remove(&request->link);
+    unpin(mpi, request);
+    if (!request->error)
+        request->error = error;
+    request->done = true;
+    if (request->parent) {
+        weft__mpi_schedule_part_done(mpi, request->parent, request->error);
+        weft__mpi_request_free(mpi, request);
+    } else if (request->detached) {
+        weft__mpi_request_free(mpi, request);
+    }
+}
+
+void weft__mpi_request_status(const struct weft_mpi_request *request, MPI_Status *status)
+{
+    if (request->kind == WEFT_MPI_RECV)
+        weft__mpi_status_set(status, request->source, request->got_tag, request->got_bytes);
+    else
+        weft__mpi_status_set(status, MPI_ANY_SOURCE, MPI_ANY_TAG, 0);
+    if (request->cancelled)
+        weft__mpi_status_set_cancelled(status);
+}
+
+void weft__mpi_request_fini(struct weft_mpi *mpi)
+{
+    for (uint32_t i = 0; i < chunk_start(mpi->chunks_n); i++) {
+        struct weft_mpi_request *request = weft__mpi_request_at(mpi, i);
+        if (request)
+            weft__mpi_request_free(mpi, request);
+    }
+    for (uint32_t i = 0; i < mpi->chunks_n; i++)
+        weft__heap_free(mpi->cell->heap, mpi->chunks[i]);
+    mpi->chunks_n = 0;
+    weft__mpi_list_init(&mpi->free);
+}

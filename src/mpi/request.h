@@ -1,0 +1,30 @@
+/* The table of requests. */
+#ifndef WEFT_MPI_REQUEST_H
+#define WEFT_MPI_REQUEST_H
+
+#include "mpi/state.h"
+
+/* A new request, all fields zero but index, kind and comm; never NULL (a full table ends the app).
+ */
+struct weft_mpi_request *weft__mpi_request_new(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
+                                               enum weft_mpi_request_kind kind);
+/* Returns it to the table. It must be done, or never have been started. */
+void weft__mpi_request_free(struct weft_mpi *mpi, struct weft_mpi_request *request);
+/* The request behind a handle that the program holds; NULL: not one. */
+struct weft_mpi_request *weft__mpi_request_find(struct weft_mpi *mpi, MPI_Request handle);
+/* The request in slot index; NULL: not in use. */
+struct weft_mpi_request *weft__mpi_request_at(struct weft_mpi *mpi, uint64_t index);
+MPI_Request weft__mpi_request_handle(const struct weft_mpi_request *request);
+
+/* Keeps the rank from being moved while it waits with this buffer outside its range. */
+void weft__mpi_request_pin(struct weft_mpi *mpi, struct weft_mpi_request *request,
+                           size_t len_bytes);
+/* Marks it done with an error code, tells the collective it is part of, frees it when nobody else
+ * will. */
+void weft__mpi_request_complete(struct weft_mpi *mpi, struct weft_mpi_request *request, int error);
+/* What MPI tells of a completed request: leaves MPI_ERROR alone. NULL is fine. */
+void weft__mpi_request_status(const struct weft_mpi_request *request, MPI_Status *status);
+/* Frees the table. */
+void weft__mpi_request_fini(struct weft_mpi *mpi);
+
+#endif

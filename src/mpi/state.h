@@ -1,0 +1,159 @@
+/* What libmpi knows of one rank. All of it lies in the rank's range and points nowhere else: types
+ * and operations are named by number, code is never stored, and the range has the same address on
+ * every host. So the rank can be moved between any two MPI calls by copying its range.
+ */
+#ifndef WEFT_MPI_STATE_H
+#define WEFT_MPI_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mpi/abi.h"
+#include "mpi/list.h"
+#include "weft/cell.h"
+
+#define WEFT_MPI_MAGIC 0x69706d77u /* "wmpi" */
+#define WEFT_MPI_COMMS 2           /* world and self */
+#define WEFT_MPI_CONTEXTS (2 * WEFT_MPI_COMMS)
+#define WEFT_MPI_CHUNK 64u /* requests in the first chunk; each further one has twice as many */
+#define WEFT_MPI_CHUNKS_MAX 13u /* every handle fits into an int */
+#define WEFT_MPI_TAG_UB INT32_MAX
+
+/* Index handles: the table index above the 12 bits that the ABI reserves, below them the null
+ * handle's value. */
+#define WEFT_MPI_HANDLE_SHIFT 12
+#define WEFT_MPI_HANDLE_MASK 0xfffu
+#define WEFT_MPI_REQUEST_KIND 0x180u
+
+struct weft_mpi_request;
+struct weft_mpi_schedule;
+
+/* First bytes of every packet between two ranks' libmpi. */
+enum weft_mpi_kind { WEFT_MPI_EAGER = 1, WEFT_MPI_RTS, WEFT_MPI_FIN };
+
+struct weft_mpi_header {
+    uint32_t kind;
+    uint32_t context; /* of the communicator; its lowest bit: collective */
+    int32_t source;   /* rank in the communicator */
+    int32_t tag;
+    uint64_t len_bytes; /* of the message */
+    uint64_t cookie;    /* the sender's request, where it waits for FIN; else 0 */
+    uint64_t expose_id; /* RTS */
+};
+
+/* A packet that the runtime had no credit for; lies in its request, or in a block of its own
+ * (request NULL). */
+struct weft_mpi_out {
+    struct weft_mpi_link link;
+    int32_t dest; /* world rank */
+    struct weft_mpi_request *request;
+    struct weft_mpi_header header;
+    const void *payload;
+    size_t payload_len;
+};
+
+/* Per world rank: packets to it that wait for credit, and the attempt in which there was none. */
+struct weft_mpi_dest {
+    uint32_t waiting;
+    uint32_t refused;
+};
+
+/* A message that came before its receive. */
+struct weft_mpi_message {
+    struct weft_mpi_link link;
+    struct weft_mpi_header header;
+    int32_t world_source;
+    struct weft_mpi_request *local; /* the send of this rank to itself that waits to be received */
+    unsigned char bytes[];          /* EAGER: the data */
+};
+
+struct weft_mpi_queue {
+    struct weft_mpi_link posted;     /* requests */
+    struct weft_mpi_link unexpected; /* messages */
+};
+
+struct weft_mpi_comm {
+    MPI_Comm handle;
+    uint32_t context; /* of point to point; + 1: of collectives */
+    int32_t rank, size;
+    const int32_t *world_ranks; /* NULL: the same numbers as in the world */
+    MPI_Errhandler errhandler;
+    uint32_t collectives; /* started so far */
+    struct weft_mpi_queue queues[2];
+};
+
+enum weft_mpi_request_kind { WEFT_MPI_FREE, WEFT_MPI_SEND, WEFT_MPI_RECV, WEFT_MPI_COLLECTIVE };
+
+struct weft_mpi_request {
+    struct weft_mpi_link
+        link; /* of the queue where it waits: posted, getting, starting, ready, free */
+    struct weft_mpi_out out;
+    struct weft_mpi_comm *comm;
+    struct weft_mpi_request *parent; /* the collective that it is a part of */
+    struct weft_mpi_schedule *schedule;
+    uint32_t index;
+    uint8_t kind; /* enum weft_mpi_request_kind */
+    bool done;
+    bool detached; /* nobody will ask for it */
+    bool sync;     /* a send that completes when it is received */
+    bool pinned;
+    bool exposed;
+    bool cancelled;
+    bool collective; /* context */
+    int32_t peer, tag;
+    uint32_t type;
+    MPI_Count count;
+    void *buf;
+    void *packed;     /* the message in one piece, where the type has gaps */
+    size_t len_bytes; /* of the message; RECV: room */
+    size_t got_bytes; /* RECV: length of what was sent */
+    int32_t source, got_tag;
+    int error;
+    int32_t world_source; /* of a rendezvous */
+    uint64_t cookie;
+    uint64_t expose_id;
+    struct weft_cell_get get;
+};
+
+struct weft_mpi {
+    uint32_t magic;
+    bool initialized, finalized;
+    int thread_level;
+    struct weft_cell *cell;
+    struct weft_mpi_comm comms[WEFT_MPI_COMMS];
+    int32_t self_rank; /* world rank, as the communicator self's table */
+    uint64_t packet_max;
+    struct weft_mpi_request *chunks[WEFT_MPI_CHUNKS_MAX];
+    uint32_t chunks_n;
+    uint32_t requests_n; /* in use */
+    struct weft_mpi_link free;
+    struct weft_mpi_link outs;     /* packets without credit, oldest first */
+    struct weft_mpi_dest *dests;   /* by world rank */
+    uint32_t pass;                 /* attempts to send them so far */
+    struct weft_mpi_link starting; /* receives whose get was refused for now */
+    struct weft_mpi_link getting;  /* receives whose get is under way */
+    struct weft_mpi_link ready;    /* collectives whose round is complete */
+    uint64_t unexpected_n, unexpected_bytes;
+};
+
+/* The rank's state. Ends the app with a reason where MPI is not initialised or this thread is no
+ * rank. */
+struct weft_mpi *weft__mpi_enter(const char *where);
+
+/* The communicator; NULL: not one. */
+struct weft_mpi_comm *weft__mpi_comm_find(struct weft_mpi *mpi, MPI_Comm handle);
+struct weft_mpi_comm *weft__mpi_comm_by_context(struct weft_mpi *mpi, uint32_t context);
+void weft__mpi_comm_init(struct weft_mpi *mpi);
+
+static inline int32_t weft__mpi_comm_world_rank(const struct weft_mpi_comm *comm, int32_t rank)
+{
+    return comm->world_ranks ? comm->world_ranks[rank] : rank;
+}
+
+static inline uintptr_t weft__mpi_handle_value(const void *handle)
+{
+    return (uintptr_t)handle;
+}
+
+#endif

@@ -1,0 +1,337 @@
+/* Wait and test in their forms. A test that finds nothing lets the runtime move things on once, so
+ * a program that polls makes progress and yields. */
+#include "mpi/wait.h"
+
+#include "mpi/error.h"
+#include "mpi/protocol.h"
+#include "mpi/request.h"
+#include "mpi/status.h"
+
+/* Fills status, frees the request; its error code, not raised. */
+static int release(struct weft_mpi *mpi, struct weft_mpi_request *request, MPI_Status *status)
+{
+    int err = request->error;
+    weft__mpi_request_status(request, status);
+    weft__mpi_request_free(mpi, request);
+    return err;
+}
+
+static int release_and_raise(struct weft_mpi *mpi, const char *where,
+                             struct weft_mpi_request *request, MPI_Status *status)
+{
+    const struct weft_mpi_comm *comm = request->comm;
+    int source = request->source, tag = request->got_tag;
+    size_t room = request->len_bytes;
+    int err = release(mpi, request, status);
+    if (err == MPI_SUCCESS)
+        return MPI_SUCCESS;
+    if (err == MPI_ERR_TRUNCATE)
+        return weft__mpi_error_raise(mpi, comm, err, where,
+                                     "message of rank %d with tag %d into %zu bytes", source, tag,
+                                     room);
+    return weft__mpi_error_raise(mpi, comm, err, where, "the request failed");
+}
+
+int weft__mpi_wait_finish(struct weft_mpi *mpi, const char *where, struct weft_mpi_request *request,
+                          MPI_Status *status)
+{
+    weft__mpi_protocol_finish(mpi, request);
+    return release_and_raise(mpi, where, request, status);
+}
+
+static int check(struct weft_mpi *mpi, const char *where, int count, const MPI_Request handles[])
+{
+    if (count < 0)
+        return weft__mpi_error_raise(mpi, NULL, MPI_ERR_COUNT, where, "count %d", count);
+    for (int i = 0; i < count; i++)
+        if (handles[i] != MPI_REQUEST_NULL && !weft__mpi_request_find(mpi, handles[i]))
+            return weft__mpi_error_raise(mpi, NULL, MPI_ERR_REQUEST, where,
+                                         "handle 0x%zx (number %d) is not a request",
+                                         weft__mpi_handle_value(handles[i]), i);
+    return MPI_SUCCESS;
+}
+
+static bool is_done(struct weft_mpi *mpi, MPI_Request handle)
+{
+    return handle == MPI_REQUEST_NULL || weft__mpi_request_find(mpi, handle)->done;
+}
+
+static bool all_done(struct weft_mpi *mpi, int count, const MPI_Request handles[])
+{
+    for (int i = 0; i < count; i++)
+        if (!is_done(mpi, handles[i]))
+            return false;
+    return true;
+}
+
+enum { NONE_DONE = -1, NONE_ACTIVE = -2 };
+
+static int find_done(struct weft_mpi *mpi, int count, const MPI_Request handles[])
+{
+    int found = NONE_ACTIVE;
+    for (int i = 0; i < count; i++) {
+        if (handles[i] == MPI_REQUEST_NULL)
+            continue;
+        if (is_done(mpi, handles[i]))
+            return i;
+        found = NONE_DONE;
+    }
+    return found;
+}
+
+/* The same after progress, and after letting the runtime work where that does not help. */
+static int find_done_moving(struct weft_mpi *mpi, int count, const MPI_Request handles[])
+{
+    int found = find_done(mpi, count, handles);
+    if (found != NONE_DONE)
+        return found;
+    weft__mpi_protocol_progress(mpi);
+    found = find_done(mpi, count, handles);
+    if (found != NONE_DONE)
+        return found;
+    weft__mpi_protocol_poke(mpi);
+    return find_done(mpi, count, handles);
+}
+
+static int find_done_waiting(struct weft_mpi *mpi, int count, const MPI_Request handles[])
+{
+    for (;;) {
+        uint32_t seen = weft__mpi_protocol_bell(mpi);
+        int found = find_done(mpi, count, handles);
+        if (found != NONE_DONE)
+            return found;
+        weft__mpi_protocol_progress(mpi);
+        found = find_done(mpi, count, handles);
+        if (found != NONE_DONE)
+            return found;
+        weft__mpi_protocol_wait(mpi, seen);
+    }
+}
+
+static int take_one(struct weft_mpi *mpi, const char *where, MPI_Request *handle,
+                    MPI_Status *status)
+{
+    struct weft_mpi_request *request = weft__mpi_request_find(mpi, *handle);
+    *handle = MPI_REQUEST_NULL;
+    return release_and_raise(mpi, where, request, status);
+}
+
+/* Gives back the listed requests (indices NULL: the first n), all done. Statuses get error codes
+ * when one failed. */
+static int take_many(struct weft_mpi *mpi, const char *where, int n, const int indices[],
+                     MPI_Request handles[], MPI_Status statuses[])
+{
+    const struct weft_mpi_comm *failed = NULL;
+    for (int i = 0; i < n; i++) {
+        int at = indices ? indices[i] : i, err = MPI_SUCCESS;
+        MPI_Status *status = statuses ? &statuses[i] : MPI_STATUS_IGNORE;
+        if (handles[at] == MPI_REQUEST_NULL) {
+            weft__mpi_status_set_empty(status);
+            continue;
+        }
+        struct weft_mpi_request *request = weft__mpi_request_find(mpi, handles[at]);
+        const struct weft_mpi_comm *comm = request->comm;
+        err = release(mpi, request, status);
+        handles[at] = MPI_REQUEST_NULL;
+        if (status)
+            status->MPI_ERROR = err;
+        if (err && !failed)
+            failed = comm;
+    }
+    if (!failed)
+        return MPI_SUCCESS;
+    return weft__mpi_error_raise(mpi, failed, MPI_ERR_IN_STATUS, where, "a request failed");
+}
+
+int PMPI_Wait(MPI_Request *request, MPI_Status *status)
+{
+    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
+    int err = check(mpi, WEFT_MPI_HERE, 1, request);
+    if (err)
+        return err;
+    if (*request == MPI_REQUEST_NULL) {
+        weft__mpi_status_set_empty(status);
+        return MPI_SUCCESS;
+    }
+    weft__mpi_protocol_finish(mpi, weft__mpi_request_find(mpi, *request));
+    return take_one(mpi, WEFT_MPI_HERE, request, status);
+}
+WEFT_MPI_EXPORT(MPI_Wait);
+
+int PMPI_Waitany(int count, MPI_Request array_of_requests[], int *indx, MPI_Status *status)
+{
+    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
+    int err = check(mpi, WEFT_MPI_HERE, count, array_of_requests);
+    if (err)
+        return err;
+    int found = find_done_waiting(mpi, count, array_of_requests);
+    if (found == NONE_ACTIVE) {
+        *indx = MPI_UNDEFINED;
+        weft__mpi_status_set_empty(status);
+        return MPI_SUCCESS;
+    }
+    *indx = found;
+    return take_one(mpi, WEFT_MPI_HERE, &array_of_requests[found], status);
+}
+WEFT_MPI_EXPORT(MPI_Waitany);
+
+int PMPI_Waitall(int count, MPI_Request array_of_requests[], MPI_Status array_of_statuses[])
+{
+    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
+    int err = check(mpi, WEFT_MPI_HERE, count, array_of_requests);
+    if (err)
+        return err;
+    for (int i = 0; i < count; i++)
+        if (array_of_requests[i] != MPI_REQUEST_NULL)
+            weft__mpi_protocol_finish(mpi, weft__mpi_request_find(mpi, array_of_requests[i]));
+    return take_many(mpi, WEFT_MPI_HERE, count, NULL, array_of_requests, array_of_statuses);
+}
+WEFT_MPI_EXPORT(MPI_Waitall);
+
+/* After one is done: the indices of all that are. */
+static int list_done(struct weft_mpi *mpi, int count, const MPI_Request handles[], int indices[])
+{
+    int n = 0;
+    for (int i = 0; i < count; i++)
+        if (handles[i] != MPI_REQUEST_NULL && is_done(mpi, handles[i]))
+            indices[n++] = i;
+    return n;
+}
+
+int PMPI_Waitsome(int incount, MPI_Request array_of_requests[], int *outcount,
+                  int array_of_indices[], MPI_Status array_of_statuses[])
+{
+    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
+    int err = check(mpi, WEFT_MPI_HERE, incount, array_of_requests);
+    if (err)
+        return err;
+    *outcount = MPI_UNDEFINED;
+    if (find_done_waiting(mpi, incount, array_of_requests) == NONE_ACTIVE)
+        return MPI_SUCCESS;
+    *outcount = list_done(mpi, incount, array_of_requests, array_of_indices);
+    return take_many(mpi, WEFT_MPI_HERE, *outcount, array_of_indices, array_of_requests,
+                     array_of_statuses);
+}
+WEFT_MPI_EXPORT(MPI_Waitsome);
+
+int PMPI_Test(MPI_Request *request, int *flag, MPI_Status *status)
+{
+    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
+    int err = check(mpi, WEFT_MPI_HERE, 1, request);
+    if (err)
+        return err;
+    int found = find_done_moving(mpi, 1, request);
+    *flag = found != NONE_DONE;
+    if (found == NONE_ACTIVE)
+        weft__mpi_status_set_empty(status);
+    return found == 0 ? take_one(mpi, WEFT_MPI_HERE, request, status) : MPI_SUCCESS;
+}
+WEFT_MPI_EXPORT(MPI_Test);
+
+int PMPI_Testany(int count, MPI_Request array_of_requests[], int *indx, int *flag,
+                 MPI_Status *status)
+{
+    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
+    int err = check(mpi, WEFT_MPI_HERE, count, array_of_requests);
+    if (err)
+        return err;
+    int found = find_done_moving(mpi, count, array_of_requests);
+    *flag = found != NONE_DONE;
+    *indx = found >= 0 ? found : MPI_UNDEFINED;
+    if (found == NONE_ACTIVE)
+        weft__mpi_status_set_empty(status);
+    return found >= 0 ? take_one(mpi, WEFT_MPI_HERE, &array_of_requests[found], status)
+                      : MPI_SUCCESS;
+}
+WEFT_MPI_EXPORT(MPI_Testany);
+
+int PMPI_Testall(int count, MPI_Request array_of_requests[], int *flag,
+                 MPI_Status array_of_statuses[])
+{
+    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
+    int err = check(mpi, WEFT_MPI_HERE, count, array_of_requests);
+    if (err)
+        return err;
+    bool done = all_done(mpi, count, array_of_requests);
+    if (!done) {
+        weft__mpi_protocol_progress(mpi);
+        done = all_done(mpi, count, array_of_requests);
+    }
+    if (!done) {
+        weft__mpi_protocol_poke(mpi);
+        done = all_done(mpi, count, array_of_requests);
+    }
+    *flag = done;
+    if (!done)
+        return MPI_SUCCESS;
+    return take_many(mpi, WEFT_MPI_HERE, count, NULL, array_of_requests, array_of_statuses);
+}
+WEFT_MPI_EXPORT(MPI_Testall);
+
+int PMPI_Testsome(int incount, MPI_Request array_of_requests[], int *outcount,
+                  int array_of_indices[], MPI_Status array_of_statuses[])
+{
+    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
+    int err = check(mpi, WEFT_MPI_HERE, incount, array_of_requests);
+    if (err)
+        return err;
+    *outcount = MPI_UNDEFINED;
+    if (find_done_moving(mpi, incount, array_of_requests) == NONE_ACTIVE)
+        return MPI_SUCCESS;
+    *outcount = list_done(mpi, incount, array_of_requests, array_of_indices);
+    return take_many(mpi, WEFT_MPI_HERE, *outcount, array_of_indices, array_of_requests,
+                     array_of_statuses);
+}
+WEFT_MPI_EXPORT(MPI_Testsome);
+
+int PMPI_Request_get_status(MPI_Request request, int *flag, MPI_Status *status)
+{
+    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
+    int err = check(mpi, WEFT_MPI_HERE, 1, &request);
+    if (err)
+        return err;
+    int found = find_done_moving(mpi, 1, &request);
+    *flag = found != NONE_DONE;
+    if (found == NONE_ACTIVE)
+        weft__mpi_status_set_empty(status);
+    else if (found == 0)
+        weft__mpi_request_status(weft__mpi_request_find(mpi, request), status);
+    return MPI_SUCCESS;
+}
+WEFT_MPI_EXPORT(MPI_Request_get_status);
+
+int PMPI_Request_free(MPI_Request *request)
+{
+    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
+    struct weft_mpi_request *found = weft__mpi_request_find(mpi, *request);
+    if (!found)
+        return WEFT_MPI_RAISE(mpi, NULL, MPI_ERR_REQUEST, "handle 0x%zx is not a request",
+                              weft__mpi_handle_value(*request));
+    *request = MPI_REQUEST_NULL;
+    if (found->done)
+        weft__mpi_request_free(mpi, found);
+    else
+        found->detached = true;
+    return MPI_SUCCESS;
+}
+WEFT_MPI_EXPORT(MPI_Request_free);
+
+/* Only a receive that has met no message is cancelled; everything else completes, as the standard
+ * lets it. */
+int PMPI_Cancel(MPI_Request *request)
+{
+    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
+    struct weft_mpi_request *found = weft__mpi_request_find(mpi, *request);
+    if (!found || found->kind == WEFT_MPI_COLLECTIVE)
+        return WEFT_MPI_RAISE(mpi, NULL, MPI_ERR_REQUEST,
+                              "handle 0x%zx is not a request that can be cancelled",
+                              weft__mpi_handle_value(*request));
+    if (found->kind == WEFT_MPI_RECV && !found->done && found->cookie == 0) {
+        found->cancelled = true;
+        found->source = MPI_ANY_SOURCE;
+        found->got_tag = MPI_ANY_TAG;
+        weft__mpi_request_complete(mpi, found, MPI_SUCCESS);
+    }
+    return MPI_SUCCESS;
+}
+WEFT_MPI_EXPORT(MPI_Cancel);
