@@ -1,0 +1,192 @@
+/* Connection, exit codes and JSON for the subcommands. */
+#include "cli/cli.h"
+
+#include <inttypes.h>
+#include <semaphore.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/config.h"
+#include "base/parse.h"
+#include "host/calls.h"
+#include "host/state_dir.h"
+#include "wire/message.h"
+
+int cli_exit_code(int err)
+{
+    switch (err) {
+    case WEFT_OK:
+        return CLI_OK;
+    case WEFT_EAPP:
+    case WEFT_ECANCELED:
+    case WEFT_EPINNED:
+    case WEFT_EBUSY:
+        return CLI_APP;
+    case WEFT_EINVAL:
+    case WEFT_ERANGE:
+    case WEFT_ENOENT:
+    case WEFT_ENOEXEC:
+        return CLI_USAGE;
+    case WEFT_ENOSLOTS:
+    case WEFT_EPERM:
+    case WEFT_EACCES:
+        return CLI_REFUSED;
+    default:
+        return CLI_NETWORK;
+    }
+}
+
+int cli_usage(const char *command, const char *fmt, ...)
+{
+    va_list args;
+    fprintf(stderr, "weft %s: ", command);
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fprintf(stderr, "\nTry 'weft %s --help'.\n", command);
+    return CLI_USAGE;
+}
+
+int cli_open(struct cli *cli, const char *where)
+{
+    uint16_t first, last;
+    memset(cli, 0, sizeof(*cli));
+    int err = weft__parse_ports(weft__config_text("WEFT_PORTS"), &first, &last);
+    if (err == WEFT_OK)
+        err = weft__host_url(where != NULL ? where : weft__config_text("WEFT_HOST"), first,
+                             cli->url, sizeof(cli->url));
+    if (err == WEFT_OK)
+        err = weft__client_open(&(struct weft_client_desc){.pending_max = 0}, &cli->client);
+    if (err == WEFT_OK)
+        return CLI_OK;
+    fprintf(stderr, "weft: %s\n", weft_fail_text(err));
+    return cli_exit_code(err);
+}
+
+void cli_close(struct cli *cli)
+{
+    weft__client_close(cli->client);
+    cli->client = NULL;
+}
+
+int cli_ask(struct cli *cli, const char *what, const struct weft_client_call *call,
+            ProtobufCMessage **reply_out)
+{
+    int err = weft__client_wait(cli->client, call, reply_out);
+    if (err == WEFT_OK)
+        return CLI_OK;
+    if (err == WEFT_ETIMEDOUT || err == WEFT_EPEERDEAD || err == WEFT_ECONNREFUSED)
+        fprintf(stderr,
+                "weft: cannot %s: no weftd answers at %s; start one (weftd), or name another host "
+                "with --at\n",
+                what, call->url);
+    else
+        fprintf(stderr, "weft: cannot %s: %s\n", what, weft_fail_text(err));
+    return err == WEFT_ETIMEDOUT ? CLI_NETWORK : cli_exit_code(err);
+}
+
+int cli_write_json(const char *path, json_t *value)
+{
+    int failed = strcmp(path, "-") == 0 ? json_dumpf(value, stdout, JSON_INDENT(2))
+                                        : json_dump_file(value, path, JSON_INDENT(2));
+    if (strcmp(path, "-") == 0)
+        printf("\n");
+    json_decref(value);
+    if (failed == 0)
+        return CLI_OK;
+    fprintf(stderr, "weft: cannot write %s\n", path);
+    return CLI_USAGE;
+}
+
+json_t *cli_move_json(const Weft__Host__MoveInfo *move)
+{
+    return json_pack(
+        "{s:i, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:I, s:s, s:I, s:f, s:f, s:f, s:f, s:f, s:I}",
+        "rank", move->rank, "from", move->from, "to", move->to, "from_pid",
+        (json_int_t)move->from_pid, "to_pid", (json_int_t)move->to_pid, "cause", move->cause,
+        "outcome", move->outcome, "reason", move->reason, "bytes", (json_int_t)move->bytes,
+        "transport", move->transport, "touched_bytes", (json_int_t)move->touched_bytes,
+        "opportunity_ms", move->opportunity_ms, "detected_ms", move->detected_ms, "committed_ms",
+        move->committed_ms, "done_ms", move->done_ms, "pause_ms", move->pause_ms, "forwarded",
+        (json_int_t)move->forwarded);
+}
+
+json_t *cli_app_json(const Weft__Host__AppInfo *app)
+{
+    char id[24];
+    json_t *ranks = json_array(), *moves = json_array();
+    snprintf(id, sizeof(id), "%" PRIx64, app->app);
+    for (size_t i = 0; i < app->n_ranks; i++) {
+        const Weft__Host__RankInfo *rank = app->ranks[i];
+        json_array_append_new(
+            ranks,
+            json_pack("{s:i, s:s, s:I, s:s, s:I, s:i, s:s, s:i}", "rank", rank->rank, "host",
+                      rank->host, "pid", (json_int_t)rank->pid, "first_host", rank->first_host,
+                      "first_pid", (json_int_t)rank->first_pid, "incarnation",
+                      (int)rank->incarnation, "state", rank->state, "code", rank->code));
+    }
+    for (size_t i = 0; i < app->n_moves; i++)
+        json_array_append_new(moves, cli_move_json(app->moves[i]));
+    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:f, s:I, s:i, s:s, s:i, s:o, s:o}", "app", id,
+                     "program", app->program, "home", app->home, "state", app->state, "size",
+                     (int)app->size, "migrate_ms", (int)app->migrate_ms, "age_ms", app->age_ms,
+                     "started_wall_ms", (json_int_t)app->started_wall_ms, "code", app->code,
+                     "reason", app->reason, "pending", (int)app->pending, "ranks", ranks, "moves",
+                     moves);
+}
+
+json_t *cli_host_json(const struct weft_registry_host *host)
+{
+    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:b}", "name", host->name, "address",
+                     host->address, "control", host->control, "slots", (int)host->slots, "used",
+                     (int)host->used, "pid", (json_int_t)host->pid, "alive", host->alive);
+}
+
+struct listing {
+    sem_t done;
+    int err;
+    char text[256];
+    void (*each)(void *ctx, const struct weft_registry_host *hosts, size_t n);
+    void *ctx;
+};
+
+static void listed(void *ctx, int err, const char *text, const struct weft_registry_reply *reply)
+{
+    struct listing *listing = ctx;
+    listing->err = err;
+    snprintf(listing->text, sizeof(listing->text), "%s", text != NULL ? text : "");
+    if (err == WEFT_OK)
+        listing->each(listing->ctx, reply->hosts, reply->hosts_n);
+    sem_post(&listing->done);
+}
+
+int cli_hosts(struct cli *cli,
+              void (*each)(void *ctx, const struct weft_registry_host *hosts, size_t n), void *ctx)
+{
+    ProtobufCMessage *info = NULL;
+    struct weft_client_call ask = {.url = cli->url,
+                                   .code = WEFT_CALL_INFO,
+                                   .reply_type = &weft__host__info_reply__descriptor,
+                                   .timeout_ms = 3000};
+    int code = cli_ask(cli, "list the hosts", &ask, &info);
+    if (code != CLI_OK)
+        return code;
+    struct weft_registry_at at = {.client = cli->client,
+                                  .url = ((const Weft__Host__InfoReply *)info)->registry,
+                                  .timeout_ms = 3000};
+    struct listing listing = {.each = each, .ctx = ctx};
+    sem_init(&listing.done, 0, 0);
+    int err = weft__registry_list(&at, listed, &listing);
+    if (err == WEFT_OK)
+        while (sem_wait(&listing.done) != 0)
+            ; /* a signal came between */
+    err = err != WEFT_OK ? err : listing.err;
+    if (err != WEFT_OK)
+        fprintf(stderr, "weft: cannot list the hosts: the registry at %s does not answer: %s\n",
+                at.url, listing.text);
+    sem_destroy(&listing.done);
+    weft__message_free(info);
+    return err != WEFT_OK ? CLI_NETWORK : CLI_OK;
+}

@@ -1,0 +1,51 @@
+/* What the subcommands of weft share: a connection to a weftd, exit codes, JSON. */
+#ifndef WEFT_CLI_CLI_H
+#define WEFT_CLI_CLI_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+#include <protobuf-c/protobuf-c.h>
+
+#include "control/client.h"
+#include "registry/client.h"
+#include "weft/api.h"
+#include "weft/error.h"
+#include "wire/host.pb-c.h"
+
+enum cli_exit { CLI_OK = 0, CLI_APP = 1, CLI_USAGE = 2, CLI_NETWORK = 3, CLI_REFUSED = 4 };
+
+struct cli {
+    struct weft_client *client;
+    char url[WEFT_REGISTRY_URL_MAX]; /* of the weftd's sync port */
+};
+
+/* where: an address, NULL: WEFT_HOST. Prints what is wrong; returns an exit code. */
+int cli_open(struct cli *cli, const char *where);
+void cli_close(struct cli *cli);
+/* One request; prints the error, naming what was wanted; returns an exit code. *reply_out:
+ * weft__message_free. */
+int cli_ask(struct cli *cli, const char *what, const struct weft_client_call *call,
+            ProtobufCMessage **reply_out);
+/* The exit code that an error comes to. */
+int cli_exit_code(int err);
+int cli_usage(const char *command, const char *fmt, ...) WEFT_PRINTF(2, 3);
+/* Writes value as one JSON document to a file ("-": stdout); takes value over. */
+int cli_write_json(const char *path, json_t *value);
+
+json_t *cli_app_json(const Weft__Host__AppInfo *app);
+json_t *cli_move_json(const Weft__Host__MoveInfo *move);
+json_t *cli_host_json(const struct weft_registry_host *host);
+/* The registry's list of hosts; calls back while it is valid. */
+int cli_hosts(struct cli *cli,
+              void (*each)(void *ctx, const struct weft_registry_host *hosts, size_t n), void *ctx);
+
+int cmd_run(int argc, char **argv);
+int cmd_hosts(int argc, char **argv);
+int cmd_apps(int argc, char **argv);
+int cmd_migrate(int argc, char **argv);
+int cmd_kill(int argc, char **argv);
+int cmd_info(int argc, char **argv);
+
+#endif

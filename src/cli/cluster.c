@@ -1,0 +1,117 @@
+/* A cluster on loopback: 127.x.y.1, .2, ... with x.y from the process id, so that several runs do
+ * not meet; taken ports mean another x.y. Each weftd gets this process's death as SIGTERM's
+ * stand-in: the kernel sends it when we die, so nothing is left behind.
+ */
+#include "cli/cluster.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "host/state_dir.h"
+
+enum { READY_MS = 10000, STOP_MS = 8000, TRIES = 3, POLL_US = 10000 };
+
+static _Noreturn void become_weftd(char *const *argv, pid_t parent)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != parent)
+        _exit(127);
+    execv(argv[0], argv);
+    _exit(127);
+}
+
+/* Reads the line that weftd writes when it serves. */
+static int wait_ready(int fd, char *url, size_t len)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    ssize_t n = poll(&ready, 1, READY_MS) == 1 ? read(fd, url, len - 1) : -1;
+    if (n <= 0)
+        return WEFT_EIO;
+    url[n] = '\0';
+    url[strcspn(url, "\n")] = '\0';
+    return WEFT_OK;
+}
+
+static int start_one(struct cli_cluster *cluster, const char *address, uint32_t slots)
+{
+    char path[4096], name[4], fd_text[16], slots_text[16], url[64];
+    int ready[2];
+    if (weft__beside_us("weftd", path, sizeof(path)) != WEFT_OK || pipe(ready) != 0)
+        return WEFT_EIO;
+    snprintf(name, sizeof(name), "%c", cluster->n < 26 ? 'a' + (int)cluster->n : '?');
+    if (cluster->n >= 26)
+        snprintf(name, sizeof(name), "h%u", cluster->n);
+    snprintf(fd_text, sizeof(fd_text), "%d", ready[1]);
+    snprintf(slots_text, sizeof(slots_text), "%u", slots);
+    char *argv[16] = {path,
+                      (char *)(uintptr_t) "--name",
+                      name,
+                      (char *)(uintptr_t) "--address",
+                      (char *)(uintptr_t)address,
+                      (char *)(uintptr_t) "--ready-fd",
+                      fd_text};
+    size_t n = 7;
+    if (slots != UINT32_MAX) {
+        argv[n++] = (char *)(uintptr_t) "--slots";
+        argv[n++] = slots_text;
+    }
+    if (cluster->n > 0) {
+        argv[n++] = (char *)(uintptr_t) "--head";
+        argv[n++] = cluster->head + strlen("tcp://");
+    }
+    pid_t self = getpid(), pid = fork();
+    if (pid == 0) {
+        close(ready[0]);
+        become_weftd(argv, self);
+    }
+    close(ready[1]);
+    int err = pid > 0 ? wait_ready(ready[0], url, sizeof(url)) : WEFT_EIO;
+    close(ready[0]);
+    if (pid > 0)
+        cluster->pids[cluster->n++] = pid;
+    if (err == WEFT_OK && cluster->n == 1)
+        snprintf(cluster->head, sizeof(cluster->head), "%s", url);
+    return err;
+}
+
+void cli_cluster_stop(struct cli_cluster *cluster)
+{
+    for (unsigned i = cluster->n; i-- > 0;)
+        (void)kill(cluster->pids[i], SIGTERM);
+    for (unsigned i = 0; i < cluster->n; i++) {
+        int waited_us = 0;
+        while (waitpid(cluster->pids[i], NULL, WNOHANG) == 0) {
+            if (waited_us >= STOP_MS * 1000)
+                (void)kill(cluster->pids[i], SIGKILL);
+            (void)usleep(POLL_US);
+            waited_us += POLL_US;
+        }
+    }
+    cluster->n = 0;
+}
+
+int cli_cluster_start(struct cli_cluster *cluster, unsigned n, uint32_t slots)
+{
+    memset(cluster, 0, sizeof(*cluster));
+    for (unsigned try = 0; try < TRIES; try++) {
+        unsigned seed = (unsigned)getpid() + try * 7919u;
+        while (cluster->n < n) {
+            char address[20];
+            snprintf(address, sizeof(address), "127.%u.%u.%u", 1 + seed % 253, 1 + seed / 253 % 253,
+                     cluster->n + 1);
+            if (start_one(cluster, address, slots) != WEFT_OK)
+                break;
+        }
+        if (cluster->n == n)
+            return CLI_OK;
+        cli_cluster_stop(cluster);
+    }
+    fprintf(stderr, "weft run: cannot start %u hosts on this machine; weftd has said why\n", n);
+    return CLI_NETWORK;
+}

@@ -1,0 +1,62 @@
+/* weft hosts: the cluster as the registry knows it. */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const char usage[] =
+    "Usage: weft hosts [--at HOST] [--json FILE]\n"
+    "\n"
+    "Lists the hosts of the cluster, their slots and how many are in use.\n"
+    "\n"
+    "  --at HOST     address[:port] of a host of the cluster (default: WEFT_HOST)\n"
+    "  --json FILE   write JSON there (-: stdout) instead of a table\n";
+
+static void table(void *ctx, const struct weft_registry_host *hosts, size_t n)
+{
+    (void)ctx;
+    printf("%-16s %-16s %6s %6s %8s  %s\n", "HOST", "ADDRESS", "SLOTS", "USED", "PID", "STATE");
+    for (size_t i = 0; i < n; i++)
+        printf("%-16s %-16s %6u %6u %8llu  %s\n", hosts[i].name, hosts[i].address, hosts[i].slots,
+               hosts[i].used, (unsigned long long)hosts[i].pid, hosts[i].alive ? "alive" : "dead");
+}
+
+static void collect(void *ctx, const struct weft_registry_host *hosts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(ctx, cli_host_json(&hosts[i]));
+}
+
+int cmd_hosts(int argc, char **argv)
+{
+    static const struct option options[] = {{"at", required_argument, NULL, 'a'},
+                                            {"json", required_argument, NULL, 'j'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    const char *at = NULL, *json = NULL;
+    struct cli cli;
+    int option;
+    optind = 1;
+    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        if (option == 'a')
+            at = optarg;
+        else if (option == 'j')
+            json = optarg;
+        else if (option == 'h')
+            return fputs(usage, stdout) < 0 ? CLI_APP : CLI_OK;
+        else
+            return cli_usage("hosts", "see above");
+    }
+    if (optind < argc)
+        return cli_usage("hosts", "what is \"%s\"?", argv[optind]);
+    int code = cli_open(&cli, at);
+    json_t *list = json_array();
+    if (code == CLI_OK)
+        code = json != NULL ? cli_hosts(&cli, collect, list) : cli_hosts(&cli, table, NULL);
+    if (code == CLI_OK && json != NULL)
+        code = cli_write_json(json, json_incref(list));
+    json_decref(list);
+    cli_close(&cli);
+    return code;
+}

@@ -1,0 +1,340 @@
+/* weft run: starts a program on the cluster, shows what it prints, ends with its exit code. */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/parse.h"
+#include "cli/cli.h"
+#include "cli/cluster.h"
+#include "host/calls.h"
+#include "wire/message.h"
+
+enum { ENV_MAX = 256, WAIT_MS = 1000, SILENCE_MS = 8000, ASK_MS = 30000 };
+
+static const char usage[] =
+    "Usage: weft run [OPTION]... PROGRAM [ARGUMENT]...\n"
+    "\n"
+    "Runs PROGRAM (linked with weftcc) as an app of N ranks and shows what they print.\n"
+    "\n"
+    "  -n N                 number of ranks (default: 1)\n"
+    "  --hosts N            start N hosts on this machine for this run\n"
+    "  --slots N            with --hosts: slots of each host\n"
+    "  --at HOST            address[:port] of the host that the app is at home on (default: "
+    "WEFT_HOST)\n"
+    "  --migrate[=S]        look for a better placement every S seconds (default: 1) and move "
+    "ranks\n"
+    "  --hint HINT          NORMAL, FORCE_LOCAL, NEVER_ALONE or UNDERFULL\n"
+    "  --oversubscribe      the home host may take more ranks than it has slots\n"
+    "  --rank-memory SIZE   address range of a rank, a power of two from 1G to 1T (default: "
+    "WEFT_RANK_MEMORY)\n"
+    "  -x NAME=VALUE        set in the environment of the ranks; -x NAME passes ours on\n"
+    "  --json FILE          write what happened there when the app has ended (-: to stdout)\n"
+    "  --id-file FILE       write the app's id there as soon as it runs\n"
+    "  --help\n"
+    "\n"
+    "Exit codes: 0 ok, 1 the app failed, 2 usage, 3 a host or the network failed, 4 refused.\n";
+
+struct run {
+    Weft__Host__RunRequest request;
+    char *env[ENV_MAX];
+    char program[PATH_MAX];
+    char cwd[PATH_MAX];
+    const char *at, *json, *id_file;
+    uint64_t hosts, slots;
+    struct cli cli;
+    struct cli_cluster cluster;
+    uint64_t app;
+    json_t *host_list;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal_number)
+{
+    (void)signal_number;
+    interrupted = 1;
+}
+
+enum {
+    OPT_HOSTS = 256,
+    OPT_SLOTS,
+    OPT_AT,
+    OPT_MIGRATE,
+    OPT_HINT,
+    OPT_OVER,
+    OPT_MEMORY,
+    OPT_JSON,
+    OPT_ID
+};
+static const struct option options[] = {{"hosts", required_argument, NULL, OPT_HOSTS},
+                                        {"slots", required_argument, NULL, OPT_SLOTS},
+                                        {"at", required_argument, NULL, OPT_AT},
+                                        {"migrate", optional_argument, NULL, OPT_MIGRATE},
+                                        {"hint", required_argument, NULL, OPT_HINT},
+                                        {"oversubscribe", no_argument, NULL, OPT_OVER},
+                                        {"rank-memory", required_argument, NULL, OPT_MEMORY},
+                                        {"json", required_argument, NULL, OPT_JSON},
+                                        {"id-file", required_argument, NULL, OPT_ID},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {0}};
+
+static int take_env(struct run *run, char *text)
+{
+    if (run->request.n_env == ENV_MAX)
+        return weft_fail(WEFT_ERANGE, "at most %d -x options", ENV_MAX);
+    if (strchr(text, '=') == NULL) {
+        const char *value = getenv(text);
+        char *pair;
+        if (value == NULL)
+            return weft_fail(WEFT_EINVAL, "-x %s: no such variable here", text);
+        if (asprintf(&pair, "%s=%s", text, value) < 0)
+            return WEFT_ENOMEM;
+        text = pair; /* lives until the process ends */
+    }
+    run->env[run->request.n_env++] = text;
+    return WEFT_OK;
+}
+
+static int take_migrate(struct run *run, const char *text)
+{
+    char *end;
+    double seconds = text != NULL ? strtod(text, &end) : 1.0;
+    if (text != NULL && (*end != '\0' || end == text || seconds < 0 || seconds > 86400))
+        return weft_fail(WEFT_EINVAL, "--migrate=%s: a number of seconds is wanted", text);
+    run->request.migrate_ms = (uint32_t)(seconds * 1000.0);
+    return WEFT_OK;
+}
+
+static int take(struct run *run, int option)
+{
+    uint64_t number;
+    int err = WEFT_OK;
+    switch (option) {
+    case 'n':
+        err = weft__parse_u64(optarg, 1, 65536, &number);
+        if (err == WEFT_OK)
+            run->request.ranks = (uint32_t)number;
+        return err;
+    case 'x':
+        return take_env(run, optarg);
+    case OPT_HOSTS:
+        return weft__parse_u64(optarg, 1, CLI_CLUSTER_MAX, &run->hosts);
+    case OPT_SLOTS:
+        return weft__parse_u64(optarg, 0, 65535, &run->slots);
+    case OPT_AT:
+        run->at = optarg;
+        return WEFT_OK;
+    case OPT_MIGRATE:
+        return take_migrate(run, optarg);
+    case OPT_HINT:
+        run->request.hint = optarg;
+        return WEFT_OK;
+    case OPT_OVER:
+        run->request.oversubscribe = true;
+        return WEFT_OK;
+    case OPT_MEMORY:
+        return weft__parse_size(optarg, 1ull << 30, 1ull << 40, &run->request.rank_memory);
+    case OPT_JSON:
+        run->json = optarg;
+        return WEFT_OK;
+    default:
+        run->id_file = optarg;
+        return WEFT_OK;
+    }
+}
+
+/* Reads the command line; -1: go on, else the exit code. */
+static int read_options(struct run *run, int argc, char **argv)
+{
+    int option;
+    optind = 1;
+    while ((option = getopt_long(argc, argv, "+n:x:h", options, NULL)) != -1) {
+        if (option == 'h') {
+            fputs(usage, stdout);
+            return CLI_OK;
+        }
+        if (option == '?')
+            return cli_usage("run", "see above");
+        int err = take(run, option);
+        if (err != WEFT_OK)
+            return cli_usage("run", "%s", weft_fail_text(err));
+    }
+    if (optind >= argc)
+        return cli_usage("run", "which program?");
+    if (run->slots != UINT32_MAX && run->hosts == 0)
+        return cli_usage("run", "--slots goes with --hosts; a running weftd has its own");
+    if (run->at != NULL && run->hosts != 0)
+        return cli_usage("run", "--at and --hosts exclude each other");
+    if (realpath(argv[optind], run->program) == NULL)
+        return cli_usage("run", "cannot find the program %s: %s", argv[optind], strerror(errno));
+    if (getcwd(run->cwd, sizeof(run->cwd)) == NULL)
+        return cli_usage("run", "cannot read the current folder: %s", strerror(errno));
+    run->request.program = run->program;
+    run->request.cwd = run->cwd;
+    run->request.env = run->env;
+    run->request.args = argv + optind + 1;
+    run->request.n_args = (size_t)(argc - optind - 1);
+    return -1;
+}
+
+static int start(struct run *run)
+{
+    ProtobufCMessage *message = NULL;
+    struct weft_client_call call = {.url = run->cli.url,
+                                    .code = WEFT_CALL_RUN,
+                                    .request = &run->request.base,
+                                    .reply_type = &weft__host__run_reply__descriptor,
+                                    .timeout_ms = ASK_MS};
+    int code = cli_ask(&run->cli, "run the program", &call, &message);
+    if (code != CLI_OK)
+        return code;
+    run->app = ((const Weft__Host__RunReply *)message)->app;
+    weft__message_free(message);
+    if (run->id_file == NULL)
+        return CLI_OK;
+    FILE *file = fopen(run->id_file, "we");
+    if (file == NULL || fprintf(file, "%" PRIx64 "\n", run->app) < 0 || fclose(file) != 0)
+        fprintf(stderr, "weft run: cannot write %s\n", run->id_file);
+    return CLI_OK;
+}
+
+static void ask_kill(struct run *run)
+{
+    Weft__Host__KillRequest request = WEFT__HOST__KILL_REQUEST__INIT;
+    request.app = run->app;
+    request.reason = (char *)(uintptr_t) "it was interrupted";
+    struct weft_client_call call = {
+        .url = run->cli.url, .code = WEFT_CALL_KILL, .request = &request.base, .timeout_ms = 2000};
+    (void)weft__client_wait(run->cli.client, &call, NULL);
+}
+
+static void show(const Weft__Host__WaitReply *reply)
+{
+    (void)fwrite(reply->output.data, 1, reply->output.len, stdout);
+    (void)fflush(stdout);
+    (void)fwrite(reply->errors.data, 1, reply->errors.len, stderr);
+}
+
+static int ended(const Weft__Host__WaitReply *reply)
+{
+    if (reply->dropped > 0)
+        fprintf(stderr,
+                "weft run: %" PRIu64 " bytes of output are lost: they were not fetched in time\n",
+                reply->dropped);
+    if (reply->err == WEFT_OK)
+        return CLI_OK;
+    fprintf(stderr, "weft run: the app ended: %s\n", reply->reason);
+    return reply->err == WEFT_ECANCELED ? CLI_APP : cli_exit_code(reply->err);
+}
+
+/* Shows output until the app has ended, or its home has been silent for too long. */
+static int follow(struct run *run)
+{
+    Weft__Host__WaitRequest request = WEFT__HOST__WAIT_REQUEST__INIT;
+    uint64_t heard_ns = weft__now_ns();
+    bool killed = false;
+    request.app = run->app;
+    request.wait_ms = WAIT_MS;
+    struct weft_client_call call = {.url = run->cli.url,
+                                    .code = WEFT_CALL_WAIT,
+                                    .request = &request.base,
+                                    .reply_type = &weft__host__wait_reply__descriptor,
+                                    .timeout_ms = WAIT_MS + 2000};
+    for (;;) {
+        ProtobufCMessage *message = NULL;
+        int err = weft__client_wait(run->cli.client, &call, &message);
+        const Weft__Host__WaitReply *reply = (const Weft__Host__WaitReply *)message;
+        if (interrupted && !killed) {
+            killed = true;
+            ask_kill(run);
+        }
+        if (err == WEFT_OK) {
+            heard_ns = weft__now_ns();
+            show(reply);
+            request.offset = reply->next_offset;
+            int code = reply->ended ? ended(reply) : -1;
+            weft__message_free(message);
+            if (code >= 0)
+                return code;
+        } else if (err == WEFT_ENOENT || weft__now_ns() - heard_ns > SILENCE_MS * WEFT_NS_PER_MS) {
+            fprintf(stderr, "weft run: the app is lost: its home host at %s %s\n", run->cli.url,
+                    err == WEFT_ENOENT ? "does not know it (any more)" : "does not answer");
+            return CLI_NETWORK;
+        } else {
+            (void)usleep(100000);
+        }
+    }
+}
+
+static void collect_hosts(void *ctx, const struct weft_registry_host *hosts, size_t n)
+{
+    json_t *list = ctx;
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, cli_host_json(&hosts[i]));
+}
+
+static int write_report(struct run *run, int code)
+{
+    Weft__Host__AppsRequest request = WEFT__HOST__APPS_REQUEST__INIT;
+    ProtobufCMessage *message = NULL;
+    request.app = run->app;
+    struct weft_client_call call = {.url = run->cli.url,
+                                    .code = WEFT_CALL_APPS,
+                                    .request = &request.base,
+                                    .reply_type = &weft__host__apps_reply__descriptor,
+                                    .timeout_ms = 3000};
+    int failed = cli_ask(&run->cli, "fetch the report", &call, &message);
+    if (failed != CLI_OK)
+        return failed;
+    json_t *report = cli_app_json(((const Weft__Host__AppsReply *)message)->apps[0]);
+    weft__message_free(message);
+    json_object_set_new(report, "exit_code", json_integer(code));
+    json_object_set(report, "hosts", run->host_list);
+    return cli_write_json(run->json, report);
+}
+
+static int run_app(struct run *run)
+{
+    int code = cli_open(&run->cli, run->hosts != 0 ? run->cluster.head : run->at);
+    if (code == CLI_OK && run->json != NULL)
+        code = cli_hosts(&run->cli, collect_hosts, run->host_list);
+    if (code == CLI_OK)
+        code = start(run);
+    if (code == CLI_OK) {
+        code = follow(run);
+        int report = run->json != NULL && code != CLI_NETWORK ? write_report(run, code) : CLI_OK;
+        code = code != CLI_OK ? code : report;
+    }
+    cli_close(&run->cli);
+    return code;
+}
+
+int cmd_run(int argc, char **argv)
+{
+    static struct run run; /* large, and one per process */
+    struct sigaction action = {.sa_handler = on_interrupt};
+    weft__host__run_request__init(&run.request);
+    run.request.ranks = 1;
+    run.slots = UINT32_MAX;
+    int code = read_options(&run, argc, argv);
+    if (code >= 0)
+        return code;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    run.host_list = json_array();
+    code = run.hosts != 0
+               ? cli_cluster_start(&run.cluster, (unsigned)run.hosts, (uint32_t)run.slots)
+               : CLI_OK;
+    if (code == CLI_OK)
+        code = run_app(&run);
+    cli_cluster_stop(&run.cluster);
+    json_decref(run.host_list);
+    return code;
+}

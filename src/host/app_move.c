@@ -1,0 +1,510 @@
+/* The two ends of a move in an app process: drives the SOURCE and DEST machines of plan/move.h with
+ * the primitives of exec/exec.h.
+ *
+ * The machines decide, this file does. Everything that answers (the rank at its migration point, a
+ * pull, the registry, the weftd's slot table) answers as an event posted to the owner thread, also
+ * where the answer is known at once: no step runs inside a step. The slot of a rank that has left
+ * is given back by the app's home, which knows both leases; RELEASE_LEASE is for a destination that
+ * has failed.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/server.h"
+#include "host/app.h"
+#include "host/calls.h"
+#include "host/keys.h"
+#include "host/move_wire.h"
+#include "weft/error.h"
+
+enum { MESSAGE_TIMEOUT_MS = 2000, LEASE_TIMEOUT_MS = 2000, LEASE_TRIES = 3 };
+
+static uint64_t wall_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+/* ---- events on their way to a machine ---- */
+
+struct posted {
+    struct weft_task task;
+    struct weft_app_mover *mover;
+    enum weft_move_role role;
+    struct weft_move_event event;
+    char text[WEFT_MOVE_TEXT_MAX];
+    uint64_t move_id; /* of the question: an answer to an older move is dropped; 0: of no move */
+    uint8_t *bytes;   /* POINT: descriptor */
+    size_t bytes_len;
+    uint64_t wall_us;
+    struct weft_exec_pulled pulled; /* PULLED */
+    uint64_t forwarded;             /* MARKERS */
+    uint64_t lease;                 /* HELD */
+    unsigned tries;
+};
+
+static void source_step(struct weft_app_mover *mover, const struct weft_move_event *event);
+static void dest_step(struct weft_app_mover *mover, const struct weft_move_event *event);
+
+/* News of no question.  Thread: any. */
+static struct posted *posted_alloc(struct weft_app_mover *mover, enum weft_move_role role,
+                                   enum weft_move_event_kind kind)
+{
+    struct posted *posted = calloc(1, sizeof(*posted));
+    if (posted == NULL)
+        abort();
+    posted->mover = mover;
+    posted->role = role;
+    posted->event.kind = kind;
+    return posted;
+}
+
+/* The answer to a question of the machine's newest move.  Thread: owner. */
+static struct posted *posted_new(struct weft_app_mover *mover, enum weft_move_role role,
+                                 enum weft_move_event_kind kind)
+{
+    struct posted *posted = posted_alloc(mover, role, kind);
+    posted->move_id = role == WEFT_ROLE_SOURCE ? mover->source.id.move_id : mover->dest.id.move_id;
+    return posted;
+}
+
+static void posted_run(struct weft_task *task)
+{
+    struct posted *posted = (struct posted *)task;
+    struct weft_app_mover *mover = posted->mover;
+    bool source = posted->role == WEFT_ROLE_SOURCE;
+    posted->event.text = posted->text;
+    if (posted->bytes != NULL) {
+        free(mover->frozen);
+        mover->frozen = posted->bytes;
+        mover->frozen_len = posted->bytes_len;
+        mover->frozen_wall_us = posted->wall_us;
+    }
+    if (posted->event.kind == WEFT_MOVE_ON_PULLED)
+        mover->pulled = posted->pulled;
+    if (posted->event.kind == WEFT_MOVE_ON_MARKERS)
+        mover->forwarded = posted->forwarded;
+    uint64_t newest = source ? mover->source.id.move_id : mover->dest.id.move_id;
+    bool current = !mover->app->closing && (posted->move_id == 0 || posted->move_id == newest);
+    if (current && source)
+        source_step(mover, &posted->event);
+    else if (current)
+        dest_step(mover, &posted->event);
+    free(posted);
+}
+
+/* Thread: any. */
+static void post(struct posted *posted, int err, const char *text)
+{
+    posted->task.run = posted_run;
+    posted->event.err = err;
+    snprintf(posted->text, sizeof(posted->text), "%s", text != NULL ? text : "");
+    if (weft__loop_post(posted->mover->app->asker.loop, &posted->task) != WEFT_OK)
+        abort(); /* the ring is larger than all that can be under way */
+}
+
+/* ---- what both machines ask for ---- */
+
+static void send_home(struct weft_app_mover *mover, const struct weft_move_message *message)
+{
+    struct weft_process_app *app = mover->app;
+    Weft__Host__MoveMessage twin;
+    weft__move_pack(message, app->orders->token, &twin);
+    if (message->kind == WEFT_MOVE_FROZEN) {
+        twin.descriptor = (ProtobufCBinaryData){.len = mover->frozen_len, .data = mover->frozen};
+        twin.frozen_wall_us = mover->frozen_wall_us;
+    } else if (message->kind == WEFT_MOVE_COMMITTED) {
+        twin.bytes = mover->pulled.bytes;
+        twin.touched_bytes = mover->pulled.touched;
+        twin.transport = mover->pulled.transport;
+        twin.pause_ms = mover->pause_ms;
+    } else if (message->kind == WEFT_MOVE_FLUSHED) {
+        twin.forwarded = mover->forwarded;
+    }
+    weft__ask(&app->asker, &(struct weft_question){.url = app->orders->home_control,
+                                                   .code = WEFT_CALL_MOVE,
+                                                   .request = &twin.base,
+                                                   .timeout_ms = MESSAGE_TIMEOUT_MS});
+}
+
+/* On the client's thread. */
+static void owner_known(void *ctx, int err, struct weft_move_owner owner)
+{
+    struct posted *posted = ctx;
+    posted->event.owner = owner;
+    post(posted, err, weft_error_text(err));
+}
+
+static void ask_owner(struct weft_app_mover *mover, enum weft_move_role role,
+                      const struct weft_move_action *action)
+{
+    struct weft_owner_ask ask = {
+        .at = mover->app->registry_at,
+        .app = mover->app->orders->app,
+        .rank = action->message.rank,
+        .initial = {.host = action->message.source, .incarnation = action->message.incarnation},
+        .expect = action->expect,
+        .want = action->want,
+        .done = owner_known,
+        .ctx = posted_new(mover, role, WEFT_MOVE_ON_OWNER)};
+    if (action->kind == WEFT_MOVE_DO_CAS)
+        weft__owner_cas(&ask);
+    else
+        weft__owner_read(&ask);
+}
+
+static void end_app(struct weft_app_mover *mover, const struct weft_move_message *message)
+{
+    Weft__Host__RankExit news = WEFT__HOST__RANK_EXIT__INIT;
+    char why[WEFT_MOVE_TEXT_MAX + 48];
+    snprintf(why, sizeof(why), "the rank is lost in a move: %s", message->text);
+    news.rank = mover->rank;
+    news.incarnation = (uint32_t)message->incarnation;
+    news.code = 1;
+    news.reason = why;
+    news.abort = true;
+    weft__app_tell_exit(mover->app, &news);
+}
+
+static void arm(struct weft_app_mover *mover, struct weft_timer *timer, uint64_t at)
+{
+    if (at == WEFT_NEVER)
+        weft__loop_timer_off(mover->app->asker.loop, timer);
+    else
+        weft__loop_timer(mover->app->asker.loop, timer, at);
+}
+
+/* ---- source ---- */
+
+/* On a thread of the exec. */
+static void frozen(void *ctx, int err, const char *text, const void *descriptor, size_t len)
+{
+    struct posted *posted = ctx;
+    if (err == WEFT_ECANCELED) { /* the machine withdrew it */
+        free(posted);
+        return;
+    }
+    posted->event.kind = err == WEFT_OK       ? WEFT_MOVE_ON_POINT
+                         : err == WEFT_ENOENT ? WEFT_MOVE_ON_RANK_ENDED
+                                              : WEFT_MOVE_ON_PINNED;
+    if (err == WEFT_OK) {
+        posted->wall_us = wall_us();
+        posted->bytes = malloc(len + 1);
+        if (posted->bytes == NULL)
+            abort();
+        memcpy(posted->bytes, descriptor, len);
+        posted->bytes_len = len;
+    }
+    post(posted, err, text);
+}
+
+static void ask_point(struct weft_app_mover *mover)
+{
+    struct posted *posted = posted_new(mover, WEFT_ROLE_SOURCE, WEFT_MOVE_ON_PINNED);
+    int err = weft__exec_freeze(mover->app->exec, mover->rank, frozen, posted);
+    if (err != WEFT_OK) {
+        posted->event.kind = err == WEFT_ENOENT ? WEFT_MOVE_ON_RANK_ENDED : WEFT_MOVE_ON_PINNED;
+        post(posted, err, weft_fail_text(err));
+    }
+}
+
+static void forward(struct weft_app_mover *mover, struct weft_move_owner owner)
+{
+    struct weft_exec_route to = {.rank = mover->rank,
+                                 .process = (uint32_t)owner.host,
+                                 .incarnation = (uint32_t)owner.incarnation};
+    mover->forwarded = 0;
+    int err = weft__exec_depart(mover->app->exec, &to);
+    if (err != WEFT_OK)
+        weft__error("rank %d cannot be forwarded: %s", mover->rank, weft_fail_text(err));
+    free(mover->frozen);
+    mover->frozen = NULL;
+    mover->frozen_len = 0;
+}
+
+static void source_perform(struct weft_app_mover *mover, const struct weft_move_action *action)
+{
+    struct weft_exec *exec = mover->app->exec;
+    int err = WEFT_OK;
+    switch (action->kind) {
+    case WEFT_MOVE_DO_SEND:
+        send_home(mover, &action->message);
+        break;
+    case WEFT_MOVE_DO_CAS:
+    case WEFT_MOVE_DO_READ_OWNER:
+        ask_owner(mover, WEFT_ROLE_SOURCE, action);
+        break;
+    case WEFT_MOVE_DO_ASK_POINT:
+        ask_point(mover);
+        break;
+    case WEFT_MOVE_DO_WITHDRAW:
+        (void)weft__exec_freeze_cancel(
+            exec, mover->rank); /* if it is just stopping, POINT comes and the machine thaws it */
+        break;
+    case WEFT_MOVE_DO_THAW:
+        err = weft__exec_thaw(exec, mover->rank, (uint32_t)action->message.owner.incarnation);
+        break;
+    case WEFT_MOVE_DO_FORWARD:
+        forward(mover, action->message.owner);
+        break;
+    case WEFT_MOVE_DO_END_APP:
+        end_app(mover, &action->message);
+        break;
+    default:
+        break; /* RELEASE_LEASE: the home's */
+    }
+    if (err != WEFT_OK)
+        weft__error("rank %d: %s: %s", mover->rank, weft__move_action_name(action->kind),
+                    weft_fail_text(err));
+}
+
+static void source_step(struct weft_app_mover *mover, const struct weft_move_event *event)
+{
+    struct weft_move_action actions[WEFT_MOVE_ACTIONS_MAX];
+    size_t n = weft__move_source_step(&mover->source, event, weft__now_ns(), actions,
+                                      WEFT_MOVE_ACTIONS_MAX);
+    weft__debug("rank %d source: %s -> %s, %zu actions", mover->rank,
+                weft__move_event_name(event->kind), weft__move_source_name(mover->source.state), n);
+    for (size_t i = 0; i < n; i++)
+        source_perform(mover, &actions[i]);
+    arm(mover, &mover->source_timer, weft__move_source_deadline(&mover->source));
+}
+
+static void source_tick(struct weft_timer *timer)
+{
+    struct weft_app_mover *mover =
+        (struct weft_app_mover *)((char *)timer - offsetof(struct weft_app_mover, source_timer));
+    source_step(mover, &(struct weft_move_event){.kind = WEFT_MOVE_ON_TICK});
+}
+
+void weft__app_flushed(void *ctx, int32_t rank, uint32_t incarnation, uint64_t forwarded_packets)
+{
+    struct weft_process_app *app = ctx;
+    (void)incarnation;
+    struct posted *posted =
+        posted_alloc(&app->movers[rank], WEFT_ROLE_SOURCE, WEFT_MOVE_ON_MARKERS);
+    posted->forwarded = forwarded_packets;
+    post(posted, WEFT_OK, "");
+}
+
+/* ---- destination ---- */
+
+/* On a thread of the exec. */
+static void pulled(void *ctx, int err, const char *text, const struct weft_exec_pulled *what)
+{
+    struct posted *posted = ctx;
+    if (err == WEFT_OK)
+        posted->pulled = *what;
+    post(posted, err, text);
+}
+
+static void start_pull(struct weft_app_mover *mover)
+{
+    struct posted *posted = posted_new(mover, WEFT_ROLE_DEST, WEFT_MOVE_ON_PULLED);
+    int err = weft__exec_pull(mover->app->exec, mover->rank, mover->descriptor,
+                              mover->descriptor_len, pulled, posted);
+    if (err != WEFT_OK)
+        post(posted, err, weft_fail_text(err));
+}
+
+static void lease_answered(void *ctx, int err, const char *text, const ProtobufCMessage *reply);
+
+static void hold_lease(struct posted *posted)
+{
+    struct weft_process_app *app = posted->mover->app;
+    Weft__Host__LeaseCommitRequest commit = WEFT__HOST__LEASE_COMMIT_REQUEST__INIT;
+    commit.app = app->orders->app;
+    commit.leases = &posted->lease;
+    commit.n_leases = 1;
+    weft__ask(&app->asker, &(struct weft_question){.url = app->orders->host_control,
+                                                   .code = WEFT_CALL_LEASE_COMMIT,
+                                                   .request = &commit.base,
+                                                   .timeout_ms = LEASE_TIMEOUT_MS,
+                                                   .answered = lease_answered,
+                                                   .ctx = posted});
+}
+
+static void lease_answered(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
+{
+    struct posted *posted = ctx;
+    (void)reply;
+    if (err != WEFT_OK && err != WEFT_ENOENT && ++posted->tries < LEASE_TRIES)
+        hold_lease(posted);
+    else
+        post(posted, err, text);
+}
+
+static void release_lease(struct weft_app_mover *mover, uint64_t lease)
+{
+    struct weft_process_app *app = mover->app;
+    Weft__Host__LeaseEndRequest end = WEFT__HOST__LEASE_END_REQUEST__INIT;
+    end.app = app->orders->app;
+    end.leases = &lease;
+    end.n_leases = 1;
+    weft__ask(&app->asker, &(struct weft_question){.url = app->orders->host_control,
+                                                   .code = WEFT_CALL_LEASE_END,
+                                                   .request = &end.base,
+                                                   .timeout_ms = LEASE_TIMEOUT_MS});
+}
+
+static void resume(struct weft_app_mover *mover, uint64_t incarnation)
+{
+    int err = weft__exec_resume(mover->app->exec, mover->rank, (uint32_t)incarnation);
+    uint64_t now = wall_us();
+    double by_clocks =
+        now > mover->pull_frozen_wall_us ? (double)(now - mover->pull_frozen_wall_us) / 1e3 : 0.0;
+    double here =
+        (double)mover->pulled.pull_ns / 1e6; /* a lower bound, where the hosts' clocks differ */
+    mover->pause_ms = by_clocks > here ? by_clocks : here;
+    weft__move_source_place(&mover->source, incarnation);
+    if (err == WEFT_OK)
+        return;
+    struct weft_move_message lost = mover->dest.id;
+    snprintf(lost.text, sizeof(lost.text), "it cannot be resumed: %s", weft_fail_text(err));
+    end_app(mover, &lost);
+}
+
+static void dest_perform(struct weft_app_mover *mover, const struct weft_move_action *action)
+{
+    struct weft_exec *exec = mover->app->exec;
+    struct posted *posted;
+    int err;
+    switch (action->kind) {
+    case WEFT_MOVE_DO_SEND:
+        send_home(mover, &action->message);
+        break;
+    case WEFT_MOVE_DO_CAS:
+    case WEFT_MOVE_DO_READ_OWNER:
+        ask_owner(mover, WEFT_ROLE_DEST, action);
+        break;
+    case WEFT_MOVE_DO_RESERVE_RANGE:
+        err = weft__exec_reserve(exec, mover->rank);
+        post(posted_new(mover, WEFT_ROLE_DEST, WEFT_MOVE_ON_RANGE), err, weft_fail_text(err));
+        break;
+    case WEFT_MOVE_DO_START_PULL:
+        start_pull(mover);
+        break;
+    case WEFT_MOVE_DO_HOLD_LEASE:
+        posted = posted_new(mover, WEFT_ROLE_DEST, WEFT_MOVE_ON_HELD);
+        posted->lease = action->message.lease;
+        hold_lease(posted);
+        break;
+    case WEFT_MOVE_DO_RELEASE_LEASE:
+        release_lease(mover, action->message.lease);
+        break;
+    case WEFT_MOVE_DO_RESUME:
+        resume(mover, action->message.owner.incarnation);
+        break;
+    case WEFT_MOVE_DO_CANCEL_PULL:
+    case WEFT_MOVE_DO_DISCARD_RANGE:
+        (void)weft__exec_discard(exec, mover->rank); /* a pull under way ends with its PULLED */
+        break;
+    case WEFT_MOVE_DO_END_APP:
+        end_app(mover, &action->message);
+        break;
+    default:
+        break; /* COMMIT_LEASE: holding has committed it */
+    }
+}
+
+static void dest_step(struct weft_app_mover *mover, const struct weft_move_event *event)
+{
+    struct weft_move_action actions[WEFT_MOVE_ACTIONS_MAX];
+    size_t n =
+        weft__move_dest_step(&mover->dest, event, weft__now_ns(), actions, WEFT_MOVE_ACTIONS_MAX);
+    weft__debug("rank %d dest: %s -> %s, %zu actions", mover->rank,
+                weft__move_event_name(event->kind), weft__move_dest_name(mover->dest.state), n);
+    for (size_t i = 0; i < n; i++)
+        dest_perform(mover, &actions[i]);
+    arm(mover, &mover->dest_timer, weft__move_dest_deadline(&mover->dest));
+}
+
+static void dest_tick(struct weft_timer *timer)
+{
+    struct weft_app_mover *mover =
+        (struct weft_app_mover *)((char *)timer - offsetof(struct weft_app_mover, dest_timer));
+    dest_step(mover, &(struct weft_move_event){.kind = WEFT_MOVE_ON_TICK});
+}
+
+/* ---- messages of the home ---- */
+
+static void take_descriptor(struct weft_app_mover *mover, const Weft__Host__MoveMessage *twin)
+{
+    if (twin->kind != WEFT_MOVE_PULL || mover->dest.state != WEFT_DEST_PREPARED)
+        return; /* a repetition: a pull under way reads the one that we have */
+    free(mover->descriptor);
+    mover->descriptor = malloc(twin->descriptor.len + 1);
+    if (mover->descriptor == NULL)
+        abort();
+    memcpy(mover->descriptor, twin->descriptor.data, twin->descriptor.len);
+    mover->descriptor_len = twin->descriptor.len;
+    mover->pull_frozen_wall_us = twin->frozen_wall_us;
+}
+
+void weft__app_on_move(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
+{
+    struct weft_process_app *app = ctx;
+    const Weft__Host__MoveMessage *twin = (const Weft__Host__MoveMessage *)request;
+    struct weft_move_message message;
+    enum weft_move_role role = twin->kind <= WEFT_MOVE_DISCARD
+                                   ? weft__move_receiver((enum weft_move_kind)twin->kind)
+                                   : WEFT_ROLE_ALL;
+    int err = WEFT_OK;
+    if (twin->token != app->orders->token)
+        err = WEFT_EACCES;
+    else if (twin->rank >= app->orders->size ||
+             (role != WEFT_ROLE_SOURCE && role != WEFT_ROLE_DEST))
+        err = WEFT_EPROTO;
+    else
+        err = weft__move_unpack(twin, role, &message);
+    if (err == WEFT_OK && weft__move_receiver_host(&message) != app->orders->process)
+        err = WEFT_EPROTO;
+    if (err != WEFT_OK) {
+        weft__call_fail(call, err, NULL);
+        return;
+    }
+    weft__call_reply(call, NULL);
+    struct weft_app_mover *mover = &app->movers[twin->rank];
+    struct weft_move_event event = {.kind = WEFT_MOVE_ON_MESSAGE, .message = &message};
+    take_descriptor(mover, twin);
+    if (role == WEFT_ROLE_SOURCE)
+        source_step(mover, &event);
+    else
+        dest_step(mover, &event);
+}
+
+int weft__app_movers_init(struct weft_process_app *app)
+{
+    app->movers = calloc(app->orders->size, sizeof(*app->movers));
+    if (app->movers == NULL)
+        return WEFT_ENOMEM;
+    for (uint32_t r = 0; r < app->orders->size; r++) {
+        struct weft_app_mover *mover = &app->movers[r];
+        mover->app = app;
+        mover->rank = (int32_t)r;
+        weft__move_source_init(&mover->source, &weft__move_defaults);
+        weft__move_dest_init(&mover->dest, &weft__move_defaults);
+        mover->source_timer.fire = source_tick;
+        mover->dest_timer.fire = dest_tick;
+    }
+    for (size_t i = 0; i < app->orders->n_ranks; i++)
+        weft__move_source_place(&app->movers[app->orders->ranks[i]].source, 1);
+    return WEFT_OK;
+}
+
+void weft__app_movers_fini(struct weft_process_app *app)
+{
+    if (app->movers == NULL)
+        return;
+    for (uint32_t r = 0; r < app->orders->size; r++) {
+        free(app->movers[r].frozen);
+        free(app->movers[r].descriptor);
+    }
+    free(app->movers);
+}

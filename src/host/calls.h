@@ -1,0 +1,42 @@
+/* The call codes of the services "host" (weftd) and "app" (weft-app); their bodies are in
+ * wire/host.proto. */
+#ifndef WEFT_HOST_CALLS_H
+#define WEFT_HOST_CALLS_H
+
+enum weft_host_call {
+    /* from clients */
+    WEFT_CALL_PING = 0x0100,
+    WEFT_CALL_RUN,
+    WEFT_CALL_WAIT,
+    WEFT_CALL_KILL,
+    WEFT_CALL_APPS,
+    WEFT_CALL_MIGRATE,
+    WEFT_CALL_INFO,
+    /* between hosts */
+    WEFT_CALL_LEASE,
+    WEFT_CALL_LEASE_COMMIT,
+    WEFT_CALL_LEASE_END,
+    WEFT_CALL_LAUNCH,
+    WEFT_CALL_END,
+    WEFT_CALL_BEAT,
+    WEFT_CALL_OUTPUT,
+    WEFT_CALL_PROCESS_EXIT,
+    /* from app processes to the home */
+    WEFT_CALL_RANK_EXIT,
+    WEFT_CALL_ROUTE_WANTED,
+    WEFT_CALL_MOVE, /* also from the home to app processes */
+    /* from the home to app processes */
+    WEFT_CALL_ROUTES = 0x0180,
+    WEFT_CALL_START
+};
+
+/* Where the ports of a weftd lie in its range. */
+enum weft_host_port {
+    WEFT_PORT_SYNC,
+    WEFT_PORT_ASYNC,
+    WEFT_PORT_REGISTRY,
+    WEFT_PORT_REGISTRY_ASYNC,
+    WEFT_PORT_APPS
+};
+
+#endif

@@ -1,0 +1,34 @@
+/* What the registry holds about ranks: one key per rank that moves, its value the owner (process
+ * number, incarnation). The key is made by the first compare-and-set; until then the rank is where
+ * it was started, with incarnation 1. */
+#ifndef WEFT_HOST_KEYS_H
+#define WEFT_HOST_KEYS_H
+
+#include <stdint.h>
+
+#include "plan/move.h"
+#include "registry/client.h"
+
+#define WEFT_KEY_MAX 64
+
+void weft__rank_key(uint64_t app, int32_t rank, char key_out[WEFT_KEY_MAX]);
+
+/* On some thread, once. err 0: owner stands now; else the outcome is unknown. */
+typedef void weft_owner_done(void *ctx, int err, struct weft_move_owner owner);
+
+struct weft_owner_ask {
+    struct weft_registry_at at;
+    uint64_t app;
+    uint32_t rank;
+    struct weft_move_owner initial; /* what an absent key means */
+    struct weft_move_owner expect, want;
+    weft_owner_done *done;
+    void *ctx;
+};
+
+/* Reads who owns the rank. */
+void weft__owner_read(const struct weft_owner_ask *ask);
+/* expect -> want. owner tells what stands afterwards: want, if this or an earlier try has won. */
+void weft__owner_cas(const struct weft_owner_ask *ask);
+
+#endif

@@ -1,0 +1,55 @@
+/* Field by field, both ways: the pure machines know nothing of protobuf. */
+#include "host/move_wire.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "weft/error.h"
+
+void weft__move_pack(const struct weft_move_message *message, uint64_t token,
+                     Weft__Host__MoveMessage *twin)
+{
+    weft__host__move_message__init(twin);
+    twin->token = token;
+    twin->kind = (uint32_t)message->kind;
+    twin->err = message->err;
+    twin->rank = message->rank;
+    twin->within_ms = message->within_ms;
+    twin->then_ms = message->then_ms;
+    twin->app = message->app;
+    twin->move = message->move_id;
+    twin->incarnation = message->incarnation;
+    twin->home = message->home;
+    twin->source = message->source;
+    twin->dest = message->dest;
+    twin->lease = message->lease;
+    twin->owner_host = message->owner.host;
+    twin->owner_incarnation = message->owner.incarnation;
+    twin->text = (char *)(uintptr_t)
+                     message->text; /* protobuf-c's strings are not const; nobody writes to them */
+}
+
+int weft__move_unpack(const Weft__Host__MoveMessage *twin, enum weft_move_role receiver,
+                      struct weft_move_message *message)
+{
+    if (twin->kind == WEFT_MOVE_NOTHING || twin->kind > WEFT_MOVE_DISCARD ||
+        weft__move_receiver((enum weft_move_kind)twin->kind) != receiver)
+        return weft_fail(WEFT_EPROTO, "move message of kind %u does not belong here", twin->kind);
+    memset(message, 0, sizeof(*message));
+    message->kind = (enum weft_move_kind)twin->kind;
+    message->err = twin->err;
+    message->rank = twin->rank;
+    message->within_ms = twin->within_ms;
+    message->then_ms = twin->then_ms;
+    message->app = twin->app;
+    message->move_id = twin->move;
+    message->incarnation = twin->incarnation;
+    message->home = twin->home;
+    message->source = twin->source;
+    message->dest = twin->dest;
+    message->lease = twin->lease;
+    message->owner =
+        (struct weft_move_owner){.host = twin->owner_host, .incarnation = twin->owner_incarnation};
+    snprintf(message->text, sizeof(message->text), "%s", twin->text);
+    return WEFT_OK;
+}

@@ -1,0 +1,386 @@
+/* The daemon: puts registry, control server and client, slots, processes and apps together around
+ * one owner thread.
+ *
+ * Start: settings, ports, (head: the registry), server, client, join, then the line on ready_fd:
+ * from then on every call is served. End: no new work, apps at home here end with a reason,
+ * processes are killed, the registry is told, threads are joined. Handlers of the "host" service
+ * run on the fan-in thread only to be posted to the owner thread.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "control/client.h"
+#include "control/server.h"
+#include "host/calls.h"
+#include "host/cores.h"
+#include "host/state_dir.h"
+#include "host/transports.h"
+#include "host/weftd_app.h"
+#include "registry/service.h"
+#include "wire/message.h"
+
+enum {
+    STOP_POLL_MS = 20,
+    STOP_MAX_MS = 4000,
+    SERVER_STOP_MS = 500,
+    HEAD_WAIT_MS = 5000,
+    HEAD_RETRY_US = 50000
+};
+
+static void on_ping(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
+{
+    (void)ctx;
+    (void)request;
+    weft__call_reply(call, NULL);
+}
+
+static void on_info(void *ctx, struct weft_call *call, const ProtobufCMessage *request);
+
+struct route {
+    uint16_t code;
+    const char *name;
+    const ProtobufCMessageDescriptor *type;
+    weft_owner_handler *run;
+};
+
+static const struct route routes[] = {
+    {WEFT_CALL_PING, "ping", NULL, on_ping},
+    {WEFT_CALL_RUN, "run", &weft__host__run_request__descriptor, weft__weftd_on_run},
+    {WEFT_CALL_WAIT, "wait", &weft__host__wait_request__descriptor, weft__weftd_on_wait},
+    {WEFT_CALL_KILL, "kill", &weft__host__kill_request__descriptor, weft__weftd_on_kill},
+    {WEFT_CALL_APPS, "apps", &weft__host__apps_request__descriptor, weft__weftd_on_apps},
+    {WEFT_CALL_MIGRATE, "migrate", &weft__host__migrate_request__descriptor,
+     weft__weftd_on_migrate},
+    {WEFT_CALL_INFO, "info", NULL, on_info},
+    {WEFT_CALL_LEASE, "lease", &weft__host__lease_request__descriptor, weft__weftd_on_lease},
+    {WEFT_CALL_LEASE_COMMIT, "lease-commit", &weft__host__lease_commit_request__descriptor,
+     weft__weftd_on_lease_commit},
+    {WEFT_CALL_LEASE_END, "lease-end", &weft__host__lease_end_request__descriptor,
+     weft__weftd_on_lease_end},
+    {WEFT_CALL_LAUNCH, "launch", &weft__host__launch_request__descriptor, weft__weftd_on_launch},
+    {WEFT_CALL_END, "end", &weft__host__end_request__descriptor, weft__weftd_on_end},
+    {WEFT_CALL_BEAT, "beat", &weft__host__app_beat_request__descriptor, weft__weftd_on_beat},
+    {WEFT_CALL_OUTPUT, "output", &weft__host__output_push__descriptor, weft__weftd_on_output},
+    {WEFT_CALL_PROCESS_EXIT, "process-exit", &weft__host__process_exit__descriptor,
+     weft__weftd_on_process_exit},
+    {WEFT_CALL_RANK_EXIT, "rank-exit", &weft__host__rank_exit__descriptor,
+     weft__weftd_on_rank_exit},
+    {WEFT_CALL_ROUTE_WANTED, "route-wanted", &weft__host__route_wanted__descriptor,
+     weft__weftd_on_route_wanted},
+    {WEFT_CALL_MOVE, "move", &weft__host__move_message__descriptor, weft__weftd_on_move},
+};
+enum { ROUTES_N = sizeof(routes) / sizeof(routes[0]) };
+
+/* Runs on the fan-in thread. */
+static void dispatch(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
+{
+    struct weft_host *host = ctx;
+    uint16_t code = weft__call_code(call);
+    for (size_t i = 0; i < ROUTES_N; i++)
+        if (routes[i].code == code) {
+            weft__ask_post(host->asker.loop, routes[i].run, host, call, request);
+            return;
+        }
+    weft__call_fail(call, WEFT_EUNKNOWNCALL, NULL);
+}
+
+static char *text(const char *value)
+{
+    return (char *)(uintptr_t)value; /* protobuf-c's strings are not const; nobody writes to them */
+}
+
+static void on_info(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
+{
+    struct weft_host *host = ctx;
+    (void)request;
+    struct weft_service_stats stats;
+    Weft__Host__InfoReply reply = WEFT__HOST__INFO_REPLY__INIT;
+    weft__server_stats(host->server, 0, &stats);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } counts[] = {{"host.accepted", stats.accepted},
+                  {"host.answered", stats.answered},
+                  {"host.failed", stats.failed},
+                  {"host.refused_malformed", stats.refused_malformed},
+                  {"host.refused_unknown", stats.refused_unknown},
+                  {"host.refused_full", stats.refused_full},
+                  {"host.refused_late", stats.refused_late}};
+    enum { N = sizeof(counts) / sizeof(counts[0]) };
+    Weft__Host__Setting items[N], *pointers[N];
+    char values[N][24];
+    for (size_t i = 0; i < N; i++) {
+        weft__host__setting__init(&items[i]);
+        snprintf(values[i], sizeof(values[i]), "%llu", (unsigned long long)counts[i].value);
+        items[i].name = text(counts[i].name);
+        items[i].value = values[i];
+        pointers[i] = &items[i];
+    }
+    reply.counters = pointers;
+    reply.n_counters = N;
+    reply.name = host->name;
+    reply.address = host->address;
+    reply.version = text(WEFT_VERSION);
+    reply.pid = (uint64_t)getpid();
+    reply.slots = host->leases.slots;
+    reply.used = weft__leases_used(&host->leases);
+    reply.registry = host->registry_control;
+    reply.epoch = host->epoch;
+    reply.control = host->control;
+    reply.head = host->registry != NULL;
+    reply.data = text(weft__config_text("WEFT_DATA"));
+    reply.apps_home = (uint32_t)host->app_count;
+    reply.processes = (uint32_t)weft__weftd_processes_n(host);
+    weft__call_reply(call, &reply.base);
+}
+
+/* ---- start ---- */
+
+static int start_server(struct weft_host *host)
+{
+    struct weft_handler_desc handlers[ROUTES_N];
+    struct weft_service_desc services[2];
+    for (size_t i = 0; i < ROUTES_N; i++)
+        handlers[i] = (struct weft_handler_desc){.code = routes[i].code,
+                                                 .flags = WEFT_HANDLER_INLINE | WEFT_HANDLER_SYNC,
+                                                 .name = routes[i].name,
+                                                 .request_type = routes[i].type,
+                                                 .run = dispatch};
+    services[0] = (struct weft_service_desc){
+        .name = "host",
+        .handlers = handlers,
+        .handlers_n = ROUTES_N,
+        .ctx = host,
+        .sync_port = (uint16_t)(host->port_first + WEFT_PORT_SYNC),
+        .async_port = (uint16_t)(host->port_first + WEFT_PORT_ASYNC),
+        .workers = (unsigned)weft__config_u64("WEFT_FUNCTION_SERVER_THREADS"),
+        .body_max = 8u << 20};
+    if (host->registry != NULL) {
+        weft__registry_service(host->registry, &services[1]);
+        services[1].sync_port = (uint16_t)(host->port_first + WEFT_PORT_REGISTRY);
+        services[1].async_port = (uint16_t)(host->port_first + WEFT_PORT_REGISTRY_ASYNC);
+        services[1].workers = (unsigned)weft__config_u64("WEFT_REGISTRY_SERVER_THREADS");
+    }
+    struct weft_server_desc desc = {.bind = host->address,
+                                    .port_first = host->port_first,
+                                    .port_last = host->port_last,
+                                    .services = services,
+                                    .services_n = host->registry != NULL ? 2 : 1};
+    return weft__server_start(&desc, &host->server);
+}
+
+static int start_registry(struct weft_host *host)
+{
+    char path[sizeof(host->state_dir) + 16];
+    int err =
+        weft__state_dir_open(host->state_dir, sizeof(host->state_dir), &host->state_dir_is_ours);
+    if (err != WEFT_OK)
+        return err;
+    snprintf(path, sizeof(path), "%s/registry.log", host->state_dir);
+    struct weft_registry_desc desc = {.log_path = path,
+                                      .beat_ms = (uint32_t)weft__config_u64("WEFT_HEARTBEAT_MS"),
+                                      .dead_ms = (uint32_t)weft__config_u64("WEFT_DEAD_MS")};
+    snprintf(host->registry_control, sizeof(host->registry_control), "tcp://%s:%u", host->address,
+             host->port_first + WEFT_PORT_REGISTRY);
+    return weft__registry_open(&desc, &host->registry);
+}
+
+/* Asks the head where the registry is. */
+static int find_registry(struct weft_host *host, const char *head)
+{
+    char url[WEFT_URL_MAX];
+    ProtobufCMessage *message = NULL;
+    int err = weft__host_url(head, host->port_first, url, sizeof(url));
+    if (err != WEFT_OK)
+        return err;
+    struct weft_client_call call = {.url = url,
+                                    .code = WEFT_CALL_INFO,
+                                    .reply_type = &weft__host__info_reply__descriptor,
+                                    .timeout_ms = 1000};
+    uint64_t deadline = weft__now_ns() + HEAD_WAIT_MS * WEFT_NS_PER_MS;
+    while ((err = weft__client_wait(host->asker.client, &call, &message)) != WEFT_OK &&
+           weft__now_ns() < deadline)
+        (void)usleep(HEAD_RETRY_US); /* it may be starting */
+    if (err != WEFT_OK)
+        return weft_fail(WEFT_EREGISTRY, "no weftd answers at the head %s: %s", url,
+                         weft_error_text(err));
+    snprintf(host->registry_control, sizeof(host->registry_control), "%s",
+             ((const Weft__Host__InfoReply *)message)->registry);
+    weft__message_free(message);
+    return WEFT_OK;
+}
+
+static void stop_fired(struct weft_timer *timer)
+{
+    struct weft_host *host =
+        (struct weft_host *)((char *)timer - offsetof(struct weft_host, stop_timer));
+    bool ended = weft__weftd_processes_n(host) == 0;
+    for (const struct weft_app *app = host->apps; app != NULL; app = app->next)
+        ended = ended && app->state == WEFT_APP_ENDED;
+    if (ended || weft__now_ns() > host->stop_by_ns)
+        weft__loop_stop(host->asker.loop);
+    else
+        weft__loop_timer(host->asker.loop, timer, weft__now_ns() + STOP_POLL_MS * WEFT_NS_PER_MS);
+}
+
+static void signalled(struct weft_watch *watch, uint32_t events)
+{
+    struct weft_host *host =
+        (struct weft_host *)((char *)watch - offsetof(struct weft_host, signals));
+    struct signalfd_siginfo info;
+    (void)events;
+    if (read(watch->fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+        return;
+    if (host->stopping) { /* told twice: at once */
+        weft__loop_stop(host->asker.loop);
+        return;
+    }
+    host->stopping = true;
+    host->stop_by_ns = weft__now_ns() + STOP_MAX_MS * WEFT_NS_PER_MS;
+    host->stop_timer.fire = stop_fired;
+    struct weft_app *next;
+    for (struct weft_app *app = host->apps; app != NULL; app = next) {
+        next = app->next;
+        weft__weftd_app_end(app, WEFT_ESHUTDOWN, 1, "its home host %s is shutting down",
+                            host->name);
+    }
+    weft__weftd_processes_end(host, "its host is shutting down");
+    weft__loop_timer(host->asker.loop, &host->stop_timer, weft__now_ns());
+}
+
+static int watch_signals(struct weft_host *host)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
+        return weft_fail(WEFT_EIO, "cannot block signals");
+    host->signals = (struct weft_watch){.ready = signalled,
+                                        .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)};
+    if (host->signals.fd < 0)
+        return weft_fail(-errno, "cannot make a signal file descriptor: %s", strerror(errno));
+    return weft__loop_watch(host->asker.loop, &host->signals, EPOLLIN);
+}
+
+static int read_options(struct weft_host *host, const struct weft_host_options *options,
+                        uint32_t *slots_out)
+{
+    int err = WEFT_OK;
+    if (options->name != NULL)
+        snprintf(host->name, sizeof(host->name), "%s", options->name);
+    else if (gethostname(host->name, sizeof(host->name) - 1) != 0)
+        err = weft_fail(-errno, "cannot read the machine's name; use --name");
+    snprintf(host->address, sizeof(host->address), "%s",
+             options->address != NULL ? options->address : "127.0.0.1");
+    host->port_first = options->port_first;
+    host->port_last = options->port_last;
+    if (err == WEFT_OK && host->port_first == 0)
+        err =
+            weft__parse_ports(weft__config_text("WEFT_PORTS"), &host->port_first, &host->port_last);
+    if (err == WEFT_OK && host->port_last - host->port_first < WEFT_PORT_APPS + 2)
+        err = weft_fail(WEFT_EINVAL, "ports %u-%u are too few: a host needs at least %d",
+                        host->port_first, host->port_last, WEFT_PORT_APPS + 3);
+    *slots_out =
+        options->slots != UINT32_MAX ? options->slots : (uint32_t)weft__config_u64("WEFT_SLOTS");
+    if (options->slots == UINT32_MAX && *slots_out == 0)
+        *slots_out = weft__usable_cores();
+    snprintf(host->state_dir, sizeof(host->state_dir), "%s",
+             options->state_dir != NULL ? options->state_dir : weft__config_text("WEFT_STATE_DIR"));
+    snprintf(host->control, sizeof(host->control), "tcp://%s:%u", host->address,
+             host->port_first + WEFT_PORT_SYNC);
+    if (options->app_program != NULL)
+        snprintf(host->app_program, sizeof(host->app_program), "%s", options->app_program);
+    else if (err == WEFT_OK)
+        err = weft__beside_us("weft-app", host->app_program, sizeof(host->app_program));
+    return err;
+}
+
+static int host_open(struct weft_host *host, const struct weft_host_options *options)
+{
+    uint32_t slots;
+    int err = read_options(host, options, &slots);
+    if (err == WEFT_OK)
+        err = weft__loop_open(&host->asker.loop);
+    if (err == WEFT_OK)
+        err = watch_signals(host); /* before the first thread: all inherit the mask */
+    if (err == WEFT_OK)
+        err = weft__weftd_slots_init(host, slots);
+    if (err == WEFT_OK &&
+        getrandom(&host->incarnation, sizeof(host->incarnation), 0) != sizeof(host->incarnation))
+        err = WEFT_EIO;
+    if (err == WEFT_OK)
+        err = weft__client_open(&(struct weft_client_desc){.pending_max = 0}, &host->asker.client);
+    if (err == WEFT_OK)
+        err = weft__weftd_process_init(host);
+    if (err == WEFT_OK && options->head == NULL)
+        err = start_registry(host);
+    if (err == WEFT_OK)
+        err = start_server(host);
+    if (err == WEFT_OK && options->head != NULL)
+        err = find_registry(host, options->head);
+    host->registry_at =
+        (struct weft_registry_at){.client = host->asker.client, .url = host->registry_control};
+    if (err == WEFT_OK)
+        err = weft__weftd_join(host);
+    return err;
+}
+
+static void host_close(struct weft_host *host)
+{
+    host->stopping = true;
+    weft__weftd_processes_kill(host);
+    if (host->epoch != 0)
+        weft__weftd_leave(host);
+    weft__server_stop(host->server, SERVER_STOP_MS);
+    weft__client_close(host->asker.client);
+    host->asker.client = NULL;
+    if (host->asker.loop != NULL)
+        weft__loop_drain(host->asker.loop);
+    weft__weftd_apps_fini(host);
+    weft__weftd_processes_fini(host);
+    if (host->asker.loop != NULL)
+        weft__loop_drain(host->asker.loop); /* what freeing has answered */
+    weft__registry_close(host->registry);
+    weft__leases_fini(&host->leases);
+    free(host->members);
+    if (host->signals.fd > 0)
+        close(host->signals.fd);
+    weft__loop_close(host->asker.loop);
+    if (host->state_dir_is_ours)
+        weft__state_dir_remove(host->state_dir);
+    free(host);
+}
+
+int weft_host_run(const struct weft_host_options *options)
+{
+    struct weft_host *host = calloc(1, sizeof(*host));
+    char who[WEFT_HOST_NAME_MAX + 8];
+    if (host == NULL)
+        return WEFT_ENOMEM;
+    int err = host_open(host, options);
+    snprintf(who, sizeof(who), "weftd %s", host->name);
+    weft__log_name(who);
+    if (err == WEFT_OK) {
+        if (options->ready_fd >= 0)
+            (void)dprintf(options->ready_fd, "%s\n", host->control);
+        weft__info("serves at %s with %u slots", host->control, host->leases.slots);
+        weft__loop_run(host->asker.loop);
+    }
+    char why[512];
+    snprintf(why, sizeof(why), "%s", weft_fail_text(err));
+    host_close(host);
+    return err != WEFT_OK ? weft_fail(err, "%s", why) : WEFT_OK;
+}

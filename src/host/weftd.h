@@ -1,0 +1,104 @@
+/* The state of one weftd. Private to src/host/weftd_*.c and the files that they name; everything
+ * here belongs to the owner thread (host->asker.loop).
+ */
+#ifndef WEFT_HOST_WEFTD_H
+#define WEFT_HOST_WEFTD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "host/ask.h"
+#include "host/loop.h"
+#include "plan/lease.h"
+#include "registry/client.h"
+#include "weft/error.h"
+#include "weft/host.h"
+#include "wire/host.pb-c.h"
+
+#define WEFT_HOST_NAME_MAX WEFT_REGISTRY_NAME_MAX
+#define WEFT_URL_MAX WEFT_REGISTRY_URL_MAX
+
+struct weft_server;
+struct weft_client;
+struct weft_registry;
+struct weft_process;
+struct weft_app;
+
+/* A host of the cluster, as the registry last told it. */
+struct weft_member {
+    struct weft_registry_host at;
+    uint64_t freed_wall_ms; /* when its use was last seen to go down */
+};
+
+struct weft_host {
+    struct weft_asker asker;
+    struct weft_server *server;
+    struct weft_registry *registry; /* NULL: kept by another host */
+    char name[WEFT_HOST_NAME_MAX];
+    char address[WEFT_REGISTRY_ADDRESS_MAX];
+    char control[WEFT_URL_MAX];          /* url of our sync port */
+    char push[WEFT_URL_MAX];             /* and of our async port */
+    char registry_control[WEFT_URL_MAX]; /* url of the registry's sync port */
+    char app_program[4096];
+    char state_dir[4096];
+    bool state_dir_is_ours; /* remove it at the end */
+    uint16_t port_first, port_last;
+    uint64_t incarnation;
+    struct weft_registry_at registry_at;
+
+    struct weft_leases leases;
+    struct weft_timer lease_timer;
+
+    struct weft_member *members;
+    size_t members_n;
+    uint64_t epoch;
+    uint64_t list_revision;
+    struct weft_timer beat_timer, watch_timer;
+    uint64_t beat_answered_ns; /* when the head last answered */
+    bool beating;              /* a beat is under way */
+
+    struct weft_process *processes; /* of all apps, on this host */
+    struct weft_timer home_beat_timer;
+    struct weft_app *apps; /* at home here */
+    uint64_t app_count;
+    bool stopping;
+    struct weft_timer stop_timer;
+    uint64_t stop_by_ns;
+    struct weft_watch signals;
+};
+
+/* weftd_member.c: joining, heartbeats, the list of hosts. */
+int weft__weftd_join(struct weft_host *host);   /* blocks for at most 5 s, before the loop runs */
+void weft__weftd_leave(struct weft_host *host); /* blocks for at most 1 s, after the loop has run */
+struct weft_member *weft__weftd_member(struct weft_host *host,
+                                       const char *name); /* NULL: unknown */
+/* Fetches the list of hosts with their used slots, then calls done: WEFT_OK, or WEFT_EREGISTRY. */
+typedef void weft_refreshed(void *ctx, int err, const char *text);
+void weft__weftd_refresh(struct weft_host *host, weft_refreshed *done, void *ctx);
+/* The number of used slots of this host has changed: notes it in the list and tells the head at
+ * once. */
+void weft__weftd_slots_changed(struct weft_host *host);
+
+/* weftd_slots.c: leases on this host's slots. */
+int weft__weftd_slots_init(struct weft_host *host, uint32_t slots);
+void weft__weftd_on_lease(void *host, struct weft_call *call, const ProtobufCMessage *request);
+void weft__weftd_on_lease_commit(void *host, struct weft_call *call,
+                                 const ProtobufCMessage *request);
+void weft__weftd_on_lease_end(void *host, struct weft_call *call, const ProtobufCMessage *request);
+/* Whether the app has a lease on this host. */
+bool weft__weftd_lease_of(const struct weft_host *host, uint64_t app);
+void weft__weftd_lease_end_app(struct weft_host *host, uint64_t app);
+
+/* weftd_process.c: the app processes on this host. */
+void weft__weftd_on_launch(void *host, struct weft_call *call, const ProtobufCMessage *request);
+void weft__weftd_on_end(void *host, struct weft_call *call, const ProtobufCMessage *request);
+void weft__weftd_processes_end(struct weft_host *host,
+                               const char *reason);      /* kills; the loop reaps */
+void weft__weftd_processes_kill(struct weft_host *host); /* at the end: kills and reaps all */
+void weft__weftd_processes_fini(
+    struct weft_host *host); /* then, when no answer is under way: frees them */
+size_t weft__weftd_processes_n(const struct weft_host *host);
+int weft__weftd_process_init(struct weft_host *host);
+
+#endif

@@ -1,0 +1,299 @@
+/* Looks for better plans: for each app that opted in, every period, and when somebody asks.
+ *
+ * A check fetches the used slots of all hosts, asks plan/detect.h for a better placement and
+ * plan/worth.h whether it pays, and hands the plan over to weftd_move.c. The time of the
+ * opportunity is when a slot of the destination was last seen to come free.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/server.h"
+#include "host/weftd_app.h"
+#include "plan/worth.h"
+
+/* A check on its way. */
+struct check {
+    struct weft_host *host;
+    uint64_t app;
+    struct weft_call *asked; /* NULL: the periodic check */
+    bool dry_run;
+};
+
+/* The placement of an app over the live hosts. */
+struct view {
+    struct weft_plan_host *hosts;
+    const struct weft_member **members;
+    size_t hosts_n;
+    uint32_t *host_of;
+    struct weft_plan_move *moves;
+};
+
+static void view_fini(struct view *view)
+{
+    free(view->hosts);
+    free(view->members);
+    free(view->host_of);
+    free(view->moves);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp((*(const struct weft_member *const *)a)->at.name,
+                  (*(const struct weft_member *const *)b)->at.name);
+}
+
+/* Home first, then the others by name.  Errors: WEFT_EBUSY a rank is on a host that is not in the
+ * list (yet). */
+static int view_init(struct view *view, struct weft_app *app)
+{
+    struct weft_host *host = app->host;
+    *view =
+        (struct view){.hosts = calloc(host->members_n + 1, sizeof(*view->hosts)),
+                      .members = calloc(host->members_n + 1, sizeof(const struct weft_member *)),
+                      .host_of = calloc(app->size, sizeof(*view->host_of)),
+                      .moves = calloc(app->size, sizeof(*view->moves))};
+    if (view->hosts == NULL || view->members == NULL || view->host_of == NULL ||
+        view->moves == NULL)
+        abort();
+    for (size_t i = 0; i < host->members_n; i++)
+        if (host->members[i].at.alive)
+            view->members[view->hosts_n++] = &host->members[i];
+    qsort(view->members, view->hosts_n, sizeof(*view->members), by_name);
+    for (size_t i = 0; i < view->hosts_n; i++)
+        view->hosts[i] = (struct weft_plan_host){
+            .id = i, .slots = view->members[i]->at.slots, .used = view->members[i]->at.used};
+    for (uint32_t r = 0; r < app->size; r++) {
+        const char *name = weft__weftd_app_process(app, app->ranks[r].process)->host;
+        size_t i = 0;
+        while (i < view->hosts_n && strcmp(view->members[i]->at.name, name) != 0)
+            i++;
+        if (i == view->hosts_n)
+            return weft_fail(
+                WEFT_EBUSY, "rank %u is on host %s, which the registry does not list now", r, name);
+        view->host_of[r] = (uint32_t)i;
+    }
+    return WEFT_OK;
+}
+
+static const char *cause_of(const struct weft_plan *plan)
+{
+    return plan->then.hosts < plan->now.hosts ? "fewer hosts"
+                                              : "fewer pairs of ranks on different hosts";
+}
+
+/* Milliseconds of the app's life at a wall-clock time. */
+static double since_start(const struct weft_app *app, uint64_t wall_ms)
+{
+    return wall_ms > app->started_wall_ms ? (double)(wall_ms - app->started_wall_ms) : 0.0;
+}
+
+static struct weft_app_plan *plan_new(size_t steps_n, const char *cause, double detected_ms)
+{
+    struct weft_app_plan *plan = calloc(1, sizeof(*plan));
+    if (plan == NULL)
+        abort();
+    plan->steps = calloc(steps_n, sizeof(*plan->steps));
+    if (plan->steps == NULL)
+        abort();
+    plan->steps_n = steps_n;
+    plan->cause = cause;
+    plan->opportunity_ms = detected_ms;
+    plan->detected_ms = detected_ms;
+    return plan;
+}
+
+static struct weft_app_plan *plan_from(struct weft_app *app, const struct view *view,
+                                       const struct weft_plan *found)
+{
+    struct weft_app_plan *plan =
+        plan_new(found->moves_n, cause_of(found), weft__weftd_app_age_ms(app));
+    uint64_t freed = 0;
+    for (size_t i = 0; i < found->moves_n; i++) {
+        const struct weft_member *to = view->members[found->moves[i].to];
+        plan->steps[i].rank = (int32_t)found->moves[i].rank;
+        snprintf(plan->steps[i].to, sizeof(plan->steps[i].to), "%s", to->at.name);
+        freed = to->freed_wall_ms > freed ? to->freed_wall_ms : freed;
+    }
+    if (freed != 0 && since_start(app, freed) < plan->opportunity_ms)
+        plan->opportunity_ms = since_start(app, freed);
+    return plan;
+}
+
+static void answer_dry(struct weft_app *app, const struct weft_app_plan *plan,
+                       struct weft_call *call)
+{
+    Weft__Host__MigrateReply reply = WEFT__HOST__MIGRATE_REPLY__INIT;
+    Weft__Host__MoveInfo *infos = calloc(plan->steps_n + 1, sizeof(*infos));
+    reply.moves = calloc(plan->steps_n + 1, sizeof(*reply.moves));
+    if (infos == NULL || reply.moves == NULL)
+        abort();
+    for (size_t i = 0; i < plan->steps_n; i++) {
+        weft__host__move_info__init(&infos[i]);
+        infos[i].rank = plan->steps[i].rank;
+        infos[i].from = weft__weftd_app_process(app, app->ranks[plan->steps[i].rank].process)->host;
+        infos[i].to = plan->steps[i].to;
+        infos[i].cause = (char *)(uintptr_t)plan->cause;
+        infos[i].outcome = (char *)(uintptr_t) "proposed";
+        reply.moves[i] = &infos[i];
+    }
+    reply.n_moves = plan->steps_n;
+    weft__call_reply(call, &reply.base);
+    free(infos);
+    free(reply.moves);
+}
+
+static bool worth_it(struct weft_app *app, const struct weft_plan *found)
+{
+    struct weft_worth_app about = {.started_ns = app->started_ns,
+                                   .plan_active = app->plan != NULL,
+                                   .plan_ended_ns = app->plan_ended_ns,
+                                   .plan_failures = app->plan_failures};
+    struct weft_worth worth = weft__worth(NULL, &about, found, app->size, weft__now_ns());
+    if (worth.verdict != WEFT_VERDICT_GO)
+        weft__info("app %llx: a better plan (%zu moves) is not carried out: %s",
+                   (unsigned long long)app->id, found->moves_n, weft__verdict_name(worth.verdict));
+    return worth.verdict == WEFT_VERDICT_GO;
+}
+
+static int look(struct weft_app *app, const struct check *check)
+{
+    struct view view;
+    int err = view_init(&view, app);
+    struct weft_plan found = {.moves = view.moves};
+    struct weft_detect ask = {
+        .hosts = view.hosts, .hosts_n = view.hosts_n, .host_of = view.host_of, .ranks = app->size};
+    if (err == WEFT_OK)
+        err = weft__detect(&ask, &found);
+    if (err == WEFT_OK && (check->dry_run || (found.moves_n > 0 &&
+                                              (check->asked != NULL || worth_it(app, &found))))) {
+        struct weft_app_plan *plan = plan_from(app, &view, &found);
+        if (check->dry_run) {
+            answer_dry(app, plan, check->asked);
+            free(plan->steps);
+            free(plan);
+        } else {
+            plan->asked = check->asked;
+            weft__weftd_plan_start(app, plan);
+        }
+    } else if (err == WEFT_OK && check->asked != NULL) {
+        Weft__Host__MigrateReply nothing = WEFT__HOST__MIGRATE_REPLY__INIT;
+        weft__call_reply(check->asked, &nothing.base);
+    }
+    view_fini(&view);
+    return err;
+}
+
+static void refreshed(void *ctx, int err, const char *text)
+{
+    struct check *check = ctx;
+    struct weft_app *app = weft__weftd_app_find(check->host, check->app);
+    if (app != NULL && check->asked == NULL)
+        app->checking = false;
+    if (app == NULL || app->state != WEFT_APP_RUNNING) {
+        if (check->asked != NULL)
+            weft__call_fail(check->asked, WEFT_ENOENT, "the app does not run");
+    } else if (app->plan != NULL) {
+        if (check->asked != NULL)
+            weft__call_fail(check->asked, WEFT_EBUSY,
+                            "a plan of this app is being carried out; try again");
+    } else {
+        if (err == WEFT_OK) {
+            err = look(app, check);
+            text = weft_fail_text(err);
+        }
+        if (err != WEFT_OK && check->asked != NULL)
+            weft__call_fail(check->asked, err, text);
+        else if (err != WEFT_OK)
+            weft__debug("app %llx: no check: %s", (unsigned long long)app->id, text);
+    }
+    free(check);
+}
+
+static void check_now(struct weft_app *app, struct weft_call *asked, bool dry_run)
+{
+    struct check *check = calloc(1, sizeof(*check));
+    if (check == NULL)
+        abort();
+    *check = (struct check){.host = app->host, .app = app->id, .asked = asked, .dry_run = dry_run};
+    weft__weftd_refresh(app->host, refreshed, check);
+}
+
+static void check_fired(struct weft_timer *timer)
+{
+    struct weft_app *app =
+        (struct weft_app *)((char *)timer - offsetof(struct weft_app, check_timer));
+    if (!app->checking && app->plan == NULL) {
+        app->checking = true;
+        check_now(app, NULL, false);
+    }
+    weft__loop_timer(app->host->asker.loop, timer,
+                     weft__now_ns() + app->request->migrate_ms * WEFT_NS_PER_MS);
+}
+
+void weft__weftd_check_start(struct weft_app *app)
+{
+    app->check_timer.fire = check_fired;
+    if (app->request->migrate_ms > 0)
+        weft__loop_timer(app->host->asker.loop, &app->check_timer,
+                         weft__now_ns() + app->request->migrate_ms * WEFT_NS_PER_MS);
+}
+
+void weft__weftd_check_stop(struct weft_app *app)
+{
+    weft__loop_timer_off(app->host->asker.loop, &app->check_timer);
+}
+
+/* weft migrate APP RANK HOST */
+static int migrate_rank(struct weft_app *app, const Weft__Host__MigrateRequest *request,
+                        struct weft_call *call)
+{
+    if (request->rank < 0 || (uint32_t)request->rank >= app->size)
+        return weft_fail(WEFT_EINVAL, "the app has ranks 0 to %u, not %d", app->size - 1,
+                         request->rank);
+    const struct weft_member *member = weft__weftd_member(app->host, request->host);
+    if (member == NULL || !member->at.alive)
+        return weft_fail(WEFT_ENOENT, "no live host is called \"%s\"; weft hosts lists them",
+                         request->host);
+    if (app->ranks[request->rank].ended)
+        return weft_fail(WEFT_EINVAL, "rank %d has ended", request->rank);
+    const struct weft_app_process *now =
+        weft__weftd_app_process(app, app->ranks[request->rank].process);
+    if (strcmp(now->host, request->host) == 0)
+        return weft_fail(WEFT_EINVAL, "rank %d is on host %s already", request->rank,
+                         request->host);
+    if (app->plan != NULL)
+        return weft_fail(WEFT_EBUSY, "a plan of this app is being carried out; try again");
+    struct weft_app_plan *plan = plan_new(1, "asked by hand", weft__weftd_app_age_ms(app));
+    plan->steps[0].rank = request->rank;
+    snprintf(plan->steps[0].to, sizeof(plan->steps[0].to), "%s", request->host);
+    if (request->dry_run) {
+        answer_dry(app, plan, call);
+        free(plan->steps);
+        free(plan);
+        return WEFT_OK;
+    }
+    plan->asked = call;
+    weft__weftd_plan_start(app, plan);
+    return WEFT_OK;
+}
+
+void weft__weftd_on_migrate(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
+{
+    const Weft__Host__MigrateRequest *request = (const Weft__Host__MigrateRequest *)message;
+    struct weft_app *app = weft__weftd_app_find(ctx, request->app);
+    if (app == NULL || app->state != WEFT_APP_RUNNING) {
+        weft__call_fail(call, WEFT_ENOENT,
+                        app == NULL ? "no such app is at home here" : "the app does not run");
+        return;
+    }
+    if (request->rank < 0 && request->host[0] == '\0') {
+        check_now(app, call, request->dry_run);
+        return;
+    }
+    int err = migrate_rank(app, request, call);
+    if (err != WEFT_OK)
+        weft__call_fail(call, err, weft_fail_text(err));
+}

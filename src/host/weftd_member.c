@@ -1,0 +1,283 @@
+/* This host as a member: joins, beats, and keeps a copy of the list of hosts.
+ *
+ * Two sources feed the copy: a watch that the registry answers when hosts come, go or die, and a
+ * refresh that fetches the used slots when a decision is due. Used slots are hints all the same:
+ * each host alone decides about its slots, by leases. A head that does not answer changes nothing
+ * here: hosts and running apps live on, and beats go on until it is back; after a restart of the
+ * head (new epoch) the host joins again. A host that learns that it was declared dead ends its
+ * processes, because their apps have been ended, and joins as a new incarnation.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/log.h"
+#include "host/weftd.h"
+#include "host/weftd_app.h"
+
+enum { JOIN_WAIT_MS = 5000, WATCH_MS = 10000, WATCH_RETRY_MS = 500, JOIN_RETRY_US = 50000 };
+
+/* An answer of the registry on its way to the owner thread. */
+struct news {
+    struct weft_task task;
+    struct weft_host *host;
+    void (*run)(struct news *news);
+    int err;
+    char text[200];
+    uint64_t epoch, revision;
+    struct weft_registry_host *hosts;
+    size_t hosts_n;
+    weft_refreshed *done;
+    void *ctx;
+};
+
+static void watch_start(struct weft_host *host);
+
+static void news_run(struct weft_task *task)
+{
+    struct news *news = (struct news *)task;
+    news->run(news);
+    free(news->hosts);
+    free(news);
+}
+
+/* On the client's thread. */
+static void news_done(void *ctx, int err, const char *text, const struct weft_registry_reply *reply)
+{
+    struct news *news = ctx;
+    news->err = err;
+    snprintf(news->text, sizeof(news->text), "%s", text != NULL ? text : "");
+    if (err == WEFT_OK) {
+        news->epoch = reply->epoch;
+        news->revision = reply->revision;
+        news->hosts = calloc(reply->hosts_n + 1, sizeof(*news->hosts));
+        if (news->hosts == NULL)
+            abort();
+        news->hosts_n = reply->hosts_n;
+        if (reply->hosts_n > 0)
+            memcpy(news->hosts, reply->hosts, reply->hosts_n * sizeof(*news->hosts));
+    }
+    if (weft__loop_post(news->host->asker.loop, &news->task) != WEFT_OK)
+        abort(); /* the ring is larger than all that can be under way */
+}
+
+static struct news *news_new(struct weft_host *host, void (*run)(struct news *news))
+{
+    struct news *news = calloc(1, sizeof(*news));
+    if (news == NULL)
+        abort();
+    news->task.run = news_run;
+    news->host = host;
+    news->run = run;
+    return news;
+}
+
+/* What a call that could not even be started comes to. */
+static void news_refused(struct news *news, int err)
+{
+    if (err != WEFT_OK)
+        news_done(news, err, weft_fail_text(err), NULL);
+}
+
+static void self_describe(const struct weft_host *host, struct weft_registry_host *self_out)
+{
+    memset(self_out, 0, sizeof(*self_out));
+    snprintf(self_out->name, sizeof(self_out->name), "%s", host->name);
+    snprintf(self_out->address, sizeof(self_out->address), "%s", host->address);
+    snprintf(self_out->control, sizeof(self_out->control), "%s", host->control);
+    self_out->slots = host->leases.slots;
+    self_out->used = weft__leases_used(&host->leases);
+    self_out->incarnation = host->incarnation;
+    self_out->pid = (uint64_t)getpid();
+}
+
+struct weft_member *weft__weftd_member(struct weft_host *host, const char *name)
+{
+    for (size_t i = 0; i < host->members_n; i++)
+        if (strcmp(host->members[i].at.name, name) == 0)
+            return &host->members[i];
+    return NULL;
+}
+
+/* Takes over a fresh list; tells the apps about hosts that are dead, gone or started anew. */
+static void members_set(struct weft_host *host, const struct weft_registry_host *hosts, size_t n)
+{
+    struct weft_member *fresh = calloc(n + 1, sizeof(*fresh));
+    if (fresh == NULL)
+        abort();
+    uint64_t now_ms = weft__wall_ms();
+    for (size_t i = 0; i < n; i++) {
+        struct weft_member *old = weft__weftd_member(host, hosts[i].name);
+        fresh[i].at = hosts[i];
+        if (strcmp(hosts[i].name, host->name) == 0)
+            fresh[i].at.used = weft__leases_used(&host->leases);
+        if (old != NULL)
+            fresh[i].freed_wall_ms = fresh[i].at.used < old->at.used ? now_ms : old->freed_wall_ms;
+    }
+    struct weft_member *before = host->members;
+    size_t before_n = host->members_n;
+    host->members = fresh;
+    host->members_n = n;
+    for (size_t i = 0; i < before_n; i++) {
+        const struct weft_member *now = weft__weftd_member(host, before[i].at.name);
+        bool gone =
+            now == NULL || !now->at.alive || now->at.incarnation != before[i].at.incarnation;
+        if (before[i].at.alive && gone && strcmp(before[i].at.name, host->name) != 0)
+            weft__weftd_apps_host_dead(host, before[i].at.name);
+    }
+    free(before);
+}
+
+static void joined_again(struct news *news)
+{
+    struct weft_host *host = news->host;
+    if (news->err == WEFT_OK) {
+        host->epoch = news->epoch;
+        weft__info("joined again, epoch %llu", (unsigned long long)news->epoch);
+        return;
+    }
+    if (news->err != WEFT_EREGISTRY)
+        weft__error("cannot join again: %s", news->text);
+}
+
+static void join_again(struct weft_host *host)
+{
+    struct weft_registry_host self;
+    struct news *news = news_new(host, joined_again);
+    self_describe(host, &self);
+    news_refused(news, weft__registry_join(&host->registry_at, &self, news_done, news));
+}
+
+static void beaten(struct news *news)
+{
+    struct weft_host *host = news->host;
+    host->beating = false;
+    if (news->err == WEFT_OK) {
+        host->beat_answered_ns = weft__now_ns();
+        if (news->epoch != host->epoch)
+            join_again(host);
+        return;
+    }
+    if (news->err != WEFT_ESTALE)
+        return;
+    if (weft__now_ns() - host->beat_answered_ns >
+        weft__config_u64("WEFT_DEAD_MS") * WEFT_NS_PER_MS) {
+        weft__error(
+            "this host was declared dead after a silence; its processes end and it joins anew");
+        weft__weftd_processes_end(host, "its host was declared dead");
+        host->incarnation++;
+    }
+    join_again(host);
+}
+
+static void beat(struct weft_host *host)
+{
+    struct weft_registry_host self;
+    if (host->beating || host->stopping)
+        return;
+    host->beating = true;
+    struct news *news = news_new(host, beaten);
+    self_describe(host, &self);
+    news_refused(news, weft__registry_beat(&host->registry_at, &self, news_done, news));
+}
+
+static void beat_fired(struct weft_timer *timer)
+{
+    struct weft_host *host =
+        (struct weft_host *)((char *)timer - offsetof(struct weft_host, beat_timer));
+    beat(host);
+    weft__loop_timer(host->asker.loop, timer,
+                     weft__now_ns() + weft__config_u64("WEFT_HEARTBEAT_MS") * WEFT_NS_PER_MS);
+}
+
+void weft__weftd_slots_changed(struct weft_host *host)
+{
+    struct weft_member *self = weft__weftd_member(host, host->name);
+    uint32_t used = weft__leases_used(&host->leases);
+    if (self != NULL) {
+        if (used < self->at.used)
+            self->freed_wall_ms = weft__wall_ms();
+        self->at.used = used;
+    }
+    beat(host);
+}
+
+static void watched(struct news *news)
+{
+    struct weft_host *host = news->host;
+    if (host->stopping)
+        return;
+    if (news->err == WEFT_OK) {
+        host->list_revision = news->revision;
+        members_set(host, news->hosts, news->hosts_n);
+        watch_start(host);
+        return;
+    }
+    weft__loop_timer(host->asker.loop, &host->watch_timer,
+                     weft__now_ns() + WATCH_RETRY_MS * WEFT_NS_PER_MS);
+}
+
+static void watch_start(struct weft_host *host)
+{
+    struct news *news = news_new(host, watched);
+    news_refused(news, weft__registry_watch(&host->registry_at, host->list_revision, WATCH_MS,
+                                            news_done, news));
+}
+
+static void watch_fired(struct weft_timer *timer)
+{
+    watch_start((struct weft_host *)((char *)timer - offsetof(struct weft_host, watch_timer)));
+}
+
+static void refreshed(struct news *news)
+{
+    struct weft_host *host = news->host;
+    if (news->err == WEFT_OK)
+        members_set(host, news->hosts, news->hosts_n);
+    news->done(news->ctx, news->err, news->text);
+}
+
+void weft__weftd_refresh(struct weft_host *host, weft_refreshed *done, void *ctx)
+{
+    struct news *news = news_new(host, refreshed);
+    news->done = done;
+    news->ctx = ctx;
+    news_refused(news, weft__registry_list(&host->registry_at, news_done, news));
+}
+
+int weft__weftd_join(struct weft_host *host)
+{
+    struct weft_registry_host self;
+    struct weft_registry_reply reply;
+    uint64_t deadline = weft__now_ns() + JOIN_WAIT_MS * WEFT_NS_PER_MS;
+    int err;
+    self_describe(host, &self);
+    while ((err = weft__registry_join_wait(&host->registry_at, &self, &reply)) == WEFT_EREGISTRY &&
+           weft__now_ns() < deadline)
+        (void)usleep(JOIN_RETRY_US); /* the head may be starting */
+    if (err == WEFT_EREGISTRY)
+        return weft_fail(err, "cannot reach the registry at %s within %d s; is the head running?",
+                         host->registry_control, JOIN_WAIT_MS / 1000);
+    if (err != WEFT_OK)
+        return err;
+    host->epoch = reply.epoch;
+    host->beat_answered_ns = weft__now_ns();
+    host->beat_timer.fire = beat_fired;
+    host->watch_timer.fire = watch_fired;
+    weft__loop_timer(host->asker.loop, &host->beat_timer, weft__now_ns());
+    watch_start(host);
+    return WEFT_OK;
+}
+
+void weft__weftd_leave(struct weft_host *host)
+{
+    struct weft_registry_at at = host->registry_at;
+    at.timeout_ms = 1000;
+    int err = weft__registry_leave_wait(&at, host->name, host->incarnation);
+    if (err != WEFT_OK)
+        weft__info("left without the registry's knowledge: %s", weft_fail_text(err));
+}

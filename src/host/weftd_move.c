@@ -1,0 +1,493 @@
+/* Carries a plan out, one rank at a time: drives the HOME machine of plan/move.h.
+ *
+ * The machine decides, this file does: leases at the destination's weftd, messages to the app's
+ * processes, the registry, timers. Every answer comes back as an event on the owner thread, so a
+ * step never runs inside a step. When a rank has moved, its record here changes at once (process,
+ * incarnation, lease) and all processes are told; the plan goes on with the next rank when the
+ * flush markers are in. A move that is given up ends its plan: the rest was thought out for another
+ * placement.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/server.h"
+#include "host/calls.h"
+#include "host/keys.h"
+#include "host/move_wire.h"
+#include "host/weftd_app.h"
+
+enum { MESSAGE_TIMEOUT_MS = 2000, HOME_NUMBER = 0xffff }; /* no process has the home's number */
+
+static void next_step(struct weft_app *app);
+static void machine_step(struct weft_app *app, const struct weft_move_event *event);
+
+static struct weft_app_move *record(struct weft_app *app)
+{
+    return &app->moves[app->plan->record];
+}
+
+void weft__weftd_plan_free(struct weft_app *app, const char *reason)
+{
+    struct weft_app_plan *plan = app->plan;
+    if (plan == NULL)
+        return;
+    weft__loop_timer_off(app->host->asker.loop, &plan->timer);
+    if (plan->moving && !record(app)->over) {
+        record(app)->over = true;
+        record(app)->done_ms = weft__weftd_app_age_ms(app);
+        snprintf(record(app)->reason, sizeof(record(app)->reason), "%s", reason);
+    }
+    if (plan->asked != NULL)
+        weft__call_fail(plan->asked, WEFT_ECANCELED, reason);
+    free(plan->descriptor);
+    free(plan->steps);
+    free(plan);
+    app->plan = NULL;
+    app->plan_ended_ns = weft__now_ns();
+}
+
+static void answer_asked(struct weft_app *app)
+{
+    struct weft_app_plan *plan = app->plan;
+    size_t n = app->moves_n - plan->first_move;
+    Weft__Host__MigrateReply reply = WEFT__HOST__MIGRATE_REPLY__INIT;
+    Weft__Host__MoveInfo *infos = calloc(n + 1, sizeof(*infos));
+    reply.moves = calloc(n + 1, sizeof(*reply.moves));
+    if (infos == NULL || reply.moves == NULL)
+        abort();
+    for (size_t i = 0; i < n; i++) {
+        weft__weftd_move_info(&app->moves[plan->first_move + i], &infos[i]);
+        reply.moves[i] = &infos[i];
+    }
+    reply.n_moves = n;
+    weft__call_reply(plan->asked, &reply.base);
+    plan->asked = NULL;
+    free(infos);
+    free(reply.moves);
+}
+
+static void plan_over(struct weft_app *app, bool failed)
+{
+    app->plan_failures = failed ? app->plan_failures + 1 : 0;
+    app->plan->moving = false;
+    if (app->plan->asked != NULL)
+        answer_asked(app);
+    weft__weftd_plan_free(app, "");
+}
+
+/* ---- what the machine asks for ---- */
+
+static void feed_message(struct weft_app *app, struct weft_move_message message,
+                         enum weft_move_kind kind, int err, const char *text)
+{
+    message.kind = kind;
+    message.err = err;
+    snprintf(message.text, sizeof(message.text), "%s", text);
+    machine_step(app, &(struct weft_move_event){.kind = WEFT_MOVE_ON_MESSAGE, .message = &message});
+}
+
+/* An answer for the move that is under way, found again by the app's id and the move's. */
+struct moving {
+    struct weft_task task;
+    struct weft_host *host;
+    struct weft_move_message message;
+    struct weft_move_event event;
+};
+
+static struct moving *moving_new(struct weft_app *app, const struct weft_move_message *message)
+{
+    struct moving *moving = calloc(1, sizeof(*moving));
+    if (moving == NULL)
+        abort();
+    moving->host = app->host;
+    moving->message = *message;
+    return moving;
+}
+
+static struct weft_app *moving_app(const struct moving *moving)
+{
+    struct weft_app *app = weft__weftd_app_find(moving->host, moving->message.app);
+    bool same = app != NULL && app->plan != NULL && app->plan->moving &&
+                app->plan->machine.id.move_id == moving->message.move_id;
+    return same ? app : NULL;
+}
+
+static void lease_answered(void *ctx, int err, const char *text, const ProtobufCMessage *message)
+{
+    struct moving *moving = ctx;
+    struct weft_app *app = moving_app(moving);
+    const Weft__Host__LeaseReply *reply = (const Weft__Host__LeaseReply *)message;
+    if (app != NULL && err == WEFT_OK && reply->granted == 0)
+        feed_message(app, moving->message, WEFT_MOVE_LEASED, WEFT_ENOSLOTS,
+                     "the destination has no free slot");
+    else if (app != NULL && (err == WEFT_OK || weft_error_damage(err) == WEFT_DAMAGE_OP) &&
+             err != WEFT_ETIMEDOUT)
+        feed_message(app, moving->message, WEFT_MOVE_LEASED, err, err != WEFT_OK ? text : "");
+    free(moving);
+}
+
+static void ask_agent(struct weft_app *app, const struct weft_move_message *message)
+{
+    const struct weft_app_process *process = weft__weftd_app_process(app, (uint32_t)message->dest);
+    uint64_t lease_id = message->lease;
+    Weft__Host__LeaseRequest lease = WEFT__HOST__LEASE_REQUEST__INIT;
+    Weft__Host__LeaseEndRequest end = WEFT__HOST__LEASE_END_REQUEST__INIT;
+    struct weft_question question = {.url = process->host_control,
+                                     .timeout_ms = MESSAGE_TIMEOUT_MS};
+    if (message->kind == WEFT_MOVE_LEASE) {
+        lease.app = app->id;
+        lease.leases = &lease_id;
+        lease.n_leases = 1;
+        lease.hold_ms = message->within_ms;
+        lease.home = app->host->name;
+        question.code = WEFT_CALL_LEASE;
+        question.request = &lease.base;
+        question.reply_type = &weft__host__lease_reply__descriptor;
+        question.answered = lease_answered;
+        question.ctx = moving_new(app, message);
+    } else {
+        end.app = app->id;
+        end.leases = &lease_id;
+        end.n_leases = 1;
+        question.code = WEFT_CALL_LEASE_END;
+        question.request = &end.base;
+    }
+    weft__ask(&app->host->asker, &question);
+}
+
+static void send_message(struct weft_app *app, const struct weft_move_message *message)
+{
+    const struct weft_app_process *process =
+        weft__weftd_app_process(app, (uint32_t)weft__move_receiver_host(message));
+    if (process == NULL || process->dead || !process->launched)
+        return; /* the machine repeats itself, or learns of the death */
+    Weft__Host__MoveMessage twin;
+    weft__move_pack(message, app->token, &twin);
+    if (message->kind == WEFT_MOVE_PULL) {
+        twin.descriptor =
+            (ProtobufCBinaryData){.len = app->plan->descriptor_len, .data = app->plan->descriptor};
+        twin.frozen_wall_us = app->plan->frozen_wall_us;
+    }
+    weft__ask(&app->host->asker, &(struct weft_question){.url = process->control,
+                                                         .code = WEFT_CALL_MOVE,
+                                                         .request = &twin.base,
+                                                         .timeout_ms = MESSAGE_TIMEOUT_MS});
+}
+
+static void dest_launched(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
+{
+    struct moving *moving = ctx;
+    struct weft_app *app = moving_app(moving);
+    (void)reply;
+    if (app != NULL) {
+        app->plan->launching = false;
+        struct weft_app_process *process = weft__weftd_app_process(app, app->plan->to);
+        if (err == WEFT_OK) {
+            weft__weftd_app_routes(
+                app, 0); /* all learn of it before they need it: same connections, in order */
+            send_message(app, &moving->message);
+        } else {
+            process->dead = true; /* this number is not used again */
+            feed_message(app, moving->message, WEFT_MOVE_FAILED, err, text);
+        }
+    }
+    free(moving);
+}
+
+static void send_prepare(struct weft_app *app, const struct weft_move_message *message)
+{
+    struct weft_app_plan *plan = app->plan;
+    struct weft_app_process *process = weft__weftd_app_process(app, plan->to);
+    if (process->launched) {
+        send_message(app, message);
+    } else if (!plan->launching && !process->dead) {
+        plan->launching = true;
+        record(app)->to_pid = 0;
+        weft__weftd_app_launch(app, process, dest_launched, moving_new(app, message));
+    }
+}
+
+static void perform_send(struct weft_app *app, const struct weft_move_message *message)
+{
+    if (message->kind == WEFT_MOVE_FREEZE)
+        app->ranks[message->rank].key = true; /* from now on the registry may hold one */
+    switch (weft__move_receiver(message->kind)) {
+    case WEFT_ROLE_AGENT:
+        ask_agent(app, message);
+        break;
+    case WEFT_ROLE_ALL:
+        weft__weftd_app_routes(app, 0);
+        break;
+    default:
+        if (message->kind == WEFT_MOVE_PREPARE)
+            send_prepare(app, message);
+        else
+            send_message(app, message);
+    }
+}
+
+static void owner_task(struct weft_task *task)
+{
+    struct moving *moving = (struct moving *)task;
+    struct weft_app *app = moving_app(moving);
+    if (app != NULL)
+        machine_step(app, &moving->event);
+    free(moving);
+}
+
+/* On the client's thread. */
+static void owner_known(void *ctx, int err, struct weft_move_owner owner)
+{
+    struct moving *moving = ctx;
+    moving->task.run = owner_task;
+    moving->event =
+        (struct weft_move_event){.kind = WEFT_MOVE_ON_OWNER, .err = err, .owner = owner};
+    if (weft__loop_post(moving->host->asker.loop, &moving->task) != WEFT_OK)
+        abort(); /* the ring is larger than all that can be under way */
+}
+
+static void read_owner(struct weft_app *app, const struct weft_move_message *message)
+{
+    struct weft_owner_ask ask = {
+        .at = app->host->registry_at,
+        .app = app->id,
+        .rank = message->rank,
+        .initial = {.host = message->source, .incarnation = message->incarnation},
+        .done = owner_known,
+        .ctx = moving_new(app, message)};
+    weft__owner_read(&ask);
+}
+
+/* ---- what comes of it ---- */
+
+static void release_lease(struct weft_app *app, uint32_t process_number, uint64_t lease)
+{
+    const struct weft_app_process *process = weft__weftd_app_process(app, process_number);
+    Weft__Host__LeaseEndRequest end = WEFT__HOST__LEASE_END_REQUEST__INIT;
+    end.app = app->id;
+    end.leases = &lease;
+    end.n_leases = 1;
+    if (!process->dead)
+        weft__ask(&app->host->asker, &(struct weft_question){.url = process->host_control,
+                                                             .code = WEFT_CALL_LEASE_END,
+                                                             .request = &end.base,
+                                                             .timeout_ms = MESSAGE_TIMEOUT_MS});
+}
+
+/* The rank's record follows what the machine knows: before the ROUTE of the same step is sent. */
+static void apply_owner(struct weft_app *app)
+{
+    struct weft_app_plan *plan = app->plan;
+    struct weft_app_rank *rank = &app->ranks[plan->machine.id.rank];
+    bool decided = plan->machine.outcome == WEFT_MOVE_OUTCOME_MOVED ||
+                   plan->machine.outcome == WEFT_MOVE_OUTCOME_STAYED;
+    if (plan->applied || !decided || plan->machine.owner.host == 0)
+        return;
+    plan->applied = true;
+    rank->incarnation = (uint32_t)plan->machine.owner.incarnation;
+    if (plan->machine.outcome == WEFT_MOVE_OUTCOME_STAYED)
+        return;
+    record(app)->committed_ms = weft__weftd_app_age_ms(app);
+    release_lease(app, rank->process, rank->lease);
+    rank->process = plan->to;
+    rank->lease = plan->machine.id.lease;
+    record(app)->to_pid = weft__weftd_app_process(app, plan->to)->pid;
+}
+
+static void move_ended(struct weft_app *app)
+{
+    struct weft_app_plan *plan = app->plan;
+    struct weft_app_move *move = record(app);
+    move->over = true;
+    move->outcome = plan->machine.outcome;
+    move->done_ms = weft__weftd_app_age_ms(app);
+    snprintf(move->reason, sizeof(move->reason), "%s", plan->machine.reason);
+    bool moved = plan->machine.outcome == WEFT_MOVE_OUTCOME_MOVED;
+    weft__info("app %" PRIx64 ": rank %d %s %s -> %s%s%s", app->id, move->rank,
+               moved ? "moved" : "did not move", move->from, move->to,
+               move->reason[0] != '\0' ? ": " : "", move->reason);
+    if (moved && plan->next < plan->steps_n)
+        next_step(app);
+    else
+        plan_over(app, !moved);
+}
+
+static void timer_fired(struct weft_timer *timer)
+{
+    struct weft_app_plan *plan =
+        (struct weft_app_plan *)((char *)timer - offsetof(struct weft_app_plan, timer));
+    machine_step(plan->app, &(struct weft_move_event){.kind = WEFT_MOVE_ON_TICK});
+}
+
+/* Does one action; false: the plan is over and must not be looked at any more. */
+static bool perform(struct weft_app *app, const struct weft_move_action *action)
+{
+    switch (action->kind) {
+    case WEFT_MOVE_DO_SEND:
+        perform_send(app, &action->message);
+        return true;
+    case WEFT_MOVE_DO_READ_OWNER:
+        read_owner(app, &action->message);
+        return true;
+    case WEFT_MOVE_DO_ENDED:
+        move_ended(app);
+        return false;
+    case WEFT_MOVE_DO_END_APP:
+        weft__weftd_app_end(app, WEFT_EAPP, 1, "rank %u is lost in a move: %s",
+                            action->message.rank, action->message.text);
+        return false;
+    default:
+        weft__error("the home machine asks for %s", weft__move_action_name(action->kind));
+        abort(); /* not an action of this role */
+    }
+}
+
+static void machine_step(struct weft_app *app, const struct weft_move_event *event)
+{
+    struct weft_move_action actions[WEFT_MOVE_ACTIONS_MAX];
+    struct weft_app_plan *plan = app->plan;
+    size_t n =
+        weft__move_home_step(&plan->machine, event, weft__now_ns(), actions, WEFT_MOVE_ACTIONS_MAX);
+    apply_owner(app);
+    for (size_t i = 0; i < n; i++)
+        if (!perform(app, &actions[i]))
+            return;
+    uint64_t at = weft__move_home_deadline(&plan->machine);
+    if (at == WEFT_NEVER)
+        weft__loop_timer_off(app->host->asker.loop, &plan->timer);
+    else
+        weft__loop_timer(app->host->asker.loop, &plan->timer, at);
+}
+
+/* ---- steps of a plan ---- */
+
+static struct weft_app_move *record_new(struct weft_app *app)
+{
+    struct weft_app_move *grown = realloc(app->moves, (app->moves_n + 1) * sizeof(*grown));
+    if (grown == NULL)
+        abort();
+    app->moves = grown;
+    app->plan->record = app->moves_n;
+    memset(&grown[app->moves_n], 0, sizeof(*grown));
+    return &grown[app->moves_n++];
+}
+
+static void begin_move(struct weft_app *app, const struct weft_app_step *step,
+                       struct weft_app_process *dest)
+{
+    struct weft_app_plan *plan = app->plan;
+    const struct weft_app_rank *rank = &app->ranks[step->rank];
+    const struct weft_app_process *source = weft__weftd_app_process(app, rank->process);
+    struct weft_app_move *move = record_new(app);
+    move->rank = step->rank;
+    move->cause = plan->cause;
+    move->opportunity_ms = plan->opportunity_ms;
+    move->detected_ms = plan->detected_ms;
+    move->from_pid = source->pid;
+    snprintf(move->from, sizeof(move->from), "%s", source->host);
+    snprintf(move->to, sizeof(move->to), "%s", step->to);
+    struct weft_move_desc desc = {.app = app->id,
+                                  .move_id = ++app->move_count,
+                                  .rank = (uint32_t)step->rank,
+                                  .incarnation = rank->incarnation,
+                                  .home = HOME_NUMBER,
+                                  .source = rank->process,
+                                  .dest = dest->number};
+    if (getrandom(&desc.lease, sizeof(desc.lease), 0) != sizeof(desc.lease))
+        abort(); /* cannot fail once the machine has booted */
+    free(plan->descriptor);
+    plan->descriptor = NULL;
+    plan->descriptor_len = 0;
+    plan->from = rank->process;
+    plan->to = dest->number;
+    plan->applied = plan->launching = false;
+    plan->moving = true;
+    plan->timer.fire = timer_fired;
+    weft__move_home_init(&plan->machine, &desc);
+    machine_step(app, &(struct weft_move_event){.kind = WEFT_MOVE_ON_START});
+}
+
+static void next_step(struct weft_app *app)
+{
+    struct weft_app_plan *plan = app->plan;
+    plan->moving = false;
+    while (plan->next < plan->steps_n) {
+        const struct weft_app_step *step = &plan->steps[plan->next++];
+        const struct weft_member *member = weft__weftd_member(app->host, step->to);
+        if (app->ranks[step->rank].ended)
+            continue;
+        struct weft_app_process *dest = weft__weftd_app_process_on(app, step->to);
+        if (dest == NULL && member != NULL && member->at.alive)
+            dest = weft__weftd_app_process_add(app, member);
+        if (dest == NULL)
+            break;
+        begin_move(app, step, dest);
+        return;
+    }
+    plan_over(app, false);
+}
+
+void weft__weftd_plan_start(struct weft_app *app, struct weft_app_plan *plan)
+{
+    plan->app = app;
+    plan->first_move = app->moves_n;
+    app->plan = plan;
+    weft__info("app %" PRIx64 ": a plan of %zu moves: %s", app->id, plan->steps_n, plan->cause);
+    next_step(app);
+}
+
+void weft__weftd_plan_process_dead(struct weft_app *app, uint32_t number)
+{
+    if (app->plan != NULL && app->plan->moving &&
+        (app->plan->from == number || app->plan->to == number))
+        machine_step(app,
+                     &(struct weft_move_event){.kind = WEFT_MOVE_ON_HOST_DEAD, .host = number});
+}
+
+static void take_extras(struct weft_app *app, const Weft__Host__MoveMessage *twin)
+{
+    struct weft_app_plan *plan = app->plan;
+    struct weft_app_move *move = record(app);
+    if (twin->kind == WEFT_MOVE_FROZEN && plan->descriptor == NULL) {
+        plan->descriptor = malloc(twin->descriptor.len + 1);
+        if (plan->descriptor == NULL)
+            abort();
+        memcpy(plan->descriptor, twin->descriptor.data, twin->descriptor.len);
+        plan->descriptor_len = twin->descriptor.len;
+        plan->frozen_wall_us = twin->frozen_wall_us;
+    } else if (twin->kind == WEFT_MOVE_COMMITTED) {
+        move->bytes = twin->bytes;
+        move->touched_bytes = twin->touched_bytes;
+        move->pause_ms = twin->pause_ms;
+        snprintf(move->transport, sizeof(move->transport), "%s", twin->transport);
+    } else if (twin->kind == WEFT_MOVE_FLUSHED) {
+        move->forwarded = twin->forwarded;
+    }
+}
+
+void weft__weftd_on_move(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
+{
+    const Weft__Host__MoveMessage *twin = (const Weft__Host__MoveMessage *)request;
+    struct weft_app *app = weft__weftd_app_find(ctx, twin->app);
+    struct weft_move_message message;
+    if (app == NULL || app->token != twin->token) {
+        weft__call_fail(call, app == NULL ? WEFT_ENOENT : WEFT_EACCES, NULL);
+        return;
+    }
+    int err = weft__move_unpack(twin, WEFT_ROLE_HOME, &message);
+    if (err == WEFT_OK && app->plan != NULL && app->plan->moving &&
+        app->plan->machine.id.move_id == twin->move) {
+        take_extras(app, twin);
+        machine_step(app,
+                     &(struct weft_move_event){.kind = WEFT_MOVE_ON_MESSAGE, .message = &message});
+    }
+    if (err == WEFT_OK)
+        weft__call_reply(call, NULL); /* also to what comes late: its sender need not repeat it */
+    else
+        weft__call_fail(call, err, weft_fail_text(err));
+}
