@@ -195,7 +195,7 @@ void weft__fanin_request(void *ctx, unsigned port_index, const struct weft_tp_fr
     struct weft_server *server = ctx;
     const struct weft_server_port *port = &server->ports[port_index];
     struct weft_service *service = port->service;
-    const struct weft_handler_desc *handler;
+    const struct weft_handler_desc *handler = NULL;
     struct weft_frame frame;
     struct weft_call *call;
     int rc = weft__frame_decode(data, len_bytes, service->body_max, &frame);

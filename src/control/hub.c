@@ -172,7 +172,7 @@ static void conn_send(struct weft_client *client, struct weft_conn *conn, struct
 
 static void take_order(struct weft_client *client, struct weft_flight *flight)
 {
-    struct weft_conn *conn;
+    struct weft_conn *conn = NULL;
     int rc;
 
     if (flight->forget) {

@@ -107,7 +107,7 @@ static int open_ports(struct weft_server *server, const struct weft_server_desc 
 
 int weft__server_start(const struct weft_server_desc *desc, struct weft_server **server_out)
 {
-    struct weft_server *server;
+    struct weft_server *server = NULL;
     int rc;
 
     if (desc->bind == NULL || desc->services_n == 0 || desc->port_first > desc->port_last)

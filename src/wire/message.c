@@ -123,7 +123,7 @@ int weft__message_encode(const ProtobufCMessage *message, uint8_t **body_out, si
 int weft__message_frame(struct weft_frame *frame, const ProtobufCMessage *message,
                         uint8_t **data_out, size_t *len_out)
 {
-    size_t body_len;
+    size_t body_len = 0;
     int rc = pack(WEFT_FRAME_HEADER_BYTES, message, data_out, &body_len);
 
     if (rc != WEFT_OK)

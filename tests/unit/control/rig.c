@@ -142,11 +142,12 @@ int rig_serve(struct rig *rig, const struct rig_desc *desc)
                                               .body_max = desc->body_max};
     const struct weft_server_desc server = {
         .scheme = desc->scheme, .bind = bind, .services = &service, .services_n = 1};
-    int rc = weft__server_start(&server, &rig->server);
+    int rc;
 
+    rig->meet = desc->meet;
+    rc = weft__server_start(&server, &rig->server);
     if (rc != WEFT_OK)
         return rc;
-    rig->meet = desc->meet;
     snprintf(rig->url, sizeof(rig->url), "%s%s:%u", inproc ? "" : "tcp://", bind,
              weft__server_sync_port(rig->server, 0));
     snprintf(rig->async_url, sizeof(rig->async_url), "%s%s:%u", inproc ? "" : "tcp://", bind,
