@@ -109,7 +109,7 @@ static size_t entry_get(const uint8_t *at, size_t len, struct entry *entry_out)
     return entry_bytes(entry_out) <= len ? entry_bytes(entry_out) : 0;
 }
 
-static int replay_entry(struct weft_journal *journal, struct weft_keys *keys,
+static int replay_entry(struct weft_journal *journal, struct weft_values *keys,
                         const struct entry *entry)
 {
     if (entry->kind == ENTRY_EPOCH && entry->key.len == 0 && entry->value.len == 8) {
@@ -122,11 +122,11 @@ static int replay_entry(struct weft_journal *journal, struct weft_keys *keys,
     }
     if ((entry->kind == ENTRY_SET || entry->kind == ENTRY_ERASE) && entry->key.len != 0 &&
         entry->key.len <= WEFT_REGISTRY_KEY_MAX && entry->value.len <= WEFT_REGISTRY_VALUE_MAX) {
-        const struct weft_keys_change change = {.key = entry->key,
-                                                .value = entry->value,
-                                                .erase = entry->kind == ENTRY_ERASE,
-                                                .revision = entry->number};
-        return weft__keys_apply(keys, &change);
+        const struct weft_values_change change = {.key = entry->key,
+                                                  .value = entry->value,
+                                                  .erase = entry->kind == ENTRY_ERASE,
+                                                  .revision = entry->number};
+        return weft__values_apply(keys, &change);
     }
     return weft_fail(WEFT_EVERSION,
                      "the registry's log %s holds an entry of kind %u that this version does not "
@@ -135,7 +135,8 @@ static int replay_entry(struct weft_journal *journal, struct weft_keys *keys,
                      journal->path, entry->kind);
 }
 
-static int replay_payload(struct weft_journal *journal, struct weft_keys *keys, size_t payload_len)
+static int replay_payload(struct weft_journal *journal, struct weft_values *keys,
+                          size_t payload_len)
 {
     const uint8_t *payload = journal->batch + FRAME_HEADER;
     size_t at = 0;
@@ -266,7 +267,7 @@ static int cut_tail(struct weft_journal *journal, uint64_t file_len)
     return 0;
 }
 
-static int replay(struct weft_journal *journal, struct weft_keys *keys, uint64_t file_len)
+static int replay(struct weft_journal *journal, struct weft_values *keys, uint64_t file_len)
 {
     journal->len_bytes = FILE_MAGIC_BYTES;
     while (journal->len_bytes < file_len) {
@@ -340,7 +341,7 @@ static int batch_add(struct weft_journal *journal, const struct entry *entry)
     return 0;
 }
 
-static void batch_add_epoch(struct weft_journal *journal, const struct weft_keys *keys)
+static void batch_add_epoch(struct weft_journal *journal, const struct weft_values *keys)
 {
     const uint64_t revision = htole64(keys->revision);
     const struct entry entry = {
@@ -349,9 +350,9 @@ static void batch_add_epoch(struct weft_journal *journal, const struct weft_keys
     batch_add(journal, &entry);
 }
 
-static int open_all(struct weft_journal *journal, struct weft_keys *keys)
+static int open_all(struct weft_journal *journal, struct weft_values *keys)
 {
-    uint64_t file_len;
+    uint64_t file_len = 0;
     int err = open_locked(journal);
     if (!err)
         err = open_header(journal, &file_len);
@@ -365,7 +366,7 @@ static int open_all(struct weft_journal *journal, struct weft_keys *keys)
     return weft__journal_commit(journal);
 }
 
-int weft__journal_open(struct weft_journal *journal_out, const char *path, struct weft_keys *keys)
+int weft__journal_open(struct weft_journal *journal_out, const char *path, struct weft_values *keys)
 {
     struct weft_journal journal = {.fd = -1, .compact_at = COMPACT_MIN_BYTES};
     journal.path = strdup(path);
@@ -390,7 +391,7 @@ void weft__journal_close(struct weft_journal *journal)
     *journal = (struct weft_journal){.fd = -1};
 }
 
-static struct entry entry_of(const struct weft_keys_change *change)
+static struct entry entry_of(const struct weft_values_change *change)
 {
     struct entry entry = {
         .kind = ENTRY_SET, .number = change->revision, .key = change->key, .value = change->value};
@@ -401,7 +402,7 @@ static struct entry entry_of(const struct weft_keys_change *change)
     return entry;
 }
 
-int weft__journal_add(struct weft_journal *journal, const struct weft_keys_change *change)
+int weft__journal_add(struct weft_journal *journal, const struct weft_values_change *change)
 {
     const struct entry entry = entry_of(change);
     assert(change->key.len <= WEFT_REGISTRY_KEY_MAX &&
@@ -432,7 +433,7 @@ int weft__journal_commit(struct weft_journal *journal)
     return 0;
 }
 
-bool weft__journal_bloated(const struct weft_journal *journal, const struct weft_keys *keys)
+bool weft__journal_bloated(const struct weft_journal *journal, const struct weft_values *keys)
 {
     uint64_t live = keys->live_bytes + keys->n * ENTRY_HEADER;
     return !journal->broken && journal->len_bytes >= journal->compact_at &&
@@ -441,7 +442,7 @@ bool weft__journal_bloated(const struct weft_journal *journal, const struct weft
 
 /* Writes everything that stands to a new journal; only its batch and its length are used on the
  * way. */
-static int write_standing(struct weft_journal *fresh, const struct weft_keys *keys)
+static int write_standing(struct weft_journal *fresh, const struct weft_values *keys)
 {
     int err = write_all(fresh->fd, (const uint8_t *)FILE_MAGIC, FILE_MAGIC_BYTES, 0);
     if (err)
@@ -449,7 +450,7 @@ static int write_standing(struct weft_journal *fresh, const struct weft_keys *ke
     fresh->len_bytes = FILE_MAGIC_BYTES;
     batch_add_epoch(fresh, keys);
     for (size_t i = 0; i < keys->buckets_n; i++)
-        for (const struct weft_keys_entry *key = keys->buckets[i]; key && !err; key = key->next) {
+        for (const struct weft_values_entry *key = keys->buckets[i]; key && !err; key = key->next) {
             const struct entry entry = {.kind = ENTRY_SET,
                                         .number = key->revision,
                                         .key = {key->key, key->key_len},
@@ -478,7 +479,7 @@ static int replace(struct weft_journal *journal, struct weft_journal *fresh)
     return err;
 }
 
-int weft__journal_compact(struct weft_journal *journal, const struct weft_keys *keys)
+int weft__journal_compact(struct weft_journal *journal, const struct weft_values *keys)
 {
     struct weft_journal fresh = {.fd = -1, .epoch = journal->epoch, .batch_len = FRAME_HEADER};
     assert(journal->batch_len == FRAME_HEADER);

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "registry/keys.h"
+#include "registry/values.h"
 
 struct weft_journal {
     int fd;
@@ -25,18 +25,19 @@ struct weft_journal {
  * and starts the next epoch, which is on disk when this returns. Errors: WEFT_EBUSY another process
  * has it; WEFT_ECHECKSUM damaged before its end, the text has the offset; WEFT_EVERSION;
  * WEFT_EINVAL no registry log; WEFT_ENOMEM; what open(2), read(2) and write(2) say. */
-int weft__journal_open(struct weft_journal *journal_out, const char *path, struct weft_keys *keys);
+int weft__journal_open(struct weft_journal *journal_out, const char *path,
+                       struct weft_values *keys);
 void weft__journal_close(struct weft_journal *journal);
 /* Adds a change to the batch.  Errors: WEFT_EAGAIN the batch is full: commit it first; WEFT_EIO
  * broken. */
-int weft__journal_add(struct weft_journal *journal, const struct weft_keys_change *change);
+int weft__journal_add(struct weft_journal *journal, const struct weft_values_change *change);
 /* Writes the batch in one piece and syncs. After an error nobody knows what is on disk: the journal
  * is broken, the next open finds out.  Blocks: on the disk.  Errors: WEFT_EIO. */
 int weft__journal_commit(struct weft_journal *journal);
 /* Whether the file holds so much that is no longer true that it should be rewritten. */
-bool weft__journal_bloated(const struct weft_journal *journal, const struct weft_keys *keys);
+bool weft__journal_bloated(const struct weft_journal *journal, const struct weft_values *keys);
 /* Rewrites the file to what stands; the old one stays in place until the new one is on disk.
  * Blocks: on the disk.  Errors: WEFT_EIO, WEFT_ENOSPC: the old file goes on. */
-int weft__journal_compact(struct weft_journal *journal, const struct weft_keys *keys);
+int weft__journal_compact(struct weft_journal *journal, const struct weft_values *keys);
 
 #endif

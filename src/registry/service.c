@@ -25,7 +25,7 @@
 #include "base/log.h"
 #include "registry/hosts.h"
 #include "registry/journal.h"
-#include "registry/keys.h"
+#include "registry/values.h"
 #include "registry/registry.h"
 #include "weft/error.h"
 #include "wire/registry.pb-c.h"
@@ -55,7 +55,7 @@ struct weft_registry {
     pthread_t thread;
     bool stop;                   /* lock */
     struct weft_hosts hosts;     /* lock */
-    struct weft_keys keys;       /* lock to change; see above */
+    struct weft_values keys;     /* lock to change; see above */
     struct waiting_list watches; /* lock */
     struct waiting_list changes; /* lock */
     struct weft_journal journal; /* the thread's */
@@ -308,9 +308,9 @@ struct standing {
     uint8_t bytes[WEFT_REGISTRY_VALUE_MAX];
 };
 
-static void standing_of(const struct weft_keys *keys, struct weft_bytes key, struct standing *out)
+static void standing_of(const struct weft_values *keys, struct weft_bytes key, struct standing *out)
 {
-    const struct weft_keys_entry *entry = weft__keys_find(keys, key);
+    const struct weft_values_entry *entry = weft__values_find(keys, key);
     out->revision = entry ? entry->revision : 0;
     out->len = entry ? entry->value_len : 0;
     if (out->len)
@@ -342,11 +342,11 @@ static void handle_cas(void *ctx, struct weft_call *call, const ProtobufCMessage
           (struct waiting){.call = call, .cas = request});
 }
 
-static struct weft_keys_change change_of(const Weft__Registry__CasRequest *cas)
+static struct weft_values_change change_of(const Weft__Registry__CasRequest *cas)
 {
-    return (struct weft_keys_change){.key = {cas->key, strlen(cas->key)},
-                                     .value = {cas->value.data, cas->erase ? 0 : cas->value.len},
-                                     .erase = cas->erase};
+    return (struct weft_values_change){.key = {cas->key, strlen(cas->key)},
+                                       .value = {cas->value.data, cas->erase ? 0 : cas->value.len},
+                                       .erase = cas->erase};
 }
 
 static void answer_lost(const struct weft_registry *registry, struct waiting *item)
@@ -383,7 +383,7 @@ static void answer_failed(struct waiting *item, int err, const char *text)
 /* The winners of one piece, with the revisions that they make. */
 struct batch {
     struct waiting *items[BATCH_MAX];
-    struct weft_keys_change changes[BATCH_MAX];
+    struct weft_values_change changes[BATCH_MAX];
     size_t n;
 };
 
@@ -400,7 +400,7 @@ static bool batch_touches(const struct batch *batch, struct weft_bytes key)
  * false: the batch has to be finished first; the item is untouched. */
 static bool batch_take(struct weft_registry *registry, struct batch *batch, struct waiting *item)
 {
-    struct weft_keys_change change = change_of(item->cas);
+    struct weft_values_change change = change_of(item->cas);
     bool wins = false;
     if (batch->n == BATCH_MAX || batch_touches(batch, change.key))
         return false;
@@ -409,7 +409,7 @@ static bool batch_take(struct weft_registry *registry, struct batch *batch, stru
                       "the registry came to it after its deadline; nothing was changed");
         return true;
     }
-    int err = weft__keys_check(&registry->keys, &change, item->cas->expected, &wins);
+    int err = weft__values_check(&registry->keys, &change, item->cas->expected, &wins);
     if (!err && !wins) {
         answer_lost(registry, item);
         return true;
@@ -436,7 +436,7 @@ static void batch_finish(struct weft_registry *registry, struct batch *batch)
         weft__error("%s", weft_fail_text(err));
     pthread_mutex_lock(&registry->lock);
     for (size_t i = 0; i < batch->n && !err; i++)
-        err = weft__keys_apply(&registry->keys, &batch->changes[i]);
+        err = weft__values_apply(&registry->keys, &batch->changes[i]);
     pthread_mutex_unlock(&registry->lock);
     if (err) /* disk and memory may differ now: no further change before a restart */
         registry->journal.broken = true;
@@ -587,7 +587,7 @@ int weft__registry_open(const struct weft_registry_desc *desc, struct weft_regis
             weft__journal_close(&registry->journal);
     }
     if (err) {
-        weft__keys_fini(&registry->keys);
+        weft__values_fini(&registry->keys);
         free(registry);
         return err;
     }
@@ -616,7 +616,7 @@ void weft__registry_close(struct weft_registry *registry)
     pthread_mutex_destroy(&registry->lock);
     weft__journal_close(&registry->journal);
     weft__hosts_fini(&registry->hosts);
-    weft__keys_fini(&registry->keys);
+    weft__values_fini(&registry->keys);
     free(registry);
 }
 

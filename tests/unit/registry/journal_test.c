@@ -47,22 +47,22 @@ static int folder_remove(void **state)
     return err;
 }
 
-static void change(struct weft_journal *journal, struct weft_keys *keys, const char *key,
+static void change(struct weft_journal *journal, struct weft_values *keys, const char *key,
                    const char *value)
 {
-    const struct weft_keys_change step = {.key = {key, strlen(key)},
-                                          .value = {value, value ? strlen(value) : 0},
-                                          .erase = !value,
-                                          .revision = keys->revision + 1};
+    const struct weft_values_change step = {.key = {key, strlen(key)},
+                                            .value = {value, value ? strlen(value) : 0},
+                                            .erase = !value,
+                                            .revision = keys->revision + 1};
     assert_int_equal(weft__journal_add(journal, &step), 0);
     assert_int_equal(weft__journal_commit(journal), 0);
-    assert_int_equal(weft__keys_apply(keys, &step), 0);
+    assert_int_equal(weft__values_apply(keys, &step), 0);
 }
 
-static void expect(const struct weft_keys *keys, const char *key, const char *value)
+static void expect(const struct weft_values *keys, const char *key, const char *value)
 {
-    const struct weft_keys_entry *entry =
-        weft__keys_find(keys, (struct weft_bytes){key, strlen(key)});
+    const struct weft_values_entry *entry =
+        weft__values_find(keys, (struct weft_bytes){key, strlen(key)});
     if (!value) {
         assert_null(entry);
         return;
@@ -93,7 +93,7 @@ static void what_was_committed_is_there_again_under_the_next_epoch(void **state)
 {
     const struct folder *folder = *state;
     struct weft_journal journal;
-    struct weft_keys keys = {0};
+    struct weft_values keys = {0};
     assert_int_equal(weft__journal_open(&journal, folder->log, &keys), 0);
     assert_int_equal(journal.epoch, 1);
     change(&journal, &keys, "a", "one");
@@ -102,7 +102,7 @@ static void what_was_committed_is_there_again_under_the_next_epoch(void **state)
     change(&journal, &keys, "c", "gone");
     change(&journal, &keys, "c", NULL);
     weft__journal_close(&journal);
-    weft__keys_fini(&keys);
+    weft__values_fini(&keys);
     for (uint64_t epoch = 2; epoch < 5; epoch++) {
         assert_int_equal(weft__journal_open(&journal, folder->log, &keys), 0);
         assert_int_equal(journal.epoch, epoch);
@@ -112,30 +112,30 @@ static void what_was_committed_is_there_again_under_the_next_epoch(void **state)
         expect(&keys, "a", "two");
         expect(&keys, "b", "");
         weft__journal_close(&journal);
-        weft__keys_fini(&keys);
+        weft__values_fini(&keys);
     }
 }
 
 static void what_was_added_but_not_committed_is_not_there(void **state)
 {
     const struct folder *folder = *state;
-    const struct weft_keys_change step = {.key = {"a", 1}, .value = {"1", 1}, .revision = 1};
+    const struct weft_values_change step = {.key = {"a", 1}, .value = {"1", 1}, .revision = 1};
     struct weft_journal journal;
-    struct weft_keys keys = {0};
+    struct weft_values keys = {0};
     assert_int_equal(weft__journal_open(&journal, folder->log, &keys), 0);
     assert_int_equal(weft__journal_add(&journal, &step), 0);
     weft__journal_close(&journal);
     assert_int_equal(weft__journal_open(&journal, folder->log, &keys), 0);
     expect(&keys, "a", NULL);
     weft__journal_close(&journal);
-    weft__keys_fini(&keys);
+    weft__values_fini(&keys);
 }
 
 /* A file of five changes; offsets_out: its length after each of them. */
 static size_t five_changes(const char *path, uint8_t *bytes, size_t room, uint64_t offsets_out[6])
 {
     struct weft_journal journal;
-    struct weft_keys keys = {0};
+    struct weft_values keys = {0};
     assert_int_equal(weft__journal_open(&journal, path, &keys), 0);
     offsets_out[0] = journal.len_bytes;
     for (int i = 1; i <= 5; i++) {
@@ -145,7 +145,7 @@ static size_t five_changes(const char *path, uint8_t *bytes, size_t room, uint64
         offsets_out[i] = journal.len_bytes;
     }
     weft__journal_close(&journal);
-    weft__keys_fini(&keys);
+    weft__values_fini(&keys);
     return read_file(path, bytes, room);
 }
 
@@ -153,7 +153,7 @@ static size_t five_changes(const char *path, uint8_t *bytes, size_t room, uint64
 static void open_torn(const char *path, const uint8_t *bytes, const uint64_t offsets[6], size_t len)
 {
     struct weft_journal journal;
-    struct weft_keys keys = {0};
+    struct weft_values keys = {0};
     assert_int_equal(weft__journal_open(&journal, path, &keys), 0);
     int whole = 0;
     while (whole < 5 && offsets[whole + 1] <= len)
@@ -165,13 +165,13 @@ static void open_torn(const char *path, const uint8_t *bytes, const uint64_t off
     /* And it goes on from there. */
     change(&journal, &keys, "more", "x");
     weft__journal_close(&journal);
-    weft__keys_fini(&keys);
+    weft__values_fini(&keys);
     assert_int_equal(weft__journal_open(&journal, path, &keys), 0);
     assert_int_equal(journal.torn_at, 0);
     expect(&keys, "more", "x");
     expect(&keys, "key", whole ? value : NULL);
     weft__journal_close(&journal);
-    weft__keys_fini(&keys);
+    weft__values_fini(&keys);
 }
 
 static void a_log_torn_at_any_byte_keeps_every_whole_change(void **state)
@@ -193,7 +193,7 @@ static void a_tail_of_zeros_or_noise_is_cut_off_and_its_offset_noted(void **stat
     uint8_t bytes[2048];
     uint64_t offsets[6];
     struct weft_journal journal;
-    struct weft_keys keys = {0};
+    struct weft_values keys = {0};
     size_t len = five_changes(folder->log, bytes, sizeof(bytes), offsets);
     for (size_t cut = offsets[4] + 1; cut < len; cut++) {
         uint8_t torn[2048] = {0};
@@ -205,7 +205,7 @@ static void a_tail_of_zeros_or_noise_is_cut_off_and_its_offset_noted(void **stat
         assert_int_equal(journal.torn_at, offsets[4]);
         expect(&keys, "key", "value 4");
         weft__journal_close(&journal);
-        weft__keys_fini(&keys);
+        weft__values_fini(&keys);
     }
 }
 
@@ -217,7 +217,7 @@ static void damage_before_the_end_is_refused_with_its_offset(void **state)
     size_t len = five_changes(folder->log, bytes, sizeof(bytes), offsets);
     for (size_t at = offsets[1]; at < offsets[4]; at++) {
         struct weft_journal journal;
-        struct weft_keys keys = {0};
+        struct weft_values keys = {0};
         char offset[40];
         int frame = 1;
         while (offsets[frame + 1] <= at)
@@ -228,7 +228,7 @@ static void damage_before_the_end_is_refused_with_its_offset(void **state)
         assert_int_equal(weft__journal_open(&journal, folder->log, &keys), WEFT_ECHECKSUM);
         snprintf(offset, sizeof(offset), "at offset %llu", (unsigned long long)offsets[frame]);
         assert_non_null(strstr(weft_fail_text(WEFT_ECHECKSUM), offset));
-        weft__keys_fini(&keys);
+        weft__values_fini(&keys);
     }
 }
 
@@ -238,40 +238,40 @@ static void values_that_look_like_frames_deceive_nobody(void **state)
     uint8_t bytes[1024], value[1024];
     uint64_t offsets[6];
     struct weft_journal journal;
-    struct weft_keys keys = {0};
+    struct weft_values keys = {0};
     size_t len = five_changes(folder->log, bytes, sizeof(bytes), offsets);
     size_t frame_len = len - offsets[4];
     memcpy(value, bytes + offsets[4], frame_len);
     assert_int_equal(weft__journal_open(&journal, folder->log, &keys), 0);
-    const struct weft_keys_change step = {
+    const struct weft_values_change step = {
         .key = {"trick", 5}, .value = {value, frame_len}, .revision = 6};
     assert_int_equal(weft__journal_add(&journal, &step), 0);
     assert_int_equal(weft__journal_commit(&journal), 0);
     uint64_t end = journal.len_bytes;
     weft__journal_close(&journal);
-    weft__keys_fini(&keys);
+    weft__values_fini(&keys);
     assert_int_equal(truncate(folder->log, (off_t)end - 1), 0);
     assert_int_equal(weft__journal_open(&journal, folder->log, &keys), 0);
     assert_true(journal.torn_at > 0);
     expect(&keys, "key", "value 5");
     expect(&keys, "trick", NULL);
     weft__journal_close(&journal);
-    weft__keys_fini(&keys);
+    weft__values_fini(&keys);
 }
 
 static void a_log_in_use_is_refused_and_another_file_too(void **state)
 {
     const struct folder *folder = *state;
     struct weft_journal journal, second;
-    struct weft_keys keys = {0};
+    struct weft_values keys = {0};
     assert_int_equal(weft__journal_open(&journal, folder->log, &keys), 0);
     assert_int_equal(weft__journal_open(&second, folder->log, &keys), WEFT_EBUSY);
     weft__journal_close(&journal);
-    weft__keys_fini(&keys);
+    weft__values_fini(&keys);
     write_file(folder->log, (const uint8_t *)"#!/bin/sh\nexit 0\n", 17);
     assert_int_equal(weft__journal_open(&journal, folder->log, &keys), WEFT_EINVAL);
     assert_int_equal(weft__journal_open(&journal, "/nonexistent/folder/log", &keys), WEFT_ENOENT);
-    weft__keys_fini(&keys);
+    weft__values_fini(&keys);
 }
 
 static void a_full_batch_says_so_and_goes_on_after_a_commit(void **state)
@@ -279,8 +279,8 @@ static void a_full_batch_says_so_and_goes_on_after_a_commit(void **state)
     const struct folder *folder = *state;
     static const char value[4000];
     struct weft_journal journal;
-    struct weft_keys keys = {0};
-    struct weft_keys_change step = {.value = {value, sizeof(value)}};
+    struct weft_values keys = {0};
+    struct weft_values_change step = {.value = {value, sizeof(value)}};
     uint64_t added = 0;
     int err;
     assert_int_equal(weft__journal_open(&journal, folder->log, &keys), 0);
@@ -298,14 +298,14 @@ static void a_full_batch_says_so_and_goes_on_after_a_commit(void **state)
     assert_int_equal(weft__journal_open(&journal, folder->log, &keys), 0);
     assert_int_equal(keys.n, added);
     weft__journal_close(&journal);
-    weft__keys_fini(&keys);
+    weft__values_fini(&keys);
 }
 
 static void compaction_keeps_values_revisions_epoch_and_the_lock(void **state)
 {
     const struct folder *folder = *state;
     struct weft_journal journal, second;
-    struct weft_keys keys = {0};
+    struct weft_values keys = {0};
     struct stat st;
     char key[32], value[600];
     memset(value, 'v', sizeof(value));
@@ -314,11 +314,11 @@ static void compaction_keeps_values_revisions_epoch_and_the_lock(void **state)
     while (!weft__journal_bloated(&journal, &keys)) {
         for (int i = 0; i < 500; i++) {
             snprintf(key, sizeof(key), "k%d", i % 50);
-            const struct weft_keys_change step = {.key = {key, strlen(key)},
-                                                  .value = {value, 300 + (size_t)i % 200},
-                                                  .revision = keys.revision + 1};
+            const struct weft_values_change step = {.key = {key, strlen(key)},
+                                                    .value = {value, 300 + (size_t)i % 200},
+                                                    .revision = keys.revision + 1};
             assert_int_equal(weft__journal_add(&journal, &step), 0);
-            assert_int_equal(weft__keys_apply(&keys, &step), 0);
+            assert_int_equal(weft__values_apply(&keys, &step), 0);
         }
         assert_int_equal(weft__journal_commit(&journal), 0);
     }
@@ -330,11 +330,11 @@ static void compaction_keeps_values_revisions_epoch_and_the_lock(void **state)
     assert_int_equal(stat(folder->log, &st), 0);
     assert_int_equal(st.st_size, journal.len_bytes);
     assert_false(weft__journal_bloated(&journal, &keys));
-    struct weft_keys none = {0};
+    struct weft_values none = {0};
     assert_int_equal(weft__journal_open(&second, folder->log, &none), WEFT_EBUSY);
     change(&journal, &keys, "after", "y");
     weft__journal_close(&journal);
-    struct weft_keys again = {0};
+    struct weft_values again = {0};
     assert_int_equal(weft__journal_open(&journal, folder->log, &again), 0);
     assert_int_equal(journal.epoch, 2);
     assert_int_equal(again.revision, revision + 1);
@@ -343,20 +343,20 @@ static void compaction_keeps_values_revisions_epoch_and_the_lock(void **state)
     for (int i = 0; i < 50; i++) {
         snprintf(key, sizeof(key), "k%d", i);
         const struct weft_bytes name = {key, strlen(key)};
-        assert_int_equal(weft__keys_find(&again, name)->revision,
-                         weft__keys_find(&keys, name)->revision);
+        assert_int_equal(weft__values_find(&again, name)->revision,
+                         weft__values_find(&keys, name)->revision);
     }
     weft__journal_close(&journal);
-    weft__keys_fini(&keys);
-    weft__keys_fini(&again);
+    weft__values_fini(&keys);
+    weft__values_fini(&again);
 }
 
 static void a_disk_that_takes_no_more_breaks_the_log_but_not_what_is_in_it(void **state)
 {
     const struct folder *folder = *state;
-    const struct weft_keys_change step = {.key = {"b", 1}, .value = {"lost", 4}, .revision = 2};
+    const struct weft_values_change step = {.key = {"b", 1}, .value = {"lost", 4}, .revision = 2};
     struct weft_journal journal;
-    struct weft_keys keys = {0};
+    struct weft_values keys = {0};
     struct rlimit limit, small;
     assert_int_equal(weft__journal_open(&journal, folder->log, &keys), 0);
     change(&journal, &keys, "a", "kept");
@@ -372,13 +372,13 @@ static void a_disk_that_takes_no_more_breaks_the_log_but_not_what_is_in_it(void 
     assert_int_equal(weft__journal_add(&journal, &step), WEFT_EIO);
     assert_false(weft__journal_bloated(&journal, &keys));
     weft__journal_close(&journal);
-    weft__keys_fini(&keys);
+    weft__values_fini(&keys);
     assert_int_equal(weft__journal_open(&journal, folder->log, &keys), 0);
     assert_true(journal.torn_at > 0);
     expect(&keys, "a", "kept");
     expect(&keys, "b", NULL);
     weft__journal_close(&journal);
-    weft__keys_fini(&keys);
+    weft__values_fini(&keys);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, folder_make, folder_remove)

@@ -27,6 +27,8 @@ void rig_head_start(struct rig *rig)
     const struct weft_server_desc server = {
         .bind = "127.0.0.1", .services = &service, .services_n = 1};
     assert_int_equal(weft__server_start(&server, &rig->server), 0);
+    if (rig->port)
+        return;
     rig->port = weft__server_sync_port(rig->server, 0);
     snprintf(rig->url, sizeof(rig->url), "tcp://127.0.0.1:%u", rig->port);
 }

@@ -5,7 +5,7 @@
  * has seen. Checking and applying are apart: between the two the owner brings the change to disk.
  * Rejected: a counter per key (an erased key would have to be remembered for ever).
  */
-#include "registry/keys.h"
+#include "registry/values.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,28 +17,28 @@
 
 #define BUCKETS_FIRST 64u
 
-void weft__keys_fini(struct weft_keys *keys)
+void weft__values_fini(struct weft_values *keys)
 {
     for (size_t i = 0; i < keys->buckets_n; i++) {
-        struct weft_keys_entry *entry = keys->buckets[i];
+        struct weft_values_entry *entry = keys->buckets[i];
         while (entry) {
-            struct weft_keys_entry *next = entry->next;
+            struct weft_values_entry *next = entry->next;
             free(entry->value);
             free(entry);
             entry = next;
         }
     }
     free(keys->buckets);
-    *keys = (struct weft_keys){0};
+    *keys = (struct weft_values){0};
 }
 
 /* The link that points, or would point, at key. */
-static struct weft_keys_entry **link_of(const struct weft_keys *keys, struct weft_bytes key,
-                                        uint64_t hash)
+static struct weft_values_entry **link_of(const struct weft_values *keys, struct weft_bytes key,
+                                          uint64_t hash)
 {
-    struct weft_keys_entry **link = &keys->buckets[hash & (keys->buckets_n - 1)];
+    struct weft_values_entry **link = &keys->buckets[hash & (keys->buckets_n - 1)];
     while (*link) {
-        const struct weft_keys_entry *entry = *link;
+        const struct weft_values_entry *entry = *link;
         if (entry->hash == hash && entry->key_len == key.len &&
             !memcmp(entry->key, key.at, key.len))
             break;
@@ -47,15 +47,16 @@ static struct weft_keys_entry **link_of(const struct weft_keys *keys, struct wef
     return link;
 }
 
-const struct weft_keys_entry *weft__keys_find(const struct weft_keys *keys, struct weft_bytes key)
+const struct weft_values_entry *weft__values_find(const struct weft_values *keys,
+                                                  struct weft_bytes key)
 {
     if (keys->buckets_n == 0)
         return NULL;
     return *link_of(keys, key, XXH3_64bits(key.at, key.len));
 }
 
-int weft__keys_check(const struct weft_keys *keys, const struct weft_keys_change *change,
-                     uint64_t expected, bool *wins_out)
+int weft__values_check(const struct weft_values *keys, const struct weft_values_change *change,
+                       uint64_t expected, bool *wins_out)
 {
     if (change->key.len == 0 || change->key.len > WEFT_REGISTRY_KEY_MAX)
         return weft_fail(WEFT_EINVAL, "a key has 1 to %d bytes, this one has %zu",
@@ -63,7 +64,7 @@ int weft__keys_check(const struct weft_keys *keys, const struct weft_keys_change
     if (!change->erase && change->value.len > WEFT_REGISTRY_VALUE_MAX)
         return weft_fail(WEFT_EMSGSIZE, "a value has at most %d bytes, this one has %zu",
                          WEFT_REGISTRY_VALUE_MAX, change->value.len);
-    const struct weft_keys_entry *entry = weft__keys_find(keys, change->key);
+    const struct weft_values_entry *entry = weft__values_find(keys, change->key);
     bool wins = (entry ? entry->revision : 0) == expected;
     if (wins && !entry && !change->erase && keys->n >= WEFT_REGISTRY_KEYS_MAX)
         return weft_fail(WEFT_ENOSPC, "the registry holds %d keys already; erase some",
@@ -72,16 +73,16 @@ int weft__keys_check(const struct weft_keys *keys, const struct weft_keys_change
     return 0;
 }
 
-static int grow(struct weft_keys *keys)
+static int grow(struct weft_values *keys)
 {
     size_t n = keys->buckets_n ? 2 * keys->buckets_n : BUCKETS_FIRST;
-    struct weft_keys_entry **buckets = calloc(n, sizeof(struct weft_keys_entry *));
+    struct weft_values_entry **buckets = calloc(n, sizeof(struct weft_values_entry *));
     if (!buckets)
         return weft_fail(WEFT_ENOMEM, "no memory for %zu keys", n);
     for (size_t i = 0; i < keys->buckets_n; i++) {
-        struct weft_keys_entry *entry = keys->buckets[i];
+        struct weft_values_entry *entry = keys->buckets[i];
         while (entry) {
-            struct weft_keys_entry *next = entry->next;
+            struct weft_values_entry *next = entry->next;
             entry->next = buckets[entry->hash & (n - 1)];
             buckets[entry->hash & (n - 1)] = entry;
             entry = next;
@@ -93,9 +94,9 @@ static int grow(struct weft_keys *keys)
     return 0;
 }
 
-static void erase(struct weft_keys *keys, struct weft_keys_entry **link)
+static void erase(struct weft_values *keys, struct weft_values_entry **link)
 {
-    struct weft_keys_entry *entry = *link;
+    struct weft_values_entry *entry = *link;
     *link = entry->next;
     keys->n--;
     keys->live_bytes -= (uint64_t)entry->key_len + entry->value_len;
@@ -103,20 +104,20 @@ static void erase(struct weft_keys *keys, struct weft_keys_entry **link)
     free(entry);
 }
 
-static struct weft_keys_entry *entry_new(struct weft_bytes key, uint64_t hash)
+static struct weft_values_entry *entry_new(struct weft_bytes key, uint64_t hash)
 {
-    struct weft_keys_entry *entry = malloc(sizeof(*entry) + key.len);
+    struct weft_values_entry *entry = malloc(sizeof(*entry) + key.len);
     if (!entry)
         return NULL;
-    *entry = (struct weft_keys_entry){.hash = hash, .key_len = (uint16_t)key.len};
+    *entry = (struct weft_values_entry){.hash = hash, .key_len = (uint16_t)key.len};
     memcpy(entry->key, key.at, key.len);
     return entry;
 }
 
-static int set(struct weft_keys *keys, const struct weft_keys_change *change,
-               struct weft_keys_entry **link, uint64_t hash)
+static int set(struct weft_values *keys, const struct weft_values_change *change,
+               struct weft_values_entry **link, uint64_t hash)
 {
-    struct weft_keys_entry *entry = *link;
+    struct weft_values_entry *entry = *link;
     uint8_t *value = NULL;
     if (change->value.len) {
         value = malloc(change->value.len);
@@ -143,7 +144,7 @@ static int set(struct weft_keys *keys, const struct weft_keys_change *change,
     return 0;
 }
 
-int weft__keys_apply(struct weft_keys *keys, const struct weft_keys_change *change)
+int weft__values_apply(struct weft_values *keys, const struct weft_values_change *change)
 {
     uint64_t hash = XXH3_64bits(change->key.at, change->key.len);
     int err = 0;
@@ -151,7 +152,7 @@ int weft__keys_apply(struct weft_keys *keys, const struct weft_keys_change *chan
         err = grow(keys);
     if (err)
         return err;
-    struct weft_keys_entry **link = link_of(keys, change->key, hash);
+    struct weft_values_entry **link = link_of(keys, change->key, hash);
     if (!change->erase)
         err = set(keys, change, link, hash);
     else if (*link)
