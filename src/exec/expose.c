@@ -1,0 +1,239 @@
+/* Memory that a rank lets others pull: the table in its range, and this process's registrations.
+ *
+ * An id is the slot and the count of its uses, so a stale one finds nothing; it stays the same
+ * across moves. A key belongs to one stay in one process: it is made when somebody resolves the id,
+ * kept in a short list per rank, and taken back by unexpose, at departure, or when the list is
+ * full. Whoever pulls with a key that was taken back gets an error and resolves again. Registering
+ * is never done with a lock held: it may wait for the thread that drives the lane.
+ */
+#include <sched.h>
+#include <stdlib.h>
+
+#include "exec/impl.h"
+#include "weft/error.h"
+
+#define SLOT_BITS 20
+#define SLOT_MASK ((1u << SLOT_BITS) - 1)
+
+static bool is_foreign(const struct weft__rank *rank, const void *addr, uint64_t len_bytes)
+{
+    return !weft_cell_holds(rank->cell, addr, len_bytes);
+}
+
+/* A free slot of the table; NULL: none.  The caller holds the lock. */
+static struct weft__exposure *take_slot(struct weft__range *range)
+{
+    struct weft__exposure *slot;
+    if (range->exposures_free) {
+        slot = &range->exposures[range->exposures_free - 1];
+        range->exposures_free = slot->next_free;
+        return slot;
+    }
+    if (range->exposures_used == WEFT__EXPOSURES_MAX)
+        return NULL;
+    return &range->exposures[range->exposures_used++];
+}
+
+int weft__expose(struct weft__rank *rank, const void *addr, size_t len_bytes, uint64_t *id_out)
+{
+    pthread_mutex_lock(&rank->lock);
+    struct weft__range *range = rank->range;
+    struct weft__exposure *slot = take_slot(range);
+    if (slot) {
+        slot->uses++;
+        slot->id = (uint64_t)slot->uses << SLOT_BITS | (uint64_t)(slot - range->exposures);
+        slot->addr = addr;
+        slot->len_bytes = len_bytes;
+        if (is_foreign(rank, addr, len_bytes))
+            range->exposures_foreign++;
+        *id_out = slot->id;
+    }
+    pthread_mutex_unlock(&rank->lock);
+    if (slot)
+        return WEFT_OK;
+    return weft_fail(WEFT_EAGAIN, "rank %d exposes %u pieces of memory already", (int)rank->number,
+                     WEFT__EXPOSURES_MAX);
+}
+
+static struct weft__exposure *find(const struct weft__rank *rank, uint64_t id)
+{
+    uint64_t slot = id & SLOT_MASK;
+    if (!id || slot >= rank->range->exposures_used || rank->range->exposures[slot].id != id)
+        return NULL;
+    return &rank->range->exposures[slot];
+}
+
+const struct weft__exposure *weft__expose_find(const struct weft__rank *rank, uint64_t id)
+{
+    return find(rank, id);
+}
+
+/* Takes the registrations of an id (0: of all) out of the list.  The caller holds the lock. */
+static struct weft__registration *take_registrations(struct weft__rank *rank, uint64_t id)
+{
+    struct weft__registration *taken = NULL, **at = &rank->registrations;
+    while (*at) {
+        struct weft__registration *one = *at;
+        if (id && one->expose_id != id) {
+            at = &one->next;
+            continue;
+        }
+        *at = one->next;
+        one->next = taken;
+        taken = one;
+    }
+    return taken;
+}
+
+static void unregister(struct weft_exec *exec, struct weft__registration *list)
+{
+    while (list) {
+        struct weft__registration *next = list->next;
+        weft__lane_unregister(exec->lane, list->region);
+        free(list);
+        list = next;
+    }
+}
+
+/* Frees the slot.  The caller holds the lock. */
+static void give_slot(struct weft__rank *rank, struct weft__exposure *slot)
+{
+    struct weft__range *range = rank->range;
+    if (is_foreign(rank, slot->addr, slot->len_bytes))
+        range->exposures_foreign--;
+    slot->id = 0;
+    slot->next_free = range->exposures_free;
+    range->exposures_free = (uint32_t)(slot - range->exposures) + 1;
+}
+
+void weft__unexpose(struct weft__rank *rank, uint64_t id)
+{
+    pthread_mutex_lock(&rank->lock);
+    struct weft__exposure *slot = find(rank, id);
+    if (slot)
+        give_slot(rank, slot);
+    struct weft__registration *taken =
+        slot && rank->registrations ? take_registrations(rank, id) : NULL;
+    pthread_mutex_unlock(&rank->lock);
+    unregister(rank->exec, taken);
+}
+
+void weft__expose_unregister(struct weft__rank *rank)
+{
+    pthread_mutex_lock(&rank->lock);
+    struct weft__registration *taken = take_registrations(rank, 0);
+    pthread_mutex_unlock(&rank->lock);
+    unregister(rank->exec, taken);
+}
+
+void weft__expose_end(struct weft__rank *rank)
+{
+    pthread_mutex_lock(&rank->lock);
+    struct weft__range *range = rank->range;
+    for (uint32_t i = 0; i < range->exposures_used && range->exposures_foreign; i++)
+        if (range->exposures[i].id &&
+            is_foreign(rank, range->exposures[i].addr, range->exposures[i].len_bytes))
+            give_slot(rank, &range->exposures[i]);
+    while (rank->readers) {
+        pthread_mutex_unlock(&rank->lock);
+        sched_yield();
+        pthread_mutex_lock(&rank->lock);
+    }
+    pthread_mutex_unlock(&rank->lock);
+    weft__expose_unregister(rank);
+}
+
+/* Keeps a registration, unless its memory is exposed no more. Returns what has to be unregistered
+ * instead. */
+static struct weft__registration *keep(struct weft__rank *rank, struct weft__registration *made)
+{
+    pthread_mutex_lock(&rank->lock);
+    struct weft__registration *out = made;
+    if (weft__rank_is_here(rank) && find(rank, made->expose_id)) {
+        made->next = rank->registrations;
+        rank->registrations = made;
+        struct weft__registration **at = &made->next;
+        for (unsigned i = 1; *at && i < WEFT__REGISTRATIONS_MAX; i++)
+            at = &(*at)->next;
+        out = *at;
+        *at = NULL;
+    }
+    pthread_mutex_unlock(&rank->lock);
+    return out;
+}
+
+/* Looks the id up: err, length, and the key where it has one already. */
+static const struct weft__registration *look_up(struct weft__rank *rank, uint64_t id,
+                                                struct weft__exposure *exposure_out)
+{
+    struct weft__exposure *found = weft__rank_is_here(rank) ? find(rank, id) : NULL;
+    *exposure_out = found ? *found : (struct weft__exposure){0};
+    struct weft__registration *one = found ? rank->registrations : NULL;
+    while (one && one->expose_id != id)
+        one = one->next;
+    return one;
+}
+
+static int make_key(struct weft__rank *rank, const struct weft__exposure *exposure,
+                    struct weft_lane_key *key_out)
+{
+    struct weft__registration *made = calloc(1, sizeof(*made));
+    if (!made)
+        return WEFT_ENOMEM;
+    made->expose_id = exposure->id;
+    int err = weft__lane_register(rank->exec->lane, (void *)(uintptr_t)exposure->addr,
+                                  exposure->len_bytes, WEFT_TP_READ, &made->region, &made->key);
+    if (err) {
+        free(made);
+        return err;
+    }
+    *key_out = made->key;
+    unregister(rank->exec, keep(rank, made));
+    return WEFT_OK;
+}
+
+/* What to answer.  Errors: in the answer: WEFT_ENOENT; WEFT_ESTALE try again. */
+static void resolve(struct weft__rank *rank, uint64_t id, struct weft_packet_resolved *out)
+{
+    struct weft_lane_key key = {0};
+    struct weft__exposure exposure;
+    pthread_mutex_lock(&rank->lock);
+    bool here = weft__rank_is_here(rank);
+    const struct weft__registration *kept = look_up(rank, id, &exposure);
+    if (kept)
+        key = kept->key;
+    pthread_mutex_unlock(&rank->lock);
+    out->err = !here ? WEFT_ESTALE : exposure.id ? WEFT_OK : WEFT_ENOENT;
+    if (!out->err && !kept && exposure.len_bytes && make_key(rank, &exposure, &key) != WEFT_OK)
+        out->err = WEFT_ESTALE;
+    out->key = key.tp.key;
+    out->key_base = key.tp.base;
+    out->key_len = key.tp.len_bytes;
+    out->len_bytes = exposure.len_bytes;
+}
+
+void weft__expose_resolve(struct weft__rank *rank, const struct weft_packet_header *header,
+                          const uint8_t *payload)
+{
+    struct weft_packet_resolve asked;
+    if (weft__packet_resolve_decode(payload, header->payload_len, &asked) != WEFT_OK)
+        return;
+    struct weft_packet_resolved resolved = {.request = asked.request,
+                                            .process = rank->exec->process};
+    resolve(rank, asked.expose_id, &resolved);
+    uint8_t bytes[WEFT_PACKET_RESOLVED_BYTES];
+    struct weft_packet_header answer = {
+        .type = WEFT_PACKET_RESOLVED,
+        .dest = header->source,
+        .source = rank->number,
+        .process = rank->exec->process,
+        .payload_len = (uint32_t)weft__packet_resolved_encode(&resolved, bytes),
+    };
+    if (header->process == rank->exec->process) {
+        struct weft__rank *asker = weft__rank_find(rank->exec, header->source);
+        if (asker)
+            weft__get_resolved(asker, &answer, bytes);
+        return;
+    }
+    weft__outbox_post(rank->exec, header->process, &answer, bytes); /* lost: asked again */
+}

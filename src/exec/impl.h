@@ -1,0 +1,287 @@
+/* Inside the runtime of an app process: what the files of this folder share.
+ *
+ * Locks. A rank's lock covers its state and everything of its range that is not its own thread's.
+ * Nobody holds two rank locks at a time, nor calls back, registers memory or waits with one held;
+ * lane sends and gets are fine, they never block. exec->world_lock and exec->slots_lock come after
+ * a rank's lock. What has to happen after unlocking is collected first.
+ */
+#ifndef WEFT_EXEC_IMPL_H
+#define WEFT_EXEC_IMPL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/counter.h"
+#include "exec/exec.h"
+#include "exec/executor.h"
+#include "exec/program.h"
+#include "exec/range.h"
+#include "group/hold.h"
+#include "group/packet.h"
+#include "group/world.h"
+#include "snapshot/region.h"
+#include "weft/cell.h"
+
+#define WEFT__TICK_NS 20000000ull      /* of the keeper, while anything is under way */
+#define WEFT__TICK_SHORT_NS 1000000ull /* while the lane refuses packets */
+#define WEFT__RESOLVE_NS 300000000ull  /* first time-out of a resolve */
+#define WEFT__ASK_NS 100000000ull      /* between two callbacks for the same route */
+#define WEFT__GETS_MAX 4096u           /* under way, per rank */
+#define WEFT__REGISTRATIONS_MAX 64u    /* kept, per rank */
+
+/* Another process of the app, or this one. Never freed before the end. */
+struct weft__process {
+    uint32_t number;
+    char *host;
+    char *lane;
+    struct weft_lane_peer peer; /* not of this process itself */
+    atomic_bool dead;
+    atomic_bool lost;   /* the connection broke: the keeper sends again */
+    uint64_t resent_ns; /* when it last did; the keeper's */
+};
+
+struct weft__registration {
+    struct weft__registration *next;
+    uint64_t expose_id;
+    struct weft_lane_region *region;
+    struct weft_lane_key key;
+};
+
+struct weft__get;
+struct weft_image;
+struct weft__pulling;
+
+/* Who wants a rank to stop. */
+struct weft__wish {
+    weft_exec_frozen *done;
+    void *ctx;
+};
+
+struct weft__rank {
+    struct weft_exec *exec;
+    int32_t number;
+    pthread_mutex_t lock;
+
+    enum weft_exec_state state;
+    uint32_t incarnation;
+    int code;
+    uint32_t pins;
+    char pin_reason[100];
+    bool leaving; /* thread and range of a past stay are still to be freed */
+
+    /* The range; NULL where there is none. */
+    struct weft_region region;
+    struct weft_cell *cell;
+    struct weft__range *range;
+    uint32_t readers; /* of exposed memory, without the lock */
+    atomic_uint sleeping;
+    struct weft__native native;
+
+    /* Packets. */
+    struct weft_hold hold;
+    atomic_uint held;    /* packets in it */
+    atomic_bool backlog; /* unsent packets in some window */
+    bool wants_credit;
+    atomic_bool credit_given;
+    uint64_t ask_at_ns;
+
+    /* Gets and exposed memory. */
+    struct weft__get *gets;
+    atomic_uint gets_n;
+    uint64_t requests;
+    struct weft__registration *registrations;
+
+    /* Source of a move. */
+    struct weft__wish wish;
+    struct weft_image *image;
+    bool standing; /* described; the wish has been answered */
+    bool thaw_wanted;
+    uint32_t thaw_incarnation;
+
+    /* Destination of a move. */
+    struct weft__pulling *pulling;
+    uint64_t pulls; /* begun so far */
+    bool discard_wanted;
+    uint64_t clock_ns, wall_ms; /* of the rank and of the world, when it stopped at the source */
+
+    /* After a departure. */
+    bool forwards;
+    uint32_t forward_incarnation; /* of the rank since it left */
+    uint64_t forwarded;
+    uint32_t *markers; /* by process: the newest incarnation that it knows of */
+    uint32_t markers_n;
+    uint64_t nudge_at_ns;
+};
+
+struct weft_exec {
+    uint64_t app;
+    int32_t size;
+    uint64_t base, stride;
+    size_t mailbox_bytes;
+    uint32_t process;
+    char *host;
+    struct weft_program program;
+    char **argv, **envp;
+    struct weft_exec_callbacks callbacks;
+    const struct weft__executor *executor;
+    struct weft_channel_limits limits;
+    struct weft_lane *lane;
+    atomic_bool closing;
+    _Atomic uint32_t threads;   /* rank threads alive; a futex word */
+    pthread_mutex_t clear_lock; /* held while a past stay is freed; before all others */
+
+    /* Slots are made on first use and stay until the end. */
+    pthread_mutex_t slots_lock;
+    _Atomic(struct weft__rank *) *ranks;
+
+    /* Who is where. `routes` is world, packed for reading without the lock: process << 32 |
+     * incarnation. */
+    pthread_mutex_t world_lock;
+    struct weft_world world;
+    _Atomic uint64_t *routes;
+    _Atomic(struct weft__process *) *processes; /* by number */
+    atomic_uint processes_end;                  /* all numbers are below */
+
+    /* The keeper. */
+    pthread_t keeper;
+    bool keeper_runs;
+    _Atomic uint32_t keeper_word;
+    atomic_bool keeper_asleep, keeper_stop;
+
+    struct {
+        struct weft_counter sent, received, direct, forwarded, nacked, duplicates, held, dropped,
+            retransmitted, acks, gets, gets_restarted, malformed;
+    } count;
+};
+
+/* rank.c */
+int weft__rank_slot(struct weft_exec *exec, int32_t number, struct weft__rank **rank_out);
+void weft__rank_slot_free(struct weft__rank *rank);
+static inline struct weft__rank *weft__rank_find(struct weft_exec *exec, int32_t number)
+{
+    return atomic_load_explicit(&exec->ranks[number], memory_order_acquire);
+}
+/* Whether the rank's channels may be used.  The caller holds the lock. */
+bool weft__rank_is_here(const struct weft__rank *rank);
+/* Maps the range and lets the executor make the rest; then points the cell at this process. */
+int weft__rank_open(struct weft__rank *rank);
+void weft__rank_attach(struct weft__rank *rank);      /* the caller holds the lock */
+int weft__rank_verify(const struct weft__rank *rank); /* a range that has arrived */
+/* Counts the bell up and wakes the sleeper.  The caller holds the lock, and the rank has a range.
+ */
+void weft__rank_ring(struct weft__rank *rank);
+/* Frees what a past stay has left: thread, program, range.  Blocks for as long as that takes. */
+void weft__rank_clear(struct weft__rank *rank);
+/* Called by the executor on the rank's thread when its function has returned. */
+void weft__rank_finish(struct weft__rank *rank, int code);
+
+/* routes.c */
+struct weft_world_entry weft__route_of(struct weft_exec *exec, int32_t rank);
+struct weft__process *weft__process_find(struct weft_exec *exec,
+                                         uint32_t number); /* NULL: not known */
+int weft__process_add(struct weft_exec *exec, const struct weft_exec_process *desc);
+/* Takes over a route if it is newer; resends, delivers and marks as follows from it. */
+void weft__route_learn(struct weft_exec *exec, const struct weft_exec_route *route);
+/* After a newer route was taken over by other means: sends again what waits for the rank. */
+void weft__route_changed(struct weft_exec *exec, int32_t rank);
+void weft__route_packet(struct weft_exec *exec, const struct weft_packet_header *header,
+                        const uint8_t *payload);
+void weft__marker_packet(struct weft_exec *exec, const struct weft_packet_header *header);
+/* Answers a packet that came to the wrong place. */
+void weft__route_tell(struct weft_exec *exec, int32_t rank, uint32_t process, uint8_t flags);
+/* Ends forwarding if every process has marked or is dead; nudges those that have not. */
+void weft__flush_check(struct weft__rank *rank, uint64_t now_ns);
+
+/* arrive.c */
+void weft__arrive_message(void *exec, const void *data, size_t len_bytes);
+void weft__arrive_lost(void *exec, struct weft_lane_peer peer, int err);
+/* A packet for a rank, from the lane, from here, or from a hold.  No rank lock is held. */
+void weft__arrive(struct weft_exec *exec, const struct weft_packet_header *header,
+                  const uint8_t *payload);
+/* Lets everything that was held arrive again. */
+void weft__arrive_held(struct weft__rank *rank);
+int weft__arrive_hold(struct weft__rank *rank, const struct weft_packet_header *header,
+                      const void *payload);
+
+/* inbox.c */
+struct weft__ack {
+    int32_t to; /* rank of this process whose window is to be released; -1: none */
+    uint64_t ack;
+};
+/* A DATA packet for a rank that is here.  The caller holds the lock, and gives the ack on after
+ * unlocking. */
+void weft__inbox_data(struct weft__rank *rank, const struct weft_packet_header *header,
+                      const uint8_t *payload, struct weft__ack *ack_out);
+/* Moves held packets into the mailbox as far as there is room. */
+void weft__inbox_drain(struct weft__rank *rank);
+/* A packet from a rank of this process: false where it has to go through the window. */
+bool weft__inbox_direct(struct weft__rank *rank, int32_t source, uint64_t sequence,
+                        const struct iovec *parts, unsigned n);
+void weft__inbox_give_ack(struct weft__rank *rank, const struct weft__ack *ack);
+
+/* outbox.c */
+int weft__outbox_send(struct weft__rank *rank, int32_t dest, const struct iovec *parts, unsigned n);
+/* An acknowledgement for packets to dest.  acked: takes the lock; released: the caller holds it. */
+void weft__outbox_acked(struct weft__rank *rank, int32_t dest, uint64_t ack);
+void weft__outbox_released(struct weft__rank *rank, int32_t dest, uint64_t ack);
+/* Sends what is unsent in the windows, to one rank or (-1) to all; rewind: everything
+ * unacknowledged. */
+void weft__outbox_flush(struct weft__rank *rank, int32_t dest, bool rewind);
+/* Sends an acknowledgement to a rank.  The caller holds the lock. */
+void weft__outbox_ack(struct weft__rank *rank, int32_t dest);
+/* Timers: retransmission and late acknowledgements. Returns whether anything is under way. */
+bool weft__outbox_tick(struct weft__rank *rank, uint64_t now_ns);
+int weft__outbox_post(struct weft_exec *exec, uint32_t process, struct weft_packet_header *header,
+                      const void *payload);
+
+/* expose.c */
+int weft__expose(struct weft__rank *rank, const void *addr, size_t len_bytes, uint64_t *id_out);
+void weft__unexpose(struct weft__rank *rank, uint64_t id);
+/* NULL: nothing is exposed under the id.  The caller holds the lock. */
+const struct weft__exposure *weft__expose_find(const struct weft__rank *rank, uint64_t id);
+void weft__expose_resolve(struct weft__rank *rank, const struct weft_packet_header *header,
+                          const uint8_t *payload);
+void weft__expose_end(struct weft__rank *rank);        /* the rank has ended: its stack is gone */
+void weft__expose_unregister(struct weft__rank *rank); /* all */
+
+/* get.c */
+int weft__get_start(struct weft__rank *rank, struct weft_cell_get *op);
+/* Starts and repeats what is to be done now; any thread. */
+void weft__gets_progress(struct weft__rank *rank, uint64_t now_ns);
+void weft__get_resolved(struct weft__rank *rank, const struct weft_packet_header *header,
+                        const uint8_t *payload);
+/* The rank has ended: forgets gets; waits for those that still write into memory. */
+void weft__gets_end(struct weft__rank *rank);
+/* The source has moved: ask again now. */
+void weft__gets_hurry(struct weft__rank *rank, int32_t source);
+
+/* calls.c */
+extern const struct weft_cell_calls weft__cell_calls;
+uint64_t weft__rank_now(const struct weft_cell *cell);
+
+/* wait.c */
+int weft__rank_wait(struct weft__rank *rank, uint32_t seen, uint64_t deadline_ns);
+/* Moves everything forward once; returns the number of events of the lane. */
+int weft__rank_progress(struct weft__rank *rank);
+
+/* self.c */
+void weft__self_set(struct weft_cell *cell);
+
+/* move_source.c */
+int weft__move_point(struct weft__rank *rank, weft_entry *entry, void *argument);
+/* The rank has ended or is being ended: a wish to freeze it is answered. */
+void weft__move_give_up(struct weft__rank *rank, int err, const char *text);
+void weft__move_free_image(struct weft__rank *rank);
+
+/* move_dest.c */
+void weft__move_cancel_pull(struct weft__rank *rank); /* and waits until it is over */
+
+/* keeper.c */
+int weft__keeper_start(struct weft_exec *exec);
+void weft__keeper_stop(struct weft_exec *exec);
+/* Something is under way that the keeper has to look after. */
+void weft__keeper_poke(struct weft_exec *exec);
+
+#endif

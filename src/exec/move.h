@@ -1,0 +1,34 @@
+/* The descriptor of a move: what the source tells the destination, in a form that travels. */
+#ifndef WEFT_EXEC_MOVE_H
+#define WEFT_EXEC_MOVE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "exec/program.h"
+#include "link/lane.h"
+
+struct weft__move {
+    uint64_t app;
+    int32_t rank;
+    int32_t size;
+    uint64_t base, stride;
+    uint32_t incarnation;
+    uint32_t executor; /* struct weft__executor.number */
+    uint8_t build_id[WEFT_BUILD_ID_MAX];
+    uint32_t build_id_len;
+    uint64_t entry_offset; /* in the program's object */
+    uint64_t argument;
+    uint64_t clock_ns; /* of the rank, when it stopped */
+    uint64_t wall_ms;  /* at the same moment */
+    char lane[WEFT_LANE_ADDRESS_MAX];
+    const uint8_t *image; /* after decode: into the decoded bytes */
+    uint64_t image_len;
+};
+
+/* Owns: *bytes_out, free().  Errors: WEFT_ENOMEM. */
+int weft__move_encode(const struct weft__move *move, uint8_t **bytes_out, size_t *len_out);
+/* Errors: WEFT_EPROTO; WEFT_EVERSION. */
+int weft__move_decode(const void *bytes, size_t len_bytes, struct weft__move *move_out);
+
+#endif

@@ -1,0 +1,302 @@
+/* Packets that a rank sends: straight into the mailbox of a rank of this process, else through the
+ * window.
+ *
+ * The direct way is open while the window is empty and the receiver has accepted everything before;
+ * then a sequence is all that is spent. Otherwise the packet is copied into the window, and
+ * `unsent` of the channel is what still has to go: a first transmission, a retransmission and a
+ * resend to a new place are the same loop. A lane that is full leaves packets unsent, and the
+ * rank's next call or the keeper goes on.
+ *
+ * Only the rank's own thread appends to its windows, which is what lets the direct way unlock in
+ * between.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/heap.h"
+#include "exec/impl.h"
+#include "weft/error.h"
+
+static struct weft_channel *channel_to(struct weft__rank *rank, int32_t dest)
+{
+    return &rank->range->channels[dest];
+}
+
+/* Sends one message to a process; fills in what all packets have. */
+int weft__outbox_post(struct weft_exec *exec, uint32_t process, struct weft_packet_header *header,
+                      const void *payload)
+{
+    struct weft__process *to = weft__process_find(exec, process);
+    if (!to || atomic_load_explicit(&to->dead, memory_order_relaxed))
+        return WEFT_EHOSTUNREACH;
+    uint8_t bytes[WEFT_PACKET_HEADER_BYTES];
+    header->app = exec->app;
+    weft__packet_encode(header, bytes);
+    struct iovec parts[] = {{bytes, sizeof(bytes)},
+                            {(void *)(uintptr_t)payload, header->payload_len}};
+    return weft__lane_send(exec->lane, to->peer, parts, header->payload_len ? 2 : 1);
+}
+
+/* One packet of the window.  The caller holds the lock. */
+static int transmit(struct weft__rank *rank, int32_t dest, const struct weft_channel_packet *packet)
+{
+    struct weft_world_entry route = weft__route_of(rank->exec, dest);
+    struct weft_channel *channel = channel_to(rank, dest);
+    struct weft_packet_header header = {
+        .type = WEFT_PACKET_DATA,
+        .flags = (uint8_t)packet->flags,
+        .dest = dest,
+        .dest_incarnation = route.incarnation,
+        .source = rank->number,
+        .source_incarnation = rank->incarnation,
+        .sequence = packet->sequence,
+        .ack = weft__channel_ack(channel),
+        .process = rank->exec->process,
+        .payload_len = packet->len_bytes,
+    };
+    int err = weft__outbox_post(rank->exec, route.process, &header, packet->payload);
+    if (err)
+        return err;
+    weft__channel_ack_told(channel);
+    weft__counter_add(&rank->exec->count.sent, 1);
+    return WEFT_OK;
+}
+
+/* Sends what is unsent over the lane.  The caller holds the lock. Returns whether the receiver is
+ * in this process instead, and something is unsent. */
+static bool flush_locked(struct weft__rank *rank, int32_t dest, uint64_t now_ns)
+{
+    struct weft_channel *channel = channel_to(rank, dest);
+    struct weft_channel_packet *packet;
+    while ((packet = weft__channel_unsent(channel))) {
+        if (weft__route_of(rank->exec, dest).process == rank->exec->process)
+            return true;
+        int err = transmit(rank, dest, packet);
+        if (err == WEFT_EAGAIN)
+            atomic_store_explicit(&rank->backlog, true, memory_order_relaxed);
+        if (err)
+            break;
+        weft__channel_sent(channel, &rank->exec->limits, now_ns);
+    }
+    if (channel->first)
+        weft__keeper_poke(rank->exec);
+    return false;
+}
+
+/* A copy of the first unsent packet to a rank of this process, counted as sent. */
+static struct weft_held *copy_unsent(struct weft__rank *rank, int32_t dest)
+{
+    struct weft_channel *channel = channel_to(rank, dest);
+    struct weft_channel_packet *packet = weft__channel_unsent(channel);
+    struct weft_world_entry route = weft__route_of(rank->exec, dest);
+    if (!packet || route.process != rank->exec->process)
+        return NULL;
+    struct weft_held *copy = malloc(sizeof(*copy) + packet->len_bytes);
+    if (!copy)
+        return NULL;
+    copy->header = (struct weft_packet_header){
+        .type = WEFT_PACKET_DATA,
+        .flags = (uint8_t)packet->flags,
+        .app = rank->exec->app,
+        .dest = dest,
+        .dest_incarnation = route.incarnation,
+        .source = rank->number,
+        .source_incarnation = rank->incarnation,
+        .sequence = packet->sequence,
+        .ack = weft__channel_ack(channel),
+        .process = rank->exec->process,
+        .payload_len = packet->len_bytes,
+    };
+    memcpy(copy->payload, packet->payload, packet->len_bytes);
+    weft__channel_sent(channel, &rank->exec->limits, weft__now_ns());
+    return copy;
+}
+
+/* Hands unsent packets to a rank of this process, one by one, because its lock comes without ours.
+ */
+static void deliver_here(struct weft__rank *rank, int32_t dest)
+{
+    for (;;) {
+        pthread_mutex_lock(&rank->lock);
+        struct weft_held *copy = weft__rank_is_here(rank) ? copy_unsent(rank, dest) : NULL;
+        pthread_mutex_unlock(&rank->lock);
+        if (!copy)
+            return;
+        weft__arrive(rank->exec, &copy->header, copy->payload);
+        free(copy);
+    }
+}
+
+/* Whether this packet may go the direct way, and under which sequence. */
+static uint64_t direct_sequence(struct weft__rank *rank, int32_t dest)
+{
+    pthread_mutex_lock(&rank->lock);
+    const struct weft_channel *channel = channel_to(rank, dest);
+    uint64_t sequence = channel->first ? 0 : channel->next_out;
+    pthread_mutex_unlock(&rank->lock);
+    return sequence;
+}
+
+static bool send_direct(struct weft__rank *rank, int32_t dest, const struct iovec *parts,
+                        unsigned n)
+{
+    struct weft__rank *receiver = weft__rank_find(rank->exec, dest);
+    uint64_t sequence = receiver ? direct_sequence(rank, dest) : 0;
+    if (!sequence || !weft__inbox_direct(receiver, rank->number, sequence, parts, n))
+        return false;
+    pthread_mutex_lock(&rank->lock);
+    weft__channel_push_accepted(channel_to(rank, dest));
+    pthread_mutex_unlock(&rank->lock);
+    weft__counter_add(&rank->exec->count.direct, 1);
+    return true;
+}
+
+/* Copies the packet into the window.  The caller holds the lock. */
+static int push(struct weft__rank *rank, int32_t dest, const struct iovec *parts, unsigned n)
+{
+    struct weft__range *range = rank->range;
+    size_t len = 0;
+    for (unsigned i = 0; i < n; i++)
+        len += parts[i].iov_len;
+    struct weft_channel *channel = channel_to(rank, dest);
+    if (!weft__channel_room(channel, &rank->exec->limits, (uint32_t)len))
+        return WEFT_EAGAIN;
+    struct weft_channel_packet *packet = weft__heap_alloc(range->windows, sizeof(*packet) + len);
+    if (!packet)
+        return WEFT_EAGAIN;
+    packet->len_bytes = (uint32_t)len;
+    unsigned char *to = packet->payload;
+    for (unsigned i = 0; i < n; i++) {
+        if (parts[i].iov_len)
+            memcpy(to, parts[i].iov_base, parts[i].iov_len);
+        to += parts[i].iov_len;
+    }
+    bool short_of_memory = weft__heap_used(range->windows) > range->windows_bytes / 2;
+    return weft__channel_push(channel, &rank->exec->limits, packet, short_of_memory);
+}
+
+int weft__outbox_send(struct weft__rank *rank, int32_t dest, const struct iovec *parts, unsigned n)
+{
+    bool here = weft__route_of(rank->exec, dest).process == rank->exec->process;
+    if (here && send_direct(rank, dest, parts, n))
+        return WEFT_OK;
+    pthread_mutex_lock(&rank->lock);
+    int err = push(rank, dest, parts, n);
+    bool deliver = flush_locked(rank, dest, weft__now_ns());
+    if (err == WEFT_EAGAIN)
+        rank->wants_credit = true;
+    pthread_mutex_unlock(&rank->lock);
+    if (deliver)
+        deliver_here(rank, dest);
+    return err;
+}
+
+void weft__outbox_released(struct weft__rank *rank, int32_t dest, uint64_t ack)
+{
+    struct weft_channel_packet *packet =
+        weft__channel_acknowledge(channel_to(rank, dest), &rank->exec->limits, ack, weft__now_ns());
+    if (!packet)
+        return;
+    while (packet) {
+        struct weft_channel_packet *next = packet->next;
+        weft__heap_free(rank->range->windows, packet);
+        packet = next;
+    }
+    if (!rank->wants_credit)
+        return;
+    rank->wants_credit = false;
+    atomic_store_explicit(&rank->credit_given, true, memory_order_relaxed);
+    weft__rank_ring(rank);
+}
+
+void weft__outbox_acked(struct weft__rank *rank, int32_t dest, uint64_t ack)
+{
+    pthread_mutex_lock(&rank->lock);
+    if (weft__rank_is_here(rank))
+        weft__outbox_released(rank, dest, ack);
+    pthread_mutex_unlock(&rank->lock);
+}
+
+static bool flush_one(struct weft__rank *rank, int32_t dest, bool rewind)
+{
+    struct weft_channel *channel = channel_to(rank, dest);
+    if (rewind && channel->first) {
+        weft__counter_add(&rank->exec->count.retransmitted, channel->packets);
+        weft__channel_rewind(channel);
+    }
+    return channel->unsent && flush_locked(rank, dest, weft__now_ns());
+}
+
+void weft__outbox_flush(struct weft__rank *rank, int32_t dest, bool rewind)
+{
+    int32_t first = dest < 0 ? 0 : dest, end = dest < 0 ? rank->exec->size : dest + 1;
+    for (int32_t i = first; i < end; i++) {
+        pthread_mutex_lock(&rank->lock);
+        bool deliver = weft__rank_is_here(rank) && flush_one(rank, i, rewind);
+        pthread_mutex_unlock(&rank->lock);
+        if (deliver)
+            deliver_here(rank, i);
+    }
+}
+
+void weft__outbox_ack(struct weft__rank *rank, int32_t dest)
+{
+    struct weft_world_entry route = weft__route_of(rank->exec, dest);
+    struct weft_channel *channel = channel_to(rank, dest);
+    struct weft_packet_header header = {
+        .type = WEFT_PACKET_ACK,
+        .dest = dest,
+        .dest_incarnation = route.incarnation,
+        .source = rank->number,
+        .source_incarnation = rank->incarnation,
+        .ack = weft__channel_ack(channel),
+        .process = rank->exec->process,
+    };
+    if (weft__outbox_post(rank->exec, route.process, &header, NULL) != WEFT_OK) {
+        weft__keeper_poke(rank->exec);
+        return;
+    }
+    weft__channel_ack_told(channel);
+    weft__counter_add(&rank->exec->count.acks, 1);
+}
+
+/* One channel's timers.  The caller holds the lock; an acknowledgement for a rank of this process
+ * comes out. */
+static bool tick_channel(struct weft__rank *rank, int32_t peer, uint64_t now_ns,
+                         struct weft__ack *ack_out)
+{
+    struct weft_channel *channel = channel_to(rank, peer);
+    if (weft__channel_ack_owed(channel)) {
+        if (weft__route_of(rank->exec, peer).process != rank->exec->process) {
+            weft__outbox_ack(rank, peer);
+        } else {
+            *ack_out = (struct weft__ack){.to = peer, .ack = weft__channel_ack(channel)};
+            weft__channel_ack_told(channel);
+        }
+    }
+    if (weft__channel_tick(channel, &rank->exec->limits, now_ns))
+        weft__counter_add(&rank->exec->count.retransmitted, channel->packets);
+    return channel->unsent && flush_locked(rank, peer, now_ns);
+}
+
+bool weft__outbox_tick(struct weft__rank *rank, uint64_t now_ns)
+{
+    bool busy = false;
+    for (int32_t i = 0; i < rank->exec->size; i++) {
+        struct weft__ack ack = {.to = -1};
+        bool deliver = false;
+        pthread_mutex_lock(&rank->lock);
+        if (!weft__rank_is_here(rank)) {
+            pthread_mutex_unlock(&rank->lock);
+            return busy;
+        }
+        deliver = tick_channel(rank, i, now_ns, &ack);
+        busy = busy || channel_to(rank, i)->first || weft__channel_ack_owed(channel_to(rank, i));
+        pthread_mutex_unlock(&rank->lock);
+        weft__inbox_give_ack(rank, &ack);
+        if (deliver)
+            deliver_here(rank, i);
+    }
+    return busy;
+}

@@ -1,0 +1,92 @@
+/* Waiting: a rank's thread moves things forward itself for a few microseconds, then sleeps on its
+ * bell.
+ *
+ * Spinning is short because other processes share the cores; while it lasts the lane's progress
+ * thread rests. Whoever puts something into the mailbox or completes a get counts the bell up, and
+ * wakes the thread if it says that it sleeps: it says so before it looks at the bell for the last
+ * time, so no ring is lost.
+ */
+#include <sched.h>
+
+#include "base/clock.h"
+#include "base/wake.h"
+#include "exec/impl.h"
+#include "weft/error.h"
+
+#define SPIN_NS 5000ull
+
+static void leave_if_closing(struct weft__rank *rank)
+{
+    if (atomic_load_explicit(&rank->exec->closing, memory_order_acquire))
+        rank->exec->executor->quit(rank, 0, false);
+}
+
+int weft__rank_progress(struct weft__rank *rank)
+{
+    leave_if_closing(rank);
+    int events = weft__lane_drive(rank->exec->lane);
+    if (atomic_load_explicit(&rank->held, memory_order_relaxed))
+        weft__inbox_drain(rank);
+    if (atomic_load_explicit(&rank->gets_n, memory_order_relaxed))
+        weft__gets_progress(rank, weft__now_ns());
+    if (atomic_load_explicit(&rank->backlog, memory_order_relaxed)) {
+        atomic_store_explicit(&rank->backlog, false, memory_order_relaxed);
+        weft__outbox_flush(rank, -1, false);
+    }
+    return events;
+}
+
+/* Whether the caller has something to look at. */
+static bool is_over(struct weft__rank *rank, uint32_t seen)
+{
+    return atomic_load(&rank->cell->bell) != seen ||
+           (atomic_load_explicit(&rank->credit_given, memory_order_relaxed) &&
+            atomic_exchange(&rank->credit_given, false));
+}
+
+static bool spin(struct weft__rank *rank, uint32_t seen)
+{
+    uint64_t until_ns = weft__now_ns() + SPIN_NS;
+    do {
+        weft__rank_progress(rank);
+        if (is_over(rank, seen))
+            return true;
+    } while (weft__now_ns() < until_ns);
+    return false;
+}
+
+/* deadline_ns is of the machine's clock. */
+static int sleep_until(struct weft__rank *rank, uint32_t seen, uint64_t deadline_ns)
+{
+    int err = WEFT_OK;
+    atomic_store(&rank->sleeping, 1);
+    if (atomic_load(&rank->cell->bell) == seen && !atomic_load(&rank->exec->closing))
+        err = weft__futex_wait(&rank->cell->bell, seen, deadline_ns);
+    atomic_store(&rank->sleeping, 0);
+    return err == WEFT_ETIMEDOUT ? WEFT_ETIMEDOUT : WEFT_OK;
+}
+
+int weft__rank_wait(struct weft__rank *rank, uint32_t seen, uint64_t deadline_ns)
+{
+    int events = weft__rank_progress(rank);
+    if (is_over(rank, seen))
+        return WEFT_OK;
+    if (deadline_ns == 0) {
+        if (!events)
+            sched_yield();
+        return WEFT_ETIMEDOUT;
+    }
+    for (;;) {
+        weft__lane_polling(rank->exec->lane, true);
+        bool over = spin(rank, seen);
+        weft__lane_polling(rank->exec->lane, false);
+        if (over)
+            return WEFT_OK;
+        int err = sleep_until(rank, seen, deadline_ns);
+        leave_if_closing(rank);
+        if (is_over(rank, seen))
+            return WEFT_OK;
+        if (err)
+            return err;
+    }
+}
