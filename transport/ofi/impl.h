@@ -20,7 +20,7 @@
 #define OFI_PEERS_MAX 4096u
 #define OFI_MSG_DEFAULT ((size_t)64 << 10)
 #define OFI_CQ_BATCH 16
-#define OFI_CONNECT_NS (5ull * 1000000000ull) /* a peer that takes nothing for so long is lost */
+#define OFI_CONNECT_NS (3ull * 1000000000ull) /* a peer that takes nothing for so long is lost */
 
 enum ofi_kind { OFI_RECV, OFI_SEND, OFI_GET, OFI_PUT, OFI_FLUSH };
 
@@ -110,6 +110,7 @@ struct ofi_ep {
     struct weft_tp_op *first, *last; /* one-sided operations under way */
     unsigned rmas, waiting;          /* of these: in all, to be issued again */
     unsigned lost_n;                 /* peers whose loss has not been told */
+    bool renew; /* the one-sided endpoint has a broken connection */
     int broken;
     struct weft_ofi_stats stats;
 };
@@ -164,6 +165,7 @@ void weft__ofi_rma_ended(struct ofi_ep *ep, struct ofi_context *context, int err
 void weft__ofi_rma_abandon(struct ofi_ep *ep, struct ofi_peer *peer);
 void weft__ofi_rma_again(
     struct ofi_ep *ep); /* issues what waits since the endpoint was made anew */
+void weft__ofi_rma_renew(struct ofi_ep *ep); /* makes the one-sided endpoint anew */
 void weft__ofi_rma_cancel_all(struct ofi_ep *ep); /* the libfabric endpoint is closed already */
 
 /* progress.c */

@@ -173,9 +173,9 @@ int weft__ofi_send(struct weft_tp_ep *tp, struct weft_tp_peer peer_id, const str
                    unsigned n, struct weft_tp_op *op)
 {
     struct ofi_ep *ep = ofi_ep_of(tp);
-    struct ofi_peer *peer;
-    struct ofi_buffer *buffer;
-    size_t len;
+    struct ofi_peer *peer = NULL;
+    struct ofi_buffer *buffer = NULL;
+    size_t len = 0;
     int err = weft__ofi_peer_find(ep, peer_id, &peer);
     if (err == WEFT_OK)
         err = gather(ep, iov, n, &len);

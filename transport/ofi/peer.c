@@ -42,7 +42,7 @@ int weft__ofi_peer_add(struct weft_tp_ep *tp, const struct weft_tp_addr *addr,
                        struct weft_tp_peer *peer_out)
 {
     struct ofi_ep *ep = ofi_ep_of(tp);
-    size_t at;
+    size_t at = 0;
     int err = blob_check(ep, addr, &at);
     if (err != WEFT_OK)
         return err;

@@ -96,7 +96,9 @@ int weft__ofi_progress(struct weft_tp_ep *tp)
         n += weft__ofi_reap(ep, &ep->rma);
     if (ep->unposted)
         weft__ofi_post(ep);
-    if (ep->waiting)
+    if (ep->renew)
+        weft__ofi_rma_renew(ep);
+    else if (ep->waiting)
         weft__ofi_rma_again(ep);
     n += finish(ep);
     if (ep->lost_n)
@@ -116,7 +118,7 @@ int weft__ofi_wait_fd(struct weft_tp_ep *tp)
 int weft__ofi_wait_arm(struct weft_tp_ep *tp)
 {
     struct ofi_ep *ep = ofi_ep_of(tp);
-    if (ep->ready.first || ep->unposted || ep->waiting || ep->lost_n || ep->broken)
+    if (ep->ready.first || ep->unposted || ep->waiting || ep->renew || ep->lost_n || ep->broken)
         return WEFT_EAGAIN;
     if (ep->wait_set)
         return fi_wait(ep->wait_set, 0) == -FI_ETIMEDOUT ? WEFT_OK : WEFT_EAGAIN;

@@ -10,7 +10,9 @@
  * libfabric cannot cancel a posted operation. Those under way are in a list; when their peer is
  * dropped before they end, the endpoint that they went out from is closed (after that libfabric
  * touches no buffer of theirs), theirs end with WEFT_ECANCELED, and all others are issued again on
- * a new endpoint: a get may be repeated, and so may a put that has not completed.
+ * a new endpoint: a get may be repeated, and so may a put that has not completed. The same is done
+ * after a connection broke: rxm keeps a broken one for a while, and a peer that is added again at
+ * once would meet it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +103,7 @@ void weft__ofi_rma_ended(struct ofi_ep *ep, struct ofi_context *context, int err
         *(put ? &ep->stats.put_bytes : &ep->stats.get_bytes) += own->desc.len_bytes;
     } else if (weft_error_damage(err) == WEFT_DAMAGE_PEER) {
         weft__ofi_peer_lost(ep, peer);
+        ep->renew = true;
     }
     end(ep, op, err);
     if (put)
@@ -262,18 +265,13 @@ void weft__ofi_rma_cancel_all(struct ofi_ep *ep)
     cancel(ep, NULL, true, WEFT_ECANCELED);
 }
 
-void weft__ofi_rma_abandon(struct ofi_ep *ep, struct ofi_peer *peer)
+void weft__ofi_rma_renew(struct ofi_ep *ep)
 {
-    weft__ofi_reap(ep, &ep->rma); /* those that have ended with their connection are here already */
-    cancel(ep, peer, false, WEFT_ECANCELED);
-    if (peer->rmas == 0)
-        return;
-    weft__debug("ofi: %u operations to a dropped peer are taken back with their endpoint",
-                peer->rmas);
+    weft__debug("ofi: a new one-sided endpoint; %u operations are issued again", ep->rmas);
+    ep->renew = false;
     weft__ofi_half_close(ep, &ep->rma);
     ep->rma_generation++;
     ep->stats.resets++;
-    cancel(ep, peer, true, WEFT_ECANCELED);
     for (struct weft_tp_op *op = ep->first; op; op = ofi_op_of(op)->after)
         if (ofi_op_of(op)->context.kind != OFI_FLUSH && !ofi_op_of(op)->waits)
             set_waiting(ep, ofi_op_of(op), true);
@@ -285,6 +283,17 @@ void weft__ofi_rma_abandon(struct ofi_ep *ep, struct ofi_peer *peer)
     ep->broken = weft_fail(WEFT_ESHUTDOWN, "cannot open the one-sided endpoint again: %s",
                            weft_fail_text(err));
     cancel(ep, NULL, true, WEFT_ESHUTDOWN);
+}
+
+void weft__ofi_rma_abandon(struct ofi_ep *ep, struct ofi_peer *peer)
+{
+    weft__ofi_reap(ep, &ep->rma); /* those that have ended with their connection are here already */
+    cancel(ep, peer, false, WEFT_ECANCELED);
+    if (peer->rmas == 0)
+        return;
+    weft__ofi_half_close(ep, &ep->rma);
+    cancel(ep, peer, true, WEFT_ECANCELED);
+    weft__ofi_rma_renew(ep);
 }
 
 static int reg(struct weft_tp_ep *tp, void *addr, size_t len_bytes, uint32_t access,
