@@ -249,7 +249,7 @@ static void *pull_main(void *arg)
 static int make_slots(struct weft_pull *pull)
 {
     const uint32_t chunk = pull->desc.image->chunk_bytes;
-    size_t ring = 1;
+    size_t ring = 2;
     while (ring < pull->desc.window)
         ring *= 2;
     pull->buffers_bytes = (size_t)pull->desc.window * chunk;
