@@ -106,6 +106,14 @@ static int rig_close(void **state)
     return 0;
 }
 
+/* Takes the keys back: from now on nobody reads the source, which may change again. */
+static void forget(struct rig *rig)
+{
+    weft__image_free(rig->image);
+    weft__image_free(rig->decoded);
+    rig->image = rig->decoded = NULL;
+}
+
 /* Builds, shares and sends the image of the source as it is now. */
 static void describe(struct rig *rig, uint32_t chunk, uint32_t pack_below)
 {
@@ -113,9 +121,7 @@ static void describe(struct rig *rig, uint32_t chunk, uint32_t pack_below)
         .region = &rig->source, .chunk_bytes = chunk, .pack_below_bytes = pack_below};
     uint8_t *bytes;
     size_t len;
-    weft__image_free(rig->image);
-    weft__image_free(rig->decoded);
-    rig->image = rig->decoded = NULL;
+    forget(rig);
     assert_int_equal(weft__image_build(&desc, &rig->image), 0);
     assert_int_equal(weft__image_share(rig->image, rig->source_lane), 0);
     assert_int_equal(weft__image_encode(rig->image, &bytes, &len), 0);
@@ -213,6 +219,7 @@ static void a_second_pull_brings_the_changes_over_the_first(void **state)
     describe(rig, 0, 0);
     start(rig, 0);
     assert_int_equal(await(rig), 0);
+    forget(rig);
     touch(&rig->source, 100, 50, 2);
     touch(&rig->source, 5000, 50, 3);
     describe(rig, 0, 0);
@@ -228,6 +235,7 @@ static void regions_of_any_pattern_arrive_however_they_are_cut(void **state)
     for (int round = 0; round < 12; round++) {
         uint32_t chunk = PAGE * (uint32_t)(1 + random_next(&seed) % 64);
         uint32_t pack_below = 1 + (uint32_t)(random_next(&seed) % chunk);
+        forget(rig);
         for (int i = 0; i < 20; i++)
             touch(&rig->source, (size_t)(random_next(&seed) % (REGION_BYTES / PAGE - 100)),
                   1 + (size_t)(random_next(&seed) % 100), random_next(&seed));
