@@ -18,7 +18,6 @@
  * arm.
  */
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,19 +151,10 @@ static int half_open(struct ofi_ep *ep, struct ofi_half *half, struct fi_info *i
     return err;
 }
 
+/* ep->info was asked for without a port: any will do, nobody is told of it. */
 int weft__ofi_half_open(struct ofi_ep *ep, struct ofi_half *half)
 {
-    struct fi_info *info = fi_dupinfo(ep->info);
-    if (!info)
-        return weft_fail(WEFT_ENOMEM, "no memory for libfabric's info");
-    /* Its own port, any: nobody is told of it. */
-    if (info->addr_format == FI_SOCKADDR_IN && info->src_addr)
-        ((struct sockaddr_in *)info->src_addr)->sin_port = 0;
-    if (info->addr_format == FI_SOCKADDR_IN6 && info->src_addr)
-        ((struct sockaddr_in6 *)info->src_addr)->sin6_port = 0;
-    int err = half_open(ep, half, info);
-    fi_freeinfo(info);
-    return err;
+    return half_open(ep, half, ep->info);
 }
 
 static int domain_open(struct ofi_ep *ep)
