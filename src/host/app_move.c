@@ -86,6 +86,9 @@ static void posted_run(struct weft_task *task)
         mover->frozen_len = posted->bytes_len;
         mover->frozen_wall_us = posted->wall_us;
     }
+    if (posted->event.err != WEFT_OK)
+        weft__warn("rank %d, %s: %s", mover->rank, weft__move_event_name(posted->event.kind),
+                   posted->text);
     if (posted->event.kind == WEFT_MOVE_ON_PULLED)
         mover->pulled = posted->pulled;
     if (posted->event.kind == WEFT_MOVE_ON_MARKERS)
