@@ -37,7 +37,7 @@ int weft__keys_add(struct weft_keys *keys, struct weft_range *range);
 void weft__keys_remove(struct weft_keys *keys, struct weft_range *range);
 /* The range that grants all of ask.  Errors: WEFT_EACCES, without saying which part was wrong. */
 int weft__keys_lookup(const struct weft_keys *keys, const struct weft_keys_ask *ask,
-                     struct weft_range **range_out);
+                      struct weft_range **range_out);
 /* Any range that is still entered; NULL: none. For closing. */
 struct weft_range *weft__keys_any(const struct weft_keys *keys);
 
