@@ -13,7 +13,6 @@
  */
 #include "control/hub.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -158,6 +157,10 @@ static void conn_send(struct weft_client *client, struct weft_conn *conn, struct
             client->stuck = true;
             return;
         }
+        if (weft_error_damage(rc) == WEFT_DAMAGE_PEER) {
+            conn_doom(client, conn); /* which ends this flight and all others there */
+            return;
+        }
         if (rc != WEFT_OK) {
             finish(client, flight, rc, NULL, NULL);
         } else if (flight->mode == WEFT_TP_ASYNC) {
@@ -243,7 +246,8 @@ static void reap(struct weft_client *client, struct weft_conn *conn)
         int rc =
             weft_fail(WEFT_EPEERDEAD, "%s is gone: the connection broke or was refused", conn->url);
 
-        weft__counter_add(&client->lost, 1);
+        if (conn->mode == WEFT_TP_SYNC)
+            weft__counter_add(&client->lost, 1);
         finish(client, conn->first, rc, NULL, NULL);
     }
     conn_free(client, conn);
@@ -260,7 +264,8 @@ static void expire(struct weft_client *client)
         int rc = weft_fail(WEFT_ETIMEDOUT, "no answer to call %u from %s within %u ms",
                            flight->code, flight->url, flight->timeout_ms);
 
-        weft__counter_add(&client->timed_out, 1);
+        if (flight->mode == WEFT_TP_SYNC)
+            weft__counter_add(&client->timed_out, 1);
         finish(client, flight, rc, NULL, NULL);
         if (!conn->heard && conn->first == NULL)
             conn_doom(client, conn);

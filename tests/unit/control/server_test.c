@@ -258,12 +258,16 @@ static void a_full_queue_says_try_again(void **state)
 static void a_request_past_its_deadline_is_not_started(void **state)
 {
     struct rig_ask inside, late;
+    uint64_t arrived_ns;
 
     start(state, 1);
     assert_int_equal(rig_start(&rig, RIG_BLOCK, "x", RIG_TIMEOUT_MS, &inside), WEFT_OK);
     assert_true(RIG_UNTIL(atomic_load(&rig.inside) == 1));
     assert_int_equal(rig_start(&rig, RIG_BOTH, "x", 20, &late), WEFT_OK);
+    assert_int_equal(rig_ask(&rig, rig.client, RIG_ECHO_INLINE, "it has arrived", NULL), WEFT_OK);
+    arrived_ns = weft__now_ns();
     assert_int_equal(rig_await(&late), WEFT_ETIMEDOUT);
+    assert_true(RIG_UNTIL(weft__now_ns() > arrived_ns + 20 * WEFT_NS_PER_MS));
     rig_release(&rig);
     assert_int_equal(rig_await(&inside), WEFT_OK);
     assert_true(RIG_UNTIL(stats().refused_late == 1));
