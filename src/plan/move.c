@@ -111,8 +111,7 @@ static enum weft_move_kind answer_of_nobody(enum weft_move_kind kind)
     switch (kind) {
     case WEFT_MOVE_PULL:
         return WEFT_MOVE_FAILED;
-    case WEFT_MOVE_FREEZE:
-        return WEFT_MOVE_REFUSED;
+    case WEFT_MOVE_FREEZE: /* not REFUSED: nobody can say here that the rank goes on */
     case WEFT_MOVE_ABORT:
         return WEFT_MOVE_GONE;
     case WEFT_MOVE_MOVED:

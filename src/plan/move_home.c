@@ -95,6 +95,7 @@ static void say(struct weft_move_home *m, struct weft_move_out *out)
         say_freeze(m, out);
         break;
     case WEFT_HOME_PULLING:
+        m->pull_asked = true;
         weft__move_send(out, &m->id, WEFT_MOVE_PULL)->within_ms = weft__move_ms(p->pull_ns);
         break;
     case WEFT_HOME_RESOLVING:
@@ -177,6 +178,10 @@ static void on_stays(struct weft_move_home *m, struct weft_move_out *out,
 {
     if (!frozen_perhaps(m) && !giving_up(m))
         return;
+    if (m->source_dead) {
+        lost(m, out, WEFT_EHOSTDEAD, "the source died after it had taken the rank back");
+        return;
+    }
     note(m, message->err != WEFT_OK ? message->err : WEFT_ECANCELED,
          message->text[0] != '\0' ? message->text : "the source took the rank back");
     stayed(m, out, message->owner);
@@ -231,7 +236,7 @@ static void on_owner(struct weft_move_home *m, struct weft_move_out *out,
 {
     if (m->state != WEFT_HOME_RESOLVING)
         return;
-    bool nobody_commits = m->dest_dead || m->dest_failed;
+    bool nobody_commits = !m->pull_asked || m->dest_dead || m->dest_failed;
     switch (weft__move_standing(&m->id, event)) {
     case WEFT_STANDING_COMMITTED:
         committed(m, out);
