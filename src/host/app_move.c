@@ -472,7 +472,6 @@ void weft__app_on_move(void *ctx, struct weft_call *call, const ProtobufCMessage
         weft__call_fail(call, err, NULL);
         return;
     }
-    weft__call_reply(call, NULL);
     struct weft_app_mover *mover = &app->movers[twin->rank];
     struct weft_move_event event = {.kind = WEFT_MOVE_ON_MESSAGE, .message = &message};
     take_descriptor(mover, twin);
@@ -480,6 +479,7 @@ void weft__app_on_move(void *ctx, struct weft_call *call, const ProtobufCMessage
         source_step(mover, &event);
     else
         dest_step(mover, &event);
+    weft__call_reply(call, NULL); /* last: the request goes with it */
 }
 
 int weft__app_movers_init(struct weft_process_app *app)

@@ -231,32 +231,33 @@ static void rank_ended(struct weft_app *app, struct weft_app_rank *rank, int cod
                                                          .timeout_ms = 2000});
 }
 
-void weft__weftd_on_rank_exit(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
+/* What a rank's end means for its app. */
+static void take_rank_exit(struct weft_app *app, const Weft__Host__RankExit *news)
 {
-    const Weft__Host__RankExit *news = (const Weft__Host__RankExit *)message;
-    struct weft_app *app = app_of(ctx, news->app, news->token, call);
-    if (app == NULL)
-        return;
-    weft__call_reply(call, NULL);
     if (news->rank < 0 || (uint32_t)news->rank >= app->size || app->state >= WEFT_APP_ENDING)
         return;
     struct weft_app_rank *rank = &app->ranks[news->rank];
     if (rank->ended)
         return; /* told twice */
     const struct weft_app_process *process = weft__weftd_app_process(app, rank->process);
-    const char *reason = news->reason[0] != '\0' ? news->reason : "";
+    const char *colon = news->reason[0] != '\0' ? ": " : "";
     if (!news->abort)
         rank_ended(app, rank, news->code);
-    if (news->abort)
-        weft__weftd_app_end(app, WEFT_EAPP, news->code,
-                            "rank %d on host %s aborted with code %d%s%s", news->rank,
-                            process->host, news->code, reason[0] != '\0' ? ": " : "", reason);
-    else if (news->code != 0)
-        weft__weftd_app_end(app, WEFT_EAPP, news->code,
-                            "rank %d on host %s exited with code %d%s%s", news->rank, process->host,
-                            news->code, reason[0] != '\0' ? ": " : "", reason);
+    if (news->abort || news->code != 0)
+        weft__weftd_app_end(app, WEFT_EAPP, news->code, "rank %d on host %s %s with code %d%s%s", news->rank,
+                            process->host, news->abort ? "aborted" : "exited", news->code, colon, news->reason);
     else if (app->ranks_ended == app->size)
         weft__weftd_app_end(app, WEFT_OK, 0, "%s", "");
+}
+
+void weft__weftd_on_rank_exit(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
+{
+    const Weft__Host__RankExit *news = (const Weft__Host__RankExit *)message;
+    struct weft_app *app = app_of(ctx, news->app, news->token, call);
+    if (app == NULL)
+        return;
+    take_rank_exit(app, news);
+    weft__call_reply(call, NULL); /* last: the request goes with it */
 }
 
 /* Tells every process which ones are dead. */
@@ -314,15 +315,12 @@ void weft__weftd_on_process_exit(void *ctx, struct weft_call *call, const Protob
 {
     const Weft__Host__ProcessExit *news = (const Weft__Host__ProcessExit *)message;
     struct weft_app *app = weft__weftd_app_find(ctx, news->app);
-    weft__call_reply(call, NULL);
-    if (app == NULL || app->state == WEFT_APP_ENDED)
-        return;
-    struct weft_app_process *process = weft__weftd_app_process(app, news->process);
-    if (process == NULL || strcmp(process->host, news->host) != 0)
-        return;
-    process_dead(app, process,
-                 news->text[0] != '\0' ? news->text
-                                       : "one of its processes ended before its ranks");
+    struct weft_app_process *process = NULL;
+    if (app != NULL && app->state != WEFT_APP_ENDED)
+        process = weft__weftd_app_process(app, news->process);
+    if (process != NULL && strcmp(process->host, news->host) == 0)
+        process_dead(app, process, news->text[0] != '\0' ? news->text : "one of its processes ended before its ranks");
+    weft__call_reply(call, NULL); /* last: the request goes with it */
 }
 
 void weft__weftd_apps_host_dead(struct weft_host *host, const char *name)
@@ -400,9 +398,9 @@ void weft__weftd_on_route_wanted(void *ctx, struct weft_call *call, const Protob
     struct weft_app *app = app_of(ctx, wish->app, wish->token, call);
     if (app == NULL)
         return;
-    weft__call_reply(call, NULL);
     if (app->state == WEFT_APP_RUNNING)
         weft__weftd_app_routes(app, 0);
+    weft__call_reply(call, NULL);
 }
 
 /* ---- what people see ---- */
