@@ -18,16 +18,16 @@
 
 #define ERROR_TEXT_MAX 512
 
-int weft__call_new(struct weft_server *server, struct weft_service *service,
-                   const struct weft_handler_desc *handler, const struct weft_tp_from *from,
-                   const struct weft_frame *frame, struct weft_call **call_out)
+int weft__call_new(struct weft_service *service, const struct weft_handler_desc *handler,
+                   const struct weft_tp_from *from, const struct weft_frame *frame,
+                   struct weft_call **call_out)
 {
     struct weft_call *call = calloc(1, sizeof(*call));
 
     if (call == NULL)
         return weft_fail(WEFT_ENOMEM, "no memory for a call of %s", service->name);
-    weft__server_get(server);
-    call->server = server;
+    weft__server_get(service->server);
+    call->server = service->server;
     call->service = service;
     call->handler = handler;
     call->correlation = frame->correlation;

@@ -36,11 +36,12 @@ struct weft_call {
     uint8_t *body; /* until it is decoded */
 };
 
-/* A call for handler; from is NULL for a push. Takes a reference to server.  Errors: WEFT_ENOMEM.
+/* A call for handler; from is NULL for a push. Takes a reference to the server.  Errors:
+ * WEFT_ENOMEM.
  */
-int weft__call_new(struct weft_server *server, struct weft_service *service,
-                   const struct weft_handler_desc *handler, const struct weft_tp_from *from,
-                   const struct weft_frame *frame, struct weft_call **call_out);
+int weft__call_new(struct weft_service *service, const struct weft_handler_desc *handler,
+                   const struct weft_tp_from *from, const struct weft_frame *frame,
+                   struct weft_call **call_out);
 void weft__call_free(struct weft_call *call);
 /* Keeps a copy of the body for a later thread.  Errors: WEFT_ENOMEM. */
 int weft__call_keep_body(struct weft_call *call, const struct weft_frame *frame);

@@ -205,7 +205,7 @@ void weft__fanin_request(void *ctx, unsigned port_index, const struct weft_tp_fr
     else
         rc = check_request(server, port, &frame, &handler);
     if (rc == WEFT_OK)
-        rc = weft__call_new(server, service, handler, from, &frame, &call);
+        rc = weft__call_new(service, handler, from, &frame, &call);
     if (rc == WEFT_OK)
         rc = take_call(server, service, call, &frame);
     if (rc != WEFT_OK)
