@@ -14,7 +14,9 @@
 #include "snapshot/extent.h"
 #include "snapshot/region.h"
 
+/* Defaults. */
 #define WEFT_IMAGE_CHUNK_BYTES (1u << 20)
+#define WEFT_IMAGE_PACK_BELOW_BYTES (64u << 10)
 #define WEFT_IMAGE_ENCODED_MAX (8u << 20)
 
 /* Bytes that one get fetches. */
@@ -51,7 +53,7 @@ struct weft_image_desc {
     const struct weft_region *region;
     const struct weft_extents *extents; /* whole pages; NULL: the touched ones */
     uint32_t chunk_bytes;               /* a multiple of the page; 0: WEFT_IMAGE_CHUNK_BYTES */
-    uint32_t pack_below_bytes;          /* 0: the default; 1: nothing is packed */
+    uint32_t pack_below_bytes;          /* 0: WEFT_IMAGE_PACK_BELOW_BYTES; 1: nothing is packed */
 };
 
 /* Source: gathers, packs and sums. The region must not change until the pull is over.

@@ -29,7 +29,6 @@
 #include "base/wake.h"
 #include "weft/error.h"
 
-#define WINDOW 8u
 #define WINDOW_MAX 64u
 #define STALL_MS 10000u
 #define CANCELLED 0x80000000u   /* above every count: an image has fewer pieces */
@@ -281,7 +280,7 @@ int weft__pull_start(const struct weft_pull_desc *desc, struct weft_pull **pull_
         return weft_fail(WEFT_ENOMEM, "no memory for a pull");
     pull->desc = *desc;
     if (pull->desc.window == 0 || pull->desc.window > WINDOW_MAX)
-        pull->desc.window = pull->desc.window ? WINDOW_MAX : WINDOW;
+        pull->desc.window = pull->desc.window ? WINDOW_MAX : WEFT_PULL_WINDOW;
     if (pull->desc.stall_ms == 0)
         pull->desc.stall_ms = STALL_MS;
     pthread_t thread;

@@ -13,6 +13,8 @@
 #include "snapshot/image.h"
 #include "snapshot/region.h"
 
+#define WEFT_PULL_WINDOW 8
+
 struct weft_pull;
 
 /* Runs exactly once on the pull's thread: err 0 and the whole image is in the region, or
@@ -26,7 +28,7 @@ struct weft_pull_desc {
     struct weft_lane_peer peer;
     const struct weft_image *image; /* decoded; must live until done */
     const struct weft_region *into; /* as long as the source's; any address */
-    uint32_t window;                /* gets in flight; 0: 8 */
+    uint32_t window;                /* gets in flight, at most 64; 0: WEFT_PULL_WINDOW */
     uint32_t stall_ms; /* no piece for this long: WEFT_ETIMEDOUT, and the lane's peer is dropped; 0:
                           10000 */
     weft_pull_done *done;
