@@ -152,10 +152,14 @@ static void join_again(struct weft_host *host)
     news_refused(news, weft__registry_join(&host->registry_at, &self, news_done, news));
 }
 
+static void beat(struct weft_host *host);
+
 static void beaten(struct news *news)
 {
     struct weft_host *host = news->host;
     host->beating = false;
+    if (host->beat_again)
+        beat(host);
     if (news->err == WEFT_OK) {
         host->beat_answered_ns = weft__now_ns();
         if (news->epoch != host->epoch)
@@ -177,6 +181,7 @@ static void beaten(struct news *news)
 static void beat(struct weft_host *host)
 {
     struct weft_registry_host self;
+    host->beat_again = host->beating;
     if (host->beating || host->stopping)
         return;
     host->beating = true;
