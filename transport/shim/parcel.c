@@ -142,7 +142,7 @@ static int msg_send(struct weft_tp_ep *base, struct weft_tp_peer id, const struc
     struct weft_shim_ep *ep = weft__shim_ep(base);
     const struct weft_shim_peer *peer = weft__slots_find(&ep->peers, id.id);
     struct iovec out[WEFT_TP_IOV_MAX];
-    size_t len;
+    size_t len = 0;
     int err = total_len(ep, iov, n, &len);
     if (!err)
         err = weft__shim_may_submit(ep, peer);
