@@ -8,22 +8,13 @@
 
 #include <cmocka.h>
 
-#include "weft/error.h"
-#ifdef HAVE_INPROC
 #include "transport/inproc/inproc.h"
-#endif
-#ifdef HAVE_ZMQ
-#include "transport/zmq/zmq.h"
-#endif
 #include "transport/ofi/ofi.h"
+#include "transport/zmq/zmq.h"
 
 const struct weft_transport *const pair_transports[] = {
-#ifdef HAVE_INPROC
     &weft__tp_inproc,
-#endif
-#ifdef HAVE_ZMQ
     &weft__tp_zmq,
-#endif
     &weft__tp_ofi,
 };
 const size_t pair_transports_n = sizeof(pair_transports) / sizeof(pair_transports[0]);
