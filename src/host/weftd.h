@@ -57,6 +57,7 @@ struct weft_host {
     struct weft_timer beat_timer, watch_timer;
     uint64_t beat_answered_ns; /* when the head last answered */
     bool beating;              /* a beat is under way */
+    bool beat_again;           /* and what it says is out of date */
 
     struct weft_process *processes; /* of all apps, on this host */
     struct weft_timer home_beat_timer;
