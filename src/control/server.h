@@ -18,11 +18,11 @@
 
 struct weft_server;
 
-/* One request or push in hand. Owned by the handler from its start until reply, fail or done. */
+/* One request or push in hand. Owned by the handler from its start until it is answered. */
 struct weft_call;
 
-/* request: decoded by desc->request_type (owned by the call, freed with it); NULL where the type is
- * NULL. */
+/* request: decoded by desc->request_type; NULL where the type is NULL. It is the call's and goes
+ * with it: it may be gone as soon as the call is answered, also inside the handler. */
 typedef void weft_handler(void *ctx, struct weft_call *call, const ProtobufCMessage *request);
 
 enum weft_handler_flag { WEFT_HANDLER_INLINE = 1, WEFT_HANDLER_SYNC = 2, WEFT_HANDLER_ASYNC = 4 };
@@ -35,6 +35,8 @@ struct weft_handler_desc {
     weft_handler *run;
 };
 
+/* The table is copied; names, types and ctx must outlive the server. A port is opened where a
+ * handler takes its kind of calls, or where it is given; the other one's number is 0. */
 struct weft_service_desc {
     const char *name;
     const struct weft_handler_desc *handlers;
@@ -56,16 +58,21 @@ struct weft_server_desc {
 };
 
 struct weft_service_stats {
-    uint64_t accepted, answered, failed, pushes, refused_malformed, refused_unknown, refused_full,
-        refused_late;
+    uint64_t accepted, pushes; /* by a handler's code and port, whatever came of them afterwards */
+    uint64_t answered, failed; /* by their owner; failed: and by stop */
+    uint64_t refused_malformed, refused_unknown, refused_full, refused_late;
 };
 
 /* A client can be served when this returns.  Errors: WEFT_EADDRINUSE, naming the port;
  * WEFT_EADDRNOTAVAIL; WEFT_EINVAL. */
 int weft__server_start(const struct weft_server_desc *desc, struct weft_server **server_out);
-/* Refuses new work (WEFT_ESHUTDOWN), lets handlers finish for at most timeout_ms, fails what was
- * deferred with WEFT_ESHUTDOWN, joins, frees. Calls still held by the owner may be answered
- * afterwards: the answer is dropped.  NULL is fine. */
+/* Refuses new work and what waits for a worker (WEFT_ESHUTDOWN), lets handlers finish for at most
+ * timeout_ms, fails what was deferred with WEFT_ESHUTDOWN, joins, frees. Calls still held by their
+ * owner must still be answered some time, which frees them: the answer is dropped.  NULL is fine.
+ * A handler that does not return in time is logged by name, its caller gets WEFT_ESHUTDOWN, and its
+ * thread is detached with a reference to the server's memory, never to ctx: that must stay valid
+ * until the handler returns. (An inline one takes the endpoint with it: its ports stay in use.)
+ * Thread: any but a handler's.  Blocks: timeout_ms, and up to 2 s more where a thread is stuck. */
 void weft__server_stop(struct weft_server *server, uint32_t timeout_ms);
 uint16_t weft__server_sync_port(const struct weft_server *server, size_t service);
 uint16_t weft__server_async_port(const struct weft_server *server, size_t service);

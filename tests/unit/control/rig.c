@@ -121,6 +121,7 @@ static const struct weft_handler_desc handlers[] = {
     {RIG_COUNT, WEFT_HANDLER_ASYNC, "count", TEXT, run_count},
     {RIG_MEET, WEFT_HANDLER_SYNC, "meet", TEXT, run_meet},
     {RIG_BLOCK, WEFT_HANDLER_SYNC, "block", TEXT, run_block},
+    {RIG_BLOCK_INLINE, WEFT_HANDLER_SYNC | WEFT_HANDLER_INLINE, "block inline", TEXT, run_block},
     {RIG_DEFER, WEFT_HANDLER_SYNC | WEFT_HANDLER_INLINE, "defer", TEXT, run_defer},
     {RIG_FAIL, WEFT_HANDLER_SYNC, "fail", NULL, run_fail},
     {RIG_TEXTS, WEFT_HANDLER_SYNC, "texts", &weft__test__texts__descriptor, run_texts},

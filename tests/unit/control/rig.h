@@ -20,14 +20,15 @@
 enum rig_code {
     RIG_ECHO = 1, /* SYNC */
     RIG_ECHO_INLINE,
-    RIG_COUNT, /* ASYNC */
-    RIG_MEET,  /* waits until rig->meet handlers are inside */
-    RIG_BLOCK, /* waits for rig_release */
-    RIG_DEFER, /* is answered by rig_answer_deferred */
-    RIG_FAIL,  /* WEFT_EBUSY "not today" */
-    RIG_TEXTS, /* takes a Texts, answers how many */
-    RIG_BIG,   /* answers with more than a frame may hold */
-    RIG_BOTH,  /* SYNC and ASYNC, counts */
+    RIG_COUNT,        /* ASYNC */
+    RIG_MEET,         /* waits until rig->meet handlers are inside */
+    RIG_BLOCK,        /* waits for rig_release */
+    RIG_DEFER,        /* is answered by rig_answer_deferred */
+    RIG_FAIL,         /* WEFT_EBUSY "not today" */
+    RIG_TEXTS,        /* takes a Texts, answers how many */
+    RIG_BIG,          /* answers with more than a frame may hold */
+    RIG_BLOCK_INLINE, /* the same on the fan-in thread, which is what no handler may do */
+    RIG_BOTH,         /* SYNC and ASYNC, counts */
     RIG_UNKNOWN = 999
 };
 

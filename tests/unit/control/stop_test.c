@@ -86,6 +86,27 @@ static void stop_returns_although_a_handler_does_not(void **state)
     assert_true(RIG_UNTIL(rig_threads("weft worker", false) == 0));
 }
 
+/* The fan-in thread is the one that is left here, with a worker that it alone may end. */
+static void stop_returns_although_an_inline_handler_does_not(void **state)
+{
+    static struct rig rigs[2];
+    struct rig *stuck = &rigs[strcmp(*state, "inproc") == 0];
+    struct rig_ask inside;
+
+    rig_open(stuck, &(struct rig_desc){.scheme = *state, .workers = 1});
+    assert_int_equal(rig_ask(stuck, stuck->client, RIG_ECHO, "starts the worker", NULL), WEFT_OK);
+    assert_int_equal(rig_start(stuck, RIG_BLOCK_INLINE, "x", RIG_TIMEOUT_MS, &inside), WEFT_OK);
+    assert_true(RIG_UNTIL(atomic_load(&stuck->inside) == 1));
+    weft__server_stop(stuck->server, 20);
+    stuck->server = NULL;
+    assert_int_equal(atomic_load(&inside.over), 0);
+    rig_release(stuck);
+    assert_int_equal(rig_await(&inside), WEFT_OK);
+    assert_true(RIG_UNTIL(rig_threads("weft fan-in", false) == 0 &&
+                          rig_threads("weft worker", false) == 0));
+    rig_close(stuck);
+}
+
 static void a_deferred_call_outlives_its_server(void **state)
 {
     struct rig_ask ask[2];
@@ -195,6 +216,7 @@ int main(void)
         OVER_BOTH(stop_refuses_new_work_and_lets_handlers_finish),
         OVER_BOTH(stop_fails_what_waits_for_a_worker),
         OVER_BOTH(stop_returns_although_a_handler_does_not),
+        OVER_BOTH(stop_returns_although_an_inline_handler_does_not),
         OVER_BOTH(a_deferred_call_outlives_its_server),
         OVER_BOTH(answers_may_meet_stop),
         OVER_BOTH(many_starts_on_one_port_leave_nothing_behind),
