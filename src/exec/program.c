@@ -112,6 +112,8 @@ static int check_segments(const struct view *view, const ElfW(Ehdr) * header,
             at(view, header->e_phoff + (uint64_t)i * sizeof(ElfW(Phdr)), sizeof(*segment));
         if (!segment)
             return weft_fail(WEFT_ENOEXEC, "%s is cut short", view->path);
+        if (segment->p_type == PT_LOAD && !at(view, segment->p_offset, segment->p_filesz))
+            return weft_fail(WEFT_ENOEXEC, "%s is cut short", view->path);
         if (segment->p_type == PT_DYNAMIC)
             dynamic = segment;
         if (segment->p_type == PT_NOTE && !program->build_id_len)

@@ -63,7 +63,7 @@ int weft__process_add(struct weft_exec *exec, const struct weft_exec_process *de
                          WEFT_EXEC_PROCESSES_MAX - 1);
     if (weft__process_find(exec, desc->process))
         return WEFT_OK;
-    struct weft__process *process;
+    struct weft__process *process = NULL;
     int err = make_process(exec, desc, &process);
     if (err)
         return err;
