@@ -40,12 +40,13 @@ static int wait_ready(int fd, char *url, size_t len)
 
 static int start_one(struct cli_cluster *cluster, const char *address, uint32_t slots)
 {
-    char path[4096], name[4], fd_text[16], slots_text[16], url[64];
+    char path[4096], name[16], fd_text[16], slots_text[16], url[64];
     int ready[2];
     if (weft__beside_us("weftd", path, sizeof(path)) != WEFT_OK || pipe(ready) != 0)
         return WEFT_EIO;
-    snprintf(name, sizeof(name), "%c", cluster->n < 26 ? 'a' + (int)cluster->n : '?');
-    if (cluster->n >= 26)
+    if (cluster->n < 26)
+        snprintf(name, sizeof(name), "%c", 'a' + (int)cluster->n);
+    else
         snprintf(name, sizeof(name), "h%u", cluster->n);
     snprintf(fd_text, sizeof(fd_text), "%d", ready[1]);
     snprintf(slots_text, sizeof(slots_text), "%u", slots);
@@ -102,7 +103,7 @@ int cli_cluster_start(struct cli_cluster *cluster, unsigned n, uint32_t slots)
     for (unsigned try = 0; try < TRIES; try++) {
         unsigned seed = (unsigned)getpid() + try * 7919u;
         while (cluster->n < n) {
-            char address[20];
+            char address[48];
             snprintf(address, sizeof(address), "127.%u.%u.%u", 1 + seed % 253, 1 + seed / 253 % 253,
                      cluster->n + 1);
             if (start_one(cluster, address, slots) != WEFT_OK)
