@@ -106,8 +106,8 @@ struct weft_move_message {
     X(TICK)      /* the machine's deadline has come (early or doubled ones are fine) */            \
     X(CANCEL)    /* HOME: somebody wants the move stopped; text */                                 \
     X(HOST_DEAD) /* host: of its process; from the registry */                                     \
-    X(OWNER) /* answer to CAS or READ_OWNER. err 0: owner stands in the registry now; else nothing \
-                is known */                                                                        \
+    X(OWNER) /* answer to CAS or READ_OWNER, to the machine that asked. err 0: owner stands in the \
+                registry now; else nothing is known */                                                                                       \
     X(POINT) /* SOURCE: the rank is parked at a migration point, no get of it is outstanding */    \
     X(PINNED)     /* SOURCE: the rank cannot move: err, text */                                    \
     X(RANK_ENDED) /* SOURCE: the rank has returned */                                              \
@@ -247,6 +247,7 @@ struct weft_move_source {
     struct weft_move_message
         id; /* of the newest move; id.incarnation: the rank's, while it is here */
     enum weft_move_source_state state;
+    uint64_t refused_id;  /* the newest move refused without a look at the rank */
     uint64_t incarnation; /* of the rank while it is here */
     struct weft_move_message
         verdict; /* answer to repetitions of the newest move; kind NOTHING: none yet */
@@ -280,6 +281,7 @@ struct weft_move_dest {
     const struct weft_move_params *params;
     struct weft_move_message id;
     enum weft_move_dest_state state;
+    uint64_t refused_id; /* the newest move refused because of an older one */
     int err;
     char reason[WEFT_MOVE_TEXT_MAX];
     bool cas_under_way;

@@ -83,7 +83,8 @@ static void on_new_prepare(struct weft_move_dest *m, struct weft_move_out *out,
 {
     if (m->state == WEFT_DEST_PREPARED)
         drop(m, out, true); /* HOME has given the older move up */
-    if (!idle(m)) {
+    if (!idle(m) || message->move_id <= m->refused_id) {
+        m->refused_id = message->move_id > m->refused_id ? message->move_id : m->refused_id;
         weft__move_send_err(out, message, WEFT_MOVE_FAILED, WEFT_EBUSY,
                             "the range of this rank is still in use by an older move");
         return;

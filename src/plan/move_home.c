@@ -176,7 +176,8 @@ static void on_gone(struct weft_move_home *m, struct weft_move_out *out,
 static void on_stays(struct weft_move_home *m, struct weft_move_out *out,
                      const struct weft_move_message *message)
 {
-    if (!frozen_perhaps(m) && !giving_up(m))
+    bool impossible = message->kind == WEFT_MOVE_REFUSED && m->pull_asked;
+    if (impossible || (!frozen_perhaps(m) && !giving_up(m)))
         return;
     if (m->source_dead) {
         lost(m, out, WEFT_EHOSTDEAD, "the source died after it had taken the rank back");

@@ -89,25 +89,40 @@ static void repeat_verdict(struct weft_move_source *m, struct weft_move_out *out
 
 /* ---- messages ---- */
 
+/* No to a move that cannot even begin. It stays no, also when the rank has come here by the time
+ * HOME repeats: HOME may act on any of the answers. */
+static void turn_away(struct weft_move_source *m, struct weft_move_out *out,
+                      const struct weft_move_message *message, int err, const char *text)
+{
+    m->refused_id = message->move_id;
+    weft__move_send_err(out, message, WEFT_MOVE_REFUSED, err, text);
+}
+
+static void wait_for_point(struct weft_move_source *m, struct weft_move_out *out,
+                           const struct weft_move_message *message)
+{
+    m->state = WEFT_SOURCE_WAITING;
+    m->until_ns = weft__move_after(out->now_ns, message->within_ms * WEFT_NS_PER_MS);
+    m->then_ns = message->then_ms * WEFT_NS_PER_MS;
+    weft__move_emit(out, WEFT_MOVE_DO_ASK_POINT, &m->id);
+}
+
 static void on_new_freeze(struct weft_move_source *m, struct weft_move_out *out,
                           const struct weft_move_message *message)
 {
-    if (m->state == WEFT_SOURCE_WAITING || m->state == WEFT_SOURCE_FROZEN ||
-        m->state == WEFT_SOURCE_ABORTING) {
-        weft__move_send_err(out, message, WEFT_MOVE_REFUSED, WEFT_EBUSY,
-                            "another move of this rank is under way");
+    if (message->move_id <= m->refused_id) {
+        weft__move_send_err(out, message, WEFT_MOVE_REFUSED, WEFT_ESTALE, "refused before");
+    } else if (m->state == WEFT_SOURCE_WAITING || m->state == WEFT_SOURCE_FROZEN ||
+               m->state == WEFT_SOURCE_ABORTING) {
+        turn_away(m, out, message, WEFT_EBUSY, "another move of this rank is under way");
     } else if (m->state != WEFT_SOURCE_HERE) {
-        weft__move_send_err(out, message, WEFT_MOVE_REFUSED, WEFT_ESTALE, "the rank is not here");
+        turn_away(m, out, message, WEFT_ESTALE, "the rank is not here");
     } else {
         adopt(m, message);
-        if (message->incarnation != m->incarnation) {
+        if (message->incarnation == m->incarnation)
+            wait_for_point(m, out, message);
+        else
             refuse(m, out, WEFT_ESTALE, "the rank has another incarnation than the move expects");
-            return;
-        }
-        m->state = WEFT_SOURCE_WAITING;
-        m->until_ns = weft__move_after(out->now_ns, message->within_ms * WEFT_NS_PER_MS);
-        m->then_ns = message->then_ms * WEFT_NS_PER_MS;
-        weft__move_emit(out, WEFT_MOVE_DO_ASK_POINT, &m->id);
     }
 }
 

@@ -522,8 +522,10 @@ void sim_on_move_event(struct sim *sim, struct sim_event *event)
     case SIM_OWNER:
         what.kind = WEFT_MOVE_ON_OWNER;
         what.owner = event->registry.owner;
-        if (event->role == SIM_ROLE_HOME)
-            sim_step_home(sim, &what);
+        if (event->role == SIM_ROLE_HOME && event->epoch == sim->move.id.move_id)
+            sim_step_home(sim, &what); /* home has a machine per move */
+        else if (event->role == SIM_ROLE_HOME)
+            break;
         else if (event->role == SIM_ROLE_SOURCE)
             sim_step_source(sim, event->to, event->rank, &what);
         else

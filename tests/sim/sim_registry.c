@@ -28,6 +28,7 @@ void sim_registry_ask(struct sim *sim, const struct weft_move_action *action, en
     late->role = (uint8_t)role;
     late->rank = (uint8_t)action->message.rank;
     late->err = WEFT_EREGISTRY;
+    late->epoch = action->message.move_id;
     if (dropped(sim))
         return;
     struct sim_event ask = {
@@ -35,6 +36,7 @@ void sim_registry_ask(struct sim *sim, const struct weft_move_action *action, en
         .role = (uint8_t)role,
         .rank = (uint8_t)action->message.rank,
         .from = from,
+        .epoch = action->message.move_id,
         .registry = {.expect = action->expect, .want = action->want},
     };
     sim_send(sim, sim_home_host(sim, from), REGISTRY_HOST, &ask);

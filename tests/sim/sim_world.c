@@ -43,6 +43,11 @@ static void make_weather(struct sim *sim)
     if (sim_chance(sim, 450))
         w->crashes = 1 + sim_chance(sim, 200);
     w->false_death = sim_chance(sim, 50);
+    if (sim_chance(sim, 50)) { /* a storm: old messages come back long after */
+        w->doubles = 600;
+        w->very_slow = 150;
+        w->crashes = 1 + sim_chance(sim, 500);
+    }
 }
 
 static const struct weft_move_params quick = {
@@ -54,6 +59,18 @@ static const struct weft_move_params quick = {
     .pull_ns = 400 * MS,
     .resolve_ns = 1500 * MS,
     .flush_ns = 300 * MS,
+};
+
+/* Short of time: an app may be ended because nobody could be asked in time. */
+static const struct weft_move_params hasty = {
+    .retry_first_ns = 2 * MS,
+    .retry_max_ns = 20 * MS,
+    .lease_ns = 30 * MS,
+    .prepare_ns = 60 * MS,
+    .freeze_ns = 20 * MS,
+    .pull_ns = 40 * MS,
+    .resolve_ns = 150 * MS,
+    .flush_ns = 40 * MS,
 };
 
 static uint32_t process_new(struct sim *sim, uint32_t host)
@@ -141,7 +158,7 @@ static void set_up(struct sim *sim, uint64_t seed)
     sim->seed = sim->random = seed;
     sim->now_ns = 0;
     sim->calm_ns = 900 * MS;
-    sim->params = quick;
+    sim->params = sim_chance(sim, 200) ? hasty : quick;
     sim->limits = (struct weft_channel_limits){
         .packets = 6, .bytes = 1024, .resend_first_ns = 30 * MS, .resend_max_ns = 240 * MS};
     sim->app_over = sim->moving = sim->planning = sim->may_end_app = sim->failed = false;
@@ -220,8 +237,9 @@ static void crash_host(struct sim *sim, uint32_t at)
         for (uint32_t i = 1; i < sim->hosts_n; i++)
             sim_at(sim, sim->now_ns + sim_between(sim, 60 * MS, 150 * MS), SIM_KILL, i);
     }
-    if (sim_chance(sim, 700))
-        sim_at(sim, sim->now_ns + sim_between(sim, MS, 300 * MS), SIM_RESTART, at);
+    uint64_t away = sim_chance(sim, 400) ? 20 * MS : 300 * MS;
+    if (sim_chance(sim, 800))
+        sim_at(sim, sim->now_ns + sim_between(sim, MS, away), SIM_RESTART, at);
 }
 
 static void restart_host(struct sim *sim, uint32_t at)
@@ -268,6 +286,8 @@ static void strike(struct sim *sim)
     uint32_t at = sim_below(sim, sim->hosts_n);
     if (at == 0 && sim_chance(sim, 700))
         at = sim_below(sim, sim->hosts_n);
+    if (sim->moving && sim_chance(sim, 400))
+        at = sim_home_host(sim, sim_chance(sim, 600) ? sim->move.id.dest : sim->move.id.source);
     if (sim->weather.false_death) {
         sim_at(sim, sim->now_ns, SIM_FALSE_DEATH, at);
     } else if (sim_chance(sim, 300) && sim->procs_n > 2) {
@@ -297,7 +317,8 @@ void sim_end_app(struct sim *sim, const char *why)
     if (sim->app_over)
         return;
     const struct sim_weather *w = &sim->weather;
-    bool excused = sim->may_end_app || w->registry_down_ns != WEFT_NEVER || w->cut_ns != WEFT_NEVER;
+    bool excused = sim->may_end_app || sim->params.resolve_ns == hasty.resolve_ns ||
+                   w->registry_down_ns != WEFT_NEVER || w->cut_ns != WEFT_NEVER;
     for (uint32_t rank = 0; rank < sim->ranks_n; rank++)
         excused = excused || owner_is_gone(sim, rank);
     sim_trace(sim, "the app is ended: %s", why);
