@@ -215,11 +215,18 @@ static void ask_kill(struct run *run)
     (void)weft__client_wait(run->cli.client, &call, NULL);
 }
 
+static void print(FILE *out, const ProtobufCBinaryData *bytes)
+{
+    if (bytes->len == 0)
+        return;
+    (void)fwrite(bytes->data, 1, bytes->len, out);
+    (void)fflush(out);
+}
+
 static void show(const Weft__Host__WaitReply *reply)
 {
-    (void)fwrite(reply->output.data, 1, reply->output.len, stdout);
-    (void)fflush(stdout);
-    (void)fwrite(reply->errors.data, 1, reply->errors.len, stderr);
+    print(stdout, &reply->output);
+    print(stderr, &reply->errors);
 }
 
 static int ended(const Weft__Host__WaitReply *reply)
