@@ -317,14 +317,19 @@ static int call_get(struct weft_cell *cell, struct weft_cell_get *op)
     return err;
 }
 
-static bool all_asleep(const struct world *world)
+static void check_deadlock(const struct world *world)
 {
+    bool all_ended = true;
     for (int i = 0; i < world->options.ranks; i++) {
         const struct rank *rank = &world->ranks[i];
         if (!rank->ended && (!rank->sleeping || atomic_load(&rank->cell->bell) != rank->seen))
-            return false;
+            return;
+        all_ended = all_ended && rank->ended;
     }
-    return true;
+    if (all_ended || world->aborted)
+        return;
+    fprintf(stderr, "deadlock: every rank waits and nothing is on its way\n");
+    abort();
 }
 
 static void sleep_until(struct rank *rank, uint32_t seen, uint64_t deadline_ns)
@@ -333,10 +338,7 @@ static void sleep_until(struct rank *rank, uint32_t seen, uint64_t deadline_ns)
     if (deadline_ns == UINT64_MAX) {
         rank->sleeping = true;
         rank->seen = seen;
-        if (all_asleep(world)) {
-            fprintf(stderr, "deadlock: every rank waits and nothing is on its way\n");
-            abort();
-        }
+        check_deadlock(world);
         pthread_cond_wait(&rank->bell, &world->lock);
         rank->sleeping = false;
         return;
@@ -562,6 +564,7 @@ static void *rank_thread(void *argument)
     pthread_mutex_lock(&rank->world->lock);
     deliver(rank->world, 1);
     rank->ended = true;
+    check_deadlock(rank->world);
     pthread_mutex_unlock(&rank->world->lock);
     return NULL;
 }
