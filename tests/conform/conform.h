@@ -53,7 +53,7 @@ void side_close(struct side *side);
 struct weft_tp_peer side_add(struct side *side, struct side *other);
 /* Each becomes the other's peer. */
 void sides_join(struct side *a, struct side *b);
-/* Opens and joins two. */
+/* Opens and joins two, and sends a first message each way, which is not counted. */
 void sides_open(struct side *a, struct side *b, uint32_t families);
 /* Lets both move once (b may be NULL), sleeping shortly where nothing happens. */
 void sides_run(struct side *a, struct side *b);
@@ -80,6 +80,9 @@ void probe_send_all(struct side *from, struct side *other, struct probe *probe, 
                     size_t len_bytes);
 int probe_get(struct side *from, struct probe *probe, const struct weft_tp_rma_desc *desc);
 int probe_put(struct side *from, struct probe *probe, const struct weft_tp_rma_desc *desc);
+/* Submits a get or put, letting both move while it is EAGAIN; its error. */
+int probe_rma_start(struct side *from, struct side *other, struct probe *probe,
+                    const struct weft_tp_rma_desc *desc, bool put);
 /* Submits a get or put and runs both until it is done; its error. */
 int probe_rma(struct side *from, struct side *other, const struct weft_tp_rma_desc *desc, bool put);
 

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "tests/conform/conform.h"
 #include "weft/error.h"
 
@@ -246,7 +247,7 @@ static void an_endpoint_can_be_its_own_peer(void **state)
 static uint32_t fill(struct side *a, struct probe *probes, unsigned char *data, uint64_t *done)
 {
     uint32_t sent = 0;
-    for (unsigned idle = 0; idle < 2000;) {
+    for (unsigned idle = 0; idle < 25;) {
         memcpy(data + (size_t)sent * FULL_BYTES, &sent, sizeof(sent));
         probe_init(&probes[sent], done);
         int err = probe_send(a, &probes[sent], data + (size_t)sent * FULL_BYTES, FULL_BYTES);
@@ -356,47 +357,54 @@ static void closing_ends_every_operation_once(void **state)
     assert_true(sent > 0);
     side_close(&a);
     assert_int_equal(done, sent);
-    for (uint32_t i = 0; i < sent; i++)
-        assert_int_equal(probes[i].err, WEFT_ECANCELED);
+    for (uint32_t i = 0; i < sent; i++) /* what was complete before may say so */
+        assert_true(probes[i].err == WEFT_ECANCELED || probes[i].err == WEFT_OK);
     side_close(&b);
 }
 
-static void a_send_to_an_endpoint_that_is_gone_fails_with_damage_to_the_peer(void **state)
+/* Sends to a peer that has closed until the transport has noticed; the error, at submission or
+ * completion. A transport may tell by peer_lost before any send fails. */
+static int send_until_noticed(struct side *a)
+{
+    struct probe probe;
+    uint64_t give_up = weft__now_ns() + 30 * WEFT_NS_PER_S;
+    int err = WEFT_OK;
+    while (err == WEFT_OK || err == WEFT_EAGAIN) {
+        probe_init(&probe, NULL);
+        err = probe_send(a, &probe, "x", 1);
+        if (err == WEFT_OK) {
+            sides_until(a, NULL, &probe.done, 1);
+            err = probe.err;
+        }
+        sides_run(a, NULL);
+        assert_true(weft__now_ns() < give_up);
+    }
+    return err;
+}
+
+static void a_send_to_an_endpoint_that_was_never_there_fails_with_damage_to_the_peer(void **state)
 {
     (void)state;
     struct side a = {0}, b = {0};
-    struct probe probe;
     side_open(&a, WEFT_TP_MSG);
     side_open(&b, WEFT_TP_MSG);
     a.peer = side_add(&a, &b);
     side_close(&b);
-    /* The first may still get into a queue; the loss must be told, and then every send fails. */
-    probe_init(&probe, NULL);
-    probe_send_all(&a, NULL, &probe, "x", 1);
-    sides_until(&a, NULL, &probe.done, 1);
-    sides_until(&a, NULL, &a.lost, 1);
-    probe_init(&probe, NULL);
-    probe_send_all(&a, NULL, &probe, "x", 1);
-    sides_until(&a, NULL, &probe.done, 1);
-    assert_int_equal(weft_error_damage(probe.err), WEFT_DAMAGE_PEER);
+    assert_int_equal(weft_error_damage(send_until_noticed(&a)), WEFT_DAMAGE_PEER);
     side_close(&a);
 }
 
-static void a_lost_peer_is_told_once(void **state)
+static void a_peer_that_closes_is_noticed_and_told_at_most_once(void **state)
 {
     (void)state;
     struct side a = {0}, b = {0};
-    struct probe probe;
     sides_open(&a, &b, WEFT_TP_MSG);
-    probe_init(&probe, NULL);
-    probe_send_all(&a, &b, &probe, "x", 1);
-    sides_until(&a, &b, &b.messages, 1);
-    sides_until(&a, &b, &probe.done, 1);
     side_close(&b);
-    sides_until(&a, NULL, &a.lost, 1);
+    assert_int_equal(weft_error_damage(send_until_noticed(&a)), WEFT_DAMAGE_PEER);
     for (unsigned i = 0; i < 20; i++)
         sides_run(&a, NULL);
-    assert_int_equal(a.lost, 1);
+    assert_true(a.lost <= 1);
+    a.tp->core->peer_drop(a.ep, a.peer);
     side_close(&a);
 }
 
@@ -477,11 +485,7 @@ static void a_message_wakes_a_poll_while_nobody_progresses(void **state)
         print_message("skipped: no wait fd\n");
         skip();
     }
-    probe_init(&probe, NULL);
-    probe_send_all(&a, &b, &probe, "x", 1);
-    sides_until(&a, &b, &b.messages, 1);
-    sides_until(&a, &b, &probe.done, 1);
-    for (uint64_t i = 2; i <= 100; i++) {
+    for (uint64_t i = 1; i <= 100; i++) {
         side_settle(&b);
         probe_init(&probe, NULL);
         probe_send_all(&a, NULL, &probe, &i, sizeof(i));
@@ -511,8 +515,8 @@ int conform_msg(void)
         cmocka_unit_test(without_progress_sends_max_is_the_limit),
         cmocka_unit_test(a_dropped_peer_ends_its_operations_and_can_be_added_again),
         cmocka_unit_test(closing_ends_every_operation_once),
-        cmocka_unit_test(a_send_to_an_endpoint_that_is_gone_fails_with_damage_to_the_peer),
-        cmocka_unit_test(a_lost_peer_is_told_once),
+        cmocka_unit_test(a_send_to_an_endpoint_that_was_never_there_fails_with_damage_to_the_peer),
+        cmocka_unit_test(a_peer_that_closes_is_noticed_and_told_at_most_once),
         cmocka_unit_test(two_threads_that_sleep_between_messages_lose_no_wakeup),
         cmocka_unit_test(a_message_wakes_a_poll_while_nobody_progresses),
     };

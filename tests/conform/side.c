@@ -127,11 +127,31 @@ void sides_join(struct side *a, struct side *b)
     b->peer = side_add(b, a);
 }
 
+/* A first message each way: a transport may answer EAGAIN until its connection stands. */
+static void warm_up(struct side *a, struct side *b)
+{
+    struct side kept_a = *a, kept_b = *b;
+    struct probe there, back;
+    a->on_message = b->on_message = NULL;
+    probe_init(&there, NULL);
+    probe_init(&back, NULL);
+    probe_send_all(a, b, &there, "there", 5);
+    probe_send_all(b, a, &back, "back", 4);
+    sides_until(a, b, &a->messages, 1);
+    sides_until(a, b, &b->messages, 1);
+    sides_until(a, b, &there.done, 1);
+    sides_until(a, b, &back.done, 1);
+    *a = kept_a;
+    *b = kept_b;
+}
+
 void sides_open(struct side *a, struct side *b, uint32_t families)
 {
     side_open(a, families);
     side_open(b, families);
     sides_join(a, b);
+    if (families & WEFT_TP_MSG)
+        warm_up(a, b);
 }
 
 static int progress(struct side *side)
@@ -250,18 +270,25 @@ int probe_put(struct side *from, struct probe *probe, const struct weft_tp_rma_d
     return err;
 }
 
-int probe_rma(struct side *from, struct side *other, const struct weft_tp_rma_desc *desc, bool put)
+int probe_rma_start(struct side *from, struct side *other, struct probe *probe,
+                    const struct weft_tp_rma_desc *desc, bool put)
 {
-    struct probe probe;
     uint64_t give_up = weft__now_ns() + GIVE_UP_NS;
     int err;
-    probe_init(&probe, NULL);
-    while ((err = put ? probe_put(from, &probe, desc) : probe_get(from, &probe, desc)) ==
+    while ((err = put ? probe_put(from, probe, desc) : probe_get(from, probe, desc)) ==
            WEFT_EAGAIN) {
         sides_run(from, other);
         if (weft__now_ns() > give_up)
             fail_msg("rma is EAGAIN for ever");
     }
+    return err;
+}
+
+int probe_rma(struct side *from, struct side *other, const struct weft_tp_rma_desc *desc, bool put)
+{
+    struct probe probe;
+    probe_init(&probe, NULL);
+    int err = probe_rma_start(from, other, &probe, desc, put);
     if (err)
         return err;
     sides_until(from, other, &probe.done, 1);
