@@ -22,6 +22,8 @@
 #define OFI_CQ_BATCH 16
 #define OFI_CONNECT_NS (3ull * 1000000000ull) /* a peer that takes nothing for so long is lost */
 
+#define OFI_RETRY_NS (10ull * 1000000ull) /* longest pause between tries to connect */
+
 enum ofi_kind { OFI_RECV, OFI_SEND, OFI_GET, OFI_PUT, OFI_FLUSH };
 
 /* What libfabric gets as the context of an operation. */
@@ -41,6 +43,7 @@ struct ofi_peer {
     unsigned sends;      /* under way */
     unsigned rmas;       /* held by libfabric */
     uint64_t stalled_ns; /* since when it takes nothing; 0: it does */
+    uint64_t retry_ns;   /* when it is worth another try */
     uint16_t name_len;
     uint8_t name[WEFT_TP_ADDR_MAX];
 };
@@ -110,7 +113,7 @@ struct ofi_ep {
     struct weft_tp_op *first, *last; /* one-sided operations under way */
     unsigned rmas, waiting;          /* of these: in all, to be issued again */
     unsigned lost_n;                 /* peers whose loss has not been told */
-    bool renew; /* the one-sided endpoint has a broken connection */
+    bool renew;                      /* the one-sided endpoint has a broken connection */
     int broken;
     struct weft_ofi_stats stats;
 };
@@ -146,6 +149,7 @@ void weft__ofi_peer_release(
 /* What a submit call's refusal means: WEFT_EAGAIN, or the peer is lost because it has taken nothing
  * for too long. */
 int weft__ofi_peer_refused(struct ofi_ep *ep, struct ofi_peer *peer, ssize_t rc);
+bool weft__ofi_peer_rests(const struct ofi_peer *peer); /* no use in trying it now */
 int weft__ofi_peers_tell(struct ofi_ep *ep);
 void weft__ofi_peers_fini(struct ofi_ep *ep);
 
@@ -165,7 +169,7 @@ void weft__ofi_rma_ended(struct ofi_ep *ep, struct ofi_context *context, int err
 void weft__ofi_rma_abandon(struct ofi_ep *ep, struct ofi_peer *peer);
 void weft__ofi_rma_again(
     struct ofi_ep *ep); /* issues what waits since the endpoint was made anew */
-void weft__ofi_rma_renew(struct ofi_ep *ep); /* makes the one-sided endpoint anew */
+void weft__ofi_rma_renew(struct ofi_ep *ep);      /* makes the one-sided endpoint anew */
 void weft__ofi_rma_cancel_all(struct ofi_ep *ep); /* the libfabric endpoint is closed already */
 
 /* progress.c */

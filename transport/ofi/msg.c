@@ -177,6 +177,8 @@ int weft__ofi_send(struct weft_tp_ep *tp, struct weft_tp_peer peer_id, const str
     struct ofi_buffer *buffer = NULL;
     size_t len = 0;
     int err = weft__ofi_peer_find(ep, peer_id, &peer);
+    if (err == WEFT_OK && weft__ofi_peer_rests(peer))
+        err = WEFT_EAGAIN;
     if (err == WEFT_OK)
         err = gather(ep, iov, n, &len);
     if (err == WEFT_OK)

@@ -6,6 +6,9 @@
  * is under way to it: rxm and net answer "try again" for as long as a connection cannot be made,
  * also to an address where nobody listens.
  *
+ * Each try of theirs is a connect() anew, so the pauses between tries grow with the time that it
+ * takes.
+ *
  * A lost peer is told once and takes nothing more. libfabric connects anew by itself on the next
  * use of the address, so that dropping and adding the peer again is all the healing there is to do.
  */
@@ -107,13 +110,22 @@ int weft__ofi_peer_refused(struct ofi_ep *ep, struct ofi_peer *peer, ssize_t rc)
     uint64_t now = weft__now_ns();
     if (!peer->stalled_ns)
         peer->stalled_ns = now;
-    if (now - peer->stalled_ns < OFI_CONNECT_NS)
+    uint64_t stalled_for = now - peer->stalled_ns;
+    if (stalled_for < OFI_CONNECT_NS) {
+        uint64_t pause = stalled_for / 8;
+        peer->retry_ns = now + (pause < OFI_RETRY_NS ? pause : OFI_RETRY_NS);
         return WEFT_EAGAIN;
+    }
     weft__ofi_peer_lost(ep, peer);
     return weft_fail(WEFT_EHOSTUNREACH,
                      "no connection to the peer within %llu s: it has died, or a firewall "
                      "drops what is sent",
                      OFI_CONNECT_NS / WEFT_NS_PER_S);
+}
+
+bool weft__ofi_peer_rests(const struct ofi_peer *peer)
+{
+    return peer->stalled_ns && weft__now_ns() < peer->retry_ns;
 }
 
 int weft__ofi_peers_tell(struct ofi_ep *ep)

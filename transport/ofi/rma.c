@@ -169,7 +169,7 @@ static int submit(struct weft_tp_ep *tp, struct weft_tp_peer peer_id,
     int err = weft__ofi_peer_find(ep, peer_id, &peer);
     if (err != WEFT_OK)
         return err;
-    if (ep->rmas >= ep->sends_max)
+    if (ep->rmas >= ep->sends_max || weft__ofi_peer_rests(peer))
         return WEFT_EAGAIN;
     *own = (struct ofi_op){.peer = peer, .context.kind = kind};
     if (desc)
@@ -230,7 +230,7 @@ void weft__ofi_rma_again(struct ofi_ep *ep)
         struct ofi_op *own = ofi_op_of(op);
         struct ofi_peer *peer = own->peer;
         next = own->after;
-        if (!own->waits)
+        if (!own->waits || (!peer->lost && weft__ofi_peer_rests(peer)))
             continue;
         int err = peer->lost ? WEFT_ECONNRESET : address(ep, peer);
         if (err == WEFT_OK) {
