@@ -291,7 +291,7 @@ static void closing_and_dropping_end_one_sided_operations_once(void **state)
     memory_open(&m, MIB, WEFT_TP_READ | WEFT_TP_WRITE);
     struct weft_tp_rma_desc desc = describe(&m, 0, 0, MIB);
     probe_init(&probes[0], &done);
-    assert_int_equal(probe_get(&m.a, &probes[0], &desc), WEFT_OK);
+    assert_int_equal(probe_rma_start(&m.a, &m.b, &probes[0], &desc, false), WEFT_OK);
     m.a.tp->core->peer_drop(m.a.ep, m.a.peer);
     sides_until(&m.a, &m.b, &done, 1);
     assert_int_equal(probe_get(&m.a, &probes[1], &desc), WEFT_EINVAL);
