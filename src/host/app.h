@@ -41,6 +41,7 @@ struct weft_process_app {
     struct weft_exec *exec;
     Weft__Host__LaunchRequest *orders;
     struct weft_registry_at registry_at;
+    struct weft_move_params move_params;
     struct weft_app_mover *movers; /* one per rank of the world */
     struct weft_watch lifeline;
     bool closing; /* the exec is gone */

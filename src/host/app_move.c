@@ -484,6 +484,7 @@ void weft__app_on_move(void *ctx, struct weft_call *call, const ProtobufCMessage
 
 int weft__app_movers_init(struct weft_process_app *app)
 {
+    app->move_params = weft__move_params();
     app->movers = calloc(app->orders->size, sizeof(*app->movers));
     if (app->movers == NULL)
         return WEFT_ENOMEM;
@@ -491,8 +492,8 @@ int weft__app_movers_init(struct weft_process_app *app)
         struct weft_app_mover *mover = &app->movers[r];
         mover->app = app;
         mover->rank = (int32_t)r;
-        weft__move_source_init(&mover->source, &weft__move_defaults);
-        weft__move_dest_init(&mover->dest, &weft__move_defaults);
+        weft__move_source_init(&mover->source, &app->move_params);
+        weft__move_dest_init(&mover->dest, &app->move_params);
         mover->source_timer.fire = source_tick;
         mover->dest_timer.fire = dest_tick;
     }

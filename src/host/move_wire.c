@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/config.h"
 #include "weft/error.h"
 
 void weft__move_pack(const struct weft_move_message *message, uint64_t token,
@@ -52,4 +54,11 @@ int weft__move_unpack(const Weft__Host__MoveMessage *twin, enum weft_move_role r
         (struct weft_move_owner){.host = twin->owner_host, .incarnation = twin->owner_incarnation};
     snprintf(message->text, sizeof(message->text), "%s", twin->text);
     return WEFT_OK;
+}
+
+struct weft_move_params weft__move_params(void)
+{
+    struct weft_move_params params = weft__move_defaults;
+    params.pull_ns = weft__config_u64("WEFT_MOVE_DEADLINE_MS") * WEFT_NS_PER_MS;
+    return params;
 }

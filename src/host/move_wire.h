@@ -13,4 +13,7 @@ void weft__move_pack(const struct weft_move_message *message, uint64_t token,
 int weft__move_unpack(const Weft__Host__MoveMessage *twin, enum weft_move_role receiver,
                       struct weft_move_message *message_out);
 
+/* The times of a move: the defaults, with WEFT_MOVE_DEADLINE_MS from frozen to committed. */
+struct weft_move_params weft__move_params(void);
+
 #endif

@@ -24,6 +24,7 @@
 #include "control/server.h"
 #include "host/calls.h"
 #include "host/cores.h"
+#include "host/move_wire.h"
 #include "host/state_dir.h"
 #include "host/transports.h"
 #include "host/weftd_app.h"
@@ -285,6 +286,7 @@ static int read_options(struct weft_host *host, const struct weft_host_options *
         err = weft_fail(-errno, "cannot read the machine's name; use --name");
     snprintf(host->address, sizeof(host->address), "%s",
              options->address != NULL ? options->address : "127.0.0.1");
+    host->move_params = weft__move_params();
     host->port_first = options->port_first;
     host->port_last = options->port_last;
     if (err == WEFT_OK && host->port_first == 0)

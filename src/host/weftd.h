@@ -11,6 +11,7 @@
 #include "host/ask.h"
 #include "host/loop.h"
 #include "plan/lease.h"
+#include "plan/move.h"
 #include "registry/client.h"
 #include "weft/error.h"
 #include "weft/host.h"
@@ -63,6 +64,7 @@ struct weft_host {
     struct weft_timer home_beat_timer;
     struct weft_app *apps; /* at home here */
     uint64_t app_count;
+    struct weft_move_params move_params;
     bool stopping;
     struct weft_timer stop_timer;
     uint64_t stop_by_ns;

@@ -244,8 +244,9 @@ static void take_rank_exit(struct weft_app *app, const Weft__Host__RankExit *new
     if (!news->abort)
         rank_ended(app, rank, news->code);
     if (news->abort || news->code != 0)
-        weft__weftd_app_end(app, WEFT_EAPP, news->code, "rank %d on host %s %s with code %d%s%s", news->rank,
-                            process->host, news->abort ? "aborted" : "exited", news->code, colon, news->reason);
+        weft__weftd_app_end(app, WEFT_EAPP, news->code, "rank %d on host %s %s with code %d%s%s",
+                            news->rank, process->host, news->abort ? "aborted" : "exited",
+                            news->code, colon, news->reason);
     else if (app->ranks_ended == app->size)
         weft__weftd_app_end(app, WEFT_OK, 0, "%s", "");
 }
@@ -319,7 +320,9 @@ void weft__weftd_on_process_exit(void *ctx, struct weft_call *call, const Protob
     if (app != NULL && app->state != WEFT_APP_ENDED)
         process = weft__weftd_app_process(app, news->process);
     if (process != NULL && strcmp(process->host, news->host) == 0)
-        process_dead(app, process, news->text[0] != '\0' ? news->text : "one of its processes ended before its ranks");
+        process_dead(app, process,
+                     news->text[0] != '\0' ? news->text
+                                           : "one of its processes ended before its ranks");
     weft__call_reply(call, NULL); /* last: the request goes with it */
 }
 

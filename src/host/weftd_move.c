@@ -391,7 +391,8 @@ static void begin_move(struct weft_app *app, const struct weft_app_step *step,
     move->from_pid = source->pid;
     snprintf(move->from, sizeof(move->from), "%s", source->host);
     snprintf(move->to, sizeof(move->to), "%s", step->to);
-    struct weft_move_desc desc = {.app = app->id,
+    struct weft_move_desc desc = {.params = &app->host->move_params,
+                                  .app = app->id,
                                   .move_id = ++app->move_count,
                                   .rank = (uint32_t)step->rank,
                                   .incarnation = rank->incarnation,
