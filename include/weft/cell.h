@@ -1,9 +1,10 @@
 /* The runtime-call table: all that a program layer inside a rank (libmpi) may ask of the outside.
  *
- * A rank's whole private memory is one address range (its cell, or region) that is the same on every host. The range
- * begins with struct weft_cell. libmpi keeps its state in the range and reaches the runtime through `calls` only, so that
- * moving a rank is copying its pages. Pointers in the range to anything outside it are limited to the fields marked
- * "refilled": the runtime writes them anew when the rank arrives on a host.
+ * A rank's whole private memory is one address range (its cell, or region) that is the same on
+ * every host. The range begins with struct weft_cell. libmpi keeps its state in the range and
+ * reaches the runtime through `calls` only, so that moving a rank is copying its pages. Pointers in
+ * the range to anything outside it are limited to the fields marked "refilled": the runtime writes
+ * them anew when the rank arrives on a host.
  */
 #ifndef WEFT_CELL_H
 #define WEFT_CELL_H
@@ -28,14 +29,16 @@ typedef int weft_entry(void *argument);
 
 /* One packet in the mailbox: header and payload, 16-byte aligned. */
 struct weft_packet {
-    uint32_t len_bytes; /* payload; WEFT_PACKET_WRAP: the rest of the ring is unused, go on at its start */
+    uint32_t len_bytes; /* payload; WEFT_PACKET_WRAP: the rest of the ring is unused, go on at its
+                           start */
     int32_t source;     /* rank */
     uint64_t reserved;
     unsigned char payload[];
 };
 #define WEFT_PACKET_WRAP UINT32_MAX
 
-/* A byte ring in the range: the process writes (one writer at a time), the rank reads. Positions only grow. */
+/* A byte ring in the range: the process writes (one writer at a time), the rank reads. Positions
+ * only grow. */
 struct weft_mailbox {
     _Atomic uint64_t head; /* written up to here */
     _Atomic uint64_t tail; /* read up to here */
@@ -50,7 +53,8 @@ struct weft_cell_get {
     uint64_t offset;
     void *into;
     size_t len_bytes;
-    _Atomic int state; /* 1: under way; 0: the bytes are here; < 0: enum weft_err. The bell rings when it changes. */
+    _Atomic int state; /* 1: under way; 0: the bytes are here; < 0: enum weft_err. The bell rings
+                          when it changes. */
     void *runtime;     /* the runtime's, while under way */
 };
 
@@ -64,16 +68,19 @@ enum weft_cell_info {
 struct weft_cell_calls {
     uint32_t version; /* WEFT_CELL_VERSION */
     uint32_t len_bytes;
-    /* Sends one packet to a rank (itself too): exactly once and in order per pair, across moves of either rank.
-     * The parts are copied.  Errors: WEFT_EAGAIN no credit: wait() and try again; WEFT_EMSGSIZE; WEFT_EINVAL no such rank. */
+    /* Sends one packet to a rank (itself too): exactly once and in order per pair, across moves of
+     * either rank. The parts are copied.  Errors: WEFT_EAGAIN no credit: wait() and try again;
+     * WEFT_EMSGSIZE; WEFT_EINVAL no such rank. */
     int (*send)(struct weft_cell *cell, int32_t dest, const struct iovec *parts, unsigned n);
-    /* Lets other ranks get() these bytes; they must stay as they are until unexpose. The id survives moves. */
+    /* Lets other ranks get() these bytes; they must stay as they are until unexpose. The id
+     * survives moves. */
     int (*expose)(struct weft_cell *cell, const void *addr, size_t len_bytes, uint64_t *id_out);
     void (*unexpose)(struct weft_cell *cell, uint64_t id);
-    /* Starts pulling; see struct weft_cell_get. Never completes inside the call. Errors: WEFT_EAGAIN. */
+    /* Starts pulling; see struct weft_cell_get. Never completes inside the call. Errors:
+     * WEFT_EAGAIN. */
     int (*get)(struct weft_cell *cell, struct weft_cell_get *op);
-    /* Moves things forward until the bell differs from seen or the deadline (now() scale; 0: once, UINT64_MAX: none)
-     * passes. Sleeps when there is nothing to do.  Errors: WEFT_ETIMEDOUT. */
+    /* Moves things forward until the bell differs from seen or the deadline (now() scale; 0: once,
+     * UINT64_MAX: none) passes. Sleeps when there is nothing to do.  Errors: WEFT_ETIMEDOUT. */
     int (*wait)(struct weft_cell *cell, uint32_t seen, uint64_t deadline_ns);
     /* Rings the rank's own bell.  Thread: any. */
     void (*wake)(struct weft_cell *cell);
@@ -97,12 +104,12 @@ struct weft_cell {
     uint64_t len_bytes;
     const struct weft_cell_calls *calls; /* refilled */
     void *host;                          /* refilled: the runtime's object for this rank */
-    struct weft_heap *heap;              /* serves weft_alloc() and libmpi; the rank's thread only */
-    void *runtime;                       /* the runtime's state that moves: sequences, windows, exposures */
-    void *mpi;                           /* libmpi's state; NULL before MPI_Init */
-    _Atomic uint32_t move_pending;       /* set while the runtime wants the rank at a migration point */
-    _Atomic uint32_t bell;               /* counts packets and completions; a futex word */
-    uint32_t pins;                       /* > 0: the rank cannot move, because of pin_reason */
+    struct weft_heap *heap; /* serves weft_alloc() and libmpi; the rank's thread only */
+    void *runtime;          /* the runtime's state that moves: sequences, windows, exposures */
+    void *mpi;              /* libmpi's state; NULL before MPI_Init */
+    _Atomic uint32_t move_pending; /* set while the runtime wants the rank at a migration point */
+    _Atomic uint32_t bell;         /* counts packets and completions; a futex word */
+    uint32_t pins;                 /* > 0: the rank cannot move, because of pin_reason */
     char pin_reason[100];
     int64_t clock_offset_ns; /* added to the host's clock by now() */
     struct weft_mailbox mailbox;
@@ -117,7 +124,8 @@ static inline const struct weft_packet *weft_cell_peek(struct weft_cell *cell)
     struct weft_mailbox *box = &cell->mailbox;
     uint64_t tail = atomic_load_explicit(&box->tail, memory_order_relaxed);
     while (tail != atomic_load_explicit(&box->head, memory_order_acquire)) {
-        const struct weft_packet *packet = (const struct weft_packet *)(void *)(box->bytes + (tail & box->mask));
+        const struct weft_packet *packet =
+            (const struct weft_packet *)(void *)(box->bytes + (tail & box->mask));
         if (packet->len_bytes != WEFT_PACKET_WRAP)
             return packet;
         tail = (tail | box->mask) + 1;

@@ -1,4 +1,5 @@
-/* Memory of the rank's region: what is allocated here moves with the rank, to the same addresses. */
+/* Memory of the rank's region: what is allocated here moves with the rank, to the same addresses.
+ */
 #ifndef WEFT_MEMORY_H
 #define WEFT_MEMORY_H
 
@@ -10,7 +11,8 @@
 extern "C" {
 #endif
 
-/* 16-byte aligned, zero-filled.  Thread: rank.  Blocks: no.  NULL: the region is full (weft run --rank-memory). */
+/* 16-byte aligned, zero-filled.  Thread: rank.  Blocks: no.  NULL: the region is full (weft run
+ * --rank-memory). */
 WEFT_API void *weft_alloc(size_t len_bytes);
 /* NULL is fine.  Thread: rank. */
 WEFT_API void weft_free(void *ptr);

@@ -16,7 +16,7 @@
 #include "host/calls.h"
 #include "wire/message.h"
 
-enum { ENV_MAX = 256, WAIT_MS = 1000, SILENCE_MS = 8000, ASK_MS = 30000 };
+enum { ENV_MAX = 256, WAIT_MS = 1000, SILENCE_MS = 5000, ASK_MS = 30000 };
 
 static const char usage[] =
     "Usage: weft run [OPTION]... PROGRAM [ARGUMENT]...\n"
