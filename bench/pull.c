@@ -133,10 +133,6 @@ static struct weft_lane *lane_open(const struct options *options)
     return lane;
 }
 
-/* ---- the source
- * ----------------------------------------------------------------------------------------------------
- */
-
 static void fill(struct weft_region *region, const struct pattern *pattern)
 {
     uint64_t word = 0x9e3779b97f4a7c15;
@@ -202,10 +198,6 @@ static int source_main(const struct options *options, int fd)
         weft__region_fini(&regions[i]);
     return 0;
 }
-
-/* ---- the receiver
- * --------------------------------------------------------------------------------------------------
- */
 
 struct receiver {
     const struct options *options;
@@ -327,10 +319,6 @@ static struct pull_times pull_once(struct receiver *receiver, uint32_t pattern)
     send_all(receiver->fd, &forget, sizeof(forget));
     return times;
 }
-
-/* ---- what comes out
- * -------------------------------------------------------------------------------------------------
- */
 
 struct samples {
     const char *id, *of, *unit;

@@ -201,10 +201,6 @@ static int wait_for(const struct weft_registry_at *at, struct weft_client_call *
     return 0;
 }
 
-/* ---- hosts
- * ----------------------------------------------------------------------------------------------------------
- */
-
 /* protobuf-c's fields are not const; packing does not write to them. */
 static char *field(const char *text)
 {
@@ -314,10 +310,6 @@ int weft__registry_watch(const struct weft_registry_at *at, uint64_t after, uint
                                       .timeout_ms = request.wait_ms + timeout_of(at)};
     return start(at, &remote, done, ctx);
 }
-
-/* ---- keys
- * -----------------------------------------------------------------------------------------------------------
- */
 
 static int check_key(const char *key)
 {

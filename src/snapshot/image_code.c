@@ -97,10 +97,6 @@ int weft__image_encode(const struct weft_image *image, uint8_t **bytes_out, size
     return 0;
 }
 
-/* ---- decoding
- * -------------------------------------------------------------------------------------------------------
- */
-
 struct reader {
     const uint8_t *at, *end;
 };

@@ -192,8 +192,6 @@ static void a_full_list_gives_the_place_of_the_longest_dead_and_else_refuses(voi
     weft__hosts_fini(&hosts);
 }
 
-/* ---- against a model ---- */
-
 #define NAMES 6
 
 struct model {

@@ -215,8 +215,6 @@ static void what_was_decoded_is_what_was_encoded(void **state)
     weft__region_fini(&region);
 }
 
-/* ---- garbage ---- */
-
 /* A small image in its encoded form. */
 static uint8_t *encoded_make(size_t *len_out)
 {
