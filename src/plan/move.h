@@ -107,10 +107,10 @@ struct weft_move_message {
     X(CANCEL)    /* HOME: somebody wants the move stopped; text */                                 \
     X(HOST_DEAD) /* host: of its process; from the registry */                                     \
     X(OWNER) /* answer to CAS or READ_OWNER, to the machine that asked. err 0: owner stands in the \
-                registry now; else nothing is known */                                                                                       \
+                registry now; else nothing is known */                                             \
     X(POINT) /* SOURCE: the rank is parked at a migration point, no get of it is outstanding */    \
     X(PINNED)     /* SOURCE: the rank cannot move: err, text */                                    \
-    X(RANK_ENDED) /* SOURCE: the rank has returned */                                              \
+    X(RANK_ENDED) /* SOURCE: the rank has returned; it stays here for good */                      \
     X(MARKERS)    /* SOURCE: flush markers or death notices of all processes are in */             \
     X(RANGE)      /* DEST: answer to RESERVE_RANGE: err */                                         \
     X(PULLED)     /* DEST: the pull ended, nothing of it is under way any more: err */             \
@@ -251,7 +251,7 @@ struct weft_move_source {
     uint64_t incarnation; /* of the rank while it is here */
     struct weft_move_message
         verdict; /* answer to repetitions of the newest move; kind NOTHING: none yet */
-    bool cas_under_way;
+    bool cas_under_way, rank_ended;
     uint64_t then_ns;
     uint64_t until_ns, retry_ns, backoff_ns;
 };

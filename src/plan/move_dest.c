@@ -29,6 +29,7 @@ static void note(struct weft_move_dest *m, int err, const char *text)
 
 static void drop(struct weft_move_dest *m, struct weft_move_out *out, bool has_range)
 {
+    no_timer(m);
     m->state = WEFT_DEST_FAILED;
     if (has_range)
         weft__move_emit(out, WEFT_MOVE_DO_DISCARD_RANGE, &m->id);
@@ -39,7 +40,6 @@ static void fail(struct weft_move_dest *m, struct weft_move_out *out, int err, c
 {
     bool has_range = m->state != WEFT_DEST_RESERVING;
     note(m, err, text);
-    no_timer(m);
     drop(m, out, has_range);
     say_failed(m, out);
 }

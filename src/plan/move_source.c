@@ -119,7 +119,9 @@ static void on_new_freeze(struct weft_move_source *m, struct weft_move_out *out,
         turn_away(m, out, message, WEFT_ESTALE, "the rank is not here");
     } else {
         adopt(m, message);
-        if (message->incarnation == m->incarnation)
+        if (m->rank_ended)
+            refuse(m, out, WEFT_ENOENT, "the rank has ended");
+        else if (message->incarnation == m->incarnation)
             wait_for_point(m, out, message);
         else
             refuse(m, out, WEFT_ESTALE, "the rank has another incarnation than the move expects");
@@ -247,10 +249,9 @@ static void on_waiting_over(struct weft_move_source *m, struct weft_move_out *ou
         weft__move_emit(out, WEFT_MOVE_DO_WITHDRAW, &m->id);
         refuse(m, out, event->err, event->text != NULL ? event->text : "the rank cannot move");
     } else if (event->kind == WEFT_MOVE_ON_RANK_ENDED) {
+        m->rank_ended = true;
         if (m->state == WEFT_SOURCE_WAITING)
             refuse(m, out, WEFT_ENOENT, "the rank has ended");
-        if (m->state == WEFT_SOURCE_HERE)
-            m->state = WEFT_SOURCE_ABSENT;
     }
 }
 
@@ -309,7 +310,7 @@ void weft__move_source_place(struct weft_move_source *m, uint64_t incarnation)
 {
     m->state = WEFT_SOURCE_HERE;
     m->incarnation = incarnation;
-    m->cas_under_way = false;
+    m->cas_under_way = m->rank_ended = false;
     no_timer(m);
 }
 

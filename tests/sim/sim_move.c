@@ -57,7 +57,9 @@ static void on_point(struct sim *sim, const struct sim_event *event)
     if (!copy->running || (!p->asked[event->rank] && sim_chance(sim, 500)))
         return;
     struct weft_move_event what = {.kind = WEFT_MOVE_ON_POINT};
-    if (event->err != WEFT_OK && p->asked[event->rank]) {
+    if (copy->quota == 0 && (p->source[event->rank].rank_ended || sim_chance(sim, 60))) {
+        what.kind = WEFT_MOVE_ON_RANK_ENDED; /* it goes on to receive, as at the end of a program */
+    } else if (event->err != WEFT_OK && p->asked[event->rank]) {
         what = (struct weft_move_event){.kind = WEFT_MOVE_ON_PINNED, .err = event->err};
     } else {
         copy->running = sim->mutant == SIM_MUTANT_FREEZE_LEAKS;

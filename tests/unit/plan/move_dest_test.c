@@ -241,8 +241,19 @@ static void a_newer_move_is_refused_for_good_while_an_older_one_uses_the_range(v
     sees(&m, WEFT_MOVE_ON_PULLED, WEFT_EIO);
     hears(&m, 2, WEFT_MOVE_PREPARE);
     assert_only_said(WEFT_MOVE_FAILED);
+    assert_int_equal(weft__move_dest_deadline(&m), WEFT_NEVER);
     hears(&m, 3, WEFT_MOVE_PREPARE);
     assert_non_null(did(WEFT_MOVE_DO_RESERVE_RANGE));
+}
+
+static void a_refused_move_that_comes_again_leaves_no_deadline_behind(void **state)
+{
+    (void)state;
+    advance(WEFT_DEST_RESERVING);
+    hears(&m, 2, WEFT_MOVE_PREPARE);
+    sees(&m, WEFT_MOVE_ON_RANGE, WEFT_OK);
+    hears(&m, 2, WEFT_MOVE_PREPARE);
+    assert_failed_and_given_back(true);
 }
 
 static void a_rank_may_come_a_second_time(void **state)
@@ -293,6 +304,7 @@ int main(void)
         with_machine(a_move_stopped_before_its_prepare_came_stays_stopped),
         with_machine(a_newer_move_takes_the_place_of_one_that_was_only_prepared),
         with_machine(a_newer_move_is_refused_for_good_while_an_older_one_uses_the_range),
+        with_machine(a_refused_move_that_comes_again_leaves_no_deadline_behind),
         with_machine(a_rank_may_come_a_second_time),
         with_machine(a_process_that_was_started_anew_says_that_it_will_not_commit),
     };

@@ -203,7 +203,8 @@ static void a_pinned_rank_and_one_that_has_ended_are_refused(void **state)
     assert_only_said(WEFT_MOVE_REFUSED);
     hears(&m, 3, WEFT_MOVE_FREEZE);
     assert_only_said(WEFT_MOVE_REFUSED);
-    assert_int_equal(m.state, WEFT_SOURCE_ABSENT);
+    hears(&m, 4, WEFT_MOVE_ABORT);
+    assert_only_said(WEFT_MOVE_ABORTED);
 }
 
 static void a_move_of_another_incarnation_or_beside_another_one_is_refused(void **state)
