@@ -20,6 +20,8 @@ enum { READY_MS = 10000, STOP_MS = 8000, TRIES = 3, POLL_US = 10000 };
 
 static _Noreturn void become_weftd(char *const *argv, pid_t parent)
 {
+    (void)setpgid(0,
+                  0); /* an interrupt at the terminal is ours: the app ends first, then the hosts */
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != parent)
         _exit(127);
     execv(argv[0], argv);

@@ -29,6 +29,8 @@ struct weft_app;
 /* A host of the cluster, as the registry last told it. */
 struct weft_member {
     struct weft_registry_host at;
+    uint64_t epoch;         /* of the list that it was last in, */
+    uint64_t listed_ns;     /* and when that was */
     uint64_t freed_wall_ms; /* when its use was last seen to go down */
 };
 

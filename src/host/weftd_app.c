@@ -289,7 +289,8 @@ static bool process_has_rank(const struct weft_app *app, uint32_t number)
 
 /* A process is gone: with a rank on it the app ends, unless that rank is just moving: then the
  * move's outcome decides. */
-static void process_dead(struct weft_app *app, struct weft_app_process *process, const char *why)
+static void process_dead(struct weft_app *app, struct weft_app_process *process, int err,
+                         const char *why)
 {
     if (process->dead)
         return;
@@ -306,7 +307,7 @@ static void process_dead(struct weft_app *app, struct weft_app_process *process,
     tell_dead(app, process->number);
     if (app->state == WEFT_APP_STARTING ||
         (process_has_rank(app, process->number) && !only_the_mover)) {
-        weft__weftd_app_end(app, WEFT_EHOSTDEAD, 1, "%s", why);
+        weft__weftd_app_end(app, err, 1, "%s", why);
         return;
     }
     weft__weftd_plan_process_dead(app, process->number);
@@ -320,7 +321,7 @@ void weft__weftd_on_process_exit(void *ctx, struct weft_call *call, const Protob
     if (app != NULL && app->state != WEFT_APP_ENDED)
         process = weft__weftd_app_process(app, news->process);
     if (process != NULL && strcmp(process->host, news->host) == 0)
-        process_dead(app, process,
+        process_dead(app, process, news->by_host ? WEFT_EHOSTDEAD : WEFT_EAPP,
                      news->text[0] != '\0' ? news->text
                                            : "one of its processes ended before its ranks");
     weft__call_reply(call, NULL); /* last: the request goes with it */
@@ -334,7 +335,7 @@ void weft__weftd_apps_host_dead(struct weft_host *host, const char *name)
     DL_FOREACH_SAFE(host->apps, app, next)
     for (size_t i = 0; i < app->processes_n; i++)
         if (strcmp(app->processes[i].host, name) == 0)
-            process_dead(app, &app->processes[i], why);
+            process_dead(app, &app->processes[i], WEFT_EHOSTDEAD, why);
 }
 
 /* ---- routes ---- */

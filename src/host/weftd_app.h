@@ -107,6 +107,7 @@ struct weft_app {
     size_t awaited; /* answers of the current step of start or end */
     int step_err;
     char step_text[256];
+    struct weft_timer step_timer; /* a lost process: its host will tell why */
     struct weft_output *output;
     uint64_t started_ns, ended_ns;
     uint64_t started_wall_ms;

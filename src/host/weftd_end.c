@@ -130,6 +130,7 @@ void weft__weftd_app_end(struct weft_app *app, int err, int code, const char *fm
     app->code = code;
     app->state = WEFT_APP_ENDING;
     weft__weftd_check_stop(app);
+    weft__loop_timer_off(app->host->asker.loop, &app->step_timer);
     weft__weftd_plan_free(app, "the app has ended");
     erase_keys(app);
     app->awaited = 0;

@@ -103,27 +103,44 @@ struct weft_member *weft__weftd_member(struct weft_host *host, const char *name)
     return NULL;
 }
 
-/* Takes over a fresh list; tells the apps about hosts that are dead, gone or started anew. */
-static void members_set(struct weft_host *host, const struct weft_registry_host *hosts, size_t n)
+/* A host that a registry with a new epoch does not list yet is given time to join it again. */
+static bool may_come_back(const struct weft_member *member, uint64_t epoch)
 {
-    struct weft_member *fresh = calloc(n + 1, sizeof(*fresh));
+    uint64_t grace_ns = 2 * weft__config_u64("WEFT_DEAD_MS") * WEFT_NS_PER_MS;
+    return member->at.alive && member->epoch != epoch &&
+           weft__now_ns() - member->listed_ns < grace_ns;
+}
+
+static struct weft_member member_of(struct weft_host *host, const struct news *news, size_t i)
+{
+    const struct weft_member *old = weft__weftd_member(host, news->hosts[i].name);
+    struct weft_member member = {
+        .at = news->hosts[i], .epoch = news->epoch, .listed_ns = weft__now_ns()};
+    if (strcmp(member.at.name, host->name) == 0)
+        member.at.used = weft__leases_used(&host->leases);
+    if (old != NULL)
+        member.freed_wall_ms = member.at.used < old->at.used ? weft__wall_ms() : old->freed_wall_ms;
+    return member;
+}
+
+/* Takes over a fresh list; tells the apps about hosts that are dead, gone or started anew. */
+static void members_set(struct weft_host *host, const struct news *news)
+{
+    struct weft_member *before = host->members;
+    size_t before_n = host->members_n, n = 0;
+    struct weft_member *fresh = calloc(news->hosts_n + before_n + 1, sizeof(*fresh));
     if (fresh == NULL)
         abort();
-    uint64_t now_ms = weft__wall_ms();
-    for (size_t i = 0; i < n; i++) {
-        struct weft_member *old = weft__weftd_member(host, hosts[i].name);
-        fresh[i].at = hosts[i];
-        if (strcmp(hosts[i].name, host->name) == 0)
-            fresh[i].at.used = weft__leases_used(&host->leases);
-        if (old != NULL)
-            fresh[i].freed_wall_ms = fresh[i].at.used < old->at.used ? now_ms : old->freed_wall_ms;
-    }
-    struct weft_member *before = host->members;
-    size_t before_n = host->members_n;
+    for (size_t i = 0; i < news->hosts_n; i++)
+        fresh[n++] = member_of(host, news, i);
     host->members = fresh;
     host->members_n = n;
     for (size_t i = 0; i < before_n; i++) {
         const struct weft_member *now = weft__weftd_member(host, before[i].at.name);
+        if (now == NULL && may_come_back(&before[i], news->epoch)) {
+            fresh[host->members_n++] = before[i];
+            continue;
+        }
         bool gone =
             now == NULL || !now->at.alive || now->at.incarnation != before[i].at.incarnation;
         if (before[i].at.alive && gone && strcmp(before[i].at.name, host->name) != 0)
@@ -218,7 +235,7 @@ static void watched(struct news *news)
         return;
     if (news->err == WEFT_OK) {
         host->list_revision = news->revision;
-        members_set(host, news->hosts, news->hosts_n);
+        members_set(host, news);
         watch_start(host);
         return;
     }
@@ -242,7 +259,7 @@ static void refreshed(struct news *news)
 {
     struct weft_host *host = news->host;
     if (news->err == WEFT_OK)
-        members_set(host, news->hosts, news->hosts_n);
+        members_set(host, news);
     news->done(news->ctx, news->err, news->text);
 }
 
@@ -261,9 +278,10 @@ int weft__weftd_join(struct weft_host *host)
     uint64_t deadline = weft__now_ns() + JOIN_WAIT_MS * WEFT_NS_PER_MS;
     int err;
     self_describe(host, &self);
-    while ((err = weft__registry_join_wait(&host->registry_at, &self, &reply)) == WEFT_EREGISTRY &&
-           weft__now_ns() < deadline)
-        (void)usleep(JOIN_RETRY_US); /* the head may be starting */
+    while ((err = weft__registry_join_wait(&host->registry_at, &self, &reply)) != WEFT_OK &&
+           (err == WEFT_EREGISTRY || err == WEFT_EEXIST) && weft__now_ns() < deadline)
+        (void)usleep(
+            JOIN_RETRY_US); /* the head may be starting, a predecessor of our name may be dying */
     if (err == WEFT_EREGISTRY)
         return weft_fail(err, "cannot reach the registry at %s within %d s; is the head running?",
                          host->registry_control, JOIN_WAIT_MS / 1000);

@@ -64,6 +64,7 @@ struct weft_process {
     bool home_asked;
     bool sending;
     bool reaped;
+    bool killed; /* by us */
     int status;
     unsigned tell_tries;
     char reason[256];
@@ -120,6 +121,7 @@ static void process_kill(struct weft_process *process, const char *reason)
         return;
     if (process->reason[0] == '\0')
         snprintf(process->reason, sizeof(process->reason), "%s", reason);
+    process->killed = true;
     weft__info("app %llx: killing its process %d: %s", (unsigned long long)process->app,
                (int)process->pid, reason);
     (void)kill(-process->pid, SIGKILL);
@@ -137,6 +139,7 @@ static void tell_home(struct weft_process *process)
     exit_message.host = process->host->name;
     exit_message.status = process->status;
     exit_message.text = process->reason;
+    exit_message.by_host = process->killed;
     weft__ask(&process->host->asker, &(struct weft_question){.url = process->home_control,
                                                              .code = WEFT_CALL_PROCESS_EXIT,
                                                              .request = &exit_message.base,

@@ -5,6 +5,7 @@
  * everything back and the app plans anew, a few times. Whatever fails ends the app, which tells
  * every host that it was asked.
  */
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,8 @@ enum {
     LEASE_HOLD_MS = 20000,
     LEASE_TIMEOUT_MS = 3000,
     LAUNCH_TIMEOUT_MS = 15000,
-    START_TIMEOUT_MS = 10000
+    START_TIMEOUT_MS = 10000,
+    WHY_MS = 2000
 };
 
 /* An answer on its way: the app is found by id, because it may be gone by then. */
@@ -154,6 +156,26 @@ static int plan(struct weft_app *app)
 
 /* ---- start ---- */
 
+static void why_fired(struct weft_timer *timer)
+{
+    struct weft_app *app =
+        (struct weft_app *)((char *)timer - offsetof(struct weft_app, step_timer));
+    weft__weftd_app_end(app, app->step_err, 1, "%s", app->step_text);
+}
+
+/* A process that broke the connection has died, most likely in the program's first lines: its host
+ * knows of what, and tells. */
+static void start_failed(struct weft_app *app)
+{
+    if (weft_error_damage(app->step_err) != WEFT_DAMAGE_PEER) {
+        weft__weftd_app_end(app, app->step_err, 1, "%s", app->step_text);
+        return;
+    }
+    app->step_timer.fire = why_fired;
+    weft__loop_timer(app->host->asker.loop, &app->step_timer,
+                     weft__now_ns() + WHY_MS * WEFT_NS_PER_MS);
+}
+
 static void started(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
 {
     struct awaited *wait = ctx;
@@ -170,7 +192,7 @@ static void started(void *ctx, int err, const char *text, const ProtobufCMessage
     if (app->awaited > 0)
         return;
     if (app->step_err != WEFT_OK) {
-        weft__weftd_app_end(app, app->step_err, 1, "%s", app->step_text);
+        start_failed(app);
         return;
     }
     app->state = WEFT_APP_RUNNING;
