@@ -283,6 +283,7 @@ static bool tick_channel(struct weft__rank *rank, int32_t peer, uint64_t now_ns,
 bool weft__outbox_tick(struct weft__rank *rank, uint64_t now_ns)
 {
     bool busy = false;
+    atomic_store_explicit(&rank->backlog, false, memory_order_relaxed); /* set again if it is so */
     for (int32_t i = 0; i < rank->exec->size; i++) {
         struct weft__ack ack = {.to = -1};
         bool deliver = false;

@@ -65,7 +65,7 @@ static void init_state(struct weft__range *range, unsigned char *base, const str
 
 int weft__range_init(const struct weft__range_desc *desc)
 {
-    struct layout at;
+    struct layout at = {0};
     int err = lay_out(desc, &at);
     if (err)
         return err;
@@ -95,7 +95,7 @@ static int wrong(const char *field)
 
 int weft__range_check(const struct weft__range_desc *desc)
 {
-    struct layout at;
+    struct layout at = {0};
     int err = lay_out(desc, &at);
     if (err)
         return err;

@@ -1,10 +1,11 @@
 /* Waiting: a rank's thread moves things forward itself for a few microseconds, then sleeps on its
  * bell.
  *
- * Spinning is short because other processes share the cores; while it lasts the lane's progress
- * thread rests. Whoever puts something into the mailbox or completes a get counts the bell up, and
- * wakes the thread if it says that it sleeps: it says so before it looks at the bell for the last
- * time, so no ring is lost.
+ * Spinning is short because other processes share the cores; after a first quick look the lane's
+ * progress thread rests while it lasts. Whoever puts something into the mailbox or completes a get
+ * counts the bell up, and wakes the thread if it says that it sleeps: it says so before it looks at
+ * the bell for the last time, so no ring is lost. A thread that is to leave does so at the start of
+ * a wait or after sleeping, never between the two calls that tell the lane of its polling.
  */
 #include <sched.h>
 
@@ -13,17 +14,22 @@
 #include "exec/impl.h"
 #include "weft/error.h"
 
+#define LOOK_NS 1500ull /* an answer from a rank of this process takes less */
 #define SPIN_NS 5000ull
+
+static bool is_closing(const struct weft__rank *rank)
+{
+    return atomic_load_explicit(&rank->exec->closing, memory_order_acquire);
+}
 
 static void leave_if_closing(struct weft__rank *rank)
 {
-    if (atomic_load_explicit(&rank->exec->closing, memory_order_acquire))
+    if (is_closing(rank))
         rank->exec->executor->quit(rank, 0, false);
 }
 
 int weft__rank_progress(struct weft__rank *rank)
 {
-    leave_if_closing(rank);
     int events = weft__lane_drive(rank->exec->lane);
     if (atomic_load_explicit(&rank->held, memory_order_relaxed))
         weft__inbox_drain(rank);
@@ -44,14 +50,14 @@ static bool is_over(struct weft__rank *rank, uint32_t seen)
             atomic_exchange(&rank->credit_given, false));
 }
 
-static bool spin(struct weft__rank *rank, uint32_t seen)
+static bool spin(struct weft__rank *rank, uint32_t seen, uint64_t spin_ns)
 {
-    uint64_t until_ns = weft__now_ns() + SPIN_NS;
+    uint64_t until_ns = weft__now_ns() + spin_ns;
     do {
         weft__rank_progress(rank);
         if (is_over(rank, seen))
             return true;
-    } while (weft__now_ns() < until_ns);
+    } while (weft__now_ns() < until_ns && !is_closing(rank));
     return false;
 }
 
@@ -60,7 +66,7 @@ static int sleep_until(struct weft__rank *rank, uint32_t seen, uint64_t deadline
 {
     int err = WEFT_OK;
     atomic_store(&rank->sleeping, 1);
-    if (atomic_load(&rank->cell->bell) == seen && !atomic_load(&rank->exec->closing))
+    if (atomic_load(&rank->cell->bell) == seen && !is_closing(rank))
         err = weft__futex_wait(&rank->cell->bell, seen, deadline_ns);
     atomic_store(&rank->sleeping, 0);
     return err == WEFT_ETIMEDOUT ? WEFT_ETIMEDOUT : WEFT_OK;
@@ -68,6 +74,7 @@ static int sleep_until(struct weft__rank *rank, uint32_t seen, uint64_t deadline
 
 int weft__rank_wait(struct weft__rank *rank, uint32_t seen, uint64_t deadline_ns)
 {
+    leave_if_closing(rank);
     int events = weft__rank_progress(rank);
     if (is_over(rank, seen))
         return WEFT_OK;
@@ -76,9 +83,11 @@ int weft__rank_wait(struct weft__rank *rank, uint32_t seen, uint64_t deadline_ns
             sched_yield();
         return WEFT_ETIMEDOUT;
     }
+    if (spin(rank, seen, LOOK_NS))
+        return WEFT_OK;
     for (;;) {
         weft__lane_polling(rank->exec->lane, true);
-        bool over = spin(rank, seen);
+        bool over = spin(rank, seen, SPIN_NS);
         weft__lane_polling(rank->exec->lane, false);
         if (over)
             return WEFT_OK;

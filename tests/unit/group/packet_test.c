@@ -60,7 +60,7 @@ static void the_header_is_little_endian_at_fixed_places(void **state)
     (void)state;
     uint8_t bytes[128];
     struct weft_packet_header in = data_header(0);
-    build(bytes, &in, NULL);
+    build(bytes, &in, "");
     assert_int_equal(bytes[0], 'W');
     assert_int_equal(bytes[1], 'P');
     assert_int_equal(bytes[8], 0x88);
