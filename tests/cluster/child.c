@@ -1,0 +1,143 @@
+/* Files instead of pipes: nothing blocks when nobody reads, and a test can look at any time. */
+#include "child.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { NAP_US = 5000, PRINT_MAX = 6000 };
+
+uint64_t child_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
+
+void child_nap(void)
+{
+    (void)usleep(NAP_US);
+}
+
+static _Noreturn void become(const struct child *child, char *const *argv, int fd, pid_t parent)
+{
+    int in = open("/dev/null", O_RDONLY);
+    int out = open(child->out, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
+    int err = open(child->err, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || in < 0 || out < 0 ||
+        err < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
+        _exit(126);
+    for (int i = 3; i < 256; i++)
+        if (i != fd)
+            (void)close(i);
+    execv(argv[0], argv);
+    _exit(127);
+}
+
+bool child_start(struct child *child, const char *folder, char *const *argv, int fd)
+{
+    static unsigned number;
+    pid_t parent = getpid();
+    memset(child, 0, sizeof(*child));
+    number++;
+    snprintf(child->out, sizeof(child->out), "%s/%u.out", folder, number);
+    snprintf(child->err, sizeof(child->err), "%s/%u.err", folder, number);
+    child->pid = fork();
+    if (child->pid == 0)
+        become(child, argv, fd, parent);
+    child->over = child->pid < 0;
+    return child->pid > 0;
+}
+
+bool child_over(struct child *child)
+{
+    int status;
+    if (!child->over && waitpid(child->pid, &status, WNOHANG) == child->pid) {
+        child->over = true;
+        child->code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    }
+    return child->over;
+}
+
+int child_wait(struct child *child, unsigned timeout_ms)
+{
+    uint64_t until = child_now_ms() + timeout_ms;
+    while (!child_over(child)) {
+        if (child_now_ms() > until)
+            return -1;
+        child_nap();
+    }
+    return child->code;
+}
+
+void child_signal(const struct child *child, int number)
+{
+    if (!child->over)
+        (void)kill(child->pid, number);
+}
+
+char *child_read(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    size_t len = 0, room = 4096;
+    char *text = malloc(room);
+    if (text == NULL)
+        abort();
+    for (size_t n = 1; file != NULL && n > 0; len += n) {
+        if (room - len < 2048) {
+            char *grown = realloc(text, room *= 2);
+            if (grown == NULL)
+                abort();
+            text = grown;
+        }
+        n = fread(text + len, 1, room - len - 1, file);
+    }
+    if (file != NULL)
+        (void)fclose(file);
+    text[len] = '\0';
+    return text;
+}
+
+static bool holds(const char *path, const char *text)
+{
+    char *all = child_read(path);
+    bool found = strstr(all, text) != NULL;
+    free(all);
+    return found;
+}
+
+bool child_complained(const struct child *child, const char *text)
+{
+    return holds(child->err, text);
+}
+
+bool child_said(const struct child *child, const char *text)
+{
+    return holds(child->out, text) || holds(child->err, text);
+}
+
+static void print_tail(const char *path, const char *what)
+{
+    char *text = child_read(path);
+    size_t len = strlen(text);
+    if (len > 0)
+        fprintf(stderr, "  %s:\n%s\n", what, len > PRINT_MAX ? text + len - PRINT_MAX : text);
+    free(text);
+}
+
+void child_print(const struct child *child, const char *title)
+{
+    fprintf(stderr, "-- %s, process %d, ", title, (int)child->pid);
+    if (child->over)
+        fprintf(stderr, "ended with %d\n", child->code);
+    else
+        fprintf(stderr, "runs\n");
+    print_tail(child->out, "stdout");
+    print_tail(child->err, "stderr");
+}

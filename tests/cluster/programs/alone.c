@@ -1,0 +1,58 @@
+/* alone BOARD MIB NAP_US: ranks that never talk to each other; each counts steps until the board
+ * says stop. MIB of its region are touched. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <mpi.h>
+
+#include "rank_board.h"
+#include "weft/memory.h"
+
+struct alone {
+    char board[BOARD_PATH];
+    int rank;
+    unsigned nap_us;
+    size_t len;
+    unsigned char *bulk;
+    uint64_t steps;
+};
+
+static int go_on(void *argument)
+{
+    struct alone *alone = argument;
+    struct board *board = board_enter(alone->board, alone->rank);
+    uint64_t last_ns = 0;
+    while (atomic_load(&board->stop) == 0) {
+        board_point(board, alone->rank, go_on, alone);
+        board_step(board, alone->rank, &last_ns);
+        alone->steps++;
+        (void)usleep(alone->nap_us);
+    }
+    size_t wrong = 0;
+    for (size_t i = 0; i < alone->len; i += 512)
+        wrong += alone->bulk[i] != (unsigned char)(i / 512 + (size_t)alone->rank);
+    printf("alone %d steps %llu wrong %zu\n", alone->rank, (unsigned long long)alone->steps, wrong);
+    fflush(stdout);
+    atomic_store(&board->ranks[alone->rank].done, 1);
+    board_leave(board);
+    MPI_Finalize();
+    return wrong != 0;
+}
+
+int main(int argc, char **argv)
+{
+    MPI_Init(&argc, &argv);
+    struct alone *alone = weft_alloc(sizeof(*alone));
+    if (argc != 4 || alone == NULL)
+        MPI_Abort(MPI_COMM_WORLD, 2);
+    MPI_Comm_rank(MPI_COMM_WORLD, &alone->rank);
+    snprintf(alone->board, sizeof(alone->board), "%s", argv[1]);
+    alone->len = (size_t)strtoull(argv[2], NULL, 10) << 20;
+    alone->nap_us = (unsigned)strtoul(argv[3], NULL, 10);
+    if (alone->len > 0 && (alone->bulk = weft_alloc(alone->len)) == NULL)
+        MPI_Abort(MPI_COMM_WORLD, 2);
+    for (size_t i = 0; i < alone->len; i += 512)
+        alone->bulk[i] = (unsigned char)(i / 512 + (size_t)alone->rank);
+    return go_on(alone);
+}

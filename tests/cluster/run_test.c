@@ -1,0 +1,216 @@
+/* Apps that run and end: what they print, the exit code of weft run, and what stays behind. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "ask.h"
+#include "cluster.h"
+#include "stage.h"
+
+/* Each of the ranks has printed its lines, all of them, in order. */
+static void check_lines(struct cluster *cluster, const struct child *run, int ranks, int lines)
+{
+    char *text = child_read(run->out), *save = NULL;
+    int *next = calloc((size_t)ranks, sizeof(*next)), total = 0;
+    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        int rank, size, number;
+        char host[16];
+        if (sscanf(line, "hello %d of %d on %15s line %d", &rank, &size, host, &number) != 4 ||
+            rank < 0 || rank >= ranks || size != ranks || number != next[rank])
+            cluster_fail(cluster, "an unexpected line: %s", line);
+        next[rank]++;
+        total++;
+    }
+    free(next);
+    free(text);
+    if (total != ranks * lines)
+        cluster_fail(cluster, "%d lines instead of %d", total, ranks * lines);
+}
+
+static void what_ranks_print_on_one_host_arrives_whole_and_in_order(void **state)
+{
+    struct cluster *cluster = *state;
+    struct cluster_host *home = cluster_host(cluster, "home", 4);
+    struct child *run = cluster_weft(cluster, "run", "--at", home->address, "-n", "4",
+                                     cluster_program("hello"), "200", NULL);
+    cluster_check(cluster, run->code == 0);
+    check_lines(cluster, run, 4, 200);
+    stage_all_free(cluster);
+}
+
+static void what_ranks_print_on_three_hosts_arrives_whole_and_in_order(void **state)
+{
+    struct cluster *cluster = *state;
+    cluster_three(cluster, 2);
+    struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n", "6",
+                                     cluster_program("hello"), "1000", NULL);
+    cluster_check(cluster, run->code == 0);
+    check_lines(cluster, run, 6, 1000);
+    cluster_check(cluster, child_said(run, " on home "));
+    cluster_check(cluster, child_said(run, " on a "));
+    cluster_check(cluster, child_said(run, " on b "));
+    stage_all_free(cluster);
+}
+
+static void weft_run_with_hosts_starts_and_ends_its_own_cluster(void **state)
+{
+    struct cluster *cluster = *state;
+    struct child *run = cluster_weft(cluster, "run", "--hosts", "2", "--slots", "1", "-n", "2",
+                                     cluster_program("hello"), "3", NULL);
+    cluster_check(cluster, run->code == 0);
+    check_lines(cluster, run, 2, 3);
+    cluster_check(cluster, cluster_marked(cluster, false) == 0);
+}
+
+static void apps_one_after_the_other_each_find_free_slots(void **state)
+{
+    struct cluster *cluster = *state;
+    cluster_three(cluster, 1);
+    for (int i = 0; i < 5; i++) {
+        struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n",
+                                         "3", cluster_program("hello"), NULL);
+        cluster_check(cluster, run->code == 0);
+        check_lines(cluster, run, 3, 1);
+    }
+    stage_all_free(cluster);
+}
+
+static void an_app_may_be_at_home_on_any_host(void **state)
+{
+    struct cluster *cluster = *state;
+    cluster_three(cluster, 1);
+    struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[2].address, "-n", "3",
+                                     cluster_program("hello"), NULL);
+    cluster_check(cluster, run->code == 0);
+    check_lines(cluster, run, 3, 1);
+    stage_all_free(cluster);
+}
+
+/* ---- bad ends ---- */
+
+static void check_end(struct cluster *cluster, const char *how, const char *words)
+{
+    struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n", "3",
+                                     cluster_program("ends"), how, NULL);
+    if (run->code != 1)
+        cluster_fail(cluster, "%s: exit code %d instead of 1", how, run->code);
+    if (!child_complained(run, words))
+        cluster_fail(cluster, "%s: stderr does not say \"%s\"", how, words);
+    stage_all_free(cluster);
+}
+
+static void a_rank_that_returns_three_fails_its_app(void **state)
+{
+    cluster_three(*state, 1);
+    check_end(*state, "three", "rank 1 on host a exited with code 3");
+}
+
+static void a_rank_that_calls_exit_ends_its_app_with_a_reason(void **state)
+{
+    cluster_three(*state, 1);
+    check_end(*state, "exit", "code 5");
+}
+
+static void mpi_abort_ends_the_app_with_its_code(void **state)
+{
+    cluster_three(*state, 1);
+    check_end(*state, "abort", "rank 1 on host a aborted with code 7");
+}
+
+static void survive(struct cluster *cluster)
+{
+    struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n", "3",
+                                     cluster_program("hello"), NULL);
+    cluster_check(cluster, run->code == 0);
+    for (unsigned i = 0; i < cluster->hosts_n; i++)
+        cluster_check(cluster, !child_over(cluster->hosts[i].weftd));
+}
+
+static void a_rank_that_touches_forbidden_memory_ends_its_app_only(void **state)
+{
+    struct cluster *cluster = *state;
+    cluster_three(cluster, 1);
+    struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n", "3",
+                                     cluster_program("ends"), "fault", NULL);
+    cluster_check(cluster, run->code == 1);
+    cluster_check(cluster, child_complained(run, "on host a was ended by signal 11"));
+    stage_all_free(cluster);
+    survive(cluster);
+}
+
+static void a_rank_that_calls_abort_ends_its_app_only(void **state)
+{
+    struct cluster *cluster = *state;
+    cluster->crash_wanted = true;
+    cluster_three(cluster, 1);
+    struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n", "3",
+                                     cluster_program("ends"), "libc-abort", NULL);
+    cluster_check(cluster, run->code == 1);
+    cluster_check(cluster, child_complained(run, "on host a was ended by signal 6") ||
+                               child_complained(run, "on host a exited with code"));
+    stage_all_free(cluster);
+    survive(cluster);
+}
+
+static void weft_kill_ends_a_running_app(void **state)
+{
+    struct cluster *cluster = *state;
+    struct stage stage;
+    cluster_three(cluster, 1);
+    stage_open(&stage, cluster);
+    struct cluster_app app = cluster_run(cluster, &cluster->hosts[0], "-n", "3",
+                                         cluster_program("alone"), stage.path, "1", "2000", NULL);
+    stage_runs(cluster, &stage, 3, 3);
+    struct child *killer =
+        cluster_weft(cluster, "kill", "--at", cluster->hosts[1].address, app.hex, NULL);
+    cluster_check(cluster, killer->code == 0);
+    cluster_check(cluster, child_wait(app.run, CLUSTER_MS) == 1);
+    cluster_check(cluster, child_complained(app.run, "it was killed"));
+    stage_all_free(cluster);
+    stage_close(&stage);
+}
+
+static void weft_run_that_is_interrupted_ends_its_app(void **state)
+{
+    struct cluster *cluster = *state;
+    struct stage stage;
+    cluster_three(cluster, 1);
+    stage_open(&stage, cluster);
+    struct cluster_app app = cluster_run(cluster, &cluster->hosts[0], "-n", "3",
+                                         cluster_program("alone"), stage.path, "1", "2000", NULL);
+    stage_runs(cluster, &stage, 3, 3);
+    child_signal(app.run, 2);
+    cluster_check(cluster, child_wait(app.run, CLUSTER_MS) == 1);
+    cluster_check(cluster, child_complained(app.run, "it was interrupted"));
+    stage_all_free(cluster);
+    stage_close(&stage);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, cluster_open, cluster_close)
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(what_ranks_print_on_one_host_arrives_whole_and_in_order),
+        CASE(what_ranks_print_on_three_hosts_arrives_whole_and_in_order),
+        CASE(weft_run_with_hosts_starts_and_ends_its_own_cluster),
+        CASE(apps_one_after_the_other_each_find_free_slots),
+        CASE(an_app_may_be_at_home_on_any_host),
+        CASE(a_rank_that_returns_three_fails_its_app),
+        CASE(a_rank_that_calls_exit_ends_its_app_with_a_reason),
+        CASE(mpi_abort_ends_the_app_with_its_code),
+        CASE(a_rank_that_touches_forbidden_memory_ends_its_app_only),
+        CASE(a_rank_that_calls_abort_ends_its_app_only),
+        CASE(weft_kill_ends_a_running_app),
+        CASE(weft_run_that_is_interrupted_ends_its_app),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
