@@ -402,15 +402,19 @@ static struct entry entry_of(const struct weft_values_change *change)
     return entry;
 }
 
+static int fail_broken(const struct weft_journal *journal)
+{
+    return weft_fail(WEFT_EIO, "the registry cannot write its log %s any more; restart the head",
+                     journal->path);
+}
+
 int weft__journal_add(struct weft_journal *journal, const struct weft_values_change *change)
 {
     const struct entry entry = entry_of(change);
     assert(change->key.len <= WEFT_REGISTRY_KEY_MAX &&
            change->value.len <= WEFT_REGISTRY_VALUE_MAX);
     if (journal->broken)
-        return weft_fail(WEFT_EIO,
-                         "the registry cannot write its log %s any more; restart the head",
-                         journal->path);
+        return fail_broken(journal);
     return batch_add(journal, &entry);
 }
 
@@ -418,6 +422,8 @@ int weft__journal_commit(struct weft_journal *journal)
 {
     if (journal->batch_len == FRAME_HEADER)
         return 0;
+    if (journal->broken)
+        return fail_broken(journal);
     seal(journal->batch, journal->batch_len, journal->len_bytes);
     int err = write_all(journal->fd, journal->batch, journal->batch_len, journal->len_bytes);
     if (!err && fdatasync(journal->fd))

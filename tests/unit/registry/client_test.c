@@ -4,9 +4,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -184,6 +187,36 @@ static void without_a_registry_the_outcome_is_unknown_not_lost(void **state)
     rig_head_start(rig);
 }
 
+static void
+when_the_disk_takes_no_more_nothing_is_promised_and_what_was_promised_is_kept(void **state)
+{
+    struct rig *rig = *state;
+    struct weft_registry_value value;
+    struct rlimit limit, small;
+    struct stat log;
+    struct weft_registry_cas cas = set("kept", 0, "x");
+    assert_int_equal(weft__registry_cas_wait(&rig->at, &cas, &value), 0);
+    assert_int_equal(stat(rig->log, &log), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    small = limit;
+    small.rlim_cur = (rlim_t)log.st_size + 10;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    cas = set("lost", 0, "y");
+    int err = weft__registry_cas_wait(&rig->at, &cas, &value);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_int_equal(err, WEFT_EREGISTRY);
+    assert_int_equal(weft__registry_cas_wait(&rig->at, &cas, &value), WEFT_EREGISTRY);
+    assert_int_equal(weft__registry_get_wait(&rig->at, "kept", &value), 0);
+    assert_int_equal(value.len, 1);
+    rig_head_stop(rig);
+    rig_head_start(rig);
+    assert_int_equal(weft__registry_get_wait(&rig->at, "kept", &value), 0);
+    assert_int_equal(value.len, 1);
+    assert_int_equal(weft__registry_cas_wait(&rig->at, &cas, &value), 0);
+    assert_true(value.won);
+}
+
 struct settler {
     struct rig *rig;
     struct weft_registry_cas cas;
@@ -253,6 +286,7 @@ int main(void)
         TEST(of_two_clients_exactly_one_wins_each_revision),
         TEST(many_changes_at_once_are_all_answered_and_all_there_after_a_restart),
         TEST(without_a_registry_the_outcome_is_unknown_not_lost),
+        TEST(when_the_disk_takes_no_more_nothing_is_promised_and_what_was_promised_is_kept),
         TEST(a_change_is_settled_when_the_head_is_back),
         cmocka_unit_test(an_answer_to_a_repeated_change_tells_whether_an_earlier_try_won),
     };

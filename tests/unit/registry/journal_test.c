@@ -370,6 +370,7 @@ static void a_disk_that_takes_no_more_breaks_the_log_but_not_what_is_in_it(void 
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
     assert_int_equal(err, WEFT_EIO);
     assert_int_equal(weft__journal_add(&journal, &step), WEFT_EIO);
+    assert_int_equal(weft__journal_commit(&journal), WEFT_EIO); /* there is room again: too late */
     assert_false(weft__journal_bloated(&journal, &keys));
     weft__journal_close(&journal);
     weft__values_fini(&keys);
