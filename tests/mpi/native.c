@@ -516,30 +516,53 @@ int weft_migration_point(int (*entry)(void *argument), void *argument)
     longjmp(rank->end, 1);
 }
 
-static bool mapped_outside(FILE *maps, uintptr_t word)
+struct mapping {
+    uintptr_t from, to;
+};
+enum { MAPPINGS_MAX = 4096 };
+#define PROGRAMS 0x500000000000ull
+
+/* What is mapped in this process, but for the regions and for the sanitizers' tables, which lie
+ * below programs. */
+static size_t list_mappings(struct mapping *list)
 {
     char line[512];
+    size_t n = 0;
     unsigned long long from, to;
-    rewind(maps);
+    FILE *maps = fopen("/proc/self/maps", "r");
+    check(maps != NULL);
     while (fgets(line, sizeof(line), maps))
-        if (sscanf(line, "%llx-%llx", &from, &to) == 2 && word >= from && word < to)
-            return from < BASE || from >= BASE + 64 * STRIDE;
+        if (sscanf(line, "%llx-%llx", &from, &to) == 2 && from >= PROGRAMS &&
+            (from < BASE || from >= BASE + 64 * STRIDE)) {
+            check(n < MAPPINGS_MAX);
+            list[n++] = (struct mapping){(uintptr_t)from, (uintptr_t)to};
+        }
+    fclose(maps);
+    return n;
+}
+
+static bool is_in(const struct mapping *list, size_t n, uintptr_t word)
+{
+    for (size_t i = 0; i < n; i++)
+        if (word >= list[i].from && word < list[i].to)
+            return true;
     return false;
 }
 
 const void *native_foreign_pointer(void)
 {
+    static _Thread_local struct mapping list[MAPPINGS_MAX];
     struct weft_cell *cell = weft_cell_self();
-    FILE *maps = fopen("/proc/self/maps", "r");
     const uintptr_t *word = (const uintptr_t *)(const void *)cell;
+    const uintptr_t *calls_at = (const uintptr_t *)(const void *)&cell->calls;
+    const uintptr_t *host_at = (const uintptr_t *)(const void *)&cell->host;
     const void *found = NULL;
-    check(maps != NULL);
+    size_t n = list_mappings(list);
+    pthread_mutex_lock(&self_rank->world->lock); /* others write into the mailbox */
     for (size_t i = 0; i < cell->len_bytes / sizeof(*word) && !found; i++)
-        if (word[i] > BASE / 4096 && &word[i] != (const uintptr_t *)(const void *)&cell->calls &&
-            &word[i] != (const uintptr_t *)(const void *)&cell->host &&
-            mapped_outside(maps, word[i]))
+        if (word[i] > 0 && &word[i] != calls_at && &word[i] != host_at && is_in(list, n, word[i]))
             found = &word[i];
-    fclose(maps);
+    pthread_mutex_unlock(&self_rank->world->lock);
     return found;
 }
 
