@@ -130,9 +130,14 @@ static void process_kill(struct weft_process *process, const char *reason)
 
 static void told(void *ctx, int err, const char *text, const ProtobufCMessage *reply);
 
-/* Tells the home that the process has ended; then everything about it is over. */
+/* Tells the home that the process has ended; then everything about it is over. Of one that never
+ * became ready the answer to its launch has told already, in better words. */
 static void tell_home(struct weft_process *process)
 {
+    if (process->ready == NULL || process->ready->err != 0) {
+        process_free(process);
+        return;
+    }
     Weft__Host__ProcessExit exit_message = WEFT__HOST__PROCESS_EXIT__INIT;
     exit_message.app = process->app;
     exit_message.process = process->number;
@@ -249,6 +254,8 @@ static void describe_end(struct weft_process *process)
                  process->host->name, WEXITSTATUS(status));
 }
 
+static bool hello_read(struct weft_process *process);
+
 static void process_exited(struct weft_watch *watch, uint32_t events)
 {
     (void)events;
@@ -257,6 +264,8 @@ static void process_exited(struct weft_watch *watch, uint32_t events)
     if (waitpid(process->pid, &process->status, WNOHANG) != process->pid)
         return;
     process->reaped = true;
+    while (hello_read(process)) /* its last words may say why */
+        ;
     (void)kill(-process->pid, SIGKILL); /* whatever the program may have started */
     describe_end(process);
     watch_off(process, &process->exited);
@@ -304,30 +313,40 @@ static void lifeline_write(struct weft_process *process)
     (void)weft__loop_watch(process->host->asker.loop, &process->lifeline, EPOLLIN);
 }
 
+/* Reads what there is of the greeting; false: nothing more for now, or ever. */
+static bool hello_read(struct weft_process *process)
+{
+    if (process->lifeline.fd < 0)
+        return false;
+    ssize_t n = recv(process->lifeline.fd, process->hello + process->hello_len,
+                     sizeof(process->hello) - process->hello_len, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    if (n <= 0) { /* it has closed its end: it is going, or gone; the pidfd tells */
+        watch_off(process, &process->lifeline);
+        return false;
+    }
+    process->hello_len += (size_t)n;
+    uint32_t len = 0;
+    if (process->hello_len >= sizeof(len))
+        memcpy(&len, process->hello, sizeof(len));
+    if (len > sizeof(process->hello) - sizeof(len)) {
+        process_kill(process, "its process sent a greeting that is too long");
+        return false;
+    }
+    if (process->hello_len == sizeof(len) + len && process->ready == NULL)
+        hello_done(process);
+    return true;
+}
+
 static void lifeline_ready(struct weft_watch *watch, uint32_t events)
 {
     struct weft_process *process =
         (struct weft_process *)((char *)watch - offsetof(struct weft_process, lifeline));
     if ((events & EPOLLOUT) != 0 && process->orders_done < process->orders_len)
         lifeline_write(process);
-    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0)
-        return;
-    ssize_t n = recv(watch->fd, process->hello + process->hello_len,
-                     sizeof(process->hello) - process->hello_len, MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (n <= 0) { /* it has closed its end: it is going, or gone; the pidfd tells */
-        watch_off(process, watch);
-        return;
-    }
-    process->hello_len += (size_t)n;
-    uint32_t len = 0;
-    if (process->hello_len >= sizeof(len))
-        memcpy(&len, process->hello, sizeof(len));
-    if (len > sizeof(process->hello) - sizeof(len))
-        process_kill(process, "its process sent a greeting that is too long");
-    else if (process->hello_len == sizeof(len) + len && process->ready == NULL)
-        hello_done(process);
+    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0)
+        (void)hello_read(process);
 }
 
 static void end_timer_fired(struct weft_timer *timer)
