@@ -232,8 +232,6 @@ static int ep_progress(struct weft_tp_ep *base)
 {
     struct weft_inproc_ep *ep = weft__inproc_ep(base);
     int n = finish_all(ep);
-    if (atomic_load_explicit(&ep->box->wake.pending, memory_order_acquire))
-        weft__wakefd_drain(&ep->box->wake);
     n += letters_take(ep);
     n += leavers_look(ep);
     n += weft__inproc_copies_run(ep);
@@ -246,9 +244,12 @@ static int ep_wait_fd(struct weft_tp_ep *ep)
     return weft__inproc_ep(ep)->box->wake.fd;
 }
 
+/* The wake-up is drained here and not in progress(): who never sleeps costs nobody a system call.
+ */
 static int ep_wait_arm(struct weft_tp_ep *base)
 {
     struct weft_inproc_ep *ep = weft__inproc_ep(base);
+    weft__wakefd_drain(&ep->box->wake);
     bool ready = ep->waiting && !weft__inproc_sends_arm(ep);
     ready |= ep->finished.first || ep->copies.first || ep->look;
     ready |= !weft__mpsc_empty(&ep->box->letters);
