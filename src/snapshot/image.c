@@ -3,7 +3,7 @@
  * Sums are taken when the bytes are in the cache anyway: of packed pieces right after the copy, of
  * the others in one pass over the region, which is the only extra cost (XXH3 runs at memory speed).
  * The packed buffer is memory of its own: the region goes on existing at its addresses, and a copy
- * of short runs costs a third of a get for each of them. Rejected for it: huge pages (a quarter of
+ * of short runs costs a third of a get for each of them. Rejected for it: huge pages (a third of
  * the time when the kernel has some at hand, five times when it has to make them).
  */
 #include "snapshot/image.h"

@@ -1,15 +1,16 @@
 /* Pulling.
  *
  * Each piece goes: get into a buffer of the window, sum checked, written into the region's file,
- * buffer used again. The detour over the buffer is what makes it fast: writing whole pages into a
- * memfd costs a third of faulting them in through the mapping, the sum is taken of bytes that are
- * in the cache, the buffers are the only memory that a network card must know, and a piece with a
- * wrong sum never reaches the region. The pull's thread owns everything; the lane's callback only
- * puts the slot into a ring and wakes it. The ring holds as many as the window, so it cannot be
- * full. Whatever happens, the thread ends only when no get is in flight: the lane owns the buffers
- * until then. A peer that has stalled is dropped, which makes the lane give them back. Rejected:
- * gets straight into the mapping, with or without a thread that populates pages ahead (measured:
- * half as fast); checking on the lane's thread (it would keep the lane from receiving).
+ * buffer used again. The detour over the buffer is what makes it fast: whole pages written into a
+ * memfd need no clearing and no fault (2.6 GB/s with the sum, against 1.7 for a plain copy into a
+ * fresh mapping), the sum is taken of bytes that are in the cache, the buffers are the only memory
+ * that a network card must know, and a piece with a wrong sum never reaches the region. The pull's
+ * thread owns everything; the lane's callback only puts the slot into a ring and wakes it. The ring
+ * holds as many as the window, so it cannot be full. Whatever happens, the thread ends only when no
+ * get is in flight: the lane owns the buffers until then. A peer that has stalled is dropped, which
+ * makes the lane give them back. Rejected: gets straight into the mapping, with or without a thread
+ * that populates pages ahead (measured: 1.5 to 1.7 GB/s); checking on the lane's thread (it would
+ * keep the lane from receiving).
  */
 #include "snapshot/pull.h"
 

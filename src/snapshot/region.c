@@ -6,7 +6,7 @@
  * own, and nothing that a landing by the network could slip past. The address is asked for with
  * MAP_FIXED_NOREPLACE: a range that is taken is an error that names its holder, never replaced.
  * Rejected: anonymous memory (its touched pages need pagemap, and bytes land only by faulting each
- * page in, at half the speed of writing them into the file).
+ * page in, at two thirds of the speed of writing them into the file).
  */
 #include "snapshot/region.h"
 
