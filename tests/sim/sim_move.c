@@ -302,9 +302,18 @@ static void perform(struct sim *sim, enum sim_role role, uint32_t number,
 
 /* ---- steps ---- */
 
-static void plan_tick(struct sim *sim, enum sim_kind kind, uint32_t number, uint32_t rank,
-                      uint64_t deadline_ns, uint64_t *planned)
+static uint64_t *planned_tick(struct sim *sim, enum sim_kind kind, uint32_t number, uint32_t rank)
 {
+    if (kind == SIM_TICK_HOME)
+        return &sim->home_tick;
+    struct sim_process *p = &sim->procs[number];
+    return kind == SIM_TICK_SOURCE ? &p->source_tick[rank] : &p->dest_tick[rank];
+}
+
+static void plan_tick(struct sim *sim, enum sim_kind kind, uint32_t number, uint32_t rank,
+                      uint64_t deadline_ns)
+{
+    uint64_t *planned = planned_tick(sim, kind, number, rank);
     if (deadline_ns == WEFT_NEVER || (*planned > sim->now_ns && *planned <= deadline_ns))
         return;
     *planned = deadline_ns > sim->now_ns ? deadline_ns : sim->now_ns + 1;
@@ -334,7 +343,7 @@ void sim_step_home(struct sim *sim, const struct weft_move_event *event)
         sim->routes[m->id.rank] =
             (struct weft_world_entry){(uint32_t)m->owner.host, (uint32_t)m->owner.incarnation};
     perform(sim, SIM_ROLE_HOME, SIM_HOME, actions, n);
-    plan_tick(sim, SIM_TICK_HOME, SIM_HOME, 0, weft__move_home_deadline(m), &sim->home_tick);
+    plan_tick(sim, SIM_TICK_HOME, SIM_HOME, 0, weft__move_home_deadline(m));
     sim_count_step(sim);
 }
 
@@ -349,8 +358,7 @@ void sim_step_source(struct sim *sim, uint32_t number, uint32_t rank,
     size_t n = weft__move_source_step(&p->source[rank], event, sim->now_ns, actions,
                                       WEFT_MOVE_ACTIONS_MAX);
     perform(sim, SIM_ROLE_SOURCE, number, actions, n);
-    plan_tick(sim, SIM_TICK_SOURCE, number, rank, weft__move_source_deadline(&p->source[rank]),
-              &p->source_tick[rank]);
+    plan_tick(sim, SIM_TICK_SOURCE, number, rank, weft__move_source_deadline(&p->source[rank]));
     sim_check(sim);
     sim_count_step(sim);
 }
@@ -366,8 +374,7 @@ void sim_step_dest(struct sim *sim, uint32_t number, uint32_t rank,
     size_t n =
         weft__move_dest_step(&p->dest[rank], event, sim->now_ns, actions, WEFT_MOVE_ACTIONS_MAX);
     perform(sim, SIM_ROLE_DEST, number, actions, n);
-    plan_tick(sim, SIM_TICK_DEST, number, rank, weft__move_dest_deadline(&p->dest[rank]),
-              &p->dest_tick[rank]);
+    plan_tick(sim, SIM_TICK_DEST, number, rank, weft__move_dest_deadline(&p->dest[rank]));
     sim_check(sim);
     sim_count_step(sim);
 }
