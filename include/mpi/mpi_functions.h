@@ -1,7 +1,9 @@
-/* The functions of the MPI 5.0 standard ABI: one MPI_FN(return type, name, (parameters)) per function.
+/* The functions of the MPI 5.0 standard ABI: one MPI_FN(return type, name, (parameters)) per
+ * function.
  *
- * mpi.h defines MPI_FN and includes this file to declare each function as MPI_x and PMPI_x; the library includes it
- * again to export what it does not implement yet. It has no include guard and is over-long on purpose: it is the table.
+ * mpi.h defines MPI_FN and includes this file to declare each function as MPI_x and PMPI_x; the
+ * library includes it again to export what it does not implement yet. It has no include guard.
+ * lint: one table, one line per function.
  */
 #ifndef MPI_FN
 #error "include <mpi.h>, not this file"

@@ -108,6 +108,7 @@ static void append(char *text, const char *fmt, va_list args)
     vsnprintf(text + at + 2, WEFT_MPI_TEXT_MAX - at - 2, fmt, args);
 }
 
+/* lint: four and a text */
 int weft__mpi_error_raise(struct weft_mpi *mpi, const struct weft_mpi_comm *comm, int code,
                           const char *where, const char *fmt, ...)
 {

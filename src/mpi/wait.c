@@ -116,23 +116,30 @@ static int take_one(struct weft_mpi *mpi, const char *where, MPI_Request *handle
     return release_and_raise(mpi, where, request, status);
 }
 
-/* Gives back the listed requests (indices NULL: the first n), all done. Statuses get error codes
- * when one failed. */
-static int take_many(struct weft_mpi *mpi, const char *where, int n, const int indices[],
-                     MPI_Request handles[], MPI_Status statuses[])
+/* The requests to give back: the first n, or those whose indices are listed. */
+struct many {
+    int n;
+    const int *indices;
+    MPI_Request *handles;
+};
+
+/* Gives back requests that are all done. Statuses get error codes. */
+static int take_many(struct weft_mpi *mpi, const char *where, const struct many *many,
+                     MPI_Status statuses[])
 {
     const struct weft_mpi_comm *failed = NULL;
-    for (int i = 0; i < n; i++) {
-        int at = indices ? indices[i] : i, err = MPI_SUCCESS;
+    for (int i = 0; i < many->n; i++) {
+        int err = MPI_SUCCESS;
+        MPI_Request *handle = &many->handles[many->indices ? many->indices[i] : i];
         MPI_Status *status = statuses ? &statuses[i] : MPI_STATUS_IGNORE;
-        if (handles[at] == MPI_REQUEST_NULL) {
+        if (*handle == MPI_REQUEST_NULL) {
             weft__mpi_status_set_empty(status);
             continue;
         }
-        struct weft_mpi_request *request = weft__mpi_request_find(mpi, handles[at]);
+        struct weft_mpi_request *request = weft__mpi_request_find(mpi, *handle);
         const struct weft_mpi_comm *comm = request->comm;
         err = release(mpi, request, status);
-        handles[at] = MPI_REQUEST_NULL;
+        *handle = MPI_REQUEST_NULL;
         if (status)
             status->MPI_ERROR = err;
         if (err && !failed)
@@ -184,7 +191,8 @@ int PMPI_Waitall(int count, MPI_Request array_of_requests[], MPI_Status array_of
     for (int i = 0; i < count; i++)
         if (array_of_requests[i] != MPI_REQUEST_NULL)
             weft__mpi_protocol_finish(mpi, weft__mpi_request_find(mpi, array_of_requests[i]));
-    return take_many(mpi, WEFT_MPI_HERE, count, NULL, array_of_requests, array_of_statuses);
+    return take_many(mpi, WEFT_MPI_HERE, &(struct many){count, NULL, array_of_requests},
+                     array_of_statuses);
 }
 WEFT_MPI_EXPORT(MPI_Waitall);
 
@@ -209,7 +217,8 @@ int PMPI_Waitsome(int incount, MPI_Request array_of_requests[], int *outcount,
     if (find_done_waiting(mpi, incount, array_of_requests) == NONE_ACTIVE)
         return MPI_SUCCESS;
     *outcount = list_done(mpi, incount, array_of_requests, array_of_indices);
-    return take_many(mpi, WEFT_MPI_HERE, *outcount, array_of_indices, array_of_requests,
+    return take_many(mpi, WEFT_MPI_HERE,
+                     &(struct many){*outcount, array_of_indices, array_of_requests},
                      array_of_statuses);
 }
 WEFT_MPI_EXPORT(MPI_Waitsome);
@@ -264,7 +273,8 @@ int PMPI_Testall(int count, MPI_Request array_of_requests[], int *flag,
     *flag = done;
     if (!done)
         return MPI_SUCCESS;
-    return take_many(mpi, WEFT_MPI_HERE, count, NULL, array_of_requests, array_of_statuses);
+    return take_many(mpi, WEFT_MPI_HERE, &(struct many){count, NULL, array_of_requests},
+                     array_of_statuses);
 }
 WEFT_MPI_EXPORT(MPI_Testall);
 
@@ -279,7 +289,8 @@ int PMPI_Testsome(int incount, MPI_Request array_of_requests[], int *outcount,
     if (find_done_moving(mpi, incount, array_of_requests) == NONE_ACTIVE)
         return MPI_SUCCESS;
     *outcount = list_done(mpi, incount, array_of_requests, array_of_indices);
-    return take_many(mpi, WEFT_MPI_HERE, *outcount, array_of_indices, array_of_requests,
+    return take_many(mpi, WEFT_MPI_HERE,
+                     &(struct many){*outcount, array_of_indices, array_of_requests},
                      array_of_statuses);
 }
 WEFT_MPI_EXPORT(MPI_Testsome);

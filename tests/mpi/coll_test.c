@@ -139,32 +139,38 @@ static void make_values(const struct type *type, unsigned char *buffer, int coun
     }
 }
 
+struct tree {
+    MPI_Op op;
+    const struct type *type;
+    int count, size, salt;
+};
+
 /* Combines the contributions of ranks [first, first + width) as T(size) does; result in out. */
-static void reference(MPI_Op op, const struct type *type, int count, int size, int first, int width,
-                      int salt, unsigned char *out)
+static void combine_block(const struct tree *tree, int first, int width, unsigned char *out)
 {
-    size_t bytes = (size_t)count * (size_t)type->extent;
+    size_t bytes = (size_t)tree->count * (size_t)tree->type->extent;
     if (width == 1) {
-        make_values(type, out, count, first, salt);
+        make_values(tree->type, out, tree->count, first, tree->salt);
         return;
     }
     int half = width / 2;
     unsigned char *right = malloc(bytes + 1);
-    reference(op, type, count, size, first, half, salt, out);
-    if (first + half < size) {
-        reference(op, type, count, size, first + half, half, salt, right);
-        check(MPI_Reduce_local(out, right, count, type->handle, op) == MPI_SUCCESS);
+    combine_block(tree, first, half, out);
+    if (first + half < tree->size) {
+        combine_block(tree, first + half, half, right);
+        check(MPI_Reduce_local(out, right, tree->count, tree->type->handle, tree->op) ==
+              MPI_SUCCESS);
         memcpy(out, right, bytes);
     }
     free(right);
 }
 
-static int width_of(int size)
+static void reference(const struct tree *tree, unsigned char *out)
 {
     int width = 1;
-    while (width < size)
+    while (width < tree->size)
         width *= 2;
-    return width;
+    combine_block(tree, 0, width, out);
 }
 
 /* Whether the values have the same bits; padding does not count. */
@@ -192,7 +198,7 @@ struct buffers {
 static void check_pair(const struct buffers *b, MPI_Op op, const struct type *type, int count)
 {
     size_t bytes = (size_t)count * (size_t)type->extent;
-    reference(op, type, count, b->size, 0, width_of(b->size), count, b->want);
+    reference(&(struct tree){op, type, count, b->size, count}, b->want);
     make_values(type, b->mine, count, b->rank, count);
     check(MPI_Allreduce(b->mine, b->result, count, type->handle, op, MPI_COMM_WORLD) ==
           MPI_SUCCESS);
@@ -260,7 +266,7 @@ static int all_roots_main(void *argument)
     b.want = weft_alloc(COUNT * 8);
     check(type->handle == MPI_DOUBLE);
     for (int count = 5; count <= COUNT; count += COUNT - 5) {
-        reference(MPI_SUM, type, count, b.size, 0, width_of(b.size), 1, b.want);
+        reference(&(struct tree){MPI_SUM, type, count, b.size, 1}, b.want);
         for (int root = 0; root < b.size; root++) {
             make_values(type, b.mine, count, b.rank, 1);
             if (b.rank == root)
