@@ -21,15 +21,17 @@
 #include "weft/error.h"
 
 #define SIZE 4
+#define EXECS_MAX 3
 #define STRIDE (64ull << 20)
 #define PATIENCE_S 60
 
 struct app {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct weft_exec *exec[2];
+    struct weft_exec *exec[EXECS_MAX];
     bool exited[SIZE];
     int code[SIZE];
+    int wanted[SIZE]; /* how often the route was asked for */
     int aborts, abort_code;
     char abort_reason[64];
     int frozen, frozen_err; /* how many answers, and the last */
@@ -64,6 +66,15 @@ static void on_abort(void *ctx, int32_t rank, int code, const char *reason)
     app->aborts++;
     app->abort_code = code;
     snprintf(app->abort_reason, sizeof(app->abort_reason), "%s", reason);
+    pthread_cond_broadcast(&app->changed);
+    pthread_mutex_unlock(&app->lock);
+}
+
+static void on_wanted(void *ctx, int32_t rank)
+{
+    struct app *app = ctx;
+    pthread_mutex_lock(&app->lock);
+    app->wanted[rank]++;
     pthread_cond_broadcast(&app->changed);
     pthread_mutex_unlock(&app->lock);
 }
@@ -130,7 +141,10 @@ static struct weft_exec_desc describe(struct app *app, const char *program, char
                  .progress = "thread",
                  .bind = "exec-test",
                  .token = 99},
-        .callbacks = {.rank_exited = on_exit_of_rank, .app_abort = on_abort, .ctx = app},
+        .callbacks = {.rank_exited = on_exit_of_rank,
+                      .app_abort = on_abort,
+                      .route_wanted = on_wanted,
+                      .ctx = app},
     };
 }
 
@@ -156,30 +170,44 @@ static void start_ranks(struct weft_exec *exec, int32_t first, int32_t n)
 
 static void close_app(struct app *app)
 {
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < EXECS_MAX; i++)
         if (app->exec[i])
             assert_int_equal(weft__exec_close(app->exec[i], PATIENCE_S * 1000), 0);
 }
 
-/* Two runtimes as if they were processes: ranks 0 and 1 in one, the others in the other. */
-static void open_two(struct app *app, const char *program, const char *first, const char *second)
+/* Runtimes as if they were processes, which know of each other. */
+static void open_several(struct app *app, int n, const char *program, const char *argument)
 {
-    char *argv[] = {(char *)(uintptr_t)program, (char *)(uintptr_t)first, (char *)(uintptr_t)second,
-                    NULL};
+    char *argv[] = {(char *)(uintptr_t)program, (char *)(uintptr_t)argument, NULL};
+    static const char *const names[] = {"exec-test-a", "exec-test-b", "exec-test-c"};
+    struct weft_exec_process processes[EXECS_MAX];
     char path[4096];
     snprintf(path, sizeof(path), PROGRAMS "/%s.so", program);
     struct weft_exec_desc desc = describe(app, path, argv);
     app_init(app);
-    struct weft_exec_process processes[2];
-    for (uint32_t i = 0; i < 2; i++) {
+    for (uint32_t i = 0; i < (uint32_t)n; i++) {
         desc.process = i;
-        desc.lane.bind = i ? "exec-test-b" : "exec-test-a";
+        desc.lane.bind = names[i];
         assert_int_equal(weft__exec_open(&desc, &app->exec[i]), 0);
         processes[i] = (struct weft_exec_process){i, "here", weft__exec_lane_address(app->exec[i])};
     }
-    static const struct weft_exec_route routes[] = {{0, 0, 1}, {1, 0, 1}, {2, 1, 1}, {3, 1, 1}};
+    for (int i = 0; i < n; i++)
+        assert_int_equal(weft__exec_routes(app->exec[i], processes, (size_t)n, NULL, 0), 0);
+}
+
+static void tell(struct weft_exec *exec, int32_t rank, uint32_t process, uint32_t incarnation)
+{
+    struct weft_exec_route route = {rank, process, incarnation};
+    assert_int_equal(weft__exec_routes(exec, NULL, 0, &route, 1), 0);
+}
+
+/* Ranks 0 and 1 in one, the others in the other. */
+static void open_two(struct app *app, const char *program, const char *argument)
+{
+    open_several(app, 2, program, argument);
     for (int i = 0; i < 2; i++)
-        assert_int_equal(weft__exec_routes(app->exec[i], processes, 2, routes, SIZE), 0);
+        for (int32_t rank = 0; rank < SIZE; rank++)
+            tell(app->exec[i], rank, rank < 2 ? 0 : 1, 1);
     start_ranks(app->exec[0], 0, 2);
     start_ranks(app->exec[1], 2, 2);
 }
@@ -204,7 +232,7 @@ static void ranks_of_two_processes_pass_packets_of_every_size_round(void **state
 {
     (void)state;
     struct app app;
-    open_two(&app, "ring", "200", NULL);
+    open_two(&app, "ring", "200");
     wait_for(&app, all_exited, SIZE);
     for (int i = 0; i < SIZE; i++)
         assert_int_equal(app.code[i], 10 + i);
@@ -242,7 +270,7 @@ static void exposed_memory_is_pulled_from_another_process(void **state)
 {
     (void)state;
     struct app app;
-    open_two(&app, "gets", "300000", "20");
+    open_two(&app, "gets", "300000");
     wait_for(&app, all_exited, SIZE);
     for (int i = 0; i < SIZE; i++)
         assert_int_equal(app.code[i], 0);
@@ -253,10 +281,58 @@ static void a_flood_through_a_small_mailbox_arrives_once_and_in_order(void **sta
 {
     (void)state;
     struct app app;
-    open_two(&app, "flood", "0", NULL);
+    open_two(&app, "flood", "0");
     wait_for(&app, all_exited, SIZE);
     for (int i = 0; i < SIZE; i++)
         assert_int_equal(app.code[i], 0);
+    close_app(&app);
+}
+
+static bool was_wanted(const struct app *app, int rank)
+{
+    return app->wanted[rank] > 0;
+}
+
+static void packets_for_a_rank_that_is_not_known_wait_and_its_route_is_asked_for(void **state)
+{
+    (void)state;
+    struct app app;
+    open_several(&app, 2, "ring", "50");
+    for (int32_t rank = 0; rank < SIZE; rank++) {
+        tell(app.exec[0], rank, rank < 3 ? 0 : 1, 1);
+        if (rank < 3)
+            tell(app.exec[1], rank, 0, 1);
+    }
+    start_ranks(app.exec[0], 0, 3);
+    wait_for(&app, was_wanted, 3);
+    start_ranks(app.exec[1], 3, 1);
+    wait_for(&app, all_exited, SIZE);
+    for (int i = 0; i < SIZE; i++)
+        assert_int_equal(app.code[i], 10 + i);
+    close_app(&app);
+}
+
+static void a_sender_with_an_old_route_is_told_the_new_one_and_loses_nothing(void **state)
+{
+    (void)state;
+    struct app app;
+    open_several(&app, 3, "flood", "0");
+    for (int i = 0; i < 3; i++)
+        for (int32_t rank = 0; rank < SIZE - 1; rank++)
+            tell(app.exec[i], rank, rank < 2 ? 0 : 1, 1);
+    tell(app.exec[0], 3, 1, 1); /* it was there once */
+    tell(app.exec[1], 3, 2, 2);
+    static const int32_t last = 3;
+    assert_int_equal(weft__exec_add_ranks(app.exec[2], &last, 1, 2), 0);
+    start_ranks(app.exec[0], 0, 2);
+    start_ranks(app.exec[1], 2, 1);
+    assert_int_equal(weft__exec_start(app.exec[2], &last, 1), 0);
+    wait_for(&app, all_exited, SIZE);
+    for (int i = 0; i < SIZE; i++)
+        assert_int_equal(app.code[i], 0);
+    struct weft_exec_stats stats;
+    weft__exec_stats(app.exec[1], &stats);
+    assert_true(stats.nacked > 0);
     close_app(&app);
 }
 
@@ -478,6 +554,8 @@ int main(void)
         cmocka_unit_test(exposed_memory_is_pulled_within_a_process),
         cmocka_unit_test(exposed_memory_is_pulled_from_another_process),
         cmocka_unit_test(a_flood_through_a_small_mailbox_arrives_once_and_in_order),
+        cmocka_unit_test(packets_for_a_rank_that_is_not_known_wait_and_its_route_is_asked_for),
+        cmocka_unit_test(a_sender_with_an_old_route_is_told_the_new_one_and_loses_nothing),
         cmocka_unit_test(exit_ends_a_rank_from_any_depth),
         cmocka_unit_test(abort_tells_code_and_reason_and_the_rank_goes_nowhere),
         cmocka_unit_test(a_frozen_rank_that_is_thawed_goes_on),
