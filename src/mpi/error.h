@@ -8,8 +8,9 @@
 #define WEFT_MPI_TEXT_MAX 400
 
 /* Raises code on comm (NULL: the error belongs to no communicator, so MPI_COMM_SELF's handler has
- * it). Returns code where the handler is MPI_ERRORS_RETURN, else ends the app. Source: MPI 5.0
- * section 9.3. */
+ * it). Returns code where the handler is MPI_ERRORS_RETURN, else ends the app.
+ * Source: MPI 5.0 section 9.3.
+ * lint: four and a text */
 int weft__mpi_error_raise(struct weft_mpi *mpi, const struct weft_mpi_comm *comm, int code,
                           const char *where, const char *fmt, ...) WEFT_PRINTF(5, 6);
 
