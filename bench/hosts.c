@@ -1,0 +1,242 @@
+/* Starting weftd, weft run and weft's commands as a user's shell would. */
+#include "hosts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "weft/error.h"
+
+enum { ARGS_MAX = 32, READY_MS = 20000 };
+
+const char *const bench_host_names[BENCH_HOSTS] = {"home", "a", "b"};
+
+const char *bench_path(const char *what, char out[4096])
+{
+    char self[2048];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    if (n <= 0)
+        bench_die("find this program", -errno);
+    self[n] = 0;
+    for (unsigned i = 0; i < 2; i++) { /* bin/bench-demo */
+        char *slash = strrchr(self, '/');
+        if (slash)
+            *slash = 0;
+    }
+    snprintf(out, 4096, "%s/%s", self, what);
+    return out;
+}
+
+pid_t bench_spawn(const char *const argv[], const char *err_file, int *out_fd)
+{
+    int out[2];
+    if (pipe2(out, O_CLOEXEC) != 0)
+        bench_die("pipe", -errno);
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid < 0)
+        bench_die("fork", -errno);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        dup2(out[1], STDOUT_FILENO);
+        int err = err_file ? open(err_file, O_WRONLY | O_TRUNC | O_CLOEXEC) : -1;
+        if (err >= 0)
+            dup2(err, STDERR_FILENO);
+        execvp(argv[0], (char *const *)(uintptr_t)argv);
+        fprintf(stderr, "bench: cannot start %s: %s\n", argv[0], strerror(errno));
+        _exit(127);
+    }
+    close(out[1]);
+    *out_fd = out[0];
+    return pid;
+}
+
+bool bench_line(int fd, char *line, size_t len)
+{
+    size_t n = 0;
+    for (;;) {
+        struct pollfd ready = {.fd = fd, .events = POLLIN};
+        char byte;
+        if (poll(&ready, 1, READY_MS) != 1)
+            bench_die("wait for a program's output", WEFT_ETIMEDOUT);
+        if (read(fd, &byte, 1) != 1)
+            return false;
+        if (byte == '\n')
+            break;
+        if (n + 1 < len)
+            line[n++] = byte;
+    }
+    line[n] = 0;
+    return true;
+}
+
+int bench_wait(pid_t pid)
+{
+    int status;
+    if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+        return 1;
+    return WEXITSTATUS(status);
+}
+
+/* ---- hosts ---- */
+
+static bool start_host(struct bench_hosts *hosts, unsigned i, const char *slots)
+{
+    char program[4096], address[32], head[32], line[128];
+    snprintf(address, sizeof(address), "%s.%u", hosts->net, i + 1);
+    snprintf(head, sizeof(head), "%s.1", hosts->net);
+    const char *argv[] = {bench_path("bin/weftd", program),
+                          "--name",
+                          bench_host_names[i],
+                          "--address",
+                          address,
+                          "--slots",
+                          slots,
+                          "--ready-fd",
+                          "1",
+                          i ? "--head" : NULL,
+                          head,
+                          NULL};
+    int out;
+    hosts->pids[i] = bench_spawn(argv, NULL, &out);
+    bool ready = bench_line(out, line, sizeof(line));
+    close(out);
+    return ready;
+}
+
+void bench_hosts_start(struct bench_hosts *hosts, const char *slots)
+{
+    unsigned seed = (unsigned)getpid();
+    memset(hosts, 0, sizeof(*hosts));
+    snprintf(hosts->net, sizeof(hosts->net), "127.%u.%u", 1 + seed % 253, 1 + seed / 253 % 253);
+    for (unsigned i = 0; i < BENCH_HOSTS; i++)
+        if (!start_host(hosts, i, slots))
+            bench_die("start a host", WEFT_EAPP);
+}
+
+void bench_hosts_stop(struct bench_hosts *hosts)
+{
+    for (unsigned i = BENCH_HOSTS; i-- > 0;)
+        if (hosts->pids[i] > 0)
+            kill(hosts->pids[i], SIGTERM);
+    for (unsigned i = 0; i < BENCH_HOSTS; i++)
+        if (hosts->pids[i] > 0 && bench_wait(hosts->pids[i]) != 0)
+            fprintf(stderr, "bench: host %s ended badly\n", bench_host_names[i]);
+}
+
+/* ---- apps ---- */
+
+/* weft COMMAND --at home ARGUMENT... */
+static void command_line(const struct bench_hosts *hosts, const char *command,
+                         const char *const argv[], const char *line_out[ARGS_MAX],
+                         char program[4096], char address[32])
+{
+    size_t n = 0;
+    snprintf(address, 32, "%s.1", hosts->net);
+    line_out[n++] = bench_path("bin/weft", program);
+    line_out[n++] = command;
+    line_out[n++] = "--at";
+    line_out[n++] = address;
+    for (size_t i = 0; argv[i] && n < ARGS_MAX - 1; i++)
+        line_out[n++] = argv[i];
+    line_out[n] = NULL;
+}
+
+static void temporary(char *path, size_t len)
+{
+    snprintf(path, len, "/tmp/weft-bench-XXXXXX");
+    int fd = mkstemp(path);
+    if (fd < 0)
+        bench_die("make a temporary file", -errno);
+    close(fd);
+}
+
+void bench_app_start(const struct bench_hosts *hosts, struct bench_app *app,
+                     const char *const argv[])
+{
+    const char *more[ARGS_MAX] = {"--id-file", app->id_file}, *line[ARGS_MAX];
+    char program[4096], address[32];
+    size_t n = 2;
+    memset(app, 0, sizeof(*app));
+    temporary(app->id_file, sizeof(app->id_file));
+    temporary(app->err_file, sizeof(app->err_file));
+    for (size_t i = 0; argv[i] && n < ARGS_MAX - 5; i++)
+        more[n++] = argv[i];
+    command_line(hosts, "run", more, line, program, address);
+    app->pid = bench_spawn(line, app->err_file, &app->out);
+}
+
+static int finish(struct bench_app *app, bool show)
+{
+    char line[256];
+    while (bench_line(app->out, line, sizeof(line))) {
+    }
+    close(app->out);
+    int code = bench_wait(app->pid);
+    FILE *said = show && code ? fopen(app->err_file, "re") : NULL;
+    while (said && fgets(line, sizeof(line), said))
+        fputs(line, stderr);
+    if (said)
+        fclose(said);
+    unlink(app->id_file);
+    unlink(app->err_file);
+    return code;
+}
+
+void bench_app_await(struct bench_app *app, const char *line)
+{
+    char got[256] = "";
+    FILE *file = NULL;
+    if (bench_line(app->out, got, sizeof(got)) && strcmp(got, line) == 0)
+        file = fopen(app->id_file, "re");
+    if (!file || fscanf(file, "%23s", app->id) != 1) {
+        finish(app, true);
+        bench_die("start an app", WEFT_EAPP);
+    }
+    fclose(file);
+}
+
+void bench_app_end(struct bench_app *app)
+{
+    if (finish(app, true))
+        bench_die("run an app", WEFT_EAPP);
+}
+
+void bench_app_kill(const struct bench_hosts *hosts, struct bench_app *app)
+{
+    const char *argv[] = {app->id, NULL}, *line[ARGS_MAX];
+    char program[4096], address[32];
+    int out;
+    command_line(hosts, "kill", argv, line, program, address);
+    pid_t pid = bench_spawn(line, NULL, &out);
+    close(out);
+    bench_wait(pid);
+    finish(app, false);
+}
+
+json_t *bench_weft(const struct bench_hosts *hosts, const char *command, const char *const argv[])
+{
+    const char *more[ARGS_MAX] = {"--json", "-"}, *line[ARGS_MAX];
+    char program[4096], address[32];
+    json_error_t error;
+    size_t n = 2;
+    int out;
+    for (size_t i = 0; argv[i] && n < ARGS_MAX - 5; i++)
+        more[n++] = argv[i];
+    command_line(hosts, command, more, line, program, address);
+    pid_t pid = bench_spawn(line, NULL, &out);
+    json_t *answer = json_loadfd(out, 0, &error);
+    close(out);
+    bench_wait(pid);
+    if (!answer)
+        bench_die(command, WEFT_EAPP);
+    return answer;
+}
