@@ -133,12 +133,18 @@ typedef void weft_exec_pull_done(void *ctx, int err, const char *text,
 /* Reserves the range and loads the program.  Errors: as add_ranks; WEFT_EBUSY the last departure
  * from here has not ended: try again. */
 int weft__exec_reserve(struct weft_exec *exec, int32_t rank);
+struct weft_exec_pull {
+    int32_t rank;
+    const void *descriptor; /* as frozen told it; copied */
+    size_t len_bytes;
+    weft_exec_pull_done *done;
+    void *ctx;
+};
 /* Copies the range from where the descriptor says, and checks it. done runs exactly once, never
- * inside this call. After an error the range is reserved still; try again or discard. Errors:
- * WEFT_EPROTO malformed; WEFT_ENOEXEC the program here is another build; WEFT_ENOENT not reserved;
- * WEFT_EBUSY. */
-int weft__exec_pull(struct weft_exec *exec, int32_t rank, const void *descriptor, size_t len_bytes,
-                    weft_exec_pull_done *done, void *ctx);
+ * inside this call. After an error the range is reserved still; try again or discard.
+ * Errors (done does not run): WEFT_EPROTO malformed; WEFT_ENOEXEC the program here is another
+ * build; WEFT_ENOENT not reserved; WEFT_EBUSY. */
+int weft__exec_pull(struct weft_exec *exec, const struct weft_exec_pull *what);
 /* Committed: the rank runs here from now on.  Errors: WEFT_ENOENT; WEFT_EBUSY not pulled. */
 int weft__exec_resume(struct weft_exec *exec, int32_t rank, uint32_t incarnation);
 /* The move is off: gives up the range. A pull under way ends with WEFT_ECANCELED.  Errors:

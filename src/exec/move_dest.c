@@ -231,20 +231,19 @@ static void revert_pull(struct weft__rank *rank)
         end_discard(rank);
 }
 
-int weft__exec_pull(struct weft_exec *exec, int32_t number, const void *descriptor,
-                    size_t len_bytes, weft_exec_pull_done *done, void *ctx)
+int weft__exec_pull(struct weft_exec *exec, const struct weft_exec_pull *what)
 {
-    struct weft__rank *rank = find(exec, number);
+    struct weft__rank *rank = find(exec, what->rank);
     struct weft__move move;
-    int err = weft__move_decode(descriptor, len_bytes, &move);
+    int err = weft__move_decode(what->descriptor, what->len_bytes, &move);
     if (!rank || err)
-        return err ? err : weft_fail(WEFT_ENOENT, "rank %d is not reserved", (int)number);
+        return err ? err : weft_fail(WEFT_ENOENT, "rank %d is not reserved", (int)what->rank);
     struct weft__pulling *pulling = calloc(1, sizeof(*pulling));
     if (!pulling)
-        return weft_fail(WEFT_ENOMEM, "no memory to pull rank %d", (int)number);
+        return weft_fail(WEFT_ENOMEM, "no memory to pull rank %d", (int)what->rank);
     *pulling = (struct weft__pulling){.rank = rank,
-                                      .done = done,
-                                      .ctx = ctx,
+                                      .done = what->done,
+                                      .ctx = what->ctx,
                                       .begin_ns = weft__now_ns(),
                                       .clock_ns = move.clock_ns,
                                       .wall_ms = move.wall_ms};

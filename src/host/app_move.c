@@ -310,8 +310,12 @@ static void pulled(void *ctx, int err, const char *text, const struct weft_exec_
 static void start_pull(struct weft_app_mover *mover)
 {
     struct posted *posted = posted_new(mover, WEFT_ROLE_DEST, WEFT_MOVE_ON_PULLED);
-    int err = weft__exec_pull(mover->app->exec, mover->rank, mover->descriptor,
-                              mover->descriptor_len, pulled, posted);
+    int err = weft__exec_pull(mover->app->exec,
+                              &(struct weft_exec_pull){.rank = mover->rank,
+                                                       .descriptor = mover->descriptor,
+                                                       .len_bytes = mover->descriptor_len,
+                                                       .done = pulled,
+                                                       .ctx = posted});
     if (err != WEFT_OK)
         post(posted, err, weft_fail_text(err));
 }

@@ -133,7 +133,8 @@ static int do_pull(int32_t rank, const char *hex)
         sscanf(hex + 2 * i, "%2x", &value);
         bytes[i] = (unsigned char)value;
     }
-    int err = weft__exec_pull(exec, rank, bytes, len, on_pulled, (void *)(intptr_t)rank);
+    int err = weft__exec_pull(
+        exec, &(struct weft_exec_pull){rank, bytes, len, on_pulled, (void *)(intptr_t)rank});
     free(bytes);
     return err;
 }
