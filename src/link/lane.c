@@ -143,6 +143,7 @@ const char *weft__lane_report(const struct weft_lane *lane)
     return lane->report;
 }
 
+/* lint: see the header. */
 int weft__lane_register(struct weft_lane *lane, void *addr, size_t len_bytes, uint32_t access,
                         struct weft_lane_region **region_out, struct weft_lane_key *key_out)
 {

@@ -107,7 +107,8 @@ void weft__lane_drop(struct weft_lane *lane, struct weft_lane_peer peer);
  * the lane's own failure. */
 int weft__lane_send(struct weft_lane *lane, struct weft_lane_peer peer, const struct iovec *parts,
                     unsigned n);
-/* Makes a range readable (and writable) by peers that know the key. */
+/* Makes a range readable (and writable) by peers that know the key.
+ * lint: the range, what peers may do with it and both results belong to one call. */
 int weft__lane_register(struct weft_lane *lane, void *addr, size_t len_bytes, uint32_t access,
                         struct weft_lane_region **region_out, struct weft_lane_key *key_out);
 void weft__lane_unregister(struct weft_lane *lane, struct weft_lane_region *region);

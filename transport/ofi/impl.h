@@ -114,6 +114,7 @@ struct ofi_ep {
     unsigned rmas, waiting;          /* of these: in all, to be issued again */
     unsigned lost_n;                 /* peers whose loss has not been told */
     bool renew;                      /* the one-sided endpoint has a broken connection */
+    bool closing;
     int broken;
     struct weft_ofi_stats stats;
 };

@@ -99,9 +99,9 @@ void weft__ofi_post(struct ofi_ep *ep)
 
 void weft__ofi_received(struct ofi_ep *ep, struct ofi_buffer *buffer, size_t len_bytes, int err)
 {
-    if (err == WEFT_OK)
+    if (err == WEFT_OK && !ep->closing)
         ep->handlers.message(ep->ctx, buffer->bytes, len_bytes);
-    else
+    else if (err != WEFT_OK)
         weft__debug("ofi: a receive failed: %s",
                     weft_error_text(err)); /* its sender went away in the middle */
     buffer->next = ep->unposted;

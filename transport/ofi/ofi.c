@@ -16,6 +16,8 @@
 #include "transport/ofi/impl.h"
 #include "weft/error.h"
 
+#define CLOSING_ROUNDS 8
+
 static void close_ep(struct weft_tp_ep *tp);
 
 static int open_ep(const struct weft_tp_open *desc, struct weft_tp_ep **ep_out)
@@ -47,10 +49,20 @@ static int open_ep(const struct weft_tp_open *desc, struct weft_tp_ep **ep_out)
     return WEFT_OK;
 }
 
+/* net forgets a connection that it has accepted and not yet answered when its endpoint closes, and
+ * with it a descriptor. So what has arrived is looked at once more; nothing of it is handed on. */
+static void answer_last_callers(struct ofi_ep *ep)
+{
+    ep->closing = true;
+    for (int i = 0; i < CLOSING_ROUNDS; i++)
+        weft__ofi_reap(ep, &ep->msg);
+}
+
 /* First libfabric's endpoints, so that it touches no buffer any more; then everything ends. */
 static void close_ep(struct weft_tp_ep *tp)
 {
     struct ofi_ep *ep = ofi_ep_of(tp);
+    answer_last_callers(ep);
     weft__ofi_half_close(ep, &ep->rma);
     weft__ofi_half_close(ep, &ep->msg);
     weft__ofi_rma_cancel_all(ep);

@@ -1,4 +1,5 @@
 /* A lane over one transport, named on the command line. */
+#include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -441,6 +442,58 @@ static void an_empty_get_ends_too(void **state)
     pair_close(&a, &b);
 }
 
+static unsigned descriptors(void)
+{
+    unsigned n = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    assert_non_null(dir);
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n;
+}
+
+static void lanes_that_come_and_go_leave_no_descriptors(void **state)
+{
+    (void)state;
+    unsigned before = 0;
+    for (unsigned i = 0; i < 40; i++) {
+        struct end a = {0}, b = {0};
+        pair_open(&a, &b, i % 2 ? "worker" : "thread");
+        if (i % 3) { /* else nobody connects */
+            end_send(&a, "hello", 5);
+            while (!atomic_load(&b.heard))
+                pair_move(&a, &b);
+            end_send(&b, "hello", 5);
+            while (!atomic_load(&a.heard))
+                pair_move(&a, &b);
+        }
+        pair_close(&a, &b);
+        if (i == 9)
+            before = descriptors();
+    }
+    /* A transport may close what a connection leaves in a thread of its own. */
+    while (descriptors() > before)
+        sched_yield();
+}
+
+/* What libfabric leaves of a connection that is being made then, it leaves: net a descriptor, now
+ * and then. */
+static void lanes_can_be_closed_while_they_connect(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 60; i++) {
+        struct end a = {0}, b = {0};
+        pair_open(&a, &b, i % 2 ? "worker" : "thread");
+        end_send(&a, "hello", 5);
+        for (unsigned k = 0; k < i % 7; k++) {
+            pair_move(&a, &b);
+            end_send(&b, "hello", 5);
+        }
+        pair_close(i % 4 < 2 ? &a : &b, i % 4 < 2 ? &b : &a);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -461,6 +514,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_dropped_peer_can_be_used_again),
         cmocka_unit_test(bad_addresses_messages_and_peers_are_named_errors),
         cmocka_unit_test(an_empty_get_ends_too),
+        cmocka_unit_test(lanes_that_come_and_go_leave_no_descriptors),
+        cmocka_unit_test(lanes_can_be_closed_while_they_connect),
     };
     return cmocka_run_group_tests_name(pair_scheme, tests, NULL, NULL);
 }
