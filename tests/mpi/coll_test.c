@@ -118,6 +118,8 @@ static void make_values(const struct type *type, unsigned char *buffer, int coun
                                                      : r % 3 == 1 ? 1e-9
                                                                   : 1e-17);
         int index = (int)(r % 50);
+        if (i % 3 == 2)
+            value = r % 2 == 0 ? 0.0 : -0.0; /* min and max keep the left one */
         if (type->parts == INT)
             memcpy(at, &r, type->size < 8 ? (size_t)type->size : 8);
         if (type->group == LOGICAL)

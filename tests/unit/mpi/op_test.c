@@ -10,19 +10,17 @@
 
 #include "mpi/op.h"
 
-static void combine(MPI_Op op, MPI_Datatype type, MPI_Count count, const void *left,
-                    const void *right, void *into)
+static void run(MPI_Op op, MPI_Datatype type, struct weft_mpi_combine desc)
 {
     assert_true(weft__mpi_op_known(op));
     assert_true(weft__mpi_op_defined(op, weft__mpi_type_find(type)));
-    const struct weft_mpi_combine desc = {.op = (uint32_t)(uintptr_t)op,
-                                          .type = weft__mpi_type_number(type),
-                                          .count = count,
-                                          .left = left,
-                                          .right = right,
-                                          .into = into};
+    desc.op = (uint32_t)(uintptr_t)op;
+    desc.type = weft__mpi_type_number(type);
     weft__mpi_op_combine(&desc);
 }
+
+#define combine(op, type, n, a, b, r)                                                              \
+    run(op, type, (struct weft_mpi_combine){.count = (n), .left = (a), .right = (b), .into = (r)})
 
 static const long long samples[] = {0,   1,   -1,   2,     -3,     7,          100,           -100,
                                     127, 128, -128, 32767, -32768, 2147483647, -2147483648LL, 255};
