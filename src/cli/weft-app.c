@@ -1,4 +1,5 @@
 /* weft-app: one process of an app; started by weftd, never by hand. */
+#include <dlfcn.h>
 #include <getopt.h>
 #include <stdio.h>
 
@@ -28,6 +29,10 @@ int main(int argc, char **argv)
     }
     if (err == WEFT_OK && (lifeline == 0 || parent == 0))
         err = weft_fail(WEFT_EPERM, "weft-app is started by weftd, not by hand");
+    /* Programs name the MPI library; here it is found beside us, wherever the tree has been moved.
+     */
+    if (err == WEFT_OK)
+        (void)dlopen("libmpi_abi.so.1", RTLD_NOW | RTLD_LOCAL);
     if (err == WEFT_OK)
         err = weft_app_run((int)lifeline, (int)parent);
     if (err != WEFT_OK)
