@@ -48,7 +48,7 @@ void weft__keys_remove(struct weft_keys *keys, struct weft_range *range)
 }
 
 int weft__keys_lookup(const struct weft_keys *keys, const struct weft_keys_ask *ask,
-                     struct weft_range **range_out)
+                      struct weft_range **range_out)
 {
     struct weft_range *range = lookup(keys, ask->key);
     if (!range || (range->access & ask->access) != ask->access || ask->offset > range->len_bytes ||

@@ -1,15 +1,18 @@
 /* The service provider interface of transports: a core table and whole families of operations.
  *
  * A transport fills `core` and some families; a family is whole or absent (NULL), checked once by
- * weft__transport_check(). Callers ask for families, never for single operations or for a transport's name.
+ * weft__transport_check(). Callers ask for families, never for single operations or for a
+ * transport's name.
  *
- * Threads: an endpoint belongs to one thread at a time; the caller (a lane, a control server) hands it over with full
- * ordering. No function of this table locks, blocks or sleeps. Read transport/inproc first: it is the reference.
+ * Threads: an endpoint belongs to one thread at a time; the caller (a lane, a control server) hands
+ * it over with full ordering. No function of this table locks, blocks or sleeps. Read
+ * transport/inproc first: it is the reference.
  *
- * Operations: an operation lives in the caller's memory (struct weft_tp_op), completes exactly once, never inside the
- * call that submits it: `done` runs inside progress() or close(). The transport owns the posted buffers until then.
- * A submit call that returns an error has not started the operation: done never runs. A full queue is WEFT_EAGAIN.
- * Delivered means delivered: a put completes when its bytes are in the target's memory.
+ * Operations: an operation lives in the caller's memory (struct weft_tp_op), completes exactly
+ * once, never inside the call that submits it: `done` runs inside progress() or close(). The
+ * transport owns the posted buffers until then. A submit call that returns an error has not started
+ * the operation: done never runs. A full queue is WEFT_EAGAIN. Delivered means delivered: a put
+ * completes when its bytes are in the target's memory.
  */
 #ifndef WEFT_TRANSPORT_SPI_H
 #define WEFT_TRANSPORT_SPI_H
@@ -40,7 +43,8 @@ struct weft_tp_peer {
 };
 
 struct weft_tp_op;
-/* err: 0 or an error with its damage. Runs on the thread that drives the endpoint; may submit further operations. */
+/* err: 0 or an error with its damage. Runs on the thread that drives the endpoint; may submit
+ * further operations. */
 typedef void weft_tp_done(struct weft_tp_op *op, int err);
 
 struct weft_tp_op {
@@ -50,9 +54,9 @@ struct weft_tp_op {
 };
 
 struct weft_tp_limits {
-    size_t msg_max_bytes;   /* largest message of send() */
-    size_t rma_max_bytes;   /* largest single get() or put() */
-    uint32_t sends_max;     /* operations in flight before WEFT_EAGAIN */
+    size_t msg_max_bytes; /* largest message of send() */
+    size_t rma_max_bytes; /* largest single get() or put() */
+    uint32_t sends_max;   /* operations in flight before WEFT_EAGAIN */
     uint32_t peers_max;
     bool needs_target_poll; /* one-sided operations move only while the target calls progress() */
 };
@@ -64,27 +68,31 @@ struct weft_tp_from {
     uint8_t bytes[WEFT_TP_FROM_MAX];
 };
 
-/* What an endpoint tells its owner, always inside progress(). data is valid during the call only. */
+/* What an endpoint tells its owner, always inside progress(). data is valid during the call only.
+ */
 struct weft_tp_handlers {
     /* MSG: one whole message; in order per peer. */
     void (*message)(void *ctx, const void *data, size_t len_bytes);
-    /* CTL: a request or push on port number port_index (order of listen calls). from is NULL for a push. */
-    void (*request)(void *ctx, unsigned port_index, const struct weft_tp_from *from, const void *data,
-                    size_t len_bytes);
-    /* CTL: a reply from a peer to an earlier request; matching is the caller's (correlation id in the frame). */
+    /* CTL: a request or push on port number port_index (order of listen calls). from is NULL for a
+     * push. */
+    void (*request)(void *ctx, unsigned port_index, const struct weft_tp_from *from,
+                    const void *data, size_t len_bytes);
+    /* CTL: a reply from a peer to an earlier request; matching is the caller's (correlation id in
+     * the frame). */
     void (*reply)(void *ctx, struct weft_tp_peer peer, const void *data, size_t len_bytes);
-    /* A peer has gone (connection lost); operations to it complete with damage PEER. May be NULL. */
+    /* A peer has gone (connection lost); operations to it complete with damage PEER. May be NULL.
+     */
     void (*peer_lost)(void *ctx, struct weft_tp_peer peer);
 };
 
 struct weft_tp_open {
-    const char *bind;      /* address of the interface, e.g. "127.0.0.2"; for inproc: any name */
-    uint16_t port_first;   /* 0: any port; else the range that may be used */
+    const char *bind;    /* address of the interface, e.g. "127.0.0.2"; for inproc: any name */
+    uint16_t port_first; /* 0: any port; else the range that may be used */
     uint16_t port_last;
-    uint32_t families;     /* what the caller needs; WEFT_ENOTSUP where one is absent */
-    uint32_t sends_max;    /* 0: default */
-    size_t msg_max_bytes;  /* largest message that the caller will send or receive; 0: default */
-    const char *provider;  /* ofi: name of the provider; NULL: chosen */
+    uint32_t families;    /* what the caller needs; WEFT_ENOTSUP where one is absent */
+    uint32_t sends_max;   /* 0: default */
+    size_t msg_max_bytes; /* largest message that the caller will send or receive; 0: default */
+    const char *provider; /* ofi: name of the provider; NULL: chosen */
     const struct weft_tp_handlers *handlers;
     void *ctx;
 };
@@ -98,36 +106,46 @@ struct weft_tp_ep {
 
 struct weft_tp_core_ops {
     int (*open)(const struct weft_tp_open *desc, struct weft_tp_ep **ep_out);
-    /* Every active operation completes with WEFT_ECANCELED (its done runs inside this call), then the endpoint is gone. */
+    /* Every active operation completes with WEFT_ECANCELED (its done runs inside this call), then
+     * the endpoint is gone. */
     void (*close)(struct weft_tp_ep *ep);
     int (*address)(struct weft_tp_ep *ep, struct weft_tp_addr *addr_out);
-    /* Errors: WEFT_EINVAL not an address of this transport; WEFT_ENOSPC peers_max. Connects lazily. */
-    int (*peer_add)(struct weft_tp_ep *ep, const struct weft_tp_addr *addr, struct weft_tp_peer *peer_out);
+    /* Errors: WEFT_EINVAL not an address of this transport; WEFT_ENOSPC peers_max. Connects lazily.
+     */
+    int (*peer_add)(struct weft_tp_ep *ep, const struct weft_tp_addr *addr,
+                    struct weft_tp_peer *peer_out);
     /* Operations to the peer complete with WEFT_ECANCELED, at the latest in the next progress(). */
     void (*peer_drop)(struct weft_tp_ep *ep, struct weft_tp_peer peer);
-    /* Moves what can be moved; returns the number of events handled, or an error with damage ENDPOINT. */
+    /* Moves what can be moved; returns the number of events handled, or an error with damage
+     * ENDPOINT. */
     int (*progress)(struct weft_tp_ep *ep);
     /* A file descriptor that polls readable when progress() has work; -1: must be polled. */
     int (*wait_fd)(struct weft_tp_ep *ep);
     /* Call before sleeping on wait_fd: WEFT_OK, or WEFT_EAGAIN when progress() must run first. */
     int (*wait_arm)(struct weft_tp_ep *ep);
-    /* WEFT_OK: op completes with WEFT_ECANCELED; WEFT_EBUSY: cannot be cancelled, it completes by itself. */
+    /* WEFT_OK: op completes with WEFT_ECANCELED; WEFT_EBUSY: cannot be cancelled, it completes by
+     * itself. */
     int (*cancel)(struct weft_tp_ep *ep, struct weft_tp_op *op);
     void (*limits)(struct weft_tp_ep *ep, struct weft_tp_limits *limits_out);
 };
 
 struct weft_tp_msg_ops {
-    /* Completion: the buffers are reusable. n <= WEFT_TP_IOV_MAX. Errors: WEFT_EAGAIN, WEFT_EMSGSIZE, WEFT_EINVAL. */
-    int (*send)(struct weft_tp_ep *ep, struct weft_tp_peer peer, const struct iovec *iov, unsigned n,
-                struct weft_tp_op *op);
+    /* Completion: the buffers are reusable. n <= WEFT_TP_IOV_MAX. Errors: WEFT_EAGAIN,
+     * WEFT_EMSGSIZE, WEFT_EINVAL. */
+    int (*send)(struct weft_tp_ep *ep, struct weft_tp_peer peer, const struct iovec *iov,
+                unsigned n, struct weft_tp_op *op);
 };
 
-enum weft_tp_access { WEFT_TP_READ = 1, WEFT_TP_WRITE = 2 }; /* what peers may do with a registered range */
+enum weft_tp_access {
+    WEFT_TP_READ = 1,
+    WEFT_TP_WRITE = 2
+}; /* what peers may do with a registered range */
 
-/* What a peer needs to reach a registered range: 24 bytes that travel as they are (little endian). */
+/* What a peer needs to reach a registered range: 24 bytes that travel as they are (little endian).
+ */
 struct weft_tp_key {
-    uint64_t key;       /* random where the transport lets us choose */
-    uint64_t base;      /* what `remote` counts from: an address or 0 */
+    uint64_t key;  /* random where the transport lets us choose */
+    uint64_t base; /* what `remote` counts from: an address or 0 */
     uint64_t len_bytes;
 };
 
@@ -136,7 +154,8 @@ struct weft_tp_region; /* a registration */
 struct weft_tp_rma_desc {
     void *local;
     size_t len_bytes;
-    struct weft_tp_region *local_region; /* registration of the local range; NULL: the transport copes */
+    struct weft_tp_region
+        *local_region; /* registration of the local range; NULL: the transport copes */
     struct weft_tp_key remote_key;
     uint64_t remote_offset; /* from the start of the registered range */
 };
@@ -147,7 +166,8 @@ struct weft_tp_rma_ops {
     void (*unreg)(struct weft_tp_ep *ep, struct weft_tp_region *region);
     void (*key)(struct weft_tp_region *region, struct weft_tp_key *key_out);
     /* Completion of get: the bytes are here. Of put: the bytes are in the target's memory.
-     * A wrong key or range completes with WEFT_EACCES and touches nothing; the peer stays usable, or is reported lost. */
+     * A wrong key or range completes with WEFT_EACCES and touches nothing; the peer stays usable,
+     * or is reported lost. */
     int (*get)(struct weft_tp_ep *ep, struct weft_tp_peer peer, const struct weft_tp_rma_desc *desc,
                struct weft_tp_op *op);
     int (*put)(struct weft_tp_ep *ep, struct weft_tp_peer peer, const struct weft_tp_rma_desc *desc,
@@ -159,16 +179,22 @@ struct weft_tp_rma_ops {
 enum weft_tp_port_mode { WEFT_TP_SYNC, WEFT_TP_ASYNC }; /* request and reply; push */
 
 struct weft_tp_ctl_ops {
-    /* Opens a port; port 0: one of the endpoint's range. Usable by clients when this returns. Ports count from index 0. */
-    int (*listen)(struct weft_tp_ep *ep, enum weft_tp_port_mode mode, uint16_t port, uint16_t *port_out);
-    /* url: "tcp://127.0.0.2:8100" (inproc: "name:port"). mode says whether requests or pushes go there. */
+    /* Opens a port; port 0: one of the endpoint's range. Usable by clients when this returns. Ports
+     * count from index 0. */
+    int (*listen)(struct weft_tp_ep *ep, enum weft_tp_port_mode mode, uint16_t port,
+                  uint16_t *port_out);
+    /* url: "tcp://127.0.0.2:8100" (inproc: "name:port"). mode says whether requests or pushes go
+     * there. */
     int (*connect)(struct weft_tp_ep *ep, const char *url, enum weft_tp_port_mode mode,
                    struct weft_tp_peer *peer_out);
     /* Copies data; WEFT_EAGAIN when the peer's queue is full. There is no completion. */
-    int (*request)(struct weft_tp_ep *ep, struct weft_tp_peer peer, const void *data, size_t len_bytes);
-    int (*push)(struct weft_tp_ep *ep, struct weft_tp_peer peer, const void *data, size_t len_bytes);
+    int (*request)(struct weft_tp_ep *ep, struct weft_tp_peer peer, const void *data,
+                   size_t len_bytes);
+    int (*push)(struct weft_tp_ep *ep, struct weft_tp_peer peer, const void *data,
+                size_t len_bytes);
     /* Answers a request; a client that has gone is no error. */
-    int (*reply)(struct weft_tp_ep *ep, const struct weft_tp_from *to, const void *data, size_t len_bytes);
+    int (*reply)(struct weft_tp_ep *ep, const struct weft_tp_from *to, const void *data,
+                 size_t len_bytes);
 };
 
 struct weft_transport {
@@ -179,7 +205,8 @@ struct weft_transport {
     const struct weft_tp_rma_ops *rma; /* NULL: wrap the endpoint with the shim (transport/shim) */
 };
 
-/* Whether core is whole and each family is whole or absent.  Errors: WEFT_EINVAL, naming the slot. */
+/* Whether core is whole and each family is whole or absent.  Errors: WEFT_EINVAL, naming the slot.
+ */
 int weft__transport_check(const struct weft_transport *transport);
 
 #endif

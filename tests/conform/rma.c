@@ -367,7 +367,9 @@ static void a_target_driven_by_another_thread_may_close_at_any_time(void **state
             m.a.tp->core->progress(m.a.ep);
         atomic_store(&target.stop, true);
         pthread_join(thread, NULL);
-        side_close(&m.b); /* with the registration */
+        m.b.tp->rma->unreg(m.b.ep, m.region);
+        m.region = NULL;
+        side_close(&m.b);
         sides_until(&m.a, NULL, &probe.done, 1);
         if (probe.err == WEFT_OK)
             assert_memory_equal(m.near, m.far + GUARD, 2 * MIB);

@@ -23,8 +23,9 @@
 #define WEFT_SHIM_ASKERS_MAX 4096   /* initiators whose addresses are kept */
 #define WEFT_SHIM_ANSWERS_MAX 65536 /* requests that wait for an answer to be sent */
 #define WEFT_SHIM_BUCKETS 64
-#define WEFT_SHIM_SMALL 320 /* a parcel's own bytes: head and address, or prefix and a first part  \
-                             */
+#define WEFT_SHIM_SMALL                                                                            \
+    320 /* a parcel's own bytes: head and address, or prefix and a first part                      \
+         */
 
 struct weft_shim_peer {
     uint32_t id;

@@ -253,7 +253,8 @@ static int send_route(struct weft_zmq_ep *ep, const struct weft_zmq_link *link)
     if (link->push)
         return WEFT_OK;
     route_bytes(link->route, id);
-    ep->out.look = true; /* the call may swallow the tell-tale of a reply */
+    if (ep->families & WEFT_TP_CTL)
+        ep->out.look = true; /* the call may swallow the tell-tale of a reply */
     return zmq_send(ep->out.handle, id, sizeof(id), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0
                ? send_fail(link)
                : WEFT_OK;
