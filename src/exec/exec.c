@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/config.h"
 #include "base/wake.h"
 #include "exec/impl.h"
 #include "weft/error.h"
@@ -93,6 +94,8 @@ static int open_lane(struct weft_exec *exec, const struct weft_exec_desc *desc)
     lane.message = weft__arrive_message;
     lane.peer_lost = weft__arrive_lost;
     lane.ctx = exec;
+    const char *progress = lane.progress ? lane.progress : weft__config_text("WEFT_PROGRESS");
+    exec->drives_itself = strcmp(progress, "worker") != 0;
     return weft__lane_open(&lane, &exec->lane);
 }
 

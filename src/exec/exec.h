@@ -1,10 +1,14 @@
 /* The runtime of one app process: its ranks, their memory, their packets, and the moving
  * primitives.
  *
- * HOST (weft-app) opens one, tells it who is where, adds ranks and starts them; it drives a move by
- * calling the primitives below at the source (S) and the destination (D). All calls may come from
- * any thread that is no rank. Callbacks run on any thread of the runtime with none of its locks
- * held; they must not block, and may call everything but weft__exec_close.
+ * The host layer (weft-app) opens one, tells it who is where, adds ranks and starts them; it drives
+ * a move by calling the primitives below at the source and the destination. All calls may come from
+ * any thread that is no rank.
+ *
+ * Callbacks run on any thread of the runtime with none of its locks held, some of them on the
+ * thread that drives the lane: they must not block, and of this header they may call
+ * weft__exec_routes and weft__exec_stats only. Whoever wants more passes the news on to a thread of
+ * its own.
  */
 #ifndef WEFT_EXEC_EXEC_H
 #define WEFT_EXEC_EXEC_H

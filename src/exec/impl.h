@@ -25,7 +25,7 @@
 #include "weft/cell.h"
 
 #define WEFT__TICK_NS 20000000ull      /* of the keeper, while anything is under way */
-#define WEFT__TICK_SHORT_NS 1000000ull /* while the lane refuses packets */
+#define WEFT__TICK_SHORT_NS 1000000ull /* while the lane refuses packets, or has no thread */
 #define WEFT__RESOLVE_NS 300000000ull  /* first time-out of a resolve */
 #define WEFT__ASK_NS 100000000ull      /* between two callbacks for the same route */
 #define WEFT__GETS_MAX 4096u           /* under way, per rank */
@@ -128,6 +128,7 @@ struct weft_exec {
     const struct weft__executor *executor;
     struct weft_channel_limits limits;
     struct weft_lane *lane;
+    bool drives_itself; /* the lane has a thread of its own (WEFT_PROGRESS) */
     atomic_bool closing;
     _Atomic uint32_t threads;   /* rank threads alive; a futex word */
     pthread_mutex_t clear_lock; /* held while a past stay is freed; before all others */

@@ -4,12 +4,13 @@
  *
  * It ticks while anything is under way and sleeps without a limit otherwise. Whoever puts something
  * under way pokes it: one load, and a wake-up only when it really sleeps. It stays up for some idle
- * ticks, so that traffic with short gaps does not pay for wake-ups.
+ * ticks, so that traffic with short gaps does not pay for wake-ups. Where the lane has no thread of
+ * its own (WEFT_PROGRESS=worker) it drives the lane with every tick, so that nothing stands still
+ * for ever while all ranks compute or are frozen.
  */
 #include <string.h>
 
 #include "base/clock.h"
-
 #include "base/wake.h"
 #include "exec/impl.h"
 #include "weft/error.h"
@@ -99,6 +100,10 @@ static void *keep(void *arg)
         if (asleep)
             atomic_store(&exec->keeper_asleep, true); /* and then a last look */
         bool busy = tick(exec, &backlog);
+        if (!exec->drives_itself) {
+            weft__lane_drive(exec->lane);
+            backlog = true;
+        }
         idle = busy || backlog ? 0 : idle + 1;
         uint64_t until_ns = WEFT_NEVER;
         if (!asleep || busy || backlog)

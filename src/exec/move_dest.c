@@ -309,8 +309,8 @@ int weft__exec_resume(struct weft_exec *exec, int32_t number, uint32_t incarnati
         return weft_fail(
             state == WEFT_RANK_ABSENT || state == WEFT_RANK_DEPARTED ? WEFT_ENOENT : WEFT_EBUSY,
             "rank %d cannot be resumed: it is %s", (int)number, weft__exec_state_name(state));
-    exec->executor->resume(rank);
     weft__route_learn(exec, &(struct weft_exec_route){number, exec->process, incarnation});
+    exec->executor->resume(rank);
     weft__arrive_held(rank);
     weft__outbox_flush(rank, -1, true);
     weft__keeper_poke(exec);

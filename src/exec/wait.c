@@ -16,6 +16,7 @@
 
 #define LOOK_NS 1500ull /* an answer from a rank of this process takes less */
 #define SPIN_NS 5000ull
+#define NAP_NS 100000ull /* where nobody else drives the lane (WEFT_PROGRESS=worker) */
 
 static bool is_closing(const struct weft__rank *rank)
 {
@@ -64,12 +65,15 @@ static bool spin(struct weft__rank *rank, uint32_t seen, uint64_t spin_ns)
 /* deadline_ns is of the machine's clock. */
 static int sleep_until(struct weft__rank *rank, uint32_t seen, uint64_t deadline_ns)
 {
+    uint64_t until_ns = deadline_ns;
+    if (!rank->exec->drives_itself && weft__now_ns() + NAP_NS < deadline_ns)
+        until_ns = weft__now_ns() + NAP_NS;
     int err = WEFT_OK;
     atomic_store(&rank->sleeping, 1);
     if (atomic_load(&rank->cell->bell) == seen && !is_closing(rank))
-        err = weft__futex_wait(&rank->cell->bell, seen, deadline_ns);
+        err = weft__futex_wait(&rank->cell->bell, seen, until_ns);
     atomic_store(&rank->sleeping, 0);
-    return err == WEFT_ETIMEDOUT ? WEFT_ETIMEDOUT : WEFT_OK;
+    return err == WEFT_ETIMEDOUT && until_ns == deadline_ns ? WEFT_ETIMEDOUT : WEFT_OK;
 }
 
 int weft__rank_wait(struct weft__rank *rank, uint32_t seen, uint64_t deadline_ns)

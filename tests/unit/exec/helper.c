@@ -98,7 +98,7 @@ static int do_open(char **words, int n)
         .lane = {.transports = transports,
                  .transports_n = 3,
                  .scheme = words[3],
-                 .progress = "thread",
+                 .progress = getenv("HELPER_PROGRESS") ? getenv("HELPER_PROGRESS") : "thread",
                  .bind = "127.0.0.1",
                  .token = 0x1234},
         .callbacks = {.rank_exited = on_exited,

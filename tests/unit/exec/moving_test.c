@@ -109,7 +109,7 @@ static void gets_survive_the_moves_of_their_source(void **state)
     (void)state;
     static const int placement[] = {0, 1, 2};
     struct cluster cluster;
-    open_cluster(&cluster, 3, 3, placement, "gets.so 2000000 150");
+    open_cluster(&cluster, 3, 3, placement, "gets.so 2000000 20 10");
     cluster_start(&cluster);
     for (int i = 0; i < 10; i++)
         cluster_move(&cluster, 2, i % 2 ? 2 : i % 4 ? 1 : 0, true);

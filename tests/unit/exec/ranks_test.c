@@ -123,6 +123,7 @@ static bool was_aborted(const struct app *app, int n)
     return app->aborts >= n;
 }
 
+static const char *progress = "thread";
 static const struct weft_transport *const transports[] = {&weft__tp_inproc};
 
 static struct weft_exec_desc describe(struct app *app, const char *program, char *const *argv)
@@ -138,7 +139,7 @@ static struct weft_exec_desc describe(struct app *app, const char *program, char
         .lane = {.transports = transports,
                  .transports_n = 1,
                  .scheme = "inproc",
-                 .progress = "thread",
+                 .progress = progress,
                  .bind = "exec-test",
                  .token = 99},
         .callbacks = {.rank_exited = on_exit_of_rank,
@@ -286,6 +287,14 @@ static void a_flood_through_a_small_mailbox_arrives_once_and_in_order(void **sta
     for (int i = 0; i < SIZE; i++)
         assert_int_equal(app.code[i], 0);
     close_app(&app);
+}
+
+static void without_a_progress_thread_the_ranks_drive_the_lane(void **state)
+{
+    progress = "worker";
+    ranks_of_two_processes_pass_packets_of_every_size_round(state);
+    exposed_memory_is_pulled_from_another_process(state);
+    progress = "thread";
 }
 
 static bool was_wanted(const struct app *app, int rank)
@@ -554,6 +563,7 @@ int main(void)
         cmocka_unit_test(exposed_memory_is_pulled_within_a_process),
         cmocka_unit_test(exposed_memory_is_pulled_from_another_process),
         cmocka_unit_test(a_flood_through_a_small_mailbox_arrives_once_and_in_order),
+        cmocka_unit_test(without_a_progress_thread_the_ranks_drive_the_lane),
         cmocka_unit_test(packets_for_a_rank_that_is_not_known_wait_and_its_route_is_asked_for),
         cmocka_unit_test(a_sender_with_an_old_route_is_told_the_new_one_and_loses_nothing),
         cmocka_unit_test(exit_ends_a_rank_from_any_depth),

@@ -1,11 +1,11 @@
 /* The last rank exposes memory of its region; the others pull all of it, again and again, and check
- * it, while the owner may be moved. argv[1]: bytes, argv[2]: pulls per rank. The owner returns when
- * all have finished. */
+ * it, while the owner may be moved. argv[1]: bytes, argv[2]: pulls per rank, argv[3]: go on until
+ * the owner has moved so often. The owner returns when all have finished. */
 #include "common.h"
 
 #include <stdlib.h>
 
-enum { OFFER = 1, FINISHED };
+enum { OFFER = 1, FINISHED, ENOUGH };
 
 struct message {
     uint64_t kind, id, len;
@@ -15,14 +15,28 @@ struct state {
     struct message offer;
     uint64_t *words;
     int32_t finished;
-    uint64_t moved;
+    int moves, wanted;
+    int told;
 };
+
+static int say_enough(struct state *state)
+{
+    struct weft_cell *cell = weft_cell_self();
+    struct message enough = {.kind = ENOUGH};
+    state->told = 1;
+    int err = 0;
+    for (int32_t i = 0; i < cell->size - 1; i++)
+        err |= send_packet(cell, i, &enough, sizeof(enough));
+    return err;
+}
 
 static int own(void *argument)
 {
     struct state *state = argument;
     struct weft_cell *cell = weft_cell_self();
     while (state->finished < cell->size - 1) {
+        if (!state->told && state->moves >= state->wanted && say_enough(state) != 0)
+            return 48;
         uint32_t seen = atomic_load(&cell->bell);
         const struct weft_packet *packet = weft_cell_peek(cell);
         if (packet) {
@@ -31,7 +45,9 @@ static int own(void *argument)
             weft_cell_consume(cell, packet);
             continue;
         }
+        state->moves++; /* counts if this was the last thing done here */
         weft_migration_point(own, state);
+        state->moves--;
         cell->calls->wait(cell, seen, cell->calls->now(cell) + 1000000);
     }
     for (uint64_t i = 0; i < state->offer.len / 8; i++)
@@ -41,12 +57,13 @@ static int own(void *argument)
     return 0;
 }
 
-static int offer(struct weft_cell *cell, uint64_t len)
+static int offer(struct weft_cell *cell, uint64_t len, int moves)
 {
     struct state *state = weft_alloc(sizeof(*state));
     state->words = weft_alloc(len);
     for (uint64_t i = 0; i < len / 8; i++)
         state->words[i] = mix(i);
+    state->wanted = moves;
     state->offer.kind = OFFER;
     state->offer.len = len;
     if (cell->calls->expose(cell, state->words, len, &state->offer.id) != 0)
@@ -64,7 +81,12 @@ static int pull(struct weft_cell *cell, int times)
     memcpy(&offer, packet->payload, sizeof(offer));
     weft_cell_consume(cell, packet);
     uint64_t *words = weft_alloc(offer.len);
-    for (int n = 0; n < times; n++) {
+    for (int n = 0, enough = 0; n < times || !enough; n++) {
+        packet = weft_cell_peek(cell);
+        if (packet) {
+            enough = 1;
+            weft_cell_consume(cell, packet);
+        }
         uint64_t skip = (uint64_t)n % 7;
         struct weft_cell_get op = {.source = cell->size - 1,
                                    .expose_id = offer.id,
@@ -100,5 +122,6 @@ int main(int argc, char **argv)
     struct weft_cell *cell = weft_cell_self();
     uint64_t len = argc > 1 ? strtoull(argv[1], NULL, 0) : 1u << 20;
     int times = argc > 2 ? atoi(argv[2]) : 10;
-    return cell->rank == cell->size - 1 ? offer(cell, len) : pull(cell, times);
+    return cell->rank == cell->size - 1 ? offer(cell, len, argc > 3 ? atoi(argv[3]) : 0)
+                                        : pull(cell, times);
 }
