@@ -29,14 +29,15 @@ static void set_sanitizers(const struct cluster *cluster)
 {
     static const char *const names[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
                                         "TSAN_OPTIONS"};
-    static char before[4][512];
+    static char before[4][512]; /* the callers' */
     static bool known;
     for (size_t i = 0; i < 4; i++) {
         char all[1024];
         const char *now = getenv(names[i]);
         if (!known && now != NULL)
             snprintf(before[i], sizeof(before[i]), "%s:", now);
-        snprintf(all, sizeof(all), "%slog_path=%s/san/report", before[i], cluster->work);
+        snprintf(all, sizeof(all), "%.500sprint_suppressions=0:log_path=%s/san/report", before[i],
+                 cluster->work);
         (void)setenv(names[i], all, 1);
     }
     known = true;

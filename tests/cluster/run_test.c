@@ -1,4 +1,5 @@
-/* Apps that run and end: what they print, the exit code of weft run, and what stays behind. */
+/* Apps that run: what they print arrives, on whatever hosts they run, and their slots are free
+ * again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,6 +34,14 @@ static void check_lines(struct cluster *cluster, const struct child *run, int ra
         cluster_fail(cluster, "%d lines instead of %d", total, ranks * lines);
 }
 
+static int three_open(void **state)
+{
+    int failed = cluster_open(state);
+    if (failed == 0)
+        cluster_three(*state, 2);
+    return failed;
+}
+
 static void what_ranks_print_on_one_host_arrives_whole_and_in_order(void **state)
 {
     struct cluster *cluster = *state;
@@ -47,7 +56,6 @@ static void what_ranks_print_on_one_host_arrives_whole_and_in_order(void **state
 static void what_ranks_print_on_three_hosts_arrives_whole_and_in_order(void **state)
 {
     struct cluster *cluster = *state;
-    cluster_three(cluster, 2);
     struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n", "6",
                                      cluster_program("hello"), "1000", NULL);
     cluster_check(cluster, run->code == 0);
@@ -71,12 +79,11 @@ static void weft_run_with_hosts_starts_and_ends_its_own_cluster(void **state)
 static void apps_one_after_the_other_each_find_free_slots(void **state)
 {
     struct cluster *cluster = *state;
-    cluster_three(cluster, 1);
     for (int i = 0; i < 5; i++) {
         struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n",
-                                         "3", cluster_program("hello"), NULL);
+                                         "6", cluster_program("hello"), NULL);
         cluster_check(cluster, run->code == 0);
-        check_lines(cluster, run, 3, 1);
+        check_lines(cluster, run, 6, 1);
     }
     stage_all_free(cluster);
 }
@@ -84,85 +91,17 @@ static void apps_one_after_the_other_each_find_free_slots(void **state)
 static void an_app_may_be_at_home_on_any_host(void **state)
 {
     struct cluster *cluster = *state;
-    cluster_three(cluster, 1);
-    struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[2].address, "-n", "3",
+    struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[2].address, "-n", "6",
                                      cluster_program("hello"), NULL);
     cluster_check(cluster, run->code == 0);
-    check_lines(cluster, run, 3, 1);
+    check_lines(cluster, run, 6, 1);
     stage_all_free(cluster);
-}
-
-/* ---- bad ends ---- */
-
-static void check_end(struct cluster *cluster, const char *how, const char *words)
-{
-    struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n", "3",
-                                     cluster_program("ends"), how, NULL);
-    if (run->code != 1)
-        cluster_fail(cluster, "%s: exit code %d instead of 1", how, run->code);
-    if (!child_complained(run, words))
-        cluster_fail(cluster, "%s: stderr does not say \"%s\"", how, words);
-    stage_all_free(cluster);
-}
-
-static void a_rank_that_returns_three_fails_its_app(void **state)
-{
-    cluster_three(*state, 1);
-    check_end(*state, "three", "rank 1 on host a exited with code 3");
-}
-
-static void a_rank_that_calls_exit_ends_its_app_with_a_reason(void **state)
-{
-    cluster_three(*state, 1);
-    check_end(*state, "exit", "code 5");
-}
-
-static void mpi_abort_ends_the_app_with_its_code(void **state)
-{
-    cluster_three(*state, 1);
-    check_end(*state, "abort", "rank 1 on host a aborted with code 7");
-}
-
-static void survive(struct cluster *cluster)
-{
-    struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n", "3",
-                                     cluster_program("hello"), NULL);
-    cluster_check(cluster, run->code == 0);
-    for (unsigned i = 0; i < cluster->hosts_n; i++)
-        cluster_check(cluster, !child_over(cluster->hosts[i].weftd));
-}
-
-static void a_rank_that_touches_forbidden_memory_ends_its_app_only(void **state)
-{
-    struct cluster *cluster = *state;
-    cluster_three(cluster, 1);
-    struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n", "3",
-                                     cluster_program("ends"), "fault", NULL);
-    cluster_check(cluster, run->code == 1);
-    cluster_check(cluster, child_complained(run, "on host a was ended by signal 11"));
-    stage_all_free(cluster);
-    survive(cluster);
-}
-
-static void a_rank_that_calls_abort_ends_its_app_only(void **state)
-{
-    struct cluster *cluster = *state;
-    cluster->crash_wanted = true;
-    cluster_three(cluster, 1);
-    struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n", "3",
-                                     cluster_program("ends"), "libc-abort", NULL);
-    cluster_check(cluster, run->code == 1);
-    cluster_check(cluster, child_complained(run, "on host a was ended by signal 6") ||
-                               child_complained(run, "on host a exited with code"));
-    stage_all_free(cluster);
-    survive(cluster);
 }
 
 static void weft_kill_ends_a_running_app(void **state)
 {
     struct cluster *cluster = *state;
     struct stage stage;
-    cluster_three(cluster, 1);
     stage_open(&stage, cluster);
     struct cluster_app app = cluster_run(cluster, &cluster->hosts[0], "-n", "3",
                                          cluster_program("alone"), stage.path, "1", "2000", NULL);
@@ -180,7 +119,6 @@ static void weft_run_that_is_interrupted_ends_its_app(void **state)
 {
     struct cluster *cluster = *state;
     struct stage stage;
-    cluster_three(cluster, 1);
     stage_open(&stage, cluster);
     struct cluster_app app = cluster_run(cluster, &cluster->hosts[0], "-n", "3",
                                          cluster_program("alone"), stage.path, "1", "2000", NULL);
@@ -198,19 +136,17 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         CASE(what_ranks_print_on_one_host_arrives_whole_and_in_order),
-        CASE(what_ranks_print_on_three_hosts_arrives_whole_and_in_order),
         CASE(weft_run_with_hosts_starts_and_ends_its_own_cluster),
-        CASE(apps_one_after_the_other_each_find_free_slots),
-        CASE(an_app_may_be_at_home_on_any_host),
-        CASE(a_rank_that_returns_three_fails_its_app),
-        CASE(a_rank_that_calls_exit_ends_its_app_with_a_reason),
-        CASE(mpi_abort_ends_the_app_with_its_code),
-        CASE(a_rank_that_touches_forbidden_memory_ends_its_app_only),
-        CASE(a_rank_that_calls_abort_ends_its_app_only),
-        CASE(weft_kill_ends_a_running_app),
-        CASE(weft_run_that_is_interrupted_ends_its_app),
+    };
+    const struct CMUnitTest on_three_hosts[] = {
+        cmocka_unit_test(what_ranks_print_on_three_hosts_arrives_whole_and_in_order),
+        cmocka_unit_test(apps_one_after_the_other_each_find_free_slots),
+        cmocka_unit_test(an_app_may_be_at_home_on_any_host),
+        cmocka_unit_test(weft_kill_ends_a_running_app),
+        cmocka_unit_test(weft_run_that_is_interrupted_ends_its_app),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    return failed + cmocka_run_group_tests(on_three_hosts, three_open, cluster_close);
 }

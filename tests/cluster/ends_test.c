@@ -1,0 +1,92 @@
+/* Apps that end badly: weft run fails with the reason, the hosts live on, their slots are free. All
+ * cases share one cluster: what one of them breaks the next one meets. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "ask.h"
+#include "cluster.h"
+#include "stage.h"
+
+static int three_open(void **state)
+{
+    int failed = cluster_open(state);
+    if (failed == 0)
+        cluster_three(*state, 1);
+    return failed;
+}
+
+static void check_end(struct cluster *cluster, const char *how, const char *words)
+{
+    struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n", "3",
+                                     cluster_program("ends"), how, NULL);
+    if (run->code != 1)
+        cluster_fail(cluster, "%s: exit code %d instead of 1", how, run->code);
+    if (!child_complained(run, words))
+        cluster_fail(cluster, "%s: stderr does not say \"%s\"", how, words);
+    stage_all_free(cluster);
+}
+
+static void a_rank_that_returns_three_fails_its_app(void **state)
+{
+    check_end(*state, "three", "rank 1 on host a exited with code 3");
+}
+
+static void a_rank_that_calls_exit_ends_its_app_with_a_reason(void **state)
+{
+    check_end(*state, "exit", "code 5");
+}
+
+static void mpi_abort_ends_the_app_with_its_code(void **state)
+{
+    check_end(*state, "abort", "rank 1 on host a aborted with code 7");
+}
+
+static void survive(struct cluster *cluster)
+{
+    struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n", "3",
+                                     cluster_program("hello"), NULL);
+    cluster_check(cluster, run->code == 0);
+    for (unsigned i = 0; i < cluster->hosts_n; i++)
+        cluster_check(cluster, !child_over(cluster->hosts[i].weftd));
+}
+
+static void a_rank_that_touches_forbidden_memory_ends_its_app_only(void **state)
+{
+    struct cluster *cluster = *state;
+    struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n", "3",
+                                     cluster_program("ends"), "fault", NULL);
+    cluster_check(cluster, run->code == 1);
+    cluster_check(cluster, child_complained(run, "on host a was ended by signal 11"));
+    stage_all_free(cluster);
+    survive(cluster);
+}
+
+static void a_rank_that_calls_abort_ends_its_app_only(void **state)
+{
+    struct cluster *cluster = *state;
+    struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n", "3",
+                                     cluster_program("ends"), "libc-abort", NULL);
+    cluster_check(cluster, run->code == 1);
+    cluster_check(cluster, child_complained(run, "on host a was ended by signal 6") ||
+                               child_complained(run, "on host a exited with code"));
+    stage_all_free(cluster);
+    survive(cluster);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_rank_that_returns_three_fails_its_app),
+        cmocka_unit_test(a_rank_that_calls_exit_ends_its_app_with_a_reason),
+        cmocka_unit_test(mpi_abort_ends_the_app_with_its_code),
+        cmocka_unit_test(a_rank_that_touches_forbidden_memory_ends_its_app_only),
+        cmocka_unit_test(a_rank_that_calls_abort_ends_its_app_only),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, three_open, cluster_close);
+}
