@@ -338,7 +338,7 @@ static bool perform(struct weft_app *app, const struct weft_move_action *action)
         move_ended(app);
         return false;
     case WEFT_MOVE_DO_END_APP:
-        weft__weftd_app_end(app, WEFT_EAPP, 1, "rank %u is lost in a move: %s",
+        weft__weftd_app_end(app, WEFT_EHOSTDEAD, 1, "rank %u is lost in a move: %s",
                             action->message.rank, action->message.text);
         return false;
     default:
