@@ -1,0 +1,199 @@
+/* kill -9 in the middle of a move: before the commit the rank goes on where it was, after it the
+ * app ends with a reason; never both, never neither. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "scene.h"
+
+static void a_destination_that_dies_before_the_rank_stops_costs_nothing(void **state)
+{
+    struct scene scene;
+    scene_open(&scene, *state);
+    struct child *move = scene_asked(&scene);
+    stage_signal(*state, scene_process(&scene, scene.b), SIGKILL);
+    stage_runs(*state, &scene.stage, SCENE_RANKS, 5);
+    atomic_store(&scene.stage.board->hold, 0);
+    scene_stayed(&scene, move);
+    scene_ends_well(&scene);
+}
+
+static void a_destination_that_dies_before_it_pulls_lets_the_rank_go_on(void **state)
+{
+    struct scene scene;
+    uint64_t dest;
+    scene_open(&scene, *state);
+    struct child *move = scene_stands(&scene, &dest);
+    stage_signal(*state, dest, SIGKILL);
+    scene_stayed(&scene, move);
+    cluster_check(scene.cluster, atomic_load(&scene.stage.board->ranks[SCENE_MOVER].stayed) == 1);
+    scene_ends_well(&scene);
+}
+
+static void a_destination_host_that_dies_before_the_commit_lets_the_rank_go_on(void **state)
+{
+    struct scene scene;
+    uint64_t dest;
+    scene_open(&scene, *state);
+    struct child *move = scene_stands(&scene, &dest);
+    cluster_host_kill(scene.b);
+    scene_stayed(&scene, move);
+    scene_ends_well(&scene);
+}
+
+static void a_rank_that_stayed_can_move_later(void **state)
+{
+    struct scene scene;
+    uint64_t dest;
+    scene_open(&scene, *state);
+    struct child *move = scene_stands(&scene, &dest);
+    stage_signal(*state, dest, SIGKILL);
+    scene_stayed(&scene, move);
+    cluster_await(scene.cluster, CLUSTER_MS, ask_used(*state, scene.b) == 0);
+    stage_move(*state, &scene.app, SCENE_MOVER, "b");
+    stage_move(*state, &scene.app, SCENE_MOVER, "a");
+    scene_ends_well(&scene);
+}
+
+static void a_destination_process_that_dies_after_the_commit_ends_the_app(void **state)
+{
+    struct scene scene;
+    scene_open(&scene, *state);
+    stage_move(*state, &scene.app, SCENE_MOVER, "b");
+    stage_runs(*state, &scene.stage, SCENE_RANKS, 5);
+    stage_signal(*state, scene_process(&scene, scene.b), SIGKILL);
+    scene_ends(&scene, 1, "on host b was ended by signal 9");
+}
+
+static void a_destination_host_that_dies_after_the_commit_ends_the_app(void **state)
+{
+    struct scene scene;
+    scene_open(&scene, *state);
+    stage_move(*state, &scene.app, SCENE_MOVER, "b");
+    cluster_host_kill(scene.b);
+    scene_ends(&scene, 3, "host b");
+}
+
+/* Rank 0's process is stopped: its flush marker is missing, so the move has committed and is not
+ * over. Waits until the mover goes on at b, at most in its first step there. */
+static struct child *flushing(struct scene *scene, uint64_t *other_out)
+{
+    uint64_t dest;
+    struct child *move = scene_stands(scene, &dest);
+    *other_out = scene_process(scene, scene->home);
+    stage_signal(scene->cluster, *other_out, SIGSTOP);
+    stage_signal(scene->cluster, dest, SIGCONT);
+    cluster_await_while(scene->cluster, CLUSTER_MS,
+                        ask_rank_is(scene->cluster, &scene->app, SCENE_MOVER, "b"),
+                        !child_over(move));
+    cluster_check(scene->cluster, !child_over(move));
+    return move;
+}
+
+static void a_destination_host_that_dies_while_packets_are_forwarded_ends_the_app(void **state)
+{
+    struct scene scene;
+    uint64_t other;
+    scene_open(&scene, *state);
+    (void)flushing(&scene, &other);
+    cluster_host_kill(scene.b);
+    stage_signal(*state, other, SIGCONT);
+    scene_ends(&scene, 3, "host b");
+}
+
+static void a_source_that_dies_after_the_commit_costs_nothing(void **state)
+{
+    struct scene scene;
+    uint64_t other;
+    scene_open(&scene, *state);
+    struct child *move = flushing(&scene, &other);
+    stage_signal(*state, scene_process(&scene, scene.a), SIGKILL);
+    stage_signal(*state, other, SIGCONT);
+    scene_moved(&scene, move);
+    scene_ends_well(&scene);
+}
+
+static void a_source_host_that_dies_after_the_move_costs_nothing(void **state)
+{
+    struct scene scene;
+    scene_open(&scene, *state);
+    stage_move(*state, &scene.app, SCENE_MOVER, "b");
+    cluster_host_kill(scene.a);
+    stage_runs(*state, &scene.stage, SCENE_RANKS, 20);
+    scene_ends_well(&scene);
+}
+
+static void a_source_that_dies_while_its_rank_stands_ends_the_app(void **state)
+{
+    struct scene scene;
+    uint64_t dest;
+    scene_open(&scene, *state);
+    (void)scene_stands(&scene, &dest);
+    stage_signal(*state, scene_process(&scene, scene.a), SIGKILL);
+    stage_signal(*state, dest, SIGCONT);
+    scene_ends(&scene, 3, "rank 1 is lost in a move");
+}
+
+static void a_source_host_that_dies_while_its_rank_stands_ends_the_app(void **state)
+{
+    struct scene scene;
+    uint64_t dest;
+    scene_open(&scene, *state);
+    (void)scene_stands(&scene, &dest);
+    cluster_host_kill(scene.a);
+    stage_signal(*state, dest, SIGCONT);
+    scene_ends(&scene, 3, "rank 1 is lost in a move");
+}
+
+static void a_destination_that_is_slow_is_waited_for(void **state)
+{
+    struct scene scene;
+    uint64_t dest;
+    scene_open(&scene, *state);
+    struct child *move = scene_stands(&scene, &dest);
+    stage_signal(*state, dest, SIGCONT);
+    scene_moved(&scene, move);
+    scene_ends_well(&scene);
+}
+
+static void a_rank_that_does_not_come_to_its_migration_point_stays(void **state)
+{
+    struct scene scene;
+    scene_open(&scene, *state);
+    struct child *move = scene_asked(&scene);
+    scene_stayed(&scene, move); /* it never leaves hold */
+    scene_ends_well(&scene);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, cluster_open, cluster_close)
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest before[] = {
+        CASE(a_destination_that_dies_before_the_rank_stops_costs_nothing),
+        CASE(a_destination_that_dies_before_it_pulls_lets_the_rank_go_on),
+        CASE(a_destination_host_that_dies_before_the_commit_lets_the_rank_go_on),
+        CASE(a_rank_that_stayed_can_move_later),
+        CASE(a_destination_that_is_slow_is_waited_for),
+        CASE(a_rank_that_does_not_come_to_its_migration_point_stays),
+        CASE(a_source_that_dies_while_its_rank_stands_ends_the_app),
+        CASE(a_source_host_that_dies_while_its_rank_stands_ends_the_app),
+    };
+    const struct CMUnitTest after[] = {
+        CASE(a_destination_process_that_dies_after_the_commit_ends_the_app),
+        CASE(a_destination_host_that_dies_after_the_commit_ends_the_app),
+        CASE(a_destination_host_that_dies_while_packets_are_forwarded_ends_the_app),
+        CASE(a_source_that_dies_after_the_commit_costs_nothing),
+        CASE(a_source_host_that_dies_after_the_move_costs_nothing),
+    };
+    bool all = argc < 2, first = !all && argv[1][0] == 'b', second = !all && argv[1][0] == 'a';
+    if (argc > 2)
+        cmocka_set_test_filter(argv[2]);
+    int failed = all || first ? cmocka_run_group_tests(before, NULL, NULL) : 0;
+    return failed + (all || second ? cmocka_run_group_tests(after, NULL, NULL) : 0);
+}
