@@ -42,8 +42,12 @@ static void misplaced(struct weft_cell *cell, const char *where)
 {
     const struct weft_mpi *mpi = cell->mpi;
     char text[WEFT_MPI_TEXT_MAX];
-    snprintf(text, sizeof(text), "rank %d: %s: called %s", cell->rank, where,
-             mpi && mpi->finalized ? "after MPI_Finalize" : "before MPI_Init");
+    const char *why = "called before MPI_Init";
+    if (mpi && mpi->magic != WEFT_MPI_MAGIC)
+        why = "the rank came from a host whose libmpi is of another version";
+    else if (mpi && mpi->finalized)
+        why = "called after MPI_Finalize";
+    snprintf(text, sizeof(text), "rank %d: %s: %s", cell->rank, where, why);
     cell->calls->abort(cell, MPI_ERR_OTHER, text);
 }
 
@@ -51,7 +55,7 @@ struct weft_mpi *weft__mpi_enter(const char *where)
 {
     struct weft_cell *cell = self_or_exit(where);
     struct weft_mpi *mpi = cell->mpi;
-    if (!mpi || !mpi->initialized || mpi->finalized)
+    if (!mpi || mpi->magic != WEFT_MPI_MAGIC || !mpi->initialized || mpi->finalized)
         misplaced(cell, where);
     return mpi;
 }

@@ -13,7 +13,7 @@
 #include "mpi/list.h"
 #include "weft/cell.h"
 
-#define WEFT_MPI_MAGIC 0x69706d77u /* "wmpi" */
+#define WEFT_MPI_MAGIC 0x69706d01u /* "mpi" and the version of this layout */
 #define WEFT_MPI_COMMS 2           /* world and self */
 #define WEFT_MPI_CONTEXTS (2 * WEFT_MPI_COMMS)
 #define WEFT_MPI_CHUNK 64u /* requests in the first chunk; each further one has twice as many */

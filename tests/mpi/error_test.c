@@ -220,6 +220,15 @@ static int finalized_main(void *argument)
     return 0;
 }
 
+static int other_version_main(void *argument)
+{
+    (void)argument;
+    MPI_Init(NULL, NULL);
+    *(uint32_t *)weft_cell_self()->mpi += 1; /* the layout's version comes first */
+    MPI_Barrier(MPI_COMM_WORLD);
+    return 0;
+}
+
 static int init_twice_main(void *argument)
 {
     (void)argument;
@@ -267,6 +276,7 @@ static void fatal_errors_end_the_app_with_a_sentence(void **state)
                     "MPI_Barrier: invalid communicator: handle 0x7000");
     cases_run_fatal(1, not_initialized_main, MPI_ERR_OTHER, "MPI_Barrier: called before MPI_Init");
     cases_run_fatal(1, finalized_main, MPI_ERR_OTHER, "MPI_Barrier: called after MPI_Finalize");
+    cases_run_fatal(1, other_version_main, MPI_ERR_OTHER, "libmpi is of another version");
     cases_run_fatal(1, init_twice_main, MPI_ERR_OTHER, "MPI was initialised before");
     cases_run_fatal(4, abort_main, 77, "rank 2: MPI_Abort: code 77");
     cases_run_fatal(2, full_main, MPI_ERR_NO_MEM,

@@ -25,8 +25,10 @@ int main(int argc, char **argv)
     if (argc < 4)
         return 64;
     struct arguments arguments = {argc - 3, argv + 3};
-    const struct native_options options = {
-        .ranks = atoi(argv[1]), .seed = strtoull(argv[2], NULL, 10), .moving = atoi(argv[3]) != 0};
+    const struct native_options options = {.ranks = atoi(argv[1]),
+                                           .seed = strtoull(argv[2], NULL, 10),
+                                           .moving = atoi(argv[3]) != 0,
+                                           .region_bytes = 4u << 20};
     native_run(&options, rank_main, &arguments, &result);
     printf("native {\"moves\":%llu,\"heap_used\":%zu}\n", (unsigned long long)result.moves,
            result.heap_used);

@@ -265,7 +265,7 @@ static void run_traffic(int ranks, uint64_t seed, bool moving, size_t mailbox_by
     const struct native_options options = {.ranks = ranks,
                                            .seed = seed,
                                            .mailbox_bytes = mailbox_bytes,
-                                           .region_bytes = 16u << 20,
+                                           .region_bytes = 8u << 20,
                                            .packet_max = PACKET};
     cases_run(&options, traffic_main, &traffic);
 }
