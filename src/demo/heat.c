@@ -11,6 +11,7 @@
  * weft_migration_point() stands at the head of each step; a rank that is moved goes on in go_on()
  * on the other host.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -63,6 +64,17 @@ struct heat {
     long bins_n, bins_lost;
     struct bin bins[BINS_MAX];
 };
+
+/* Ends the whole app. */
+static void give_up(const char *what, long number) __attribute__((noreturn));
+static void give_up(const char *what, long number)
+{
+    int rank;
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    fprintf(stderr, "heat: rank %d: %s (%ld)\n", rank, what, number);
+    MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE);
+    abort();
+}
 
 /* ---- options ---- */
 
@@ -228,7 +240,7 @@ static void checksum(struct heat *heat, char text_out[17])
     double *line = weft_alloc(bytes);
     XXH3_state_t *hash = XXH3_createState();
     if (!line || !hash)
-        MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE);
+        give_up("no memory for a row of bytes", (long)bytes);
     XXH3_64bits_reset(hash);
     for (long i = 1; i <= heat->rows; i++)
         XXH3_64bits_update(hash, row(heat->now, heat, i) + 1, bytes);
@@ -265,7 +277,7 @@ static void show_rank(const struct heat *heat)
     long pid;
     size_t at;
     if (!line)
-        MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE);
+        give_up("no memory for a line of bytes", LINE_MAX_BYTES);
     where_am_i(host, &pid);
     at = (size_t)snprintf(
         line, LINE_MAX_BYTES,
@@ -332,7 +344,7 @@ static int go_on(void *argument)
 static void draw_nonce(struct heat *heat)
 {
     if (getrandom(&heat->nonce, sizeof(heat->nonce), 0) != (ssize_t)sizeof(heat->nonce))
-        MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE);
+        give_up("no random number", errno);
     snprintf(heat->nonce_at_start, sizeof(heat->nonce_at_start), "%016" PRIx64, heat->nonce);
 }
 
@@ -357,19 +369,15 @@ static bool make_grids(struct heat *heat)
 static struct heat *begin(const struct options *options, int rank, int size)
 {
     struct heat *heat = weft_alloc(sizeof(*heat));
-    if (heat) {
-        memset(heat, 0, sizeof(*heat));
-        heat->options = *options;
-        heat->rank = rank;
-        heat->size = size;
-    }
-    if (!heat || !make_grids(heat)) {
-        fprintf(
-            stderr,
-            "heat: rank %d: %ld x %ld points do not fit into its region (weft run --rank-memory)\n",
-            rank, options->ny, options->nx);
-        MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE);
-    }
+    if (!heat)
+        give_up("no memory in its region for bytes", sizeof(*heat));
+    memset(heat, 0, sizeof(*heat));
+    heat->options = *options;
+    heat->rank = rank;
+    heat->size = size;
+    if (!make_grids(heat))
+        give_up("its part of the grid does not fit into its region (weft run --rank-memory), rows",
+                heat->rows);
     draw_nonce(heat);
     where_am_i(heat->start_host, &heat->start_pid);
     printf("heat-start {\"rank\":%d,\"host\":\"%s\",\"pid\":%ld,\"nonce\":\"%s\"}\n", rank,

@@ -77,8 +77,11 @@ int main(int argc, char **argv)
     printf("occupier {\"rank\":%d,\"host\":\"%s\",\"pid\":%ld}\n", rank, host, (long)getpid());
     fflush(stdout);
     struct occupier *occupier = weft_alloc(sizeof(*occupier));
-    if (!occupier)
+    if (!occupier) {
+        fprintf(stderr, "occupier: rank %d: no memory in its region\n", rank);
         MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE);
+        return EXIT_FAILURE;
+    }
     occupier->left_s = seconds;
     occupier->seen_s = MPI_Wtime();
     return run(occupier);

@@ -10,7 +10,7 @@
 
 /* A parameter of the same name hides one of these: so a stub knows whether it has a communicator.
  */
-static const MPI_Comm comm = MPI_COMM_NULL, comm_old = MPI_COMM_NULL;
+static struct MPI_ABI_Comm *const comm = MPI_COMM_NULL, *const comm_old = MPI_COMM_NULL;
 
 /* clang-format off */
 #define GIVEN(c)                                                                                   \
