@@ -124,7 +124,7 @@ static void opening_and_closing_leaves_no_file_open(void **state)
 {
     (void)state;
     unsigned before = 0;
-    for (unsigned i = 0; i < 20; i++) {
+    for (unsigned i = 0; i < 8; i++) {
         struct side a = {0}, b = {0};
         sides_open(&a, &b, WEFT_TP_MSG);
         struct probe probe;

@@ -350,7 +350,7 @@ static void *run_target(void *arg)
 static void a_target_driven_by_another_thread_may_close_at_any_time(void **state)
 {
     (void)state;
-    for (unsigned round = 0; round < 20; round++) {
+    for (unsigned round = 0; round < 8; round++) {
         struct memory m;
         struct probe probe;
         pthread_t thread;
