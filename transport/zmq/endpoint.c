@@ -23,7 +23,7 @@
 #define CTL_DEFAULT_BYTES ((8u << 20) + (64u << 10))
 #define SENDS_DEFAULT 1024
 #define QUEUE_BYTES (32u << 20) /* per msg peer and end: depth is what fits */
-#define SOCKETS_MAX 65536
+#define SOCKETS_MAX 4096        /* one per url that is pushed to, and a few */
 
 static int set_bind(struct weft_zmq_ep *ep, const char *bind)
 {
