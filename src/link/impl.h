@@ -98,7 +98,8 @@ struct weft_lane {
 
     /* The hand-over: 0, or the thread that drives. */
     _Alignas(64) atomic_uintptr_t held;
-    atomic_bool come_back; /* something was left for the driver */
+    atomic_bool come_back;  /* something was left for the driver */
+    atomic_bool wants_turn; /* the progress thread waits until the lane is let go */
     _Alignas(64) struct weft_mpsc items;
     struct weft_mpsc gets;
     struct weft__pool pool;
@@ -180,7 +181,9 @@ void weft__lane_fail_gets(struct weft_lane *lane, const struct weft__lane_to *to
 int weft__lane_progress_parse(struct weft_lane *lane, const char *text);
 int weft__lane_progress_start(struct weft_lane *lane);
 void weft__lane_progress_stop(struct weft_lane *lane);
-void weft__lane_settle(
-    struct weft_lane *lane); /* before letting go: see that somebody will wake up for the rest */
+/* Before letting go: sees to it that somebody wakes up for the rest. */
+void weft__lane_settle(struct weft_lane *lane);
+/* After letting go: wakes the progress thread if it waits for its turn, and nobody polls. */
+void weft__lane_turn(struct weft_lane *lane);
 
 #endif

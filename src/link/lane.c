@@ -78,8 +78,10 @@ void weft__lane_release(struct weft_lane *lane)
     for (;;) {
         weft__lane_settle(lane);
         atomic_store(&lane->held, 0);
-        if (!atomic_load(&lane->come_back) || !weft__lane_hold(lane))
+        if (!atomic_load(&lane->come_back) || !weft__lane_hold(lane)) {
+            weft__lane_turn(lane);
             return;
+        }
         take(lane);
     }
 }

@@ -8,16 +8,18 @@
  * because its calls may have used up the fd's readiness (settle()). If arming says that there is
  * work, or operations wait to be handed over, or callbacks wait to be run, it wakes the thread. So
  * whenever the lane is free and the thread asleep, the fd is armed.
- * 3. When the lane is taken as the thread wants to sleep, it leaves come_back set: the holder looks
- * at that after letting go (lane.c) and settles once more, with asleep set. Operations that the
- * transport refused for now (a full queue, a connection being made) have no fd of their own: while
- * there are some, the sleep is cut to a millisecond.
+ * 3. When the lane is taken as the thread wants to drive, it sets wants_turn and sleeps on its own
+ * wake-up only, because the wait fd may stay readable for as long as another drives: the holder
+ * looks at wants_turn after letting go (weft__lane_turn()). Operations that the transport refused
+ * for now (a full queue, a connection being made) have no fd of their own: while there are some,
+ * the sleep is cut to a millisecond.
  *
  * While a rank polls by itself the wait fd is masked in the epoll set, so that the two do not wake
  * each other for nothing; masking is one system call and no hand-over. When the last one stops
  * polling it unmasks, and settles as in 2.
  */
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +60,13 @@ void weft__lane_settle(struct weft_lane *lane)
     if (!lane->thread_runs || !atomic_load(&lane->asleep) || atomic_load(&lane->polling))
         return;
     if (!weft__lane_idle(lane) || lane->tp->core->wait_arm(lane->ep) != WEFT_OK)
+        weft__wakefd_set(&lane->wake);
+}
+
+void weft__lane_turn(struct weft_lane *lane)
+{
+    if (atomic_load(&lane->wants_turn) && !atomic_load(&lane->polling) &&
+        atomic_exchange(&lane->wants_turn, false))
         weft__wakefd_set(&lane->wake);
 }
 
@@ -129,23 +138,39 @@ static int work(struct weft_lane *lane)
     return ms;
 }
 
+/* Another thread drives: sleeps until it lets go, or rests from polling. */
+static void await_turn(struct weft_lane *lane)
+{
+    struct pollfd wake = {.fd = lane->wake.fd, .events = POLLIN};
+    int n = poll(&wake, 1, -1);
+    weft__check(n >= 0 || errno == EINTR);
+    weft__wakefd_drain(&lane->wake);
+    weft__counter_add(&lane->wakeups, 1);
+}
+
+/* Takes the lane, or leaves word for who has it. The word comes before the second try: either that
+ * succeeds, or the holder sees the word after it has let go. */
+static bool take_turn(struct weft_lane *lane)
+{
+    if (weft__lane_hold(lane))
+        return true;
+    atomic_store(&lane->wants_turn, true);
+    if (!weft__lane_hold(lane))
+        return false;
+    atomic_store(&lane->wants_turn, false);
+    return true;
+}
+
 static void *run(void *arg)
 {
     struct weft_lane *lane = arg;
     while (!atomic_load(&lane->stop)) {
-        int ms = -1;
-        if (weft__lane_hold(lane)) {
-            ms = work(lane);
-            weft__lane_release(lane);
-        } else {
-            atomic_store(&lane->asleep, true);
-            atomic_store(&lane->come_back, true);
-            if (weft__lane_hold(lane)) {
-                atomic_store(&lane->asleep, false);
-                ms = work(lane);
-                weft__lane_release(lane);
-            }
+        if (!take_turn(lane)) {
+            await_turn(lane);
+            continue;
         }
+        int ms = work(lane);
+        weft__lane_release(lane);
         if (ms != 0)
             sleep_ms(lane, ms);
     }
