@@ -120,6 +120,19 @@ int weft__message_encode(const ProtobufCMessage *message, uint8_t **body_out, si
     return pack(0, message, body_out, len_out);
 }
 
+ProtobufCMessage *weft__message_clone(const ProtobufCMessage *message)
+{
+    uint8_t *body;
+    size_t len_bytes;
+    ProtobufCMessage *copy = NULL;
+
+    if (weft__message_encode(message, &body, &len_bytes) != WEFT_OK)
+        return NULL;
+    (void)weft__message_decode(message->descriptor, body, len_bytes, &copy);
+    free(body);
+    return copy;
+}
+
 int weft__message_frame(struct weft_frame *frame, const ProtobufCMessage *message,
                         uint8_t **data_out, size_t *len_out)
 {

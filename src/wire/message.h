@@ -20,6 +20,14 @@ void weft__message_free(ProtobufCMessage *message); /* NULL is fine */
 /* Packs into a new buffer (free()).  Errors: WEFT_ENOMEM; WEFT_EMSGSIZE over WEFT_FRAME_BODY_MAX.
  */
 int weft__message_encode(const ProtobufCMessage *message, uint8_t **body_out, size_t *len_out);
+/* A message of its own with the same content.  NULL: out of memory, or over WEFT_FRAME_BODY_MAX. */
+ProtobufCMessage *weft__message_clone(const ProtobufCMessage *message);
+/* A text for a field of a message: protobuf-c's fields are not const, but packing does not write.
+ */
+static inline char *weft__message_text(const char *text)
+{
+    return (char *)(uintptr_t)text;
+}
 /* Packs a whole frame: the header, whose body_len this sets, and message (NULL: an empty body),
  * into a new buffer (free()). */
 int weft__message_frame(struct weft_frame *frame, const ProtobufCMessage *message,
