@@ -163,6 +163,9 @@ static uint32_t timeout_of(const struct weft_registry_at *at)
 static int start(const struct weft_registry_at *at, struct weft_client_call *remote,
                  weft_registry_done *done, void *ctx)
 {
+    if (!at->client)
+        return weft_fail(WEFT_ESHUTDOWN,
+                         "this process is shutting down: it asks the registry no more");
     struct call *call = malloc(sizeof(*call));
     if (!call)
         return weft_fail(WEFT_EAGAIN, "no memory for a call to the registry");

@@ -26,9 +26,9 @@ struct weft_client;
 /* Where a registry is. Plain data: nothing to close; usable by every thread; both pointers must
  * outlive the calls. */
 struct weft_registry_at {
-    struct weft_client *client;
-    const char *url;     /* its service's sync port */
-    uint32_t timeout_ms; /* for one call; 0: 2000. A watch waits its wait_ms longer. */
+    struct weft_client *client; /* NULL: closed already; asynchronous calls are WEFT_ESHUTDOWN */
+    const char *url;            /* its service's sync port */
+    uint32_t timeout_ms;        /* for one call; 0: 2000. A watch waits its wait_ms longer. */
 };
 
 /* What an answer says; a field that its call does not have is 0. Valid during the callback only. */
