@@ -18,11 +18,12 @@
 #include <utlist.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/ring.h"
 #include "base/wake.h"
 #include "weft/error.h"
 
-enum { TASKS_MAX = 32768, TASKS_BUSY = 16384 };
+enum { TASKS_MAX = 32768, TASKS_BUSY = 16384, TASKS_PER_TURN = 1024 };
 
 struct weft_loop {
     int epoll_fd;
@@ -98,21 +99,27 @@ void weft__loop_close(struct weft_loop *loop)
 
 int weft__loop_post(struct weft_loop *loop, struct weft_task *task)
 {
-    if (!weft__mpsc_push(&loop->tasks, task))
-        return weft_fail(WEFT_EAGAIN, "the process has %d tasks waiting", TASKS_MAX);
+    /* Counted first: the owner may have run and uncounted it before this function goes on. */
     atomic_fetch_add_explicit(&loop->tasks_n, 1, memory_order_relaxed);
+    if (!weft__mpsc_push(&loop->tasks, task)) {
+        atomic_fetch_sub_explicit(&loop->tasks_n, 1, memory_order_relaxed);
+        return weft_fail(WEFT_EAGAIN, "the process has %d tasks waiting", TASKS_MAX);
+    }
     weft__wakefd_set(&loop->wake);
     return WEFT_OK;
+}
+
+void weft__loop_must_post(struct weft_loop *loop, struct weft_task *task)
+{
+    if (weft__loop_post(loop, task) == WEFT_OK)
+        return;
+    weft__error("%s; an answer would be lost", weft_fail_text(WEFT_EAGAIN));
+    abort();
 }
 
 bool weft__loop_busy(struct weft_loop *loop)
 {
     return atomic_load_explicit(&loop->tasks_n, memory_order_relaxed) > TASKS_BUSY;
-}
-
-static int timer_order(const struct weft_timer *a, const struct weft_timer *b)
-{
-    return (a->at_ns > b->at_ns) - (a->at_ns < b->at_ns);
 }
 
 void weft__loop_timer_off(struct weft_loop *loop, struct weft_timer *timer)
@@ -128,7 +135,14 @@ void weft__loop_timer(struct weft_loop *loop, struct weft_timer *timer, uint64_t
     weft__loop_timer_off(loop, timer);
     timer->at_ns = at_ns;
     timer->armed = true;
-    DL_INSERT_INORDER(loop->timers, timer, timer_order);
+    /* Most timers are set later than all others: look from the end. */
+    struct weft_timer *before = loop->timers != NULL ? loop->timers->prev : NULL;
+    while (before != NULL && before->at_ns > at_ns)
+        before = before != loop->timers ? before->prev : NULL;
+    if (before != NULL)
+        DL_APPEND_ELEM(loop->timers, before, timer);
+    else
+        DL_PREPEND(loop->timers, timer);
 }
 
 static void run_timers(struct weft_loop *loop)
@@ -141,19 +155,30 @@ static void run_timers(struct weft_loop *loop)
     }
 }
 
+static bool run_task(struct weft_loop *loop)
+{
+    struct weft_task *task = weft__mpsc_pop(&loop->tasks);
+    if (task == NULL)
+        return false;
+    atomic_fetch_sub_explicit(&loop->tasks_n, 1, memory_order_relaxed);
+    task->run(task);
+    return true;
+}
+
+/* Not without end: a flood of requests must not keep timers from firing. */
 static void run_tasks(struct weft_loop *loop)
 {
     weft__wakefd_drain(&loop->wake);
-    struct weft_task *task;
-    while ((task = weft__mpsc_pop(&loop->tasks)) != NULL) {
-        atomic_fetch_sub_explicit(&loop->tasks_n, 1, memory_order_relaxed);
-        task->run(task);
-    }
+    for (unsigned i = 0; i < TASKS_PER_TURN; i++)
+        if (!run_task(loop))
+            return;
+    weft__wakefd_set(&loop->wake);
 }
 
 void weft__loop_drain(struct weft_loop *loop)
 {
-    run_tasks(loop);
+    while (run_task(loop))
+        ;
 }
 
 static int wait_ms(const struct weft_loop *loop)

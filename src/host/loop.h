@@ -8,9 +8,14 @@
 #define WEFT_HOST_LOOP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct weft_loop;
+
+/* The object that a task, timer or watch lies in. */
+#define weft__loop_owner(pointer, type, member)                                                    \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 struct weft_task {
     void (*run)(struct weft_task *task); /* may free the task */
@@ -39,6 +44,10 @@ void weft__loop_drain(struct weft_loop *loop);
 /* Runs the task on the owner thread, in order of posting.  Thread: any.  Errors: WEFT_EAGAIN full.
  */
 int weft__loop_post(struct weft_loop *loop, struct weft_task *task);
+/* The same for news that nobody can be refused, such as the answer to a question: the queue holds
+ * more than all that can be under way, so a full one means that this process is broken: it aborts.
+ */
+void weft__loop_must_post(struct weft_loop *loop, struct weft_task *task);
 /* Whether the queue has room to spare: new work is refused first, so that answers to old work
  * always fit. */
 bool weft__loop_busy(struct weft_loop *loop);
