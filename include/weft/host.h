@@ -32,4 +32,9 @@ WEFT_API int weft_host_run(const struct weft_host_options *options);
  * Blocks: until the app ends. */
 WEFT_API int weft_app_run(int lifeline_fd, int parent);
 
+/* Tries all transports for data on an address of this machine and prints one line for each to
+ * stdout: which one apps would use, and what is wrong with the others. Blocks: a few seconds.
+ * Errors: WEFT_EINVAL WEFT_DATA names no transport. */
+WEFT_API int weft_app_probe(const char *address);
+
 #endif

@@ -1,40 +1,64 @@
-/* weft-app: one process of an app; started by weftd, never by hand. */
+/* weft-app: one process of an app, or a probe of transports; started by weftd, never by hand. */
 #include <dlfcn.h>
 #include <getopt.h>
 #include <stdio.h>
 
-#include "base/config.h"
 #include "base/parse.h"
 #include "weft/error.h"
 #include "weft/host.h"
 
-int main(int argc, char **argv)
+struct orders {
+    uint64_t lifeline, parent;
+    const char *probe;
+};
+
+static const char usage[] =
+    "weft-app runs ranks for weftd, which starts it; there is nothing to do by hand.\n";
+
+static const struct option options[] = {{"lifeline", required_argument, NULL, 'l'},
+                                        {"parent", required_argument, NULL, 'p'},
+                                        {"probe", required_argument, NULL, 'P'},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {0}};
+
+static int take(int option, struct orders *orders)
 {
-    static const struct option options[] = {{"lifeline", required_argument, NULL, 'l'},
-                                            {"parent", required_argument, NULL, 'p'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
-    uint64_t lifeline = 0, parent = 0;
-    int option, err = weft__config_load();
-    while (err == WEFT_OK && (option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (option == 'l')
-            err = weft__parse_u64(optarg, 3, 1 << 20, &lifeline);
-        else if (option == 'p')
-            err = weft__parse_u64(optarg, 1, 1 << 30, &parent);
-        else {
-            fprintf(option == 'h' ? stdout : stderr, "weft-app runs ranks for weftd, which starts "
-                                                     "it; there is nothing to do by hand.\n");
-            return option == 'h' ? 0 : 2;
-        }
+    switch (option) {
+    case 'l':
+        return weft__parse_u64(optarg, 3, 1 << 20, &orders->lifeline);
+    case 'p':
+        return weft__parse_u64(optarg, 1, 1 << 30, &orders->parent);
+    default:
+        orders->probe = optarg;
+        return WEFT_OK;
     }
-    if (err == WEFT_OK && (lifeline == 0 || parent == 0))
-        err = weft_fail(WEFT_EPERM, "weft-app is started by weftd, not by hand");
+}
+
+static int run(const struct orders *orders)
+{
+    if (orders->probe != NULL)
+        return weft_app_probe(orders->probe);
+    if (orders->lifeline == 0 || orders->parent == 0)
+        return weft_fail(WEFT_EPERM, "weft-app is started by weftd, not by hand");
     /* Programs name the MPI library; here it is found beside us, wherever the tree has been moved.
      */
+    (void)dlopen("libmpi_abi.so.1", RTLD_NOW | RTLD_LOCAL);
+    return weft_app_run((int)orders->lifeline, (int)orders->parent);
+}
+
+int main(int argc, char **argv)
+{
+    struct orders orders = {0};
+    int option, err = WEFT_OK;
+    while (err == WEFT_OK && (option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        if (option == 'h' || option == '?') {
+            fputs(usage, option == 'h' ? stdout : stderr);
+            return option == 'h' ? 0 : 2;
+        }
+        err = take(option, &orders);
+    }
     if (err == WEFT_OK)
-        (void)dlopen("libmpi_abi.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (err == WEFT_OK)
-        err = weft_app_run((int)lifeline, (int)parent);
+        err = run(&orders);
     if (err != WEFT_OK)
         fprintf(stderr, "weft-app: %s\n", weft_fail_text(err));
     return err == WEFT_OK ? 0 : 1;

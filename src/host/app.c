@@ -19,188 +19,138 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+#include "base/check.h"
 #include "base/config.h"
 #include "base/log.h"
+#include "base/must.h"
 #include "control/client.h"
 #include "control/server.h"
 #include "host/calls.h"
 #include "host/transports.h"
+#include "link/select.h"
 #include "weft/host.h"
 #include "wire/frame.h"
 #include "wire/message.h"
 
-enum { SERVER_STOP_MS = 200, EXEC_CLOSE_MS = 2000, TELL_TIMEOUT_MS = 2000, TELL_TRIES = 10 };
-
-/* ---- news for the home ---- */
-
-struct telling {
-    struct weft_task task;
-    struct weft_process_app *app;
-    int32_t rank;
-    uint32_t incarnation;
-    int code;
-    bool abort;
-    char reason[256];
-    unsigned tries;
-};
-
-static void tell(struct telling *telling);
-
-static void told(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
-{
-    struct telling *telling = ctx;
-    (void)reply;
-    if (err != WEFT_OK && err != WEFT_ENOENT && err != WEFT_ESHUTDOWN &&
-        ++telling->tries < TELL_TRIES) {
-        tell(telling);
-        return;
-    }
-    if (err != WEFT_OK && err != WEFT_ESHUTDOWN)
-        weft__warn("the home does not take the end of rank %d: %s", telling->rank, text);
-    free(telling);
-}
-
-static void tell(struct telling *telling)
-{
-    struct weft_process_app *app = telling->app;
-    Weft__Host__RankExit news = WEFT__HOST__RANK_EXIT__INIT;
-    news.app = app->orders->app;
-    news.token = app->orders->token;
-    news.rank = telling->rank;
-    news.incarnation = telling->incarnation;
-    news.code = telling->code;
-    news.abort = telling->abort;
-    news.reason = telling->reason;
-    weft__ask(&app->asker, &(struct weft_question){.url = app->orders->home_control,
-                                                   .code = WEFT_CALL_RANK_EXIT,
-                                                   .request = &news.base,
-                                                   .timeout_ms = TELL_TIMEOUT_MS,
-                                                   .answered = told,
-                                                   .ctx = telling});
-}
-
-static struct telling *telling_new(struct weft_process_app *app, int32_t rank, int code,
-                                   const char *reason)
-{
-    struct telling *telling = calloc(1, sizeof(*telling));
-    if (telling == NULL)
-        abort();
-    telling->app = app;
-    telling->rank = rank;
-    telling->code = code;
-    snprintf(telling->reason, sizeof(telling->reason), "%s", reason != NULL ? reason : "");
-    return telling;
-}
-
-void weft__app_tell_exit(struct weft_process_app *app, const Weft__Host__RankExit *news)
-{
-    struct telling *telling = telling_new(app, news->rank, news->code, news->reason);
-    telling->incarnation = news->incarnation;
-    telling->abort = news->abort;
-    tell(telling);
-}
-
-static void tell_task(struct weft_task *task)
-{
-    struct telling *telling = (struct telling *)task;
-    (void)fflush(NULL);
-    tell(telling);
-}
-
-/* On a thread of the exec. */
-static void post_telling(struct telling *telling)
-{
-    telling->task.run = tell_task;
-    if (weft__loop_post(telling->app->asker.loop, &telling->task) != WEFT_OK)
-        abort(); /* the ring is larger than all that can be under way */
-}
-
-static void rank_exited(void *ctx, int32_t rank, uint32_t incarnation, int code, const char *reason)
-{
-    struct telling *telling = telling_new(ctx, rank, code, reason);
-    telling->incarnation = incarnation;
-    post_telling(telling);
-}
-
-static void app_abort(void *ctx, int32_t rank, int code, const char *reason)
-{
-    struct telling *telling = telling_new(ctx, rank, code, reason);
-    telling->abort = true;
-    post_telling(telling);
-}
-
-static void route_wanted_task(struct weft_task *task)
-{
-    struct telling *telling = (struct telling *)task;
-    struct weft_process_app *app = telling->app;
-    Weft__Host__RouteWanted wish = WEFT__HOST__ROUTE_WANTED__INIT;
-    wish.app = app->orders->app;
-    wish.token = app->orders->token;
-    wish.rank = telling->rank;
-    weft__ask(&app->asker, &(struct weft_question){.url = app->orders->home_control,
-                                                   .code = WEFT_CALL_ROUTE_WANTED,
-                                                   .request = &wish.base,
-                                                   .timeout_ms = TELL_TIMEOUT_MS});
-    free(telling);
-}
-
-static void route_wanted(void *ctx, int32_t rank)
-{
-    struct telling *telling = telling_new(ctx, rank, 0, NULL);
-    telling->task.run = route_wanted_task;
-    if (weft__loop_post(telling->app->asker.loop, &telling->task) != WEFT_OK)
-        free(telling); /* it asks again while it lasts */
-}
+enum { SERVER_STOP_MS = 200, EXEC_CLOSE_MS = 2000 };
 
 /* ---- calls of the home ---- */
+
+bool weft__app_serves(const struct weft_process_app *app, uint64_t token, struct weft_call *call)
+{
+    if (token == app->orders->token && !app->closing)
+        return true;
+    weft__call_fail(call, app->closing ? WEFT_ESHUTDOWN : WEFT_EACCES,
+                    app->closing ? "this process is ending" : "wrong token");
+    return false;
+}
+
+static void answer(struct weft_call *call, int err)
+{
+    if (err == WEFT_OK)
+        weft__call_reply(call, NULL);
+    else
+        weft__call_fail(call, err, weft_fail_text(err));
+}
+
+/* Writes out the runs of ranks. */
+static int expand_routes(const Weft__Host__RoutesRequest *request, uint32_t size,
+                         struct weft_exec_route *routes, size_t *n_out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < request->n_routes; i++) {
+        const Weft__Host__Route *run = request->routes[i];
+        uint32_t count = run->count > 0 ? run->count : 1;
+        if (run->rank < 0 || (uint32_t)run->rank >= size || count > size - (uint32_t)run->rank ||
+            count > size - n)
+            return weft_fail(WEFT_EPROTO, "routes of %u ranks from rank %d on, of %u", count,
+                             run->rank, size);
+        for (uint32_t k = 0; k < count; k++)
+            routes[n++] = (struct weft_exec_route){.rank = run->rank + (int32_t)k,
+                                                   .process = run->process,
+                                                   .incarnation = run->incarnation};
+    }
+    *n_out = n;
+    return WEFT_OK;
+}
+
+static int take_routes(struct weft_process_app *app, const Weft__Host__RoutesRequest *request)
+{
+    struct weft_exec_process *processes =
+        weft__must_alloc(request->n_processes, sizeof(*processes));
+    struct weft_exec_route *routes = weft__must_alloc(app->orders->size, sizeof(*routes));
+    size_t routes_n = 0;
+    for (size_t i = 0; i < request->n_processes; i++)
+        processes[i] = (struct weft_exec_process){.process = request->processes[i]->process,
+                                                  .host = request->processes[i]->host,
+                                                  .lane = request->processes[i]->lane};
+    int err = expand_routes(request, app->orders->size, routes, &routes_n);
+    if (err == WEFT_OK)
+        err = weft__exec_routes(app->exec, processes, request->n_processes, routes, routes_n);
+    for (size_t i = 0; i < request->n_dead_processes; i++)
+        weft__exec_process_dead(app->exec, request->dead_processes[i]);
+    free(processes);
+    free(routes);
+    return err;
+}
 
 static void on_routes(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
 {
     struct weft_process_app *app = ctx;
     const Weft__Host__RoutesRequest *request = (const Weft__Host__RoutesRequest *)message;
-    if (request->token != app->orders->token) {
-        weft__call_fail(call, WEFT_EACCES, NULL);
+    if (!weft__app_serves(app, request->token, call))
         return;
-    }
-    struct weft_exec_process *processes = calloc(request->n_processes + 1, sizeof(*processes));
-    struct weft_exec_route *routes = calloc(request->n_routes + 1, sizeof(*routes));
-    if (processes == NULL || routes == NULL)
-        abort();
-    for (size_t i = 0; i < request->n_processes; i++)
-        processes[i] = (struct weft_exec_process){.process = request->processes[i]->process,
-                                                  .host = request->processes[i]->host,
-                                                  .lane = request->processes[i]->lane};
-    for (size_t i = 0; i < request->n_routes; i++)
-        routes[i] = (struct weft_exec_route){.rank = request->routes[i]->rank,
-                                             .process = request->routes[i]->process,
-                                             .incarnation = request->routes[i]->incarnation};
-    int err =
-        weft__exec_routes(app->exec, processes, request->n_processes, routes, request->n_routes);
-    for (size_t i = 0; i < request->n_dead_processes; i++)
-        weft__exec_process_dead(app->exec, request->dead_processes[i]);
-    free(processes);
-    free(routes);
-    if (err != WEFT_OK) {
+    int err = take_routes(app, request);
+    if (err != WEFT_OK)
         weft__error("cannot take over routes: %s", weft_fail_text(err));
-        weft__call_fail(call, err, weft_fail_text(err));
-    } else {
-        weft__call_reply(call, NULL);
-    }
+    answer(call, err);
 }
 
 static void on_start(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
 {
     struct weft_process_app *app = ctx;
-    int err = ((const Weft__Host__StartRequest *)message)->token == app->orders->token
-                  ? WEFT_OK
-                  : WEFT_EACCES;
-    if (err == WEFT_OK && app->orders->n_ranks > 0)
+    int err = WEFT_OK;
+    if (!weft__app_serves(app, ((const Weft__Host__StartRequest *)message)->token, call))
+        return;
+    if (app->orders->n_ranks > 0)
         err = weft__exec_start(app->exec, app->orders->ranks, app->orders->n_ranks);
-    if (err == WEFT_OK)
-        weft__call_reply(call, NULL);
-    else
-        weft__call_fail(call, err, weft_fail_text(err));
+    answer(call, err);
+}
+
+void weft__app_count(struct weft_process_app *app, Weft__Host__ExecStats *stats)
+{
+    struct weft_exec_stats exec;
+    struct weft_lane_stats lane;
+    weft__exec_stats(app->exec, &exec);
+    weft__lane_stats(weft__exec_lane(app->exec), &lane);
+    weft__host__exec_stats__init(stats);
+    stats->sent = exec.sent;
+    stats->received = exec.received;
+    stats->direct = exec.direct;
+    stats->forwarded = exec.forwarded;
+    stats->nacked = exec.nacked;
+    stats->duplicates = exec.duplicates;
+    stats->held = exec.held;
+    stats->dropped = exec.dropped;
+    stats->retransmitted = exec.retransmitted;
+    stats->gets = exec.gets;
+    stats->gets_restarted = exec.gets_restarted;
+    stats->malformed = exec.malformed;
+    stats->bytes_sent = lane.bytes_sent;
+    stats->bytes_received = lane.bytes_received;
+    stats->bytes_got = lane.rma_bytes_got;
+}
+
+static void on_stats(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
+{
+    struct weft_process_app *app = ctx;
+    Weft__Host__StatsReply reply = WEFT__HOST__STATS_REPLY__INIT;
+    Weft__Host__ExecStats stats;
+    if (!weft__app_serves(app, ((const Weft__Host__StatsRequest *)message)->token, call))
+        return;
+    weft__app_count(app, &stats);
+    reply.stats = &stats;
+    weft__call_reply(call, &reply.base);
 }
 
 static const struct {
@@ -211,6 +161,7 @@ static const struct {
 } calls[] = {
     {WEFT_CALL_ROUTES, "routes", &weft__host__routes_request__descriptor, on_routes},
     {WEFT_CALL_START, "start", &weft__host__start_request__descriptor, on_start},
+    {WEFT_CALL_STATS, "stats", &weft__host__stats_request__descriptor, on_stats},
     {WEFT_CALL_MOVE, "move", &weft__host__move_message__descriptor, weft__app_on_move},
 };
 enum { CALLS_N = sizeof(calls) / sizeof(calls[0]) };
@@ -254,9 +205,7 @@ static int start_server(struct weft_process_app *app)
 static int start_exec(struct weft_process_app *app)
 {
     const Weft__Host__LaunchRequest *orders = app->orders;
-    char **argv = calloc(orders->n_args + 2, sizeof(*argv));
-    if (argv == NULL)
-        return WEFT_ENOMEM;
+    char **argv = weft__must_alloc(orders->n_args + 2, sizeof(*argv));
     argv[0] = orders->program;
     for (size_t i = 0; i < orders->n_args; i++)
         argv[i + 1] = orders->args[i];
@@ -274,9 +223,9 @@ static int start_exec(struct weft_process_app *app)
                                            .port_first = (uint16_t)orders->port_first,
                                            .port_last = (uint16_t)orders->port_last,
                                            .token = orders->token},
-                                  .callbacks = {.rank_exited = rank_exited,
-                                                .app_abort = app_abort,
-                                                .route_wanted = route_wanted,
+                                  .callbacks = {.rank_exited = weft__app_rank_exited,
+                                                .app_abort = weft__app_abort,
+                                                .route_wanted = weft__app_route_wanted,
                                                 .flushed = weft__app_flushed,
                                                 .ctx = app}};
     int err = weft__exec_open(&desc, &app->exec);
@@ -299,8 +248,10 @@ static int read_whole(int fd, void *into, size_t len)
 
 static int check_orders(const Weft__Host__LaunchRequest *orders)
 {
-    if (orders->size == 0 || orders->size > INT32_MAX || orders->port_last > UINT16_MAX)
-        return weft_fail(WEFT_EPROTO, "the orders make no sense");
+    if (orders->size == 0 || orders->size > WEFT_APP_RANKS_MAX || orders->n_ranks > orders->size ||
+        orders->port_last > UINT16_MAX || orders->port_first > orders->port_last)
+        return weft_fail(WEFT_EPROTO, "the orders make no sense: %zu of %u ranks, ports %u-%u",
+                         orders->n_ranks, orders->size, orders->port_first, orders->port_last);
     for (size_t i = 0; i < orders->n_ranks; i++)
         if (orders->ranks[i] < 0 || (uint32_t)orders->ranks[i] >= orders->size)
             return weft_fail(WEFT_EPROTO, "the orders name rank %d of %u", orders->ranks[i],
@@ -342,13 +293,12 @@ static void greet(struct weft_process_app *app, int fd, int err, const char *why
                  weft__server_sync_port(app->server, 0));
         hello.process = app->orders->process;
         hello.control = control;
-        hello.lane = (char *)(uintptr_t)weft__exec_lane_address(app->exec);
+        hello.lane = weft__message_text(weft__exec_lane_address(app->exec));
         hello.transport = stats.transport;
     }
     uint8_t bytes[4096];
     uint32_t len = (uint32_t)protobuf_c_message_get_packed_size(&hello.base);
-    if (len > sizeof(bytes) - sizeof(len))
-        return;
+    weft__check(len <= sizeof(bytes) - sizeof(len)); /* all its texts are bounded */
     memcpy(bytes, &len, sizeof(len));
     (void)protobuf_c_message_pack(&hello.base, bytes + sizeof(len));
     (void)send(fd, bytes, sizeof(len) + len, MSG_NOSIGNAL);
@@ -356,8 +306,7 @@ static void greet(struct weft_process_app *app, int fd, int err, const char *why
 
 static void lifeline_ready(struct weft_watch *watch, uint32_t events)
 {
-    struct weft_process_app *app =
-        (struct weft_process_app *)((char *)watch - offsetof(struct weft_process_app, lifeline));
+    struct weft_process_app *app = weft__loop_owner(watch, struct weft_process_app, lifeline);
     char byte;
     (void)events;
     if (recv(watch->fd, &byte, 1, MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR))
@@ -368,7 +317,9 @@ static void lifeline_ready(struct weft_watch *watch, uint32_t events)
 static int app_open(struct weft_process_app *app, int fd)
 {
     char who[96];
-    int err = read_orders(app, fd);
+    int err = weft__config_load();
+    if (err == WEFT_OK)
+        err = read_orders(app, fd);
     if (err != WEFT_OK)
         return err;
     snprintf(who, sizeof(who), "app %llx on %s", (unsigned long long)app->orders->app,
@@ -380,8 +331,8 @@ static int app_open(struct weft_process_app *app, int fd)
     err = weft__loop_open(&app->asker.loop);
     if (err == WEFT_OK)
         err = weft__client_open(&(struct weft_client_desc){.pending_max = 0}, &app->asker.client);
-    if (err == WEFT_OK)
-        err = weft__app_movers_init(app);
+    weft__app_tell_init(app);
+    weft__app_movers_init(app);
     app->registry_at = (struct weft_registry_at){.client = app->asker.client,
                                                  .url = app->orders->registry_control};
     if (err == WEFT_OK)
@@ -405,8 +356,10 @@ static void app_close(struct weft_process_app *app)
     app->closing = true;
     weft__client_close(app->asker.client);
     app->asker.client = NULL;
+    app->registry_at.client = NULL;
     if (app->asker.loop != NULL)
         weft__loop_drain(app->asker.loop);
+    weft__app_tell_fini(app);
     weft__app_movers_fini(app);
     weft__loop_close(app->asker.loop);
     weft__message_free((ProtobufCMessage *)app->orders);
@@ -427,4 +380,24 @@ int weft_app_run(int lifeline_fd, int parent)
         weft__loop_run(app.asker.loop);
     app_close(&app);
     return err != WEFT_OK ? weft_fail(err, "%s", why) : WEFT_OK;
+}
+
+int weft_app_probe(const char *address)
+{
+    char *report;
+    int err = weft__config_load();
+    if (err != WEFT_OK)
+        return err;
+    struct weft__select select = {.transports = weft__transports,
+                                  .transports_n = weft__transports_n,
+                                  .want = weft__config_text("WEFT_DATA"),
+                                  .open = {.bind = address,
+                                           .families = WEFT_TP_MSG | WEFT_TP_RMA,
+                                           .msg_max_bytes = WEFT_EXEC_PACKET_MAX}};
+    err = weft__select_report(&select, &report);
+    if (err != WEFT_OK)
+        return err;
+    (void)fputs(report, stdout);
+    free(report);
+    return WEFT_OK;
 }

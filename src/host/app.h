@@ -42,19 +42,37 @@ struct weft_process_app {
     Weft__Host__LaunchRequest *orders;
     struct weft_registry_at registry_at;
     struct weft_move_params move_params;
-    struct weft_app_mover *movers; /* one per rank of the world */
+    struct weft_app_mover **movers; /* by rank; NULL: it was never here and never asked to come */
+    struct weft_telling *tellings;  /* news for the home, in order */
+    size_t tellings_under_way;
+    struct weft_timer tell_timer;
     struct weft_watch lifeline;
     bool closing; /* the exec is gone */
 };
 
 /* app_move.c: the SOURCE and DEST machines of all ranks. */
-int weft__app_movers_init(struct weft_process_app *app);
+void weft__app_movers_init(struct weft_process_app *app);
 void weft__app_movers_fini(struct weft_process_app *app);
 void weft__app_on_move(void *app, struct weft_call *call, const ProtobufCMessage *request);
 /* Of the exec's callbacks; any thread. */
 void weft__app_flushed(void *app, int32_t rank, uint32_t incarnation, uint64_t forwarded_packets);
 
-/* app.c: tells the home that a rank has ended, or (abort) that the app has to. */
+/* app_tell.c: news for the home, told until it has them. */
+struct weft_telling;
+void weft__app_tell_init(struct weft_process_app *app);
+void weft__app_tell_fini(struct weft_process_app *app);
+/* A rank has ended, or (abort) the app has to.  Thread: owner. */
 void weft__app_tell_exit(struct weft_process_app *app, const Weft__Host__RankExit *news);
+/* Of the exec's callbacks; any thread. */
+void weft__app_rank_exited(void *app, int32_t rank, uint32_t incarnation, int code,
+                           const char *reason);
+void weft__app_abort(void *app, int32_t rank, int code, const char *reason);
+void weft__app_route_wanted(void *app, int32_t rank);
+
+/* app.c: whether a call knows the app's token and there is still somebody to serve it; else it has
+ * been failed. */
+bool weft__app_serves(const struct weft_process_app *app, uint64_t token, struct weft_call *call);
+/* What this process has counted. */
+void weft__app_count(struct weft_process_app *app, Weft__Host__ExecStats *stats_out);
 
 #endif

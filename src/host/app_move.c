@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/must.h"
 #include "control/server.h"
 #include "host/app.h"
 #include "host/calls.h"
@@ -56,9 +57,7 @@ static void dest_step(struct weft_app_mover *mover, const struct weft_move_event
 static struct posted *posted_alloc(struct weft_app_mover *mover, enum weft_move_role role,
                                    enum weft_move_event_kind kind)
 {
-    struct posted *posted = calloc(1, sizeof(*posted));
-    if (posted == NULL)
-        abort();
+    struct posted *posted = weft__must_alloc(1, sizeof(*posted));
     posted->mover = mover;
     posted->role = role;
     posted->event.kind = kind;
@@ -76,7 +75,7 @@ static struct posted *posted_new(struct weft_app_mover *mover, enum weft_move_ro
 
 static void posted_run(struct weft_task *task)
 {
-    struct posted *posted = (struct posted *)task;
+    struct posted *posted = weft__loop_owner(task, struct posted, task);
     struct weft_app_mover *mover = posted->mover;
     bool source = posted->role == WEFT_ROLE_SOURCE;
     posted->event.text = posted->text;
@@ -108,8 +107,7 @@ static void post(struct posted *posted, int err, const char *text)
     posted->task.run = posted_run;
     posted->event.err = err;
     snprintf(posted->text, sizeof(posted->text), "%s", text != NULL ? text : "");
-    if (weft__loop_post(posted->mover->app->asker.loop, &posted->task) != WEFT_OK)
-        abort(); /* the ring is larger than all that can be under way */
+    weft__loop_must_post(posted->mover->app->asker.loop, &posted->task);
 }
 
 /* ---- what both machines ask for ---- */
@@ -198,10 +196,7 @@ static void frozen(void *ctx, int err, const char *text, const void *descriptor,
                                               : WEFT_MOVE_ON_PINNED;
     if (err == WEFT_OK) {
         posted->wall_us = wall_us();
-        posted->bytes = malloc(len + 1);
-        if (posted->bytes == NULL)
-            abort();
-        memcpy(posted->bytes, descriptor, len);
+        posted->bytes = weft__must_copy(descriptor, len);
         posted->bytes_len = len;
     }
     post(posted, err, text);
@@ -281,8 +276,7 @@ static void source_step(struct weft_app_mover *mover, const struct weft_move_eve
 
 static void source_tick(struct weft_timer *timer)
 {
-    struct weft_app_mover *mover =
-        (struct weft_app_mover *)((char *)timer - offsetof(struct weft_app_mover, source_timer));
+    struct weft_app_mover *mover = weft__loop_owner(timer, struct weft_app_mover, source_timer);
     source_step(mover, &(struct weft_move_event){.kind = WEFT_MOVE_ON_TICK});
 }
 
@@ -290,8 +284,7 @@ void weft__app_flushed(void *ctx, int32_t rank, uint32_t incarnation, uint64_t f
 {
     struct weft_process_app *app = ctx;
     (void)incarnation;
-    struct posted *posted =
-        posted_alloc(&app->movers[rank], WEFT_ROLE_SOURCE, WEFT_MOVE_ON_MARKERS);
+    struct posted *posted = posted_alloc(app->movers[rank], WEFT_ROLE_SOURCE, WEFT_MOVE_ON_MARKERS);
     posted->forwarded = forwarded_packets;
     post(posted, WEFT_OK, "");
 }
@@ -327,6 +320,7 @@ static void hold_lease(struct posted *posted)
     struct weft_process_app *app = posted->mover->app;
     Weft__Host__LeaseCommitRequest commit = WEFT__HOST__LEASE_COMMIT_REQUEST__INIT;
     commit.app = app->orders->app;
+    commit.token = app->orders->token;
     commit.leases = &posted->lease;
     commit.n_leases = 1;
     weft__ask(&app->asker, &(struct weft_question){.url = app->orders->host_control,
@@ -352,6 +346,7 @@ static void release_lease(struct weft_app_mover *mover, uint64_t lease)
     struct weft_process_app *app = mover->app;
     Weft__Host__LeaseEndRequest end = WEFT__HOST__LEASE_END_REQUEST__INIT;
     end.app = app->orders->app;
+    end.token = app->orders->token;
     end.leases = &lease;
     end.n_leases = 1;
     weft__ask(&app->asker, &(struct weft_question){.url = app->orders->host_control,
@@ -434,8 +429,7 @@ static void dest_step(struct weft_app_mover *mover, const struct weft_move_event
 
 static void dest_tick(struct weft_timer *timer)
 {
-    struct weft_app_mover *mover =
-        (struct weft_app_mover *)((char *)timer - offsetof(struct weft_app_mover, dest_timer));
+    struct weft_app_mover *mover = weft__loop_owner(timer, struct weft_app_mover, dest_timer);
     dest_step(mover, &(struct weft_move_event){.kind = WEFT_MOVE_ON_TICK});
 }
 
@@ -446,12 +440,44 @@ static void take_descriptor(struct weft_app_mover *mover, const Weft__Host__Move
     if (twin->kind != WEFT_MOVE_PULL || mover->dest.state != WEFT_DEST_PREPARED)
         return; /* a repetition: a pull under way reads the one that we have */
     free(mover->descriptor);
-    mover->descriptor = malloc(twin->descriptor.len + 1);
-    if (mover->descriptor == NULL)
-        abort();
-    memcpy(mover->descriptor, twin->descriptor.data, twin->descriptor.len);
+    mover->descriptor = weft__must_copy(twin->descriptor.data, twin->descriptor.len);
     mover->descriptor_len = twin->descriptor.len;
     mover->pull_frozen_wall_us = twin->frozen_wall_us;
+}
+
+static struct weft_app_mover *mover_of(struct weft_process_app *app, uint32_t rank)
+{
+    struct weft_app_mover *mover = app->movers[rank];
+    if (mover != NULL)
+        return mover;
+    mover = weft__must_alloc(1, sizeof(*mover));
+    mover->app = app;
+    mover->rank = (int32_t)rank;
+    weft__move_source_init(&mover->source, &app->move_params);
+    weft__move_dest_init(&mover->dest, &app->move_params);
+    mover->source_timer.fire = source_tick;
+    mover->dest_timer.fire = dest_tick;
+    app->movers[rank] = mover;
+    return mover;
+}
+
+/* Whether the message is for one of the two machines of this process, and for which. */
+static int unpack(const struct weft_process_app *app, const Weft__Host__MoveMessage *twin,
+                  enum weft_move_role *role_out, struct weft_move_message *message_out)
+{
+    *role_out = twin->kind <= WEFT_MOVE_DISCARD
+                    ? weft__move_receiver((enum weft_move_kind)twin->kind)
+                    : WEFT_ROLE_ALL;
+    if (twin->rank >= app->orders->size || twin->app != app->orders->app ||
+        (*role_out != WEFT_ROLE_SOURCE && *role_out != WEFT_ROLE_DEST))
+        return weft_fail(WEFT_EPROTO, "move message of kind %u for rank %u does not belong here",
+                         twin->kind, twin->rank);
+    int err = weft__move_unpack(twin, *role_out, message_out);
+    if (err == WEFT_OK && weft__move_receiver_host(message_out) != app->orders->process)
+        err = weft_fail(WEFT_EPROTO, "move message for process %llu came to process %u",
+                        (unsigned long long)weft__move_receiver_host(message_out),
+                        app->orders->process);
+    return err;
 }
 
 void weft__app_on_move(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
@@ -459,24 +485,15 @@ void weft__app_on_move(void *ctx, struct weft_call *call, const ProtobufCMessage
     struct weft_process_app *app = ctx;
     const Weft__Host__MoveMessage *twin = (const Weft__Host__MoveMessage *)request;
     struct weft_move_message message;
-    enum weft_move_role role = twin->kind <= WEFT_MOVE_DISCARD
-                                   ? weft__move_receiver((enum weft_move_kind)twin->kind)
-                                   : WEFT_ROLE_ALL;
-    int err = WEFT_OK;
-    if (twin->token != app->orders->token)
-        err = WEFT_EACCES;
-    else if (twin->rank >= app->orders->size ||
-             (role != WEFT_ROLE_SOURCE && role != WEFT_ROLE_DEST))
-        err = WEFT_EPROTO;
-    else
-        err = weft__move_unpack(twin, role, &message);
-    if (err == WEFT_OK && weft__move_receiver_host(&message) != app->orders->process)
-        err = WEFT_EPROTO;
+    enum weft_move_role role;
+    if (!weft__app_serves(app, twin->token, call))
+        return;
+    int err = unpack(app, twin, &role, &message);
     if (err != WEFT_OK) {
-        weft__call_fail(call, err, NULL);
+        weft__call_fail(call, err, weft_fail_text(err));
         return;
     }
-    struct weft_app_mover *mover = &app->movers[twin->rank];
+    struct weft_app_mover *mover = mover_of(app, twin->rank);
     struct weft_move_event event = {.kind = WEFT_MOVE_ON_MESSAGE, .message = &message};
     take_descriptor(mover, twin);
     if (role == WEFT_ROLE_SOURCE)
@@ -486,24 +503,13 @@ void weft__app_on_move(void *ctx, struct weft_call *call, const ProtobufCMessage
     weft__call_reply(call, NULL); /* last: the request goes with it */
 }
 
-int weft__app_movers_init(struct weft_process_app *app)
+void weft__app_movers_init(struct weft_process_app *app)
 {
+    const Weft__Host__LaunchRequest *orders = app->orders;
     app->move_params = weft__move_params();
-    app->movers = calloc(app->orders->size, sizeof(*app->movers));
-    if (app->movers == NULL)
-        return WEFT_ENOMEM;
-    for (uint32_t r = 0; r < app->orders->size; r++) {
-        struct weft_app_mover *mover = &app->movers[r];
-        mover->app = app;
-        mover->rank = (int32_t)r;
-        weft__move_source_init(&mover->source, &app->move_params);
-        weft__move_dest_init(&mover->dest, &app->move_params);
-        mover->source_timer.fire = source_tick;
-        mover->dest_timer.fire = dest_tick;
-    }
-    for (size_t i = 0; i < app->orders->n_ranks; i++)
-        weft__move_source_place(&app->movers[app->orders->ranks[i]].source, 1);
-    return WEFT_OK;
+    app->movers = weft__must_alloc(orders->size, sizeof(struct weft_app_mover *));
+    for (size_t i = 0; i < orders->n_ranks; i++)
+        weft__move_source_place(&mover_of(app, (uint32_t)orders->ranks[i])->source, 1);
 }
 
 void weft__app_movers_fini(struct weft_process_app *app)
@@ -511,8 +517,11 @@ void weft__app_movers_fini(struct weft_process_app *app)
     if (app->movers == NULL)
         return;
     for (uint32_t r = 0; r < app->orders->size; r++) {
-        free(app->movers[r].frozen);
-        free(app->movers[r].descriptor);
+        if (app->movers[r] == NULL)
+            continue;
+        free(app->movers[r]->frozen);
+        free(app->movers[r]->descriptor);
+        free(app->movers[r]);
     }
     free(app->movers);
 }

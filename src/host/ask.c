@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/log.h"
+#include "base/must.h"
 #include "control/client.h"
 #include "control/server.h"
 #include "host/loop.h"
@@ -28,39 +28,24 @@ struct answer {
 
 static void answer_run(struct weft_task *task)
 {
-    struct answer *answer = (struct answer *)task;
+    struct answer *answer = weft__loop_owner(task, struct answer, task);
     answer->answered(answer->ctx, answer->err, answer->text, answer->reply);
     weft__message_free(answer->reply);
     free(answer);
-}
-
-static ProtobufCMessage *clone(const ProtobufCMessage *message)
-{
-    uint8_t *bytes;
-    size_t len;
-    ProtobufCMessage *copy = NULL;
-    if (weft__message_encode(message, &bytes, &len) != WEFT_OK)
-        return NULL;
-    (void)weft__message_decode(message->descriptor, bytes, len, &copy);
-    free(bytes);
-    return copy;
 }
 
 static void answer_post(struct answer *answer, int err, const char *text)
 {
     answer->err = err;
     snprintf(answer->text, sizeof(answer->text), "%s", text != NULL ? text : "");
-    if (weft__loop_post(answer->loop, &answer->task) != WEFT_OK) {
-        weft__error("an answer is lost: %s", weft_fail_text(WEFT_EAGAIN));
-        abort(); /* the ring is larger than all that can be under way */
-    }
+    weft__loop_must_post(answer->loop, &answer->task);
 }
 
 static void client_done(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
 {
     struct answer *answer = ctx;
     if (err == WEFT_OK && reply != NULL) {
-        answer->reply = clone(reply);
+        answer->reply = weft__message_clone(reply);
         if (answer->reply == NULL) {
             err = WEFT_ENOMEM;
             text = weft_error_text(err);
@@ -79,9 +64,7 @@ static void ignore_answer(void *ctx, int err, const char *text, const ProtobufCM
 
 void weft__ask(struct weft_asker *asker, const struct weft_question *question)
 {
-    struct answer *answer = calloc(1, sizeof(*answer));
-    if (answer == NULL)
-        abort(); /* nothing sensible can be said without memory */
+    struct answer *answer = weft__must_alloc(1, sizeof(*answer));
     answer->task.run = answer_run;
     answer->loop = asker->loop;
     answer->answered = question->answered != NULL ? question->answered : ignore_answer;
@@ -93,7 +76,8 @@ void weft__ask(struct weft_asker *asker, const struct weft_question *question)
                                     .timeout_ms = question->timeout_ms,
                                     .done = client_done,
                                     .ctx = answer};
-    int err = asker->client != NULL ? weft__client_start(asker->client, &call) : WEFT_ESHUTDOWN;
+    int err = asker->client != NULL ? weft__client_start(asker->client, &call)
+                                    : weft_fail(WEFT_ESHUTDOWN, "this process is shutting down");
     if (err != WEFT_OK)
         answer_post(answer, err, weft_fail_text(err));
 }
@@ -108,7 +92,7 @@ struct posted {
 
 static void posted_run(struct weft_task *task)
 {
-    struct posted *posted = (struct posted *)task;
+    struct posted *posted = weft__loop_owner(task, struct posted, task);
     posted->run(posted->ctx, posted->call, posted->request);
     free(posted);
 }

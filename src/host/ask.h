@@ -13,7 +13,8 @@ struct weft_call;
 
 struct weft_asker {
     struct weft_loop *loop;
-    struct weft_client *client;
+    struct weft_client
+        *client; /* NULL: closed already; questions are answered with WEFT_ESHUTDOWN */
 };
 
 /* On the owner thread, exactly once for each weft__ask. reply is valid during the call only. */
@@ -29,7 +30,8 @@ struct weft_question {
     void *ctx;
 };
 
-/* Asks. When the question cannot even be sent, answered runs later with that error. */
+/* Asks. When the question cannot even be sent, answered runs later with that error.  Thread: owner.
+ * Blocks: no. */
 void weft__ask(struct weft_asker *asker, const struct weft_question *question);
 
 /* A request of a handler table, run on the owner thread. It owns the call. */

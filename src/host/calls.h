@@ -27,8 +27,11 @@ enum weft_host_call {
     WEFT_CALL_MOVE, /* also from the home to app processes */
     /* from the home to app processes */
     WEFT_CALL_ROUTES = 0x0180,
-    WEFT_CALL_START
+    WEFT_CALL_START,
+    WEFT_CALL_STATS
 };
+
+#define WEFT_APP_RANKS_MAX 65536u
 
 /* Where the ports of a weftd lie in its range. */
 enum weft_host_port {

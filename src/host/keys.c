@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/must.h"
 #include "weft/error.h"
 
 enum { VALUE_BYTES = 16 };
@@ -100,9 +101,7 @@ static void found(void *ctx, int err, const char *text, const struct weft_regist
 
 static void ask_registry(const struct weft_owner_ask *ask, bool change)
 {
-    struct asking *asking = calloc(1, sizeof(*asking));
-    if (asking == NULL)
-        abort();
+    struct asking *asking = weft__must_alloc(1, sizeof(*asking));
     asking->ask = *ask;
     asking->change = change;
     weft__rank_key(ask->app, (int32_t)ask->rank, asking->key);
@@ -119,4 +118,64 @@ void weft__owner_read(const struct weft_owner_ask *ask)
 void weft__owner_cas(const struct weft_owner_ask *ask)
 {
     ask_registry(ask, true);
+}
+
+/* ---- the end of an app ---- */
+
+struct erasing {
+    struct weft_registry_at at;
+    uint64_t app;
+    int32_t *ranks;
+    size_t n, next;
+    char key[WEFT_KEY_MAX];
+};
+
+static void erase_next(struct erasing *erasing);
+
+static void erased(void *ctx, int err, const char *text, const struct weft_registry_reply *reply)
+{
+    (void)err;
+    (void)text;
+    (void)reply;
+    erase_next(ctx);
+}
+
+static void erase_found(void *ctx, int err, const char *text,
+                        const struct weft_registry_reply *reply)
+{
+    struct erasing *erasing = ctx;
+    (void)text;
+    if (err != WEFT_OK) { /* the registry is away: some keys stay, which costs it a few bytes */
+        erasing->next = erasing->n;
+        erase_next(erasing);
+        return;
+    }
+    if (reply->revision == 0) {
+        erase_next(erasing);
+        return;
+    }
+    struct weft_registry_cas cas = {
+        .key = erasing->key, .expected = reply->revision, .erase = true};
+    if (weft__registry_cas(&erasing->at, &cas, erased, erasing) != WEFT_OK)
+        erase_next(erasing);
+}
+
+static void erase_next(struct erasing *erasing)
+{
+    while (erasing->next < erasing->n) {
+        weft__rank_key(erasing->app, erasing->ranks[erasing->next++], erasing->key);
+        if (weft__registry_get(&erasing->at, erasing->key, erase_found, erasing) == WEFT_OK)
+            return;
+    }
+    free(erasing->ranks);
+    free(erasing);
+}
+
+void weft__rank_keys_erase(const struct weft_registry_at *at, uint64_t app, const int32_t *ranks,
+                           size_t n)
+{
+    struct erasing *erasing = weft__must_alloc(1, sizeof(*erasing));
+    *erasing = (struct erasing){
+        .at = *at, .app = app, .ranks = weft__must_copy(ranks, n * sizeof(*ranks)), .n = n};
+    erase_next(erasing);
 }

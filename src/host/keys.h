@@ -4,6 +4,7 @@
 #ifndef WEFT_HOST_KEYS_H
 #define WEFT_HOST_KEYS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "plan/move.h"
@@ -30,5 +31,10 @@ struct weft_owner_ask {
 void weft__owner_read(const struct weft_owner_ask *ask);
 /* expect -> want. owner tells what stands afterwards: want, if this or an earlier try has won. */
 void weft__owner_cas(const struct weft_owner_ask *ask);
+
+/* Removes the keys of these ranks of an app that has ended, one after the other; nobody is told.
+ * The list is copied.  Thread: any. */
+void weft__rank_keys_erase(const struct weft_registry_at *at, uint64_t app, const int32_t *ranks,
+                           size_t n);
 
 #endif

@@ -26,8 +26,8 @@
 #include "host/cores.h"
 #include "host/move_wire.h"
 #include "host/state_dir.h"
-#include "host/transports.h"
 #include "host/weftd_app.h"
+#include "host/weftd_guest.h"
 #include "registry/service.h"
 #include "wire/message.h"
 
@@ -46,8 +46,6 @@ static void on_ping(void *ctx, struct weft_call *call, const ProtobufCMessage *r
     weft__call_reply(call, NULL);
 }
 
-static void on_info(void *ctx, struct weft_call *call, const ProtobufCMessage *request);
-
 struct route {
     uint16_t code;
     const char *name;
@@ -63,7 +61,7 @@ static const struct route routes[] = {
     {WEFT_CALL_APPS, "apps", &weft__host__apps_request__descriptor, weft__weftd_on_apps},
     {WEFT_CALL_MIGRATE, "migrate", &weft__host__migrate_request__descriptor,
      weft__weftd_on_migrate},
-    {WEFT_CALL_INFO, "info", NULL, on_info},
+    {WEFT_CALL_INFO, "info", &weft__host__info_request__descriptor, weft__weftd_on_info},
     {WEFT_CALL_LEASE, "lease", &weft__host__lease_request__descriptor, weft__weftd_on_lease},
     {WEFT_CALL_LEASE_COMMIT, "lease-commit", &weft__host__lease_commit_request__descriptor,
      weft__weftd_on_lease_commit},
@@ -94,56 +92,6 @@ static void dispatch(void *ctx, struct weft_call *call, const ProtobufCMessage *
             return;
         }
     weft__call_fail(call, WEFT_EUNKNOWNCALL, NULL);
-}
-
-static char *text(const char *value)
-{
-    return (char *)(uintptr_t)value; /* protobuf-c's strings are not const; nobody writes to them */
-}
-
-static void on_info(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
-{
-    struct weft_host *host = ctx;
-    (void)request;
-    struct weft_service_stats stats;
-    Weft__Host__InfoReply reply = WEFT__HOST__INFO_REPLY__INIT;
-    weft__server_stats(host->server, 0, &stats);
-    const struct {
-        const char *name;
-        uint64_t value;
-    } counts[] = {{"host.accepted", stats.accepted},
-                  {"host.answered", stats.answered},
-                  {"host.failed", stats.failed},
-                  {"host.refused_malformed", stats.refused_malformed},
-                  {"host.refused_unknown", stats.refused_unknown},
-                  {"host.refused_full", stats.refused_full},
-                  {"host.refused_late", stats.refused_late}};
-    enum { N = sizeof(counts) / sizeof(counts[0]) };
-    Weft__Host__Setting items[N], *pointers[N];
-    char values[N][24];
-    for (size_t i = 0; i < N; i++) {
-        weft__host__setting__init(&items[i]);
-        snprintf(values[i], sizeof(values[i]), "%llu", (unsigned long long)counts[i].value);
-        items[i].name = text(counts[i].name);
-        items[i].value = values[i];
-        pointers[i] = &items[i];
-    }
-    reply.counters = pointers;
-    reply.n_counters = N;
-    reply.name = host->name;
-    reply.address = host->address;
-    reply.version = text(WEFT_VERSION);
-    reply.pid = (uint64_t)getpid();
-    reply.slots = host->leases.slots;
-    reply.used = weft__leases_used(&host->leases);
-    reply.registry = host->registry_control;
-    reply.epoch = host->epoch;
-    reply.control = host->control;
-    reply.head = host->registry != NULL;
-    reply.data = text(weft__config_text("WEFT_DATA"));
-    reply.apps_home = (uint32_t)host->app_count;
-    reply.processes = (uint32_t)weft__weftd_processes_n(host);
-    weft__call_reply(call, &reply.base);
 }
 
 /* ---- start ---- */
@@ -197,6 +145,15 @@ static int start_registry(struct weft_host *host)
     return weft__registry_open(&desc, &host->registry);
 }
 
+static int read_text(char *into, size_t room, const char *what, const char *text)
+{
+    if (strlen(text) >= room)
+        return weft_fail(WEFT_ERANGE, "the %s has %zu characters; %zu at most", what, strlen(text),
+                         room - 1);
+    memcpy(into, text, strlen(text) + 1);
+    return WEFT_OK;
+}
+
 /* Asks the head where the registry is. */
 static int find_registry(struct weft_host *host, const char *head)
 {
@@ -216,19 +173,19 @@ static int find_registry(struct weft_host *host, const char *head)
     if (err != WEFT_OK)
         return weft_fail(WEFT_EREGISTRY, "no weftd answers at the head %s: %s", url,
                          weft_error_text(err));
-    snprintf(host->registry_control, sizeof(host->registry_control), "%s",
-             ((const Weft__Host__InfoReply *)message)->registry);
+    err = read_text(host->registry_control, sizeof(host->registry_control), "registry's url",
+                    ((const Weft__Host__InfoReply *)message)->registry);
     weft__message_free(message);
-    return WEFT_OK;
+    return err;
 }
 
 static void stop_fired(struct weft_timer *timer)
 {
-    struct weft_host *host =
-        (struct weft_host *)((char *)timer - offsetof(struct weft_host, stop_timer));
+    struct weft_host *host = weft__loop_owner(timer, struct weft_host, stop_timer);
+    struct weft_app *app, *next;
     bool ended = weft__weftd_processes_n(host) == 0;
-    for (const struct weft_app *app = host->apps; app != NULL; app = app->next)
-        ended = ended && app->state == WEFT_APP_ENDED;
+    HASH_ITER(hh, host->apps, app, next)
+    ended = ended && app->state == WEFT_APP_ENDED;
     if (ended || weft__now_ns() > host->stop_by_ns)
         weft__loop_stop(host->asker.loop);
     else
@@ -237,8 +194,7 @@ static void stop_fired(struct weft_timer *timer)
 
 static void signalled(struct weft_watch *watch, uint32_t events)
 {
-    struct weft_host *host =
-        (struct weft_host *)((char *)watch - offsetof(struct weft_host, signals));
+    struct weft_host *host = weft__loop_owner(watch, struct weft_host, signals);
     struct signalfd_siginfo info;
     (void)events;
     if (read(watch->fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
@@ -250,12 +206,9 @@ static void signalled(struct weft_watch *watch, uint32_t events)
     host->stopping = true;
     host->stop_by_ns = weft__now_ns() + STOP_MAX_MS * WEFT_NS_PER_MS;
     host->stop_timer.fire = stop_fired;
-    struct weft_app *next;
-    for (struct weft_app *app = host->apps; app != NULL; app = next) {
-        next = app->next;
-        weft__weftd_app_end(app, WEFT_ESHUTDOWN, 1, "its home host %s is shutting down",
-                            host->name);
-    }
+    struct weft_app *app, *next;
+    HASH_ITER(hh, host->apps, app, next)
+    weft__weftd_app_end(app, WEFT_ESHUTDOWN, 1, "its home host %s is shutting down", host->name);
     weft__weftd_processes_end(host, "its host is shutting down");
     weft__loop_timer(host->asker.loop, &host->stop_timer, weft__now_ns());
 }
@@ -276,57 +229,82 @@ static int watch_signals(struct weft_host *host)
     return weft__loop_watch(host->asker.loop, &host->signals, EPOLLIN);
 }
 
-static int read_options(struct weft_host *host, const struct weft_host_options *options,
-                        uint32_t *slots_out)
+static int read_name(struct weft_host *host, const char *name)
+{
+    char own[WEFT_HOST_NAME_MAX];
+    if (name == NULL && gethostname(own, sizeof(own)) != 0)
+        return weft_fail(-errno, "cannot read the machine's name; use --name");
+    if (name == NULL)
+        name = own;
+    if (name[0] == '\0')
+        return weft_fail(WEFT_EINVAL, "the name of a host is empty; use --name");
+    return read_text(host->name, sizeof(host->name), "name of the host", name);
+}
+
+static int read_ports(struct weft_host *host, const struct weft_host_options *options)
 {
     int err = WEFT_OK;
-    if (options->name != NULL)
-        snprintf(host->name, sizeof(host->name), "%s", options->name);
-    else if (gethostname(host->name, sizeof(host->name) - 1) != 0)
-        err = weft_fail(-errno, "cannot read the machine's name; use --name");
-    snprintf(host->address, sizeof(host->address), "%s",
-             options->address != NULL ? options->address : "127.0.0.1");
-    host->move_params = weft__move_params();
     host->port_first = options->port_first;
     host->port_last = options->port_last;
-    if (err == WEFT_OK && host->port_first == 0)
+    if (host->port_first == 0)
         err =
             weft__parse_ports(weft__config_text("WEFT_PORTS"), &host->port_first, &host->port_last);
     if (err == WEFT_OK && host->port_last - host->port_first < WEFT_PORT_APPS + 2)
         err = weft_fail(WEFT_EINVAL, "ports %u-%u are too few: a host needs at least %d",
                         host->port_first, host->port_last, WEFT_PORT_APPS + 3);
-    *slots_out =
-        options->slots != UINT32_MAX ? options->slots : (uint32_t)weft__config_u64("WEFT_SLOTS");
-    if (options->slots == UINT32_MAX && *slots_out == 0)
-        *slots_out = weft__usable_cores();
-    snprintf(host->state_dir, sizeof(host->state_dir), "%s",
-             options->state_dir != NULL ? options->state_dir : weft__config_text("WEFT_STATE_DIR"));
+    return err;
+}
+
+static uint32_t read_slots(const struct weft_host_options *options)
+{
+    if (options->slots != UINT32_MAX)
+        return options->slots;
+    uint64_t slots = weft__config_u64("WEFT_SLOTS");
+    return slots != 0 ? (uint32_t)slots : weft__usable_cores();
+}
+
+static int read_options(struct weft_host *host, const struct weft_host_options *options)
+{
+    const char *address = options->address != NULL ? options->address : "127.0.0.1";
+    const char *state_dir =
+        options->state_dir != NULL ? options->state_dir : weft__config_text("WEFT_STATE_DIR");
+    host->move_params = weft__move_params();
+    int err = read_name(host, options->name);
+    if (err == WEFT_OK)
+        err = read_text(host->address, sizeof(host->address), "address", address);
+    if (err == WEFT_OK)
+        err = read_ports(host, options);
+    if (err == WEFT_OK)
+        err = read_text(host->state_dir, sizeof(host->state_dir), "state folder", state_dir);
     snprintf(host->control, sizeof(host->control), "tcp://%s:%u", host->address,
              host->port_first + WEFT_PORT_SYNC);
-    if (options->app_program != NULL)
-        snprintf(host->app_program, sizeof(host->app_program), "%s", options->app_program);
+    if (err == WEFT_OK && options->app_program != NULL)
+        err = read_text(host->app_program, sizeof(host->app_program), "path of weft-app",
+                        options->app_program);
     else if (err == WEFT_OK)
         err = weft__beside_us("weft-app", host->app_program, sizeof(host->app_program));
+    if (err == WEFT_OK && access(host->app_program, X_OK) != 0)
+        err = weft_fail(-errno, "cannot run %s: %s; set --app-program to where weft-app is",
+                        host->app_program, strerror(errno));
     return err;
 }
 
 static int host_open(struct weft_host *host, const struct weft_host_options *options)
 {
-    uint32_t slots;
-    int err = read_options(host, options, &slots);
+    int err = read_options(host, options);
     if (err == WEFT_OK)
         err = weft__loop_open(&host->asker.loop);
     if (err == WEFT_OK)
         err = watch_signals(host); /* before the first thread: all inherit the mask */
     if (err == WEFT_OK)
-        err = weft__weftd_slots_init(host, slots);
+        err = weft__weftd_slots_init(host, read_slots(options));
     if (err == WEFT_OK &&
         getrandom(&host->incarnation, sizeof(host->incarnation), 0) != sizeof(host->incarnation))
         err = WEFT_EIO;
     if (err == WEFT_OK)
         err = weft__client_open(&(struct weft_client_desc){.pending_max = 0}, &host->asker.client);
     if (err == WEFT_OK)
-        err = weft__weftd_process_init(host);
+        weft__weftd_guests_init(host);
     if (err == WEFT_OK && options->head == NULL)
         err = start_registry(host);
     if (err == WEFT_OK)
@@ -343,22 +321,25 @@ static int host_open(struct weft_host *host, const struct weft_host_options *opt
 static void host_close(struct weft_host *host)
 {
     host->stopping = true;
+    weft__weftd_probe_fini(host);
     weft__weftd_processes_kill(host);
     if (host->epoch != 0)
         weft__weftd_leave(host);
     weft__server_stop(host->server, SERVER_STOP_MS);
-    weft__client_close(host->asker.client);
+    weft__client_close(host->asker.client); /* what is under way is answered: ESHUTDOWN */
     host->asker.client = NULL;
+    host->registry_at.client = NULL; /* and whatever these answers lead to is refused */
     if (host->asker.loop != NULL)
         weft__loop_drain(host->asker.loop);
     weft__weftd_apps_fini(host);
     weft__weftd_processes_fini(host);
+    weft__weftd_guests_fini(host);
     if (host->asker.loop != NULL)
         weft__loop_drain(host->asker.loop); /* what freeing has answered */
     weft__registry_close(host->registry);
     weft__leases_fini(&host->leases);
     free(host->members);
-    if (host->signals.fd > 0)
+    if (host->signals.fd >= 0)
         close(host->signals.fd);
     weft__loop_close(host->asker.loop);
     if (host->state_dir_is_ours)
@@ -372,6 +353,7 @@ int weft_host_run(const struct weft_host_options *options)
     char who[WEFT_HOST_NAME_MAX + 8];
     if (host == NULL)
         return WEFT_ENOMEM;
+    host->signals.fd = -1;
     int err = host_open(host, options);
     snprintf(who, sizeof(who), "weftd %s", host->name);
     weft__log_name(who);

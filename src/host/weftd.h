@@ -1,5 +1,10 @@
-/* The state of one weftd. Private to src/host/weftd_*.c and the files that they name; everything
- * here belongs to the owner thread (host->asker.loop).
+/* The state of one weftd: itself, its slots, the other hosts, the guests (apps of whatever home
+ * that have a lease or a process here) and the apps at home here (weftd_app.h).
+ *
+ * Private to src/host/weftd*.c. Everything here belongs to the owner thread (host->asker.loop), and
+ * every function is called there and does not block, where nothing else is said. Handlers
+ * (weft__weftd_on_...) own their call and answer it exactly once, now or later; the answer comes
+ * last, because the request goes with it.
  */
 #ifndef WEFT_HOST_WEFTD_H
 #define WEFT_HOST_WEFTD_H
@@ -21,10 +26,12 @@
 #define WEFT_URL_MAX WEFT_REGISTRY_URL_MAX
 
 struct weft_server;
-struct weft_client;
 struct weft_registry;
 struct weft_process;
+struct weft_guest;
 struct weft_app;
+struct weft_probe;
+struct weft_refresh;
 
 /* A host of the cluster, as the registry last told it. */
 struct weft_member {
@@ -41,31 +48,33 @@ struct weft_host {
     char name[WEFT_HOST_NAME_MAX];
     char address[WEFT_REGISTRY_ADDRESS_MAX];
     char control[WEFT_URL_MAX];          /* url of our sync port */
-    char push[WEFT_URL_MAX];             /* and of our async port */
     char registry_control[WEFT_URL_MAX]; /* url of the registry's sync port */
     char app_program[4096];
     char state_dir[4096];
     bool state_dir_is_ours; /* remove it at the end */
     uint16_t port_first, port_last;
     uint64_t incarnation;
-    struct weft_registry_at registry_at;
+    struct weft_registry_at registry_at; /* its client is NULL once that is closed */
 
     struct weft_leases leases;
     struct weft_timer lease_timer;
 
-    struct weft_member *members;
+    struct weft_member *members; /* by name */
     size_t members_n;
     uint64_t epoch;
     uint64_t list_revision;
+    struct weft_refresh *refreshes; /* who waits for the list that is being fetched */
     struct weft_timer beat_timer, watch_timer;
     uint64_t beat_answered_ns; /* when the head last answered */
     bool beating;              /* a beat is under way */
     bool beat_again;           /* and what it says is out of date */
 
-    struct weft_process *processes; /* of all apps, on this host */
+    struct weft_guest *guests; /* hash by app */
     struct weft_timer home_beat_timer;
-    struct weft_app *apps; /* at home here */
-    uint64_t app_count;
+    struct weft_process *processes; /* of all apps, on this host */
+    struct weft_probe *probe;       /* of the transports, under way; NULL: none */
+
+    struct weft_app *apps; /* at home here; hash by id, in order of arrival */
     struct weft_move_params move_params;
     bool stopping;
     struct weft_timer stop_timer;
@@ -73,12 +82,17 @@ struct weft_host {
     struct weft_watch signals;
 };
 
+/* weftd_info.c: what weft info shows, and the transports tried in a process of their own. */
+void weft__weftd_on_info(void *host, struct weft_call *call, const ProtobufCMessage *request);
+void weft__weftd_probe_fini(struct weft_host *host);
+
 /* weftd_member.c: joining, heartbeats, the list of hosts. */
-int weft__weftd_join(struct weft_host *host);   /* blocks for at most 5 s, before the loop runs */
-void weft__weftd_leave(struct weft_host *host); /* blocks for at most 1 s, after the loop has run */
-struct weft_member *weft__weftd_member(struct weft_host *host,
-                                       const char *name); /* NULL: unknown */
-/* Fetches the list of hosts with their used slots, then calls done: WEFT_OK, or WEFT_EREGISTRY. */
+int weft__weftd_join(struct weft_host *host);   /* Blocks: at most 5 s, before the loop runs */
+void weft__weftd_leave(struct weft_host *host); /* Blocks: at most 1 s, after the loop has run */
+/* NULL: no host of that name is in the list, alive or dead. */
+struct weft_member *weft__weftd_member(const struct weft_host *host, const char *name);
+/* Fetches the list of hosts with their used slots, then calls done: WEFT_OK, or WEFT_EREGISTRY,
+ * WEFT_ESHUTDOWN. Those who ask while one is being fetched share it. */
 typedef void weft_refreshed(void *ctx, int err, const char *text);
 void weft__weftd_refresh(struct weft_host *host, weft_refreshed *done, void *ctx);
 /* The number of used slots of this host has changed: notes it in the list and tells the head at
@@ -98,12 +112,13 @@ void weft__weftd_lease_end_app(struct weft_host *host, uint64_t app);
 /* weftd_process.c: the app processes on this host. */
 void weft__weftd_on_launch(void *host, struct weft_call *call, const ProtobufCMessage *request);
 void weft__weftd_on_end(void *host, struct weft_call *call, const ProtobufCMessage *request);
-void weft__weftd_processes_end(struct weft_host *host,
-                               const char *reason);      /* kills; the loop reaps */
-void weft__weftd_processes_kill(struct weft_host *host); /* at the end: kills and reaps all */
-void weft__weftd_processes_fini(
-    struct weft_host *host); /* then, when no answer is under way: frees them */
+void weft__weftd_process_kill(struct weft_process *process, const char *reason);
+/* Kills all; the loop reaps them. */
+void weft__weftd_processes_end(struct weft_host *host, const char *reason);
+/* At the end: kills and reaps all.  Blocks: until the kernel has ended them, at most 2 s. */
+void weft__weftd_processes_kill(struct weft_host *host);
+/* Then, when no answer is under way: frees them. */
+void weft__weftd_processes_fini(struct weft_host *host);
 size_t weft__weftd_processes_n(const struct weft_host *host);
-int weft__weftd_process_init(struct weft_host *host);
 
 #endif

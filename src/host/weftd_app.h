@@ -1,12 +1,16 @@
 /* The apps at home on this host: one record each, from the request to a while after the end.
  *
- * Private to src/host/weftd_*.c; the owner thread's. A record is freed only by
- * weft__weftd_app_forget and at the very end, so answers that are under way find it through its id
- * (weft__weftd_app_find), never by pointer.
+ * Private to src/host/weftd_*.c; the owner thread's. A record lives until it has ended and is too
+ * old (weftd_app.c), so whatever is under way finds it again by its id, never by pointer; and as
+ * the record may have gone on to other things by then, answers count only within the step in which
+ * they were asked for (weftd_app_ask.c).
  */
 #ifndef WEFT_HOST_WEFTD_APP_H
 #define WEFT_HOST_WEFTD_APP_H
 
+#include <uthash.h>
+
+#include "host/calls.h"
 #include "host/weftd.h"
 #include "plan/decide.h"
 #include "plan/detect.h"
@@ -17,22 +21,25 @@ enum weft_app_state { WEFT_APP_STARTING, WEFT_APP_RUNNING, WEFT_APP_ENDING, WEFT
 /* One weft-app of the app. Numbers count from 1 and are never used again. */
 struct weft_app_process {
     uint32_t number;
-    bool launched; /* it has greeted */
-    bool dead;     /* it, or its host, has died */
-    bool ended;    /* its host has confirmed its end */
+    bool launching; /* its host is asked to start it */
+    bool launched;  /* it has greeted */
+    bool dead;      /* it, or its host, has died, or it could not be launched */
+    uint32_t ranks; /* that are there and have not ended */
     char host[WEFT_HOST_NAME_MAX];
     char host_control[WEFT_URL_MAX];
     char control[WEFT_URL_MAX];
     char lane[1024];
+    char transport[64];
     uint64_t pid;
+    Weft__Host__ExecStats stats; /* plain numbers: nothing to free */
 };
 
 struct weft_app_rank {
-    uint32_t process; /* number */
+    uint32_t process; /* number; 0: not placed yet */
     uint32_t incarnation;
     uint64_t lease;
     bool ended;
-    bool key; /* the registry has a key for it */
+    bool key; /* the registry has a key for it, or may have */
     int code;
     char first_host[WEFT_HOST_NAME_MAX];
     uint64_t first_pid;
@@ -68,6 +75,7 @@ struct weft_app_plan {
     size_t first_move;       /* index of its first record */
     bool moving;
     struct weft_move_home machine;
+    struct weft_move_message prepare; /* for the destination, which may have to be launched first */
     struct weft_timer timer;
     struct weft_app *app;
     uint32_t from, to; /* process numbers */
@@ -75,17 +83,17 @@ struct weft_app_plan {
     uint8_t *descriptor;
     size_t descriptor_len;
     uint64_t frozen_wall_us;
-    bool launching; /* the destination's process is being started */
-    bool applied;   /* the rank's record says where it is now */
+    bool applied; /* the rank's record says where it is now */
 };
 
-struct weft_output; /* weftd_output.c */
+struct weft_app_output; /* weftd_output.c */
+struct weft_gathering;  /* weftd_show.c */
 
 struct weft_app {
-    struct weft_app *prev, *next;
+    UT_hash_handle hh;
     struct weft_host *host;
     uint64_t id;
-    uint64_t token;
+    uint64_t token; /* known to its processes and to the hosts that have something of it */
     uint64_t stride;
     Weft__Host__RunRequest *request;
     enum weft_hint hint;
@@ -95,7 +103,7 @@ struct weft_app {
     uint32_t ranks_ended;
     struct weft_app_process *processes;
     size_t processes_n;
-    struct weft_app_move *moves;
+    struct weft_app_move *moves; /* the newest ones */
     size_t moves_n;
     struct weft_app_plan *plan; /* NULL: none */
     uint64_t move_count;
@@ -104,11 +112,13 @@ struct weft_app {
     struct weft_timer check_timer;
     bool checking;
     unsigned start_tries;
+    uint64_t step;  /* counts the steps of its start, its moves and its end */
     size_t awaited; /* answers of the current step of start or end */
     int step_err;
     char step_text[256];
     struct weft_timer step_timer; /* a lost process: its host will tell why */
-    struct weft_output *output;
+    struct weft_app_output *output;
+    struct weft_gathering *gathering; /* of counters; NULL: none */
     uint64_t started_ns, ended_ns;
     uint64_t started_wall_ms;
     int err;
@@ -117,45 +127,90 @@ struct weft_app {
     struct weft_call *run_call; /* answered when its processes are up, or cannot be */
 };
 
-/* weftd_app.c */
+/* weftd_app.c: the records, and what ranks and hosts tell about them. */
 void weft__weftd_on_run(void *host, struct weft_call *call, const ProtobufCMessage *request);
 void weft__weftd_on_kill(void *host, struct weft_call *call, const ProtobufCMessage *request);
-void weft__weftd_on_apps(void *host, struct weft_call *call, const ProtobufCMessage *request);
 void weft__weftd_on_beat(void *host, struct weft_call *call, const ProtobufCMessage *request);
 void weft__weftd_on_rank_exit(void *host, struct weft_call *call, const ProtobufCMessage *request);
 void weft__weftd_on_process_exit(void *host, struct weft_call *call,
                                  const ProtobufCMessage *request);
-void weft__weftd_on_route_wanted(void *host, struct weft_call *call,
-                                 const ProtobufCMessage *request);
 void weft__weftd_apps_host_dead(struct weft_host *host, const char *name);
 void weft__weftd_apps_fini(struct weft_host *host);
+/* NULL: not at home here (any more). */
 struct weft_app *weft__weftd_app_find(struct weft_host *host, uint64_t id);
+/* The same for somebody who speaks for the app; NULL: the call has been failed, because there is no
+ * such app or the token is another one. */
+struct weft_app *weft__weftd_app_of(struct weft_host *host, uint64_t id, uint64_t token,
+                                    struct weft_call *call);
+/* NULL: no process has this number. */
 struct weft_app_process *weft__weftd_app_process(struct weft_app *app, uint32_t number);
 /* The app's live process on a host; NULL: none. */
 struct weft_app_process *weft__weftd_app_process_on(struct weft_app *app, const char *host);
 double weft__weftd_app_age_ms(const struct weft_app *app);
-/* Sends the table of processes, and the routes of all ranks, to one process (number) or to all (0).
- */
-void weft__weftd_app_routes(struct weft_app *app, uint32_t number);
+/* Gives the slot of a lease back to a process's host, unless that is dead. */
+void weft__weftd_app_lease_end(struct weft_app *app, uint32_t process, uint64_t lease);
+
+/* weftd_app_ask.c: questions on behalf of an app. */
+struct weft_app_answer {
+    int err;
+    const char *text;
+    const ProtobufCMessage *reply; /* valid during the call */
+};
+/* Only while the app exists and its step is the one in which the question was asked. */
+typedef void weft_app_answered(struct weft_app *app, struct weft_app_process *process,
+                               const struct weft_app_answer *answer);
+struct weft_app_question {
+    uint32_t process; /* number */
+    bool to_host;     /* asked of its host's weftd, not of the process itself */
+    bool whenever;    /* the answer counts in a later step too */
+    uint16_t code;
+    uint32_t timeout_ms;
+    const ProtobufCMessage *request;
+    const ProtobufCMessageDescriptor *reply_type; /* NULL: nobody looks at the reply */
+    weft_app_answered *answered;                  /* NULL: nobody waits */
+};
+void weft__weftd_app_ask(struct weft_app *app, const struct weft_app_question *question);
+/* Begins another step: answers to what was asked before do not count any more. */
+void weft__weftd_app_next_step(struct weft_app *app);
+
+/* weftd_routes.c: who is where, told to the app's processes. */
+/* The whole table to one process. */
+void weft__weftd_routes_all(struct weft_app *app, const struct weft_app_process *to);
+/* A new process: it gets the whole table, the others its entry. */
+void weft__weftd_routes_joined(struct weft_app *app, uint32_t number);
+/* A rank that is elsewhere now, to all processes. */
+void weft__weftd_routes_moved(struct weft_app *app, uint32_t rank);
+/* A dead process, to all others. */
+void weft__weftd_routes_dead(struct weft_app *app, uint32_t number);
+void weft__weftd_on_route_wanted(void *host, struct weft_call *call,
+                                 const ProtobufCMessage *request);
+
+/* weftd_show.c: what people see. */
+void weft__weftd_on_apps(void *host, struct weft_call *call, const ProtobufCMessage *request);
 void weft__weftd_move_info(const struct weft_app_move *move, Weft__Host__MoveInfo *info_out);
+/* Answers who waits for counters with those that there are. */
+void weft__weftd_gathering_end(struct weft_app *app);
 
 /* weftd_start.c: from the request to running ranks. */
 void weft__weftd_app_start(struct weft_app *app);
-/* Adds a process on the host; it must be launched yet.  NULL: out of memory. */
+/* Adds a process on the host; it is still to be launched. */
 struct weft_app_process *weft__weftd_app_process_add(struct weft_app *app,
                                                      const struct weft_member *member);
-/* Launches it; done runs with what it came to. */
-void weft__weftd_app_launch(struct weft_app *app, struct weft_app_process *process,
-                            weft_answered *done, void *ctx);
+/* Launches it. What comes of it: in a start the start goes on; later the other processes are told,
+ * and weft__weftd_plan_launched is called. */
+void weft__weftd_app_launch(struct weft_app *app, struct weft_app_process *process);
 
-/* weftd_end.c: ends the app for whatever reason; the first one counts. */
+/* weftd_end.c */
+/* Ends the app for whatever reason (err 0: well); the first one counts. */
 void weft__weftd_app_end(struct weft_app *app, int err, int code, const char *fmt, ...)
     WEFT_PRINTF(4, 5);
+/* Ends what the app may have on the host of a process that could not be launched. */
+void weft__weftd_app_end_stray(struct weft_app *app, const struct weft_app_process *process);
 
 /* weftd_output.c */
-struct weft_output *weft__output_new(void);
-void weft__output_free(struct weft_output *output); /* answers who waits */
-void weft__output_ended(struct weft_app *app);      /* nothing more comes: answers who waits */
+struct weft_app_output *weft__weftd_output_new(struct weft_app *app);
+void weft__weftd_output_free(struct weft_app_output *output); /* answers who waits */
+void weft__weftd_output_ended(struct weft_app *app); /* nothing more comes: answers who waits */
 void weft__weftd_on_output(void *host, struct weft_call *call, const ProtobufCMessage *request);
 void weft__weftd_on_wait(void *host, struct weft_call *call, const ProtobufCMessage *request);
 
@@ -166,7 +221,11 @@ void weft__weftd_on_migrate(void *host, struct weft_call *call, const ProtobufCM
 
 /* weftd_move.c: carries a plan out. */
 void weft__weftd_plan_start(struct weft_app *app, struct weft_app_plan *plan); /* owns plan */
+/* The process that was to be a destination runs, or (err) will not. */
+void weft__weftd_plan_launched(struct weft_app *app, const struct weft_app_process *process,
+                               int err, const char *text);
 void weft__weftd_plan_process_dead(struct weft_app *app, uint32_t number);
+/* Gives the plan up; reason: what is told to who asked for it. */
 void weft__weftd_plan_free(struct weft_app *app, const char *reason);
 void weft__weftd_on_move(void *host, struct weft_call *call, const ProtobufCMessage *request);
 

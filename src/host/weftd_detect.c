@@ -10,9 +10,13 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/must.h"
 #include "control/server.h"
-#include "host/weftd_app.h"
+#include "host/weftd_view.h"
 #include "plan/worth.h"
+#include "wire/message.h"
+
+enum { PERIOD_MIN_MS = 10 };
 
 /* A check on its way. */
 struct check {
@@ -21,62 +25,6 @@ struct check {
     struct weft_call *asked; /* NULL: the periodic check */
     bool dry_run;
 };
-
-/* The placement of an app over the live hosts. */
-struct view {
-    struct weft_plan_host *hosts;
-    const struct weft_member **members;
-    size_t hosts_n;
-    uint32_t *host_of;
-    struct weft_plan_move *moves;
-};
-
-static void view_fini(struct view *view)
-{
-    free(view->hosts);
-    free(view->members);
-    free(view->host_of);
-    free(view->moves);
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp((*(const struct weft_member *const *)a)->at.name,
-                  (*(const struct weft_member *const *)b)->at.name);
-}
-
-/* Home first, then the others by name.  Errors: WEFT_EBUSY a rank is on a host that is not in the
- * list (yet). */
-static int view_init(struct view *view, struct weft_app *app)
-{
-    struct weft_host *host = app->host;
-    *view =
-        (struct view){.hosts = calloc(host->members_n + 1, sizeof(*view->hosts)),
-                      .members = calloc(host->members_n + 1, sizeof(const struct weft_member *)),
-                      .host_of = calloc(app->size, sizeof(*view->host_of)),
-                      .moves = calloc(app->size, sizeof(*view->moves))};
-    if (view->hosts == NULL || view->members == NULL || view->host_of == NULL ||
-        view->moves == NULL)
-        abort();
-    for (size_t i = 0; i < host->members_n; i++)
-        if (host->members[i].at.alive)
-            view->members[view->hosts_n++] = &host->members[i];
-    qsort(view->members, view->hosts_n, sizeof(*view->members), by_name);
-    for (size_t i = 0; i < view->hosts_n; i++)
-        view->hosts[i] = (struct weft_plan_host){
-            .id = i, .slots = view->members[i]->at.slots, .used = view->members[i]->at.used};
-    for (uint32_t r = 0; r < app->size; r++) {
-        const char *name = weft__weftd_app_process(app, app->ranks[r].process)->host;
-        size_t i = 0;
-        while (i < view->hosts_n && strcmp(view->members[i]->at.name, name) != 0)
-            i++;
-        if (i == view->hosts_n)
-            return weft_fail(
-                WEFT_EBUSY, "rank %u is on host %s, which the registry does not list now", r, name);
-        view->host_of[r] = (uint32_t)i;
-    }
-    return WEFT_OK;
-}
 
 static const char *cause_of(const struct weft_plan *plan)
 {
@@ -92,12 +40,8 @@ static double since_start(const struct weft_app *app, uint64_t wall_ms)
 
 static struct weft_app_plan *plan_new(size_t steps_n, const char *cause, double detected_ms)
 {
-    struct weft_app_plan *plan = calloc(1, sizeof(*plan));
-    if (plan == NULL)
-        abort();
-    plan->steps = calloc(steps_n, sizeof(*plan->steps));
-    if (plan->steps == NULL)
-        abort();
+    struct weft_app_plan *plan = weft__must_alloc(1, sizeof(*plan));
+    plan->steps = weft__must_alloc(steps_n, sizeof(*plan->steps));
     plan->steps_n = steps_n;
     plan->cause = cause;
     plan->opportunity_ms = detected_ms;
@@ -105,7 +49,9 @@ static struct weft_app_plan *plan_new(size_t steps_n, const char *cause, double 
     return plan;
 }
 
-static struct weft_app_plan *plan_from(struct weft_app *app, const struct view *view,
+/* A plan made of found moves, whose ranks are indexes into the placement. */
+static struct weft_app_plan *plan_from(struct weft_app *app, const struct weft_view *view,
+                                       const struct weft_placement *placement,
                                        const struct weft_plan *found)
 {
     struct weft_app_plan *plan =
@@ -113,7 +59,7 @@ static struct weft_app_plan *plan_from(struct weft_app *app, const struct view *
     uint64_t freed = 0;
     for (size_t i = 0; i < found->moves_n; i++) {
         const struct weft_member *to = view->members[found->moves[i].to];
-        plan->steps[i].rank = (int32_t)found->moves[i].rank;
+        plan->steps[i].rank = (int32_t)placement->ranks[found->moves[i].rank];
         snprintf(plan->steps[i].to, sizeof(plan->steps[i].to), "%s", to->at.name);
         freed = to->freed_wall_ms > freed ? to->freed_wall_ms : freed;
     }
@@ -126,17 +72,15 @@ static void answer_dry(struct weft_app *app, const struct weft_app_plan *plan,
                        struct weft_call *call)
 {
     Weft__Host__MigrateReply reply = WEFT__HOST__MIGRATE_REPLY__INIT;
-    Weft__Host__MoveInfo *infos = calloc(plan->steps_n + 1, sizeof(*infos));
-    reply.moves = calloc(plan->steps_n + 1, sizeof(*reply.moves));
-    if (infos == NULL || reply.moves == NULL)
-        abort();
+    Weft__Host__MoveInfo *infos = weft__must_alloc(plan->steps_n, sizeof(*infos));
+    reply.moves = weft__must_alloc(plan->steps_n, sizeof(*reply.moves));
     for (size_t i = 0; i < plan->steps_n; i++) {
         weft__host__move_info__init(&infos[i]);
         infos[i].rank = plan->steps[i].rank;
         infos[i].from = weft__weftd_app_process(app, app->ranks[plan->steps[i].rank].process)->host;
         infos[i].to = plan->steps[i].to;
-        infos[i].cause = (char *)(uintptr_t)plan->cause;
-        infos[i].outcome = (char *)(uintptr_t) "proposed";
+        infos[i].cause = weft__message_text(plan->cause);
+        infos[i].outcome = weft__message_text("proposed");
         reply.moves[i] = &infos[i];
     }
     reply.n_moves = plan->steps_n;
@@ -145,45 +89,65 @@ static void answer_dry(struct weft_app *app, const struct weft_app_plan *plan,
     free(reply.moves);
 }
 
-static bool worth_it(struct weft_app *app, const struct weft_plan *found)
+static void plan_drop(struct weft_app_plan *plan)
+{
+    free(plan->steps);
+    free(plan);
+}
+
+static bool worth_it(const struct weft_app *app, const struct weft_plan *found, size_t ranks)
 {
     struct weft_worth_app about = {.started_ns = app->started_ns,
                                    .plan_active = app->plan != NULL,
                                    .plan_ended_ns = app->plan_ended_ns,
                                    .plan_failures = app->plan_failures};
-    struct weft_worth worth = weft__worth(NULL, &about, found, app->size, weft__now_ns());
+    struct weft_worth worth = weft__worth(NULL, &about, found, ranks, weft__now_ns());
     if (worth.verdict != WEFT_VERDICT_GO)
         weft__info("app %llx: a better plan (%zu moves) is not carried out: %s",
                    (unsigned long long)app->id, found->moves_n, weft__verdict_name(worth.verdict));
     return worth.verdict == WEFT_VERDICT_GO;
 }
 
-static int look(struct weft_app *app, const struct check *check)
+/* The better plan that is to be carried out or shown; *plan_out NULL: there is none, or it does not
+ * pay. */
+static int look(struct weft_app *app, const struct check *check, struct weft_app_plan **plan_out)
 {
-    struct view view;
-    int err = view_init(&view, app);
-    struct weft_plan found = {.moves = view.moves};
+    struct weft_view view;
+    struct weft_placement placement;
+    struct weft_plan found = {.moves = weft__must_alloc(app->size, sizeof(*found.moves))};
+    weft__weftd_view_init(&view, app->host);
+    int err = weft__weftd_placement_init(&placement, &view, app);
     struct weft_detect ask = {
-        .hosts = view.hosts, .hosts_n = view.hosts_n, .host_of = view.host_of, .ranks = app->size};
+        .hosts = view.hosts, .hosts_n = view.n, .host_of = placement.host_of, .ranks = placement.n};
     if (err == WEFT_OK)
         err = weft__detect(&ask, &found);
-    if (err == WEFT_OK && (check->dry_run || (found.moves_n > 0 &&
-                                              (check->asked != NULL || worth_it(app, &found))))) {
-        struct weft_app_plan *plan = plan_from(app, &view, &found);
-        if (check->dry_run) {
-            answer_dry(app, plan, check->asked);
-            free(plan->steps);
-            free(plan);
-        } else {
-            plan->asked = check->asked;
-            weft__weftd_plan_start(app, plan);
-        }
-    } else if (err == WEFT_OK && check->asked != NULL) {
-        Weft__Host__MigrateReply nothing = WEFT__HOST__MIGRATE_REPLY__INIT;
-        weft__call_reply(check->asked, &nothing.base);
-    }
-    view_fini(&view);
+    bool wanted = err == WEFT_OK && found.moves_n > 0 &&
+                  (check->asked != NULL || worth_it(app, &found, placement.n));
+    *plan_out = wanted ? plan_from(app, &view, &placement, &found) : NULL;
+    weft__weftd_placement_fini(&placement);
+    weft__weftd_view_fini(&view);
+    free(found.moves);
     return err;
+}
+
+static int carry_out(struct weft_app *app, const struct check *check)
+{
+    struct weft_app_plan *plan;
+    int err = look(app, check, &plan);
+    if (err != WEFT_OK)
+        return err;
+    if (plan == NULL) {
+        Weft__Host__MigrateReply nothing = WEFT__HOST__MIGRATE_REPLY__INIT;
+        if (check->asked != NULL)
+            weft__call_reply(check->asked, &nothing.base);
+    } else if (check->dry_run) {
+        answer_dry(app, plan, check->asked);
+        plan_drop(plan);
+    } else {
+        plan->asked = check->asked;
+        weft__weftd_plan_start(app, plan);
+    }
+    return WEFT_OK;
 }
 
 static void refreshed(void *ctx, int err, const char *text)
@@ -201,7 +165,7 @@ static void refreshed(void *ctx, int err, const char *text)
                             "a plan of this app is being carried out; try again");
     } else {
         if (err == WEFT_OK) {
-            err = look(app, check);
+            err = carry_out(app, check);
             text = weft_fail_text(err);
         }
         if (err != WEFT_OK && check->asked != NULL)
@@ -214,31 +178,35 @@ static void refreshed(void *ctx, int err, const char *text)
 
 static void check_now(struct weft_app *app, struct weft_call *asked, bool dry_run)
 {
-    struct check *check = calloc(1, sizeof(*check));
-    if (check == NULL)
-        abort();
+    struct check *check = weft__must_alloc(1, sizeof(*check));
     *check = (struct check){.host = app->host, .app = app->id, .asked = asked, .dry_run = dry_run};
     weft__weftd_refresh(app->host, refreshed, check);
 }
 
+static void check_later(struct weft_app *app)
+{
+    uint64_t period_ms = app->request->migrate_ms;
+    if (period_ms == 0)
+        return;
+    period_ms = period_ms > PERIOD_MIN_MS ? period_ms : PERIOD_MIN_MS;
+    weft__loop_timer(app->host->asker.loop, &app->check_timer,
+                     weft__now_ns() + period_ms * WEFT_NS_PER_MS);
+}
+
 static void check_fired(struct weft_timer *timer)
 {
-    struct weft_app *app =
-        (struct weft_app *)((char *)timer - offsetof(struct weft_app, check_timer));
+    struct weft_app *app = weft__loop_owner(timer, struct weft_app, check_timer);
     if (!app->checking && app->plan == NULL) {
         app->checking = true;
         check_now(app, NULL, false);
     }
-    weft__loop_timer(app->host->asker.loop, timer,
-                     weft__now_ns() + app->request->migrate_ms * WEFT_NS_PER_MS);
+    check_later(app);
 }
 
 void weft__weftd_check_start(struct weft_app *app)
 {
     app->check_timer.fire = check_fired;
-    if (app->request->migrate_ms > 0)
-        weft__loop_timer(app->host->asker.loop, &app->check_timer,
-                         weft__now_ns() + app->request->migrate_ms * WEFT_NS_PER_MS);
+    check_later(app);
 }
 
 void weft__weftd_check_stop(struct weft_app *app)
@@ -271,8 +239,7 @@ static int migrate_rank(struct weft_app *app, const Weft__Host__MigrateRequest *
     snprintf(plan->steps[0].to, sizeof(plan->steps[0].to), "%s", request->host);
     if (request->dry_run) {
         answer_dry(app, plan, call);
-        free(plan->steps);
-        free(plan);
+        plan_drop(plan);
         return WEFT_OK;
     }
     plan->asked = call;
@@ -289,7 +256,7 @@ void weft__weftd_on_migrate(void *ctx, struct weft_call *call, const ProtobufCMe
                         app == NULL ? "no such app is at home here" : "the app does not run");
         return;
     }
-    if (request->rank < 0 && request->host[0] == '\0') {
+    if (request->rank == -1 && request->host[0] == '\0') {
         check_now(app, call, request->dry_run);
         return;
     }

@@ -1,73 +1,37 @@
-/* The end of an app, for whatever reason: its processes are ended, its slots given back, its keys
- * removed, its result told.
+/* The end of an app, for whatever reason: its processes are ended, its slots given back, its result
+ * told, its keys removed.
  *
  * The first reason counts. An app that ended well is asked to leave in peace; every other one is
  * killed. Hosts that are dead are not waited for. The result is told when all live hosts have
  * confirmed (so that slots are free again when a client sees the end), at the latest when the last
- * of them has let its deadline pass.
+ * of them has let its deadline pass. The registry's keys go last, one after the other: by then no
+ * process is left that could make one.
  */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/must.h"
 #include "control/server.h"
 #include "host/calls.h"
 #include "host/keys.h"
 #include "host/weftd_app.h"
+#include "wire/message.h"
 
 enum { END_TIMEOUT_MS = 8000 };
 
-struct ending {
-    struct weft_host *host;
-    uint64_t app;
-    uint32_t process;
-};
-
-static void ignore_registry(void *ctx, int err, const char *text,
-                            const struct weft_registry_reply *reply)
-{
-    (void)ctx;
-    (void)err;
-    (void)text;
-    (void)reply;
-}
-
-struct erasing {
-    struct weft_registry_at at;
-    char key[WEFT_KEY_MAX];
-};
-
-/* On the client's thread. */
-static void erase_found(void *ctx, int err, const char *text,
-                        const struct weft_registry_reply *reply)
-{
-    struct erasing *erasing = ctx;
-    (void)text;
-    if (err == WEFT_OK && reply->revision != 0) {
-        struct weft_registry_cas cas = {
-            .key = erasing->key, .expected = reply->revision, .erase = true};
-        (void)weft__registry_cas(&erasing->at, &cas, ignore_registry, NULL);
-    }
-    free(erasing);
-}
-
-/* Removes the key of each rank that ever moved, or may have. */
+/* Removes the key of each rank that has moved, or may have. */
 static void erase_keys(struct weft_app *app)
 {
-    for (uint32_t r = 0; r < app->size; r++) {
-        if (!app->ranks[r].key)
-            continue;
-        struct erasing *erasing = calloc(1, sizeof(*erasing));
-        if (erasing == NULL)
-            return;
-        erasing->at = app->host->registry_at;
-        weft__rank_key(app->id, (int32_t)r, erasing->key);
-        if (weft__registry_get(&erasing->at, erasing->key, erase_found, erasing) != WEFT_OK)
-            free(erasing);
-    }
+    int32_t *ranks = weft__must_alloc(app->size, sizeof(*ranks));
+    size_t n = 0;
+    for (uint32_t r = 0; r < app->size; r++)
+        if (app->ranks[r].key)
+            ranks[n++] = (int32_t)r;
+    weft__rank_keys_erase(&app->host->registry_at, app->id, ranks, n);
+    free(ranks);
 }
 
 static void all_ended(struct weft_app *app)
@@ -80,42 +44,38 @@ static void all_ended(struct weft_app *app)
         weft__call_fail(app->run_call, app->err, app->reason);
         app->run_call = NULL;
     }
-    weft__output_ended(app);
+    erase_keys(app);
+    weft__weftd_output_ended(app);
 }
 
-static void process_ended(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
+static void process_ended(struct weft_app *app, struct weft_app_process *process,
+                          const struct weft_app_answer *answer)
 {
-    struct ending *ending = ctx;
-    struct weft_app *app = weft__weftd_app_find(ending->host, ending->app);
-    (void)reply;
-    if (app != NULL && app->state == WEFT_APP_ENDING) {
-        struct weft_app_process *process = weft__weftd_app_process(app, ending->process);
-        if (err != WEFT_OK)
-            weft__warn("app %llx: host %s did not confirm its end: %s", (unsigned long long)app->id,
-                       process->host, text);
-        process->ended = true;
-        if (--app->awaited == 0)
-            all_ended(app);
-    }
-    free(ending);
+    if (answer->err != WEFT_OK)
+        weft__warn("app %llx: host %s did not confirm its end: %s", (unsigned long long)app->id,
+                   process->host, answer->text);
+    if (--app->awaited == 0)
+        all_ended(app);
 }
 
-static void end_process(struct weft_app *app, struct weft_app_process *process)
+static void end_process(struct weft_app *app, const struct weft_app_process *process,
+                        const char *reason, weft_app_answered *answered)
 {
-    struct ending *ending = calloc(1, sizeof(*ending));
-    if (ending == NULL)
-        abort();
-    *ending = (struct ending){.host = app->host, .app = app->id, .process = process->number};
     Weft__Host__EndRequest end = WEFT__HOST__END_REQUEST__INIT;
     end.app = app->id;
-    end.reason = app->reason;
-    app->awaited++;
-    weft__ask(&app->host->asker, &(struct weft_question){.url = process->host_control,
+    end.token = app->token;
+    end.reason = weft__message_text(reason);
+    weft__weftd_app_ask(app, &(struct weft_app_question){.process = process->number,
+                                                         .to_host = true,
                                                          .code = WEFT_CALL_END,
                                                          .request = &end.base,
                                                          .timeout_ms = END_TIMEOUT_MS,
-                                                         .answered = process_ended,
-                                                         .ctx = ending});
+                                                         .answered = answered});
+}
+
+void weft__weftd_app_end_stray(struct weft_app *app, const struct weft_app_process *process)
+{
+    end_process(app, process, "its launch was given up", NULL);
 }
 
 void weft__weftd_app_end(struct weft_app *app, int err, int code, const char *fmt, ...)
@@ -132,11 +92,12 @@ void weft__weftd_app_end(struct weft_app *app, int err, int code, const char *fm
     weft__weftd_check_stop(app);
     weft__loop_timer_off(app->host->asker.loop, &app->step_timer);
     weft__weftd_plan_free(app, "the app has ended");
-    erase_keys(app);
-    app->awaited = 0;
+    weft__weftd_app_next_step(app);
     for (size_t i = 0; i < app->processes_n; i++)
-        if (!app->processes[i].dead)
-            end_process(app, &app->processes[i]);
+        if (!app->processes[i].dead) {
+            app->awaited++;
+            end_process(app, &app->processes[i], app->reason, process_ended);
+        }
     if (app->awaited == 0)
         all_ended(app);
 }

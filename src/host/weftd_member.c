@@ -13,9 +13,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <utlist.h>
+
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/log.h"
+#include "base/must.h"
 #include "host/weftd.h"
 #include "host/weftd_app.h"
 
@@ -31,6 +34,11 @@ struct news {
     uint64_t epoch, revision;
     struct weft_registry_host *hosts;
     size_t hosts_n;
+};
+
+/* Somebody who waits for the list that is being fetched. */
+struct weft_refresh {
+    struct weft_refresh *next;
     weft_refreshed *done;
     void *ctx;
 };
@@ -39,7 +47,7 @@ static void watch_start(struct weft_host *host);
 
 static void news_run(struct weft_task *task)
 {
-    struct news *news = (struct news *)task;
+    struct news *news = weft__loop_owner(task, struct news, task);
     news->run(news);
     free(news->hosts);
     free(news);
@@ -54,22 +62,15 @@ static void news_done(void *ctx, int err, const char *text, const struct weft_re
     if (err == WEFT_OK) {
         news->epoch = reply->epoch;
         news->revision = reply->revision;
-        news->hosts = calloc(reply->hosts_n + 1, sizeof(*news->hosts));
-        if (news->hosts == NULL)
-            abort();
+        news->hosts = weft__must_copy(reply->hosts, reply->hosts_n * sizeof(*news->hosts));
         news->hosts_n = reply->hosts_n;
-        if (reply->hosts_n > 0)
-            memcpy(news->hosts, reply->hosts, reply->hosts_n * sizeof(*news->hosts));
     }
-    if (weft__loop_post(news->host->asker.loop, &news->task) != WEFT_OK)
-        abort(); /* the ring is larger than all that can be under way */
+    weft__loop_must_post(news->host->asker.loop, &news->task);
 }
 
 static struct news *news_new(struct weft_host *host, void (*run)(struct news *news))
 {
-    struct news *news = calloc(1, sizeof(*news));
-    if (news == NULL)
-        abort();
+    struct news *news = weft__must_alloc(1, sizeof(*news));
     news->task.run = news_run;
     news->host = host;
     news->run = run;
@@ -95,12 +96,19 @@ static void self_describe(const struct weft_host *host, struct weft_registry_hos
     self_out->pid = (uint64_t)getpid();
 }
 
-struct weft_member *weft__weftd_member(struct weft_host *host, const char *name)
+static int by_name(const void *a, const void *b)
 {
-    for (size_t i = 0; i < host->members_n; i++)
-        if (strcmp(host->members[i].at.name, name) == 0)
-            return &host->members[i];
-    return NULL;
+    return strcmp(((const struct weft_member *)a)->at.name,
+                  ((const struct weft_member *)b)->at.name);
+}
+
+struct weft_member *weft__weftd_member(const struct weft_host *host, const char *name)
+{
+    struct weft_member wanted;
+    if (host->members_n == 0 || strlen(name) >= sizeof(wanted.at.name))
+        return NULL;
+    memcpy(wanted.at.name, name, strlen(name) + 1);
+    return bsearch(&wanted, host->members, host->members_n, sizeof(wanted), by_name);
 }
 
 /* A host that a registry with a new epoch does not list yet is given time to join it again. */
@@ -123,29 +131,36 @@ static struct weft_member member_of(struct weft_host *host, const struct news *n
     return member;
 }
 
+/* Tells the apps what has become of a host that was in the list before; false: the list keeps it.
+ */
+static bool is_gone(struct weft_host *host, const struct weft_member *before, uint64_t epoch)
+{
+    const struct weft_member *now = weft__weftd_member(host, before->at.name);
+    if (now == NULL && may_come_back(before, epoch))
+        return false;
+    bool gone = now == NULL || !now->at.alive || now->at.incarnation != before->at.incarnation;
+    if (before->at.alive && gone && strcmp(before->at.name, host->name) != 0)
+        weft__weftd_apps_host_dead(host, before->at.name);
+    return true;
+}
+
 /* Takes over a fresh list; tells the apps about hosts that are dead, gone or started anew. */
 static void members_set(struct weft_host *host, const struct news *news)
 {
     struct weft_member *before = host->members;
-    size_t before_n = host->members_n, n = 0;
-    struct weft_member *fresh = calloc(news->hosts_n + before_n + 1, sizeof(*fresh));
-    if (fresh == NULL)
-        abort();
+    size_t before_n = host->members_n, kept = 0;
+    struct weft_member *fresh = weft__must_alloc(news->hosts_n + before_n, sizeof(*fresh));
     for (size_t i = 0; i < news->hosts_n; i++)
-        fresh[n++] = member_of(host, news, i);
+        fresh[i] = member_of(host, news, i);
+    qsort(fresh, news->hosts_n, sizeof(*fresh), by_name);
     host->members = fresh;
-    host->members_n = n;
-    for (size_t i = 0; i < before_n; i++) {
-        const struct weft_member *now = weft__weftd_member(host, before[i].at.name);
-        if (now == NULL && may_come_back(&before[i], news->epoch)) {
-            fresh[host->members_n++] = before[i];
-            continue;
-        }
-        bool gone =
-            now == NULL || !now->at.alive || now->at.incarnation != before[i].at.incarnation;
-        if (before[i].at.alive && gone && strcmp(before[i].at.name, host->name) != 0)
-            weft__weftd_apps_host_dead(host, before[i].at.name);
-    }
+    host->members_n = news->hosts_n;
+    for (size_t i = 0; i < before_n; i++)
+        if (!is_gone(host, &before[i], news->epoch))
+            fresh[news->hosts_n + kept++] = before[i];
+    host->members_n += kept;
+    if (kept > 0)
+        qsort(fresh, host->members_n, sizeof(*fresh), by_name);
     free(before);
 }
 
@@ -175,6 +190,8 @@ static void beaten(struct news *news)
 {
     struct weft_host *host = news->host;
     host->beating = false;
+    if (host->stopping)
+        return;
     if (host->beat_again)
         beat(host);
     if (news->err == WEFT_OK) {
@@ -209,8 +226,7 @@ static void beat(struct weft_host *host)
 
 static void beat_fired(struct weft_timer *timer)
 {
-    struct weft_host *host =
-        (struct weft_host *)((char *)timer - offsetof(struct weft_host, beat_timer));
+    struct weft_host *host = weft__loop_owner(timer, struct weft_host, beat_timer);
     beat(host);
     weft__loop_timer(host->asker.loop, timer,
                      weft__now_ns() + weft__config_u64("WEFT_HEARTBEAT_MS") * WEFT_NS_PER_MS);
@@ -252,22 +268,34 @@ static void watch_start(struct weft_host *host)
 
 static void watch_fired(struct weft_timer *timer)
 {
-    watch_start((struct weft_host *)((char *)timer - offsetof(struct weft_host, watch_timer)));
+    watch_start(weft__loop_owner(timer, struct weft_host, watch_timer));
 }
 
 static void refreshed(struct news *news)
 {
     struct weft_host *host = news->host;
+    struct weft_refresh *waiting = host->refreshes;
+    host->refreshes = NULL; /* who asks from now on wants a newer list */
     if (news->err == WEFT_OK)
         members_set(host, news);
-    news->done(news->ctx, news->err, news->text);
+    while (waiting != NULL) {
+        struct weft_refresh *one = waiting;
+        waiting = one->next;
+        one->done(one->ctx, news->err, news->text);
+        free(one);
+    }
 }
 
 void weft__weftd_refresh(struct weft_host *host, weft_refreshed *done, void *ctx)
 {
+    struct weft_refresh *one = weft__must_alloc(1, sizeof(*one));
+    bool first = host->refreshes == NULL;
+    one->done = done;
+    one->ctx = ctx;
+    LL_APPEND(host->refreshes, one);
+    if (!first)
+        return;
     struct news *news = news_new(host, refreshed);
-    news->done = done;
-    news->ctx = ctx;
     news_refused(news, weft__registry_list(&host->registry_at, news_done, news));
 }
 

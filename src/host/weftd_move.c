@@ -15,13 +15,18 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/must.h"
 #include "control/server.h"
 #include "host/calls.h"
 #include "host/keys.h"
 #include "host/move_wire.h"
 #include "host/weftd_app.h"
 
-enum { MESSAGE_TIMEOUT_MS = 2000, HOME_NUMBER = 0xffff }; /* no process has the home's number */
+enum {
+    MESSAGE_TIMEOUT_MS = 2000,
+    HOME_NUMBER = 0xffff, /* no process has the home's number */
+    MOVES_KEPT = 1000     /* records of past moves */
+};
 
 static void next_step(struct weft_app *app);
 static void machine_step(struct weft_app *app, const struct weft_move_event *event);
@@ -49,6 +54,7 @@ void weft__weftd_plan_free(struct weft_app *app, const char *reason)
     free(plan);
     app->plan = NULL;
     app->plan_ended_ns = weft__now_ns();
+    weft__weftd_app_next_step(app);
 }
 
 static void answer_asked(struct weft_app *app)
@@ -56,10 +62,8 @@ static void answer_asked(struct weft_app *app)
     struct weft_app_plan *plan = app->plan;
     size_t n = app->moves_n - plan->first_move;
     Weft__Host__MigrateReply reply = WEFT__HOST__MIGRATE_REPLY__INIT;
-    Weft__Host__MoveInfo *infos = calloc(n + 1, sizeof(*infos));
-    reply.moves = calloc(n + 1, sizeof(*reply.moves));
-    if (infos == NULL || reply.moves == NULL)
-        abort();
+    Weft__Host__MoveInfo *infos = weft__must_alloc(n, sizeof(*infos));
+    reply.moves = weft__must_alloc(n, sizeof(*reply.moves));
     for (size_t i = 0; i < n; i++) {
         weft__weftd_move_info(&app->moves[plan->first_move + i], &infos[i]);
         reply.moves[i] = &infos[i];
@@ -82,82 +86,54 @@ static void plan_over(struct weft_app *app, bool failed)
 
 /* ---- what the machine asks for ---- */
 
-static void feed_message(struct weft_app *app, struct weft_move_message message,
-                         enum weft_move_kind kind, int err, const char *text)
+/* What an agent or a launch came to, as the message that the machine waits for. */
+static void feed(struct weft_app *app, enum weft_move_kind kind, int err, const char *text)
 {
+    struct weft_move_message message = app->plan->machine.id;
     message.kind = kind;
     message.err = err;
     snprintf(message.text, sizeof(message.text), "%s", text);
     machine_step(app, &(struct weft_move_event){.kind = WEFT_MOVE_ON_MESSAGE, .message = &message});
 }
 
-/* An answer for the move that is under way, found again by the app's id and the move's. */
-struct moving {
-    struct weft_task task;
-    struct weft_host *host;
-    struct weft_move_message message;
-    struct weft_move_event event;
-};
-
-static struct moving *moving_new(struct weft_app *app, const struct weft_move_message *message)
+/* An answer in time is of the move that is under way: each move is a step of its app. */
+static void lease_answered(struct weft_app *app, struct weft_app_process *process,
+                           const struct weft_app_answer *answer)
 {
-    struct moving *moving = calloc(1, sizeof(*moving));
-    if (moving == NULL)
-        abort();
-    moving->host = app->host;
-    moving->message = *message;
-    return moving;
-}
-
-static struct weft_app *moving_app(const struct moving *moving)
-{
-    struct weft_app *app = weft__weftd_app_find(moving->host, moving->message.app);
-    bool same = app != NULL && app->plan != NULL && app->plan->moving &&
-                app->plan->machine.id.move_id == moving->message.move_id;
-    return same ? app : NULL;
-}
-
-static void lease_answered(void *ctx, int err, const char *text, const ProtobufCMessage *message)
-{
-    struct moving *moving = ctx;
-    struct weft_app *app = moving_app(moving);
-    const Weft__Host__LeaseReply *reply = (const Weft__Host__LeaseReply *)message;
-    if (app != NULL && err == WEFT_OK && reply->granted == 0)
-        feed_message(app, moving->message, WEFT_MOVE_LEASED, WEFT_ENOSLOTS,
-                     "the destination has no free slot");
-    else if (app != NULL && (err == WEFT_OK || weft_error_damage(err) == WEFT_DAMAGE_OP) &&
-             err != WEFT_ETIMEDOUT)
-        feed_message(app, moving->message, WEFT_MOVE_LEASED, err, err != WEFT_OK ? text : "");
-    free(moving);
+    const Weft__Host__LeaseReply *reply = (const Weft__Host__LeaseReply *)answer->reply;
+    (void)process;
+    if (answer->err == WEFT_OK && reply->granted == 0)
+        feed(app, WEFT_MOVE_LEASED, WEFT_ENOSLOTS, "the destination has no free slot");
+    else if (answer->err == WEFT_OK)
+        feed(app, WEFT_MOVE_LEASED, WEFT_OK, "");
+    else if (weft_error_damage(answer->err) == WEFT_DAMAGE_OP && answer->err != WEFT_ETIMEDOUT)
+        feed(app, WEFT_MOVE_LEASED, answer->err, answer->text);
+    /* else it is not known: the machine asks again */
 }
 
 static void ask_agent(struct weft_app *app, const struct weft_move_message *message)
 {
-    const struct weft_app_process *process = weft__weftd_app_process(app, (uint32_t)message->dest);
     uint64_t lease_id = message->lease;
-    Weft__Host__LeaseRequest lease = WEFT__HOST__LEASE_REQUEST__INIT;
-    Weft__Host__LeaseEndRequest end = WEFT__HOST__LEASE_END_REQUEST__INIT;
-    struct weft_question question = {.url = process->host_control,
-                                     .timeout_ms = MESSAGE_TIMEOUT_MS};
-    if (message->kind == WEFT_MOVE_LEASE) {
-        lease.app = app->id;
-        lease.leases = &lease_id;
-        lease.n_leases = 1;
-        lease.hold_ms = message->within_ms;
-        lease.home = app->host->name;
-        question.code = WEFT_CALL_LEASE;
-        question.request = &lease.base;
-        question.reply_type = &weft__host__lease_reply__descriptor;
-        question.answered = lease_answered;
-        question.ctx = moving_new(app, message);
-    } else {
-        end.app = app->id;
-        end.leases = &lease_id;
-        end.n_leases = 1;
-        question.code = WEFT_CALL_LEASE_END;
-        question.request = &end.base;
+    if (message->kind != WEFT_MOVE_LEASE) {
+        weft__weftd_app_lease_end(app, (uint32_t)message->dest, lease_id);
+        return;
     }
-    weft__ask(&app->host->asker, &question);
+    Weft__Host__LeaseRequest lease = WEFT__HOST__LEASE_REQUEST__INIT;
+    lease.app = app->id;
+    lease.token = app->token;
+    lease.leases = &lease_id;
+    lease.n_leases = 1;
+    lease.hold_ms = message->within_ms;
+    lease.home = app->host->name;
+    lease.home_control = app->host->control;
+    weft__weftd_app_ask(
+        app, &(struct weft_app_question){.process = (uint32_t)message->dest,
+                                         .to_host = true,
+                                         .code = WEFT_CALL_LEASE,
+                                         .request = &lease.base,
+                                         .reply_type = &weft__host__lease_reply__descriptor,
+                                         .timeout_ms = MESSAGE_TIMEOUT_MS,
+                                         .answered = lease_answered});
 }
 
 static void send_message(struct weft_app *app, const struct weft_move_message *message)
@@ -173,42 +149,32 @@ static void send_message(struct weft_app *app, const struct weft_move_message *m
             (ProtobufCBinaryData){.len = app->plan->descriptor_len, .data = app->plan->descriptor};
         twin.frozen_wall_us = app->plan->frozen_wall_us;
     }
-    weft__ask(&app->host->asker, &(struct weft_question){.url = process->control,
+    weft__weftd_app_ask(app, &(struct weft_app_question){.process = process->number,
                                                          .code = WEFT_CALL_MOVE,
                                                          .request = &twin.base,
                                                          .timeout_ms = MESSAGE_TIMEOUT_MS});
 }
 
-static void dest_launched(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
-{
-    struct moving *moving = ctx;
-    struct weft_app *app = moving_app(moving);
-    (void)reply;
-    if (app != NULL) {
-        app->plan->launching = false;
-        struct weft_app_process *process = weft__weftd_app_process(app, app->plan->to);
-        if (err == WEFT_OK) {
-            weft__weftd_app_routes(
-                app, 0); /* all learn of it before they need it: same connections, in order */
-            send_message(app, &moving->message);
-        } else {
-            process->dead = true; /* this number is not used again */
-            feed_message(app, moving->message, WEFT_MOVE_FAILED, err, text);
-        }
-    }
-    free(moving);
-}
-
 static void send_prepare(struct weft_app *app, const struct weft_move_message *message)
 {
-    struct weft_app_plan *plan = app->plan;
-    struct weft_app_process *process = weft__weftd_app_process(app, plan->to);
-    if (process->launched) {
+    struct weft_app_process *process = weft__weftd_app_process(app, app->plan->to);
+    app->plan->prepare = *message; /* it is sent as soon as the process has greeted */
+    if (process->launched)
         send_message(app, message);
-    } else if (!plan->launching && !process->dead) {
-        plan->launching = true;
-        record(app)->to_pid = 0;
-        weft__weftd_app_launch(app, process, dest_launched, moving_new(app, message));
+    else if (!process->launching && !process->dead)
+        weft__weftd_app_launch(app, process);
+}
+
+void weft__weftd_plan_launched(struct weft_app *app, const struct weft_app_process *process,
+                               int err, const char *text)
+{
+    const struct weft_app_plan *plan = app->plan;
+    if (plan == NULL || !plan->moving || plan->to != process->number)
+        return; /* the move was given up meanwhile; the next one finds the process running */
+    if (err != WEFT_OK) {
+        feed(app, WEFT_MOVE_FAILED, err, text);
+    } else if (plan->machine.state == WEFT_HOME_PREPARING) {
+        send_message(app, &plan->prepare);
     }
 }
 
@@ -221,7 +187,7 @@ static void perform_send(struct weft_app *app, const struct weft_move_message *m
         ask_agent(app, message);
         break;
     case WEFT_ROLE_ALL:
-        weft__weftd_app_routes(app, 0);
+        weft__weftd_routes_moved(app, message->rank);
         break;
     default:
         if (message->kind == WEFT_MOVE_PREPARE)
@@ -231,53 +197,47 @@ static void perform_send(struct weft_app *app, const struct weft_move_message *m
     }
 }
 
+/* A question to the registry, answered on the client's thread. */
+struct owner_question {
+    struct weft_task task;
+    struct weft_host *host;
+    uint64_t app, step;
+    struct weft_move_event event;
+};
+
 static void owner_task(struct weft_task *task)
 {
-    struct moving *moving = (struct moving *)task;
-    struct weft_app *app = moving_app(moving);
-    if (app != NULL)
-        machine_step(app, &moving->event);
-    free(moving);
+    struct owner_question *question = weft__loop_owner(task, struct owner_question, task);
+    struct weft_app *app = weft__weftd_app_find(question->host, question->app);
+    if (app != NULL && app->step == question->step && app->plan != NULL && app->plan->moving)
+        machine_step(app, &question->event);
+    free(question);
 }
 
 /* On the client's thread. */
 static void owner_known(void *ctx, int err, struct weft_move_owner owner)
 {
-    struct moving *moving = ctx;
-    moving->task.run = owner_task;
-    moving->event =
+    struct owner_question *question = ctx;
+    question->event =
         (struct weft_move_event){.kind = WEFT_MOVE_ON_OWNER, .err = err, .owner = owner};
-    if (weft__loop_post(moving->host->asker.loop, &moving->task) != WEFT_OK)
-        abort(); /* the ring is larger than all that can be under way */
+    weft__loop_must_post(question->host->asker.loop, &question->task);
 }
 
 static void read_owner(struct weft_app *app, const struct weft_move_message *message)
 {
-    struct weft_owner_ask ask = {
+    struct owner_question *question = weft__must_alloc(1, sizeof(*question));
+    *question = (struct owner_question){
+        .task = {.run = owner_task}, .host = app->host, .app = app->id, .step = app->step};
+    weft__owner_read(&(struct weft_owner_ask){
         .at = app->host->registry_at,
         .app = app->id,
         .rank = message->rank,
         .initial = {.host = message->source, .incarnation = message->incarnation},
         .done = owner_known,
-        .ctx = moving_new(app, message)};
-    weft__owner_read(&ask);
+        .ctx = question});
 }
 
 /* ---- what comes of it ---- */
-
-static void release_lease(struct weft_app *app, uint32_t process_number, uint64_t lease)
-{
-    const struct weft_app_process *process = weft__weftd_app_process(app, process_number);
-    Weft__Host__LeaseEndRequest end = WEFT__HOST__LEASE_END_REQUEST__INIT;
-    end.app = app->id;
-    end.leases = &lease;
-    end.n_leases = 1;
-    if (!process->dead)
-        weft__ask(&app->host->asker, &(struct weft_question){.url = process->host_control,
-                                                             .code = WEFT_CALL_LEASE_END,
-                                                             .request = &end.base,
-                                                             .timeout_ms = MESSAGE_TIMEOUT_MS});
-}
 
 /* The rank's record follows what the machine knows: before the ROUTE of the same step is sent. */
 static void apply_owner(struct weft_app *app)
@@ -293,9 +253,15 @@ static void apply_owner(struct weft_app *app)
     if (plan->machine.outcome == WEFT_MOVE_OUTCOME_STAYED)
         return;
     record(app)->committed_ms = weft__weftd_app_age_ms(app);
-    release_lease(app, rank->process, rank->lease);
+    weft__weftd_app_lease_end(app, rank->process, rank->lease);
+    if (!rank->ended) {
+        weft__weftd_app_process(app, rank->process)->ranks--;
+        weft__weftd_app_process(app, plan->to)->ranks++;
+    }
     rank->process = plan->to;
     rank->lease = plan->machine.id.lease;
+    if (rank->ended) /* its end was told before its arrival */
+        weft__weftd_app_lease_end(app, rank->process, rank->lease);
     record(app)->to_pid = weft__weftd_app_process(app, plan->to)->pid;
 }
 
@@ -319,8 +285,7 @@ static void move_ended(struct weft_app *app)
 
 static void timer_fired(struct weft_timer *timer)
 {
-    struct weft_app_plan *plan =
-        (struct weft_app_plan *)((char *)timer - offsetof(struct weft_app_plan, timer));
+    const struct weft_app_plan *plan = weft__loop_owner(timer, struct weft_app_plan, timer);
     machine_step(plan->app, &(struct weft_move_event){.kind = WEFT_MOVE_ON_TICK});
 }
 
@@ -368,13 +333,22 @@ static void machine_step(struct weft_app *app, const struct weft_move_event *eve
 
 static struct weft_app_move *record_new(struct weft_app *app)
 {
-    struct weft_app_move *grown = realloc(app->moves, (app->moves_n + 1) * sizeof(*grown));
-    if (grown == NULL)
-        abort();
-    app->moves = grown;
+    app->moves = weft__must_grow(app->moves, app->moves_n + 1, sizeof(*app->moves));
     app->plan->record = app->moves_n;
-    memset(&grown[app->moves_n], 0, sizeof(*grown));
-    return &grown[app->moves_n++];
+    struct weft_app_move *move = &app->moves[app->moves_n++];
+    memset(move, 0, sizeof(*move));
+    return move;
+}
+
+/* Forgets the older half of the past moves when there are too many; between plans, because a plan
+ * knows its records by index. */
+static void forget_moves(struct weft_app *app)
+{
+    size_t half = app->moves_n / 2;
+    if (app->moves_n < MOVES_KEPT)
+        return;
+    memmove(app->moves, app->moves + half, (app->moves_n - half) * sizeof(*app->moves));
+    app->moves_n -= half;
 }
 
 static void begin_move(struct weft_app *app, const struct weft_app_step *step,
@@ -406,9 +380,10 @@ static void begin_move(struct weft_app *app, const struct weft_app_step *step,
     plan->descriptor_len = 0;
     plan->from = rank->process;
     plan->to = dest->number;
-    plan->applied = plan->launching = false;
+    plan->applied = false;
     plan->moving = true;
     plan->timer.fire = timer_fired;
+    weft__weftd_app_next_step(app);
     weft__move_home_init(&plan->machine, &desc);
     machine_step(app, &(struct weft_move_event){.kind = WEFT_MOVE_ON_START});
 }
@@ -435,6 +410,7 @@ static void next_step(struct weft_app *app)
 
 void weft__weftd_plan_start(struct weft_app *app, struct weft_app_plan *plan)
 {
+    forget_moves(app);
     plan->app = app;
     plan->first_move = app->moves_n;
     app->plan = plan;
@@ -455,10 +431,7 @@ static void take_extras(struct weft_app *app, const Weft__Host__MoveMessage *twi
     struct weft_app_plan *plan = app->plan;
     struct weft_app_move *move = record(app);
     if (twin->kind == WEFT_MOVE_FROZEN && plan->descriptor == NULL) {
-        plan->descriptor = malloc(twin->descriptor.len + 1);
-        if (plan->descriptor == NULL)
-            abort();
-        memcpy(plan->descriptor, twin->descriptor.data, twin->descriptor.len);
+        plan->descriptor = weft__must_copy(twin->descriptor.data, twin->descriptor.len);
         plan->descriptor_len = twin->descriptor.len;
         plan->frozen_wall_us = twin->frozen_wall_us;
     } else if (twin->kind == WEFT_MOVE_COMMITTED) {
@@ -474,12 +447,10 @@ static void take_extras(struct weft_app *app, const Weft__Host__MoveMessage *twi
 void weft__weftd_on_move(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
 {
     const Weft__Host__MoveMessage *twin = (const Weft__Host__MoveMessage *)request;
-    struct weft_app *app = weft__weftd_app_find(ctx, twin->app);
+    struct weft_app *app = weft__weftd_app_of(ctx, twin->app, twin->token, call);
     struct weft_move_message message;
-    if (app == NULL || app->token != twin->token) {
-        weft__call_fail(call, app == NULL ? WEFT_ENOENT : WEFT_EACCES, NULL);
+    if (app == NULL)
         return;
-    }
     int err = weft__move_unpack(twin, WEFT_ROLE_HOME, &message);
     if (err == WEFT_OK && app->plan != NULL && app->plan->moving &&
         app->plan->machine.id.move_id == twin->move) {

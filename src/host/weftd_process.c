@@ -4,15 +4,15 @@
  * orders (a LaunchRequest) and says once that it is ready or why not (a LaunchReply); afterwards
  * only its end matters. The end of either side ends the app here. Its stdout and stderr are pipes
  * that are read only while the previous piece has been taken by the home: a slow reader slows the
- * ranks, nothing grows. Each home is asked for a sign of life; a silent home means that the app has
- * ended. Invariant: a process is freed once: when it has been reaped, its output has been handed
- * over and its home has been told.
+ * ranks, nothing grows. Invariant: a process that was started is freed once: when it has been
+ * reaped, its output has been handed over and its home has been told; until then its guest points
+ * to it, so at most one process of an app is here.
  */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,15 +25,17 @@
 #include <utlist.h>
 
 #include "base/clock.h"
-#include "base/config.h"
 #include "base/log.h"
+#include "base/must.h"
 #include "control/server.h"
 #include "host/calls.h"
-#include "host/weftd.h"
+#include "host/output.h"
+#include "host/spawn.h"
+#include "host/weftd_guest.h"
 #include "wire/frame.h"
 #include "wire/message.h"
 
-enum { LIFELINE_FD = 3, OUTPUT_PIECE = 64 * 1024, END_GRACE_MS = 5000, TELL_TRIES = 5 };
+enum { LIFELINE_FD = 3, END_GRACE_MS = 5000, REAP_MS = 2000, TELL_TRIES = 5 };
 
 struct stream {
     struct weft_watch watch;
@@ -44,11 +46,10 @@ struct stream {
 struct weft_process {
     struct weft_process *prev, *next;
     struct weft_host *host;
+    struct weft_guest *guest; /* lives longer */
     uint64_t app;
     uint32_t number;
     pid_t pid;
-    char home_name[WEFT_HOST_NAME_MAX];
-    char home_control[WEFT_URL_MAX];
     struct weft_watch exited; /* pidfd */
     struct weft_watch lifeline;
     struct stream out, err;
@@ -60,8 +61,6 @@ struct weft_process {
     uint8_t hello[8192];
     size_t hello_len;
     Weft__Host__LaunchReply *ready;
-    uint64_t home_answered_ns;
-    bool home_asked;
     bool sending;
     bool reaped;
     bool killed; /* by us */
@@ -93,18 +92,23 @@ static void stream_watch(struct stream *stream, bool on)
         weft__loop_unwatch(loop, &stream->watch);
 }
 
+static void stream_close(struct stream *stream)
+{
+    stream_watch(stream, false);
+    if (stream->watch.fd >= 0)
+        close(stream->watch.fd);
+    stream->watch.fd = -1;
+}
+
 static void process_free(struct weft_process *process)
 {
     struct weft_host *host = process->host;
+    uint64_t app = process->app;
     weft__loop_timer_off(host->asker.loop, &process->end_timer);
     watch_off(process, &process->exited);
     watch_off(process, &process->lifeline);
-    stream_watch(&process->out, false);
-    stream_watch(&process->err, false);
-    if (process->out.watch.fd >= 0)
-        close(process->out.watch.fd);
-    if (process->err.watch.fd >= 0)
-        close(process->err.watch.fd);
+    stream_close(&process->out);
+    stream_close(&process->err);
     if (process->launch != NULL)
         weft__call_fail(process->launch, WEFT_EAPP, process->reason);
     if (process->end != NULL)
@@ -112,12 +116,14 @@ static void process_free(struct weft_process *process)
     weft__message_free((ProtobufCMessage *)process->ready);
     free(process->orders);
     DL_DELETE(host->processes, process);
+    process->guest->process = NULL;
     free(process);
+    weft__weftd_guest_check(host, app);
 }
 
-static void process_kill(struct weft_process *process, const char *reason)
+void weft__weftd_process_kill(struct weft_process *process, const char *reason)
 {
-    if (process->reaped)
+    if (process->reaped || process->killed)
         return;
     if (process->reason[0] == '\0')
         snprintf(process->reason, sizeof(process->reason), "%s", reason);
@@ -145,7 +151,8 @@ static void tell_home(struct weft_process *process)
     exit_message.status = process->status;
     exit_message.text = process->reason;
     exit_message.by_host = process->killed;
-    weft__ask(&process->host->asker, &(struct weft_question){.url = process->home_control,
+    exit_message.token = process->guest->token;
+    weft__ask(&process->host->asker, &(struct weft_question){.url = process->guest->home_control,
                                                              .code = WEFT_CALL_PROCESS_EXIT,
                                                              .request = &exit_message.base,
                                                              .timeout_ms = 2000,
@@ -187,11 +194,8 @@ static size_t stream_read(struct stream *stream, uint8_t *into, size_t max)
     if (n > 0)
         return (size_t)n;
     bool over = n == 0 || (errno != EAGAIN && errno != EINTR) || stream->process->reaped;
-    if (over) {
-        stream_watch(stream, false);
-        close(stream->watch.fd);
-        stream->watch.fd = -1;
-    }
+    if (over)
+        stream_close(stream);
     return 0;
 }
 
@@ -201,10 +205,11 @@ static void output_send(struct weft_process *process, uint8_t *bytes, size_t out
     Weft__Host__OutputPush push = WEFT__HOST__OUTPUT_PUSH__INIT;
     push.app = process->app;
     push.host = process->host->name;
+    push.token = process->guest->token;
     push.output = (ProtobufCBinaryData){.len = out_len, .data = bytes};
-    push.errors = (ProtobufCBinaryData){.len = err_len, .data = bytes + OUTPUT_PIECE};
+    push.errors = (ProtobufCBinaryData){.len = err_len, .data = bytes + WEFT_OUTPUT_PIECE};
     process->sending = true;
-    weft__ask(&process->host->asker, &(struct weft_question){.url = process->home_control,
+    weft__ask(&process->host->asker, &(struct weft_question){.url = process->guest->home_control,
                                                              .code = WEFT_CALL_OUTPUT,
                                                              .request = &push.base,
                                                              .timeout_ms = 10000,
@@ -217,11 +222,11 @@ static void output_send(struct weft_process *process, uint8_t *bytes, size_t out
 static void output_more(struct weft_process *process)
 {
     static uint8_t
-        piece[2 * OUTPUT_PIECE]; /* the owner thread's; copied before this function returns */
+        piece[2 * WEFT_OUTPUT_PIECE]; /* the owner thread's; copied before this function returns */
     if (process->sending)
         return;
-    size_t out_len = stream_read(&process->out, piece, OUTPUT_PIECE);
-    size_t err_len = stream_read(&process->err, piece + OUTPUT_PIECE, OUTPUT_PIECE);
+    size_t out_len = stream_read(&process->out, piece, WEFT_OUTPUT_PIECE);
+    size_t err_len = stream_read(&process->err, piece + WEFT_OUTPUT_PIECE, WEFT_OUTPUT_PIECE);
     bool any = out_len + err_len > 0;
     stream_watch(&process->out, !any);
     stream_watch(&process->err, !any);
@@ -259,14 +264,15 @@ static bool hello_read(struct weft_process *process);
 static void process_exited(struct weft_watch *watch, uint32_t events)
 {
     (void)events;
-    struct weft_process *process =
-        (struct weft_process *)((char *)watch - offsetof(struct weft_process, exited));
+    struct weft_process *process = weft__loop_owner(watch, struct weft_process, exited);
+    /* Whatever the program may have started; before it is reaped, so that the number is still its
+     * own. */
+    (void)kill(-process->pid, SIGKILL);
     if (waitpid(process->pid, &process->status, WNOHANG) != process->pid)
         return;
     process->reaped = true;
     while (hello_read(process)) /* its last words may say why */
         ;
-    (void)kill(-process->pid, SIGKILL); /* whatever the program may have started */
     describe_end(process);
     watch_off(process, &process->exited);
     watch_off(process, &process->lifeline);
@@ -286,7 +292,7 @@ static void hello_done(struct weft_process *process)
     memcpy(&len, process->hello, sizeof(len));
     if (weft__message_decode(&weft__host__launch_reply__descriptor, process->hello + sizeof(len),
                              len, &message) != WEFT_OK) {
-        process_kill(process, "its process sent a malformed greeting");
+        weft__weftd_process_kill(process, "its process sent a malformed greeting");
         return;
     }
     process->ready = (Weft__Host__LaunchReply *)message;
@@ -330,8 +336,8 @@ static bool hello_read(struct weft_process *process)
     uint32_t len = 0;
     if (process->hello_len >= sizeof(len))
         memcpy(&len, process->hello, sizeof(len));
-    if (len > sizeof(process->hello) - sizeof(len)) {
-        process_kill(process, "its process sent a greeting that is too long");
+    if (len > sizeof(process->hello) - sizeof(len) || process->hello_len > sizeof(len) + len) {
+        weft__weftd_process_kill(process, "its process sent more than a greeting");
         return false;
     }
     if (process->hello_len == sizeof(len) + len && process->ready == NULL)
@@ -341,8 +347,7 @@ static bool hello_read(struct weft_process *process)
 
 static void lifeline_ready(struct weft_watch *watch, uint32_t events)
 {
-    struct weft_process *process =
-        (struct weft_process *)((char *)watch - offsetof(struct weft_process, lifeline));
+    struct weft_process *process = weft__loop_owner(watch, struct weft_process, lifeline);
     if ((events & EPOLLOUT) != 0 && process->orders_done < process->orders_len)
         lifeline_write(process);
     if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0)
@@ -351,16 +356,8 @@ static void lifeline_ready(struct weft_watch *watch, uint32_t events)
 
 static void end_timer_fired(struct weft_timer *timer)
 {
-    struct weft_process *process =
-        (struct weft_process *)((char *)timer - offsetof(struct weft_process, end_timer));
-    process_kill(process, "it did not end in time");
-}
-
-static struct weft_process *process_find(struct weft_host *host, uint64_t app)
-{
-    struct weft_process *process;
-    DL_SEARCH_SCALAR(host->processes, process, app, app);
-    return process;
+    struct weft_process *process = weft__loop_owner(timer, struct weft_process, end_timer);
+    weft__weftd_process_kill(process, "it did not end in time");
 }
 
 struct plumbing {
@@ -397,9 +394,7 @@ static char **make_env(char **extra, size_t extra_n)
     size_t n = 0, m = 0;
     while (environ[n] != NULL)
         n++;
-    char **env = calloc(n + extra_n + 1, sizeof(*env));
-    if (env == NULL)
-        return NULL;
+    char **env = weft__must_alloc(n + extra_n + 1, sizeof(*env));
     for (size_t i = 0; i < n; i++) {
         bool replaced = false;
         size_t name_len = strcspn(environ[i], "=") + 1;
@@ -414,7 +409,7 @@ static char **make_env(char **extra, size_t extra_n)
 }
 
 static int spawn(struct weft_process *process, const Weft__Host__LaunchRequest *orders,
-                 struct plumbing *pipes)
+                 const struct plumbing *pipes)
 {
     char fd_text[16], parent_text[16];
     snprintf(fd_text, sizeof(fd_text), "%d", LIFELINE_FD);
@@ -422,32 +417,14 @@ static int spawn(struct weft_process *process, const Weft__Host__LaunchRequest *
     char *argv[] = {
         process->host->app_program, "--lifeline", fd_text, "--parent", parent_text, NULL};
     char **env = make_env(orders->env, orders->n_env);
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    if (env == NULL)
-        return WEFT_ENOMEM;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, pipes->out[1], 1);
-    posix_spawn_file_actions_adddup2(&actions, pipes->err[1], 2);
-    posix_spawn_file_actions_adddup2(&actions, pipes->lifeline[1], LIFELINE_FD);
-    posix_spawn_file_actions_addclosefrom_np(&actions, LIFELINE_FD + 1);
-    posix_spawnattr_init(&attr);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                        POSIX_SPAWN_SETPGROUP);
-    posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setsigdefault(&attr, &all);
-    posix_spawnattr_setpgroup(&attr, 0);
-    int rc = posix_spawn(&process->pid, process->host->app_program, &actions, &attr, argv, env);
-    posix_spawnattr_destroy(&attr);
-    posix_spawn_file_actions_destroy(&actions);
+    int fds[] = {-1, pipes->out[1], pipes->err[1],
+                 pipes->lifeline[1]}; /* LIFELINE_FD is the last */
+    int err = weft__spawn(
+        &(struct weft_spawn){
+            .argv = argv, .env = env, .fds = fds, .fds_n = sizeof(fds) / sizeof(fds[0])},
+        &process->pid);
     free(env);
-    if (rc != 0)
-        return weft_fail(-rc, "cannot start %s: %s", process->host->app_program, strerror(rc));
-    return WEFT_OK;
+    return err;
 }
 
 static int make_orders(struct weft_process *process, const Weft__Host__LaunchRequest *request)
@@ -457,6 +434,7 @@ static int make_orders(struct weft_process *process, const Weft__Host__LaunchReq
     orders.host_address = process->host->address;
     orders.host_control = process->host->control;
     orders.registry_control = process->host->registry_control;
+    orders.home_control = process->guest->home_control;
     orders.port_first = (uint32_t)process->host->port_first + WEFT_PORT_APPS;
     orders.port_last = process->host->port_last;
     uint32_t len = (uint32_t)protobuf_c_message_get_packed_size(&orders.base);
@@ -469,20 +447,16 @@ static int make_orders(struct weft_process *process, const Weft__Host__LaunchReq
     return WEFT_OK;
 }
 
+/* Takes the host's ends of the pipes over. */
 static int process_watch(struct weft_process *process, struct plumbing *pipes)
 {
     struct weft_loop *loop = process->host->asker.loop;
-    int pidfd = pidfd_open(process->pid, 0);
-    if (pidfd < 0)
+    process->exited.fd = pidfd_open(process->pid, 0); /* closed on exec by itself */
+    if (process->exited.fd < 0)
         return weft_fail(-errno, "cannot watch process %d: %s", (int)process->pid, strerror(errno));
-    (void)fcntl(pidfd, F_SETFD, FD_CLOEXEC);
-    process->exited = (struct weft_watch){.ready = process_exited, .fd = pidfd};
-    process->lifeline = (struct weft_watch){.ready = lifeline_ready, .fd = pipes->lifeline[0]};
-    process->out =
-        (struct stream){.watch = {.ready = stream_ready, .fd = pipes->out[0]}, .process = process};
-    process->err =
-        (struct stream){.watch = {.ready = stream_ready, .fd = pipes->err[0]}, .process = process};
-    process->end_timer.fire = end_timer_fired;
+    process->lifeline.fd = pipes->lifeline[0];
+    process->out.watch.fd = pipes->out[0];
+    process->err.watch.fd = pipes->err[0];
     pipes->lifeline[0] = pipes->out[0] = pipes->err[0] = -1;
     int err = weft__loop_watch(loop, &process->exited, EPOLLIN);
     if (err == WEFT_OK)
@@ -492,154 +466,119 @@ static int process_watch(struct weft_process *process, struct plumbing *pipes)
     return err;
 }
 
-static int process_start(struct weft_host *host, const Weft__Host__LaunchRequest *request,
+static struct weft_process *process_new(struct weft_guest *guest, uint32_t number)
+{
+    struct weft_process *process = weft__must_alloc(1, sizeof(*process));
+    process->host = guest->host;
+    process->guest = guest;
+    process->app = guest->app;
+    process->number = number;
+    process->exited = (struct weft_watch){.ready = process_exited, .fd = -1};
+    process->lifeline = (struct weft_watch){.ready = lifeline_ready, .fd = -1};
+    process->out = (struct stream){.watch = {.ready = stream_ready, .fd = -1}, .process = process};
+    process->err = (struct stream){.watch = {.ready = stream_ready, .fd = -1}, .process = process};
+    process->end_timer.fire = end_timer_fired;
+    guest->process = process;
+    DL_APPEND(process->host->processes, process);
+    return process;
+}
+
+static int process_start(struct weft_guest *guest, const Weft__Host__LaunchRequest *request,
                          struct weft_call *call)
 {
     struct plumbing pipes;
-    struct weft_process *process = calloc(1, sizeof(*process));
-    if (process == NULL)
-        return WEFT_ENOMEM;
-    process->host = host;
-    process->app = request->app;
-    process->number = request->process;
-    process->home_answered_ns = weft__now_ns();
-    snprintf(process->home_name, sizeof(process->home_name), "%s", request->home_name);
-    snprintf(process->home_control, sizeof(process->home_control), "%s", request->home_control);
+    struct weft_process *process = process_new(guest, request->process);
     int err = make_orders(process, request);
     if (err == WEFT_OK)
         err = plumbing_open(&pipes);
-    if (err != WEFT_OK)
-        goto fail;
-    err = spawn(process, request, &pipes);
     if (err == WEFT_OK) {
-        err = process_watch(process, &pipes);
-        if (err != WEFT_OK) {
-            (void)kill(process->pid, SIGKILL);
-            (void)waitpid(process->pid, NULL, 0);
-        }
+        err = spawn(process, request, &pipes);
+        if (err == WEFT_OK)
+            err = process_watch(process, &pipes);
+        plumbing_close(&pipes);
     }
-    plumbing_close(&pipes);
-    if (err != WEFT_OK)
-        goto fail;
-    process->launch = call;
-    DL_APPEND(host->processes, process);
-    return WEFT_OK;
-fail:
-    free(process->orders);
-    free(process);
+    if (err == WEFT_OK) {
+        process->launch = call;
+        return WEFT_OK;
+    }
+    if (process->pid > 0) {
+        (void)kill(process->pid, SIGKILL);
+        (void)waitpid(process->pid, NULL, 0); /* it has run for microseconds */
+    }
+    process_free(process);
     return err;
+}
+
+/* Starts the process, or returns the one that was asked for before, when it is ready. */
+static int launch(struct weft_host *host, const Weft__Host__LaunchRequest *request,
+                  struct weft_call *call, const Weft__Host__LaunchReply **ready_out)
+{
+    struct weft_guest *guest;
+    int err = weft__weftd_guest_of(host, request->app, request->token, &guest);
+    if (host->stopping)
+        return weft_fail(WEFT_ESHUTDOWN, "host %s is shutting down", host->name);
+    if (err == WEFT_ENOENT || (err == WEFT_OK && !weft__weftd_lease_of(host, request->app)))
+        return weft_fail(WEFT_EPERM, "the app has no lease on host %s", host->name);
+    if (err != WEFT_OK)
+        return err;
+    const struct weft_process *process = guest->process;
+    if (process == NULL)
+        return process_start(guest, request, call);
+    if (process->ready == NULL || process->ready->err != 0 || process->reaped || process->killed ||
+        process->number != request->process)
+        return weft_fail(WEFT_EBUSY,
+                         "a process of this app is starting or ending on host %s; try "
+                         "again",
+                         host->name);
+    *ready_out = process->ready;
+    return WEFT_OK;
 }
 
 void weft__weftd_on_launch(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
 {
-    struct weft_host *host = ctx;
-    const Weft__Host__LaunchRequest *request = (const Weft__Host__LaunchRequest *)message;
-    struct weft_process *process = process_find(host, request->app);
-    if (host->stopping) {
-        weft__call_fail(call, WEFT_ESHUTDOWN, NULL);
-    } else if (process != NULL && process->ready != NULL && process->ready->err == 0 &&
-               !process->reaped) {
-        weft__call_reply(call, &process->ready->base);
-    } else if (process != NULL) {
-        weft__call_fail(call, WEFT_EBUSY,
-                        "a process of this app is starting or ending on this host; try again");
-    } else if (!weft__weftd_lease_of(host, request->app)) {
-        weft__call_fail(call, WEFT_EPERM, "the app has no lease on this host");
-    } else {
-        int err = process_start(host, request, call);
-        if (err != WEFT_OK)
-            weft__call_fail(call, err, weft_fail_text(err));
+    const Weft__Host__LaunchReply *ready = NULL;
+    int err = launch(ctx, (const Weft__Host__LaunchRequest *)message, call, &ready);
+    if (err != WEFT_OK)
+        weft__call_fail(call, err, weft_fail_text(err));
+    else if (ready != NULL)
+        weft__call_reply(call, &ready->base);
+}
+
+/* Ends the process; false: there is none, or somebody waits for its end already. */
+static bool end_process(struct weft_process *process, const Weft__Host__EndRequest *request,
+                        struct weft_call *call)
+{
+    if (process == NULL || process->end != NULL)
+        return false;
+    process->end = call;
+    if (process->reaped)
+        return true;
+    if (request->reason[0] != '\0') {
+        weft__weftd_process_kill(process, request->reason);
+        return true;
     }
+    if (process->lifeline.fd >= 0)
+        (void)shutdown(process->lifeline.fd, SHUT_WR); /* asks it to end */
+    weft__loop_timer(process->host->asker.loop, &process->end_timer,
+                     weft__now_ns() + END_GRACE_MS * WEFT_NS_PER_MS);
+    return true;
 }
 
 void weft__weftd_on_end(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
 {
     struct weft_host *host = ctx;
     const Weft__Host__EndRequest *request = (const Weft__Host__EndRequest *)message;
-    struct weft_process *process = process_find(host, request->app);
-    weft__weftd_lease_end_app(host, request->app);
-    if (process == NULL || process->end != NULL) {
+    struct weft_guest *guest;
+    int err = weft__weftd_guest_of(host, request->app, request->token, &guest);
+    if (err == WEFT_EACCES) {
+        weft__call_fail(call, err, weft_fail_text(err));
+        return;
+    }
+    bool waits = err == WEFT_OK && end_process(guest->process, request, call);
+    if (err == WEFT_OK)
+        weft__weftd_lease_end_app(host, guest->app); /* may free the guest */
+    if (!waits)
         weft__call_reply(call, NULL);
-        return;
-    }
-    process->end = call;
-    if (process->reaped)
-        return;
-    if (request->reason[0] != '\0') {
-        process_kill(process, request->reason);
-        return;
-    }
-    if (process->lifeline.fd >= 0)
-        (void)shutdown(process->lifeline.fd, SHUT_WR); /* asks it to end */
-    weft__loop_timer(host->asker.loop, &process->end_timer,
-                     weft__now_ns() + END_GRACE_MS * WEFT_NS_PER_MS);
-}
-
-static void home_beaten(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
-{
-    struct weft_host *host = ((void **)ctx)[0];
-    uint64_t app = (uint64_t)(uintptr_t)((void **)ctx)[1];
-    free(ctx);
-    (void)text;
-    struct weft_process *process = process_find(host, app);
-    if (process == NULL)
-        return;
-    process->home_asked = false;
-    if (err != WEFT_OK)
-        return;
-    process->home_answered_ns = weft__now_ns();
-    if (!((const Weft__Host__AppBeatReply *)reply)->known)
-        process_kill(process, "the app is no longer at home where it was");
-}
-
-static void ask_home(struct weft_process *process)
-{
-    void **ctx = malloc(2 * sizeof(*ctx));
-    if (ctx == NULL)
-        return;
-    ctx[0] = process->host;
-    ctx[1] = (void *)(uintptr_t)process->app;
-    process->home_asked = true;
-    Weft__Host__AppBeatRequest beat = WEFT__HOST__APP_BEAT_REQUEST__INIT;
-    beat.app = process->app;
-    beat.host = process->host->name;
-    weft__ask(&process->host->asker,
-              &(struct weft_question){.url = process->home_control,
-                                      .code = WEFT_CALL_BEAT,
-                                      .request = &beat.base,
-                                      .reply_type = &weft__host__app_beat_reply__descriptor,
-                                      .timeout_ms = (uint32_t)weft__config_u64("WEFT_DEAD_MS"),
-                                      .answered = home_beaten,
-                                      .ctx = ctx});
-}
-
-static void beat_homes(struct weft_timer *timer)
-{
-    struct weft_host *host =
-        (struct weft_host *)((char *)timer - offsetof(struct weft_host, home_beat_timer));
-    uint64_t now = weft__now_ns(), dead_ns = weft__config_u64("WEFT_DEAD_MS") * WEFT_NS_PER_MS;
-    struct weft_process *process;
-    DL_FOREACH(host->processes, process)
-    {
-        if (process->reaped)
-            continue;
-        if (now - process->home_answered_ns > dead_ns)
-            process_kill(process, "the app's home host is dead");
-        else if (!process->home_asked)
-            ask_home(process);
-    }
-    weft__loop_timer(host->asker.loop, timer,
-                     now + weft__config_u64("WEFT_HEARTBEAT_MS") * WEFT_NS_PER_MS);
-}
-
-int weft__weftd_process_init(struct weft_host *host)
-{
-    if (access(host->app_program, X_OK) != 0)
-        return weft_fail(-errno, "cannot run %s: %s; set --app-program to where weft-app is",
-                         host->app_program, strerror(errno));
-    host->home_beat_timer.fire = beat_homes;
-    weft__loop_timer(host->asker.loop, &host->home_beat_timer, weft__now_ns());
-    return WEFT_OK;
 }
 
 size_t weft__weftd_processes_n(const struct weft_host *host)
@@ -654,19 +593,29 @@ void weft__weftd_processes_end(struct weft_host *host, const char *reason)
 {
     struct weft_process *process;
     DL_FOREACH(host->processes, process)
-    process_kill(process, reason);
+    weft__weftd_process_kill(process, reason);
+}
+
+/* Reaps the process as soon as the kernel has ended it; one that hangs in the kernel is left. */
+static void reap_by(struct weft_process *process, uint64_t deadline_ns)
+{
+    struct pollfd exited = {.fd = process->exited.fd, .events = POLLIN};
+    uint64_t now = weft__now_ns();
+    int left_ms = now < deadline_ns ? (int)((deadline_ns - now) / WEFT_NS_PER_MS) : 0;
+    (void)poll(&exited, 1, left_ms);
+    if (waitpid(process->pid, &process->status, WNOHANG) != process->pid)
+        weft__warn("process %d does not end although it was killed", (int)process->pid);
+    process->reaped = true;
 }
 
 void weft__weftd_processes_kill(struct weft_host *host)
 {
     struct weft_process *process;
+    uint64_t deadline_ns = weft__now_ns() + REAP_MS * WEFT_NS_PER_MS;
     weft__weftd_processes_end(host, "its host is shutting down");
     DL_FOREACH(host->processes, process)
-    {
-        if (!process->reaped)
-            (void)waitpid(process->pid, &process->status, 0);
-        process->reaped = true;
-    }
+    if (!process->reaped)
+        reap_by(process, deadline_ns);
 }
 
 void weft__weftd_processes_fini(struct weft_host *host)

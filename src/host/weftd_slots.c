@@ -1,16 +1,18 @@
 /* Leases on this host's slots, for planners here and elsewhere: the calls around plan/lease.h.
  *
  * Each lease is one slot. A reservation that nobody commits ends at its deadline; a committed one
- * ends with its rank, its app's process, or the host. Slots beyond the free ones are given only
- * when the ask says overcommit, which a planner may say of its own host (an overloaded home) or
- * when the user allowed it.
+ * ends with its rank, its app's process, the app's home, or the host. Slots beyond the free ones
+ * are given to the app's home host itself only, which says so when the user allowed it. Only who
+ * knows an app's token can speak for it (weftd_guest.c); calls for an app that has nothing here
+ * change nothing.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/server.h"
-#include "host/weftd.h"
+#include "host/weftd_guest.h"
 
 enum { LEASES_MAX = 65536, LEASES_PER_CALL = 4096, HOLD_MAX_MS = 600000 };
 
@@ -25,13 +27,14 @@ static void expire_arm(struct weft_host *host)
 
 static void expire_fired(struct weft_timer *timer)
 {
-    struct weft_host *host =
-        (struct weft_host *)((char *)timer - offsetof(struct weft_host, lease_timer));
+    struct weft_host *host = weft__loop_owner(timer, struct weft_host, lease_timer);
     struct weft_lease ended[16];
     size_t n = weft__leases_expire(&host->leases, weft__now_ns(), ended, 16);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         weft__info("the reservation of a slot for app %llx has ended unused",
                    (unsigned long long)ended[i].app);
+        weft__weftd_guest_check(host, ended[i].app);
+    }
     if (n > 0)
         weft__weftd_slots_changed(host);
     expire_arm(host);
@@ -56,6 +59,21 @@ void weft__weftd_lease_end_app(struct weft_host *host, uint64_t app)
     if (weft__leases_release_app(&host->leases, app) > 0)
         weft__weftd_slots_changed(host);
     expire_arm(host);
+    weft__weftd_guest_check(host, app);
+}
+
+static int check_lease(const struct weft_host *host, const Weft__Host__LeaseRequest *request)
+{
+    if (host->stopping)
+        return weft_fail(WEFT_ESHUTDOWN, "host %s is shutting down", host->name);
+    if (request->app == 0 || request->n_leases == 0 || request->n_leases > LEASES_PER_CALL ||
+        request->hold_ms == 0 || request->hold_ms > HOLD_MAX_MS)
+        return weft_fail(WEFT_EINVAL, "a lease needs an app, 1 to %d slots and 1 to %d ms",
+                         LEASES_PER_CALL, HOLD_MAX_MS);
+    if (request->overcommit && strcmp(request->home, host->name) != 0)
+        return weft_fail(WEFT_EPERM, "only the app's home host itself may take more ranks than it "
+                                     "has slots");
+    return WEFT_OK;
 }
 
 static uint32_t reserve(struct weft_host *host, const Weft__Host__LeaseRequest *request)
@@ -80,58 +98,74 @@ void weft__weftd_on_lease(void *ctx, struct weft_call *call, const ProtobufCMess
 {
     struct weft_host *host = ctx;
     const Weft__Host__LeaseRequest *request = (const Weft__Host__LeaseRequest *)message;
-    if (host->stopping) {
-        weft__call_fail(call, WEFT_ESHUTDOWN, NULL);
-        return;
-    }
-    if (request->app == 0 || request->n_leases == 0 || request->n_leases > LEASES_PER_CALL ||
-        request->hold_ms == 0 || request->hold_ms > HOLD_MAX_MS) {
-        weft__call_fail(call, WEFT_EINVAL,
-                        "a lease needs an app, 1 to 4096 slots and 1 to 600000 ms");
+    int err = check_lease(host, request);
+    if (err == WEFT_OK)
+        err = weft__weftd_guest_add(host, request);
+    if (err != WEFT_OK) {
+        weft__call_fail(call, err, weft_fail_text(err));
         return;
     }
     Weft__Host__LeaseReply reply = WEFT__HOST__LEASE_REPLY__INIT;
     reply.granted = reserve(host, request);
     reply.slots = host->leases.slots;
     reply.used = weft__leases_used(&host->leases);
-    weft__call_reply(call, &reply.base);
     expire_arm(host);
     if (reply.granted > 0)
         weft__weftd_slots_changed(host);
+    weft__weftd_guest_check(host, request->app);
+    weft__call_reply(call, &reply.base);
+}
+
+static int commit(struct weft_host *host, const Weft__Host__LeaseCommitRequest *request)
+{
+    int err = weft__weftd_guest_of(host, request->app, request->token, NULL);
+    for (size_t i = 0; i < request->n_leases && err == WEFT_OK; i++) {
+        const struct weft_lease *lease = weft__leases_find(&host->leases, request->leases[i]);
+        err = lease == NULL || lease->app != request->app
+                  ? weft_fail(WEFT_ENOENT, "the reservation of a slot has ended")
+                  : weft__leases_commit(&host->leases, request->leases[i], weft__now_ns());
+    }
+    return err;
 }
 
 void weft__weftd_on_lease_commit(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
 {
     struct weft_host *host = ctx;
-    const Weft__Host__LeaseCommitRequest *request = (const Weft__Host__LeaseCommitRequest *)message;
-    int err = WEFT_OK;
-    for (size_t i = 0; i < request->n_leases && err == WEFT_OK; i++) {
-        const struct weft_lease *lease = weft__leases_find(&host->leases, request->leases[i]);
-        err = lease == NULL || lease->app != request->app
-                  ? WEFT_ENOENT
-                  : weft__leases_commit(&host->leases, request->leases[i], weft__now_ns());
-    }
+    int err = commit(host, (const Weft__Host__LeaseCommitRequest *)message);
     expire_arm(host);
     if (err == WEFT_OK)
         weft__call_reply(call, NULL);
     else
-        weft__call_fail(call, err, "the reservation of a slot has ended");
+        weft__call_fail(call, err, weft_fail_text(err));
 }
 
-void weft__weftd_on_lease_end(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
+static void end_leases(struct weft_host *host, const Weft__Host__LeaseEndRequest *request)
 {
-    struct weft_host *host = ctx;
-    const Weft__Host__LeaseEndRequest *request = (const Weft__Host__LeaseEndRequest *)message;
     uint32_t before = weft__leases_used(&host->leases);
     for (size_t i = 0; i < request->n_leases; i++) {
         const struct weft_lease *lease = weft__leases_find(&host->leases, request->leases[i]);
         if (lease != NULL && lease->app == request->app)
             weft__leases_release(&host->leases, request->leases[i]);
     }
-    if (request->n_leases == 0)
-        (void)weft__leases_release_app(&host->leases, request->app);
-    expire_arm(host);
-    weft__call_reply(call, NULL);
     if (weft__leases_used(&host->leases) != before)
         weft__weftd_slots_changed(host);
+    expire_arm(host);
+    weft__weftd_guest_check(host, request->app);
+}
+
+void weft__weftd_on_lease_end(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
+{
+    struct weft_host *host = ctx;
+    const Weft__Host__LeaseEndRequest *request = (const Weft__Host__LeaseEndRequest *)message;
+    int err = weft__weftd_guest_of(host, request->app, request->token, NULL);
+    if (err == WEFT_EACCES) {
+        weft__call_fail(call, err, weft_fail_text(err));
+        return;
+    }
+    if (err == WEFT_OK && request->n_leases == 0)
+        weft__weftd_lease_end_app(host, request->app);
+    else if (err == WEFT_OK)
+        end_leases(host, request);
+    weft__call_reply(call,
+                     NULL); /* also where nothing of the app is here: that is what was wanted */
 }

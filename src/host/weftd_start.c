@@ -5,7 +5,7 @@
  * everything back and the app plans anew, a few times. Whatever fails ends the app, which tells
  * every host that it was asked.
  */
-#include <stddef.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +13,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/must.h"
 #include "control/server.h"
 #include "host/calls.h"
-#include "host/weftd_app.h"
+#include "host/weftd_view.h"
 
 enum {
     START_TRIES = 4,
@@ -26,131 +27,74 @@ enum {
     WHY_MS = 2000
 };
 
-/* An answer on its way: the app is found by id, because it may be gone by then. */
-struct awaited {
-    struct weft_host *host;
-    uint64_t app;
-    uint32_t process;
-    uint32_t wanted;
-};
-
-static struct awaited *awaited_new(struct weft_app *app, uint32_t process)
+/* Notes the first failure of a step. */
+static void WEFT_PRINTF(3, 4) step_failed(struct weft_app *app, int err, const char *fmt, ...)
 {
-    struct awaited *wait = calloc(1, sizeof(*wait));
-    if (wait == NULL)
-        abort();
-    *wait = (struct awaited){.host = app->host, .app = app->id, .process = process};
-    app->awaited++;
-    return wait;
-}
-
-/* The app of an answer, or NULL when it is no longer starting; frees the note. */
-static struct weft_app *awaited_app(struct awaited *wait)
-{
-    struct weft_app *app = weft__weftd_app_find(wait->host, wait->app);
-    if (app == NULL || app->state != WEFT_APP_STARTING)
-        return NULL;
-    app->awaited--;
-    return app;
-}
-
-static void step_failed(struct weft_app *app, int err, const char *fmt, const char *host,
-                        const char *text)
-{
+    va_list args;
     if (app->step_err != WEFT_OK)
         return;
     app->step_err = err;
-    snprintf(app->step_text, sizeof(app->step_text), fmt, host, text);
+    va_start(args, fmt);
+    vsnprintf(app->step_text, sizeof(app->step_text), fmt, args);
+    va_end(args);
+}
+
+static void end_by_step(struct weft_app *app)
+{
+    weft__weftd_app_end(app, app->step_err, 1, "%s", app->step_text);
 }
 
 /* ---- look and plan ---- */
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp((*(const struct weft_member *const *)a)->at.name,
-                  (*(const struct weft_member *const *)b)->at.name);
-}
-
-/* The live hosts by name. */
-static const struct weft_member **live_members(struct weft_host *host, size_t *n_out)
-{
-    const struct weft_member **live =
-        calloc(host->members_n + 1, sizeof(const struct weft_member *));
-    size_t n = 0;
-    if (live == NULL)
-        abort();
-    for (size_t i = 0; i < host->members_n; i++)
-        if (host->members[i].at.alive)
-            live[n++] = &host->members[i];
-    qsort(live, n, sizeof(*live), by_name);
-    *n_out = n;
-    return live;
-}
-
 struct weft_app_process *weft__weftd_app_process_add(struct weft_app *app,
                                                      const struct weft_member *member)
 {
-    struct weft_app_process *grown =
-        realloc(app->processes, (app->processes_n + 1) * sizeof(*grown));
-    if (grown == NULL)
-        return NULL;
-    app->processes = grown;
-    struct weft_app_process *process = &grown[app->processes_n++];
+    app->processes = weft__must_grow(app->processes, app->processes_n + 1, sizeof(*app->processes));
+    struct weft_app_process *process = &app->processes[app->processes_n++];
     memset(process, 0, sizeof(*process));
     process->number = (uint32_t)app->processes_n;
+    weft__host__exec_stats__init(&process->stats);
     snprintf(process->host, sizeof(process->host), "%s", member->at.name);
     snprintf(process->host_control, sizeof(process->host_control), "%s", member->at.control);
     return process;
 }
 
-static int place(struct weft_app *app, const struct weft_member **live, const uint32_t *host_of)
+static void place(struct weft_app *app, const struct weft_view *view, const uint32_t *host_of)
 {
-    app->processes_n = 0;
+    uint32_t *numbers = weft__must_alloc(view->n, sizeof(*numbers)); /* by host */
+    app->processes_n = 0; /* of an earlier try: none of them was launched */
     for (uint32_t r = 0; r < app->size; r++) {
-        const struct weft_member *member = live[host_of[r]];
-        struct weft_app_process *process = weft__weftd_app_process_on(app, member->at.name);
-        if (process == NULL)
-            process = weft__weftd_app_process_add(app, member);
-        if (process == NULL)
-            return WEFT_ENOMEM;
-        app->ranks[r].process = process->number;
+        uint32_t *number = &numbers[host_of[r]];
+        if (*number == 0)
+            *number = weft__weftd_app_process_add(app, view->members[host_of[r]])->number;
+        app->ranks[r].process = *number;
         app->ranks[r].incarnation = 1;
+        weft__weftd_app_process(app, *number)->ranks++;
         if (getrandom(&app->ranks[r].lease, sizeof(uint64_t), 0) != sizeof(uint64_t))
-            return WEFT_EIO;
+            abort(); /* cannot fail once the machine has booted */
     }
-    return WEFT_OK;
+    free(numbers);
 }
 
 static int plan(struct weft_app *app)
 {
-    size_t n;
-    const struct weft_member **live = live_members(app->host, &n);
-    struct weft_plan_host *hosts = calloc(n + 1, sizeof(*hosts));
-    uint32_t *host_of = calloc(app->size, sizeof(*host_of));
-    size_t home = n;
-    if (hosts == NULL || host_of == NULL)
-        abort();
-    for (size_t i = 0; i < n; i++) {
-        hosts[i] =
-            (struct weft_plan_host){.id = i, .slots = live[i]->at.slots, .used = live[i]->at.used};
-        if (strcmp(live[i]->at.name, app->host->name) == 0)
-            home = i;
-    }
-    struct weft_decide ask = {.hosts = hosts,
-                              .hosts_n = n,
-                              .home = home,
+    struct weft_view view;
+    weft__weftd_view_init(&view, app->host);
+    uint32_t *host_of = weft__must_alloc(app->size, sizeof(*host_of));
+    struct weft_decide ask = {.hosts = view.hosts,
+                              .hosts_n = view.n,
+                              .home = weft__weftd_view_find(&view, app->host->name),
                               .ranks = app->size,
                               .hint = app->hint,
                               .overcommit = app->request->oversubscribe ? WEFT_OVERCOMMIT_HOME
                                                                         : WEFT_OVERCOMMIT_NONE};
-    int err = home < n ? weft__decide(&ask, host_of, NULL)
-                       : weft_fail(WEFT_EREGISTRY, "host %s is not in its registry's list",
-                                   app->host->name);
+    int err = ask.home < view.n ? weft__decide(&ask, host_of, NULL)
+                                : weft_fail(WEFT_EREGISTRY, "host %s is not in its registry's list",
+                                            app->host->name);
     if (err == WEFT_OK)
-        err = place(app, live, host_of);
-    free(live);
-    free(hosts);
+        place(app, &view, host_of);
     free(host_of);
+    weft__weftd_view_fini(&view);
     return err;
 }
 
@@ -158,9 +102,7 @@ static int plan(struct weft_app *app)
 
 static void why_fired(struct weft_timer *timer)
 {
-    struct weft_app *app =
-        (struct weft_app *)((char *)timer - offsetof(struct weft_app, step_timer));
-    weft__weftd_app_end(app, app->step_err, 1, "%s", app->step_text);
+    end_by_step(weft__loop_owner(timer, struct weft_app, step_timer));
 }
 
 /* A process that broke the connection has died, most likely in the program's first lines: its host
@@ -168,7 +110,7 @@ static void why_fired(struct weft_timer *timer)
 static void start_failed(struct weft_app *app)
 {
     if (weft_error_damage(app->step_err) != WEFT_DAMAGE_PEER) {
-        weft__weftd_app_end(app, app->step_err, 1, "%s", app->step_text);
+        end_by_step(app);
         return;
     }
     app->step_timer.fire = why_fired;
@@ -176,20 +118,13 @@ static void start_failed(struct weft_app *app)
                      weft__now_ns() + WHY_MS * WEFT_NS_PER_MS);
 }
 
-static void started(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
+static void started(struct weft_app *app, struct weft_app_process *process,
+                    const struct weft_app_answer *answer)
 {
-    struct awaited *wait = ctx;
-    struct weft_app *app = awaited_app(wait);
-    (void)reply;
-    if (app == NULL) {
-        free(wait);
-        return;
-    }
-    const struct weft_app_process *process = weft__weftd_app_process(app, wait->process);
-    free(wait);
-    if (err != WEFT_OK)
-        step_failed(app, err, "its ranks on host %s do not start: %s", process->host, text);
-    if (app->awaited > 0)
+    if (answer->err != WEFT_OK)
+        step_failed(app, answer->err, "its ranks on host %s do not start: %s", process->host,
+                    answer->text);
+    if (--app->awaited > 0)
         return;
     if (app->step_err != WEFT_OK) {
         start_failed(app);
@@ -201,98 +136,92 @@ static void started(void *ctx, int err, const char *text, const ProtobufCMessage
     weft__weftd_check_start(app);
 }
 
-static void start_ranks(struct weft_app *app)
+static void answer_run(struct weft_app *app)
 {
     Weft__Host__RunReply answer = WEFT__HOST__RUN_REPLY__INIT;
     answer.app = app->id;
     weft__call_reply(app->run_call,
                      &answer.base); /* from here on the client learns all by waiting */
     app->run_call = NULL;
+}
+
+static void start_ranks(struct weft_app *app)
+{
+    Weft__Host__StartRequest start = WEFT__HOST__START_REQUEST__INIT;
+    start.token = app->token;
+    answer_run(app);
+    weft__weftd_app_next_step(app);
     for (uint32_t r = 0; r < app->size; r++) {
-        const struct weft_app_process *process =
-            weft__weftd_app_process(app, app->ranks[r].process);
-        snprintf(app->ranks[r].first_host, sizeof(app->ranks[r].first_host), "%s", process->host);
-        app->ranks[r].first_pid = process->pid;
+        struct weft_app_rank *rank = &app->ranks[r];
+        const struct weft_app_process *process = weft__weftd_app_process(app, rank->process);
+        memcpy(rank->first_host, process->host, sizeof(rank->first_host));
+        rank->first_pid = process->pid;
     }
-    weft__weftd_app_routes(app, 0); /* arrives before the start: same connection, in order */
     for (size_t i = 0; i < app->processes_n; i++) {
-        Weft__Host__StartRequest start = WEFT__HOST__START_REQUEST__INIT;
-        start.token = app->token;
-        weft__ask(&app->host->asker,
-                  &(struct weft_question){.url = app->processes[i].control,
-                                          .code = WEFT_CALL_START,
-                                          .request = &start.base,
-                                          .timeout_ms = START_TIMEOUT_MS,
-                                          .answered = started,
-                                          .ctx = awaited_new(app, app->processes[i].number)});
+        /* Same connection, in order: the routes arrive before the start. */
+        weft__weftd_routes_all(app, &app->processes[i]);
+        app->awaited++;
+        weft__weftd_app_ask(app, &(struct weft_app_question){.process = app->processes[i].number,
+                                                             .code = WEFT_CALL_START,
+                                                             .request = &start.base,
+                                                             .timeout_ms = START_TIMEOUT_MS,
+                                                             .answered = started});
     }
 }
 
 /* ---- launch ---- */
 
-static void launched(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
+static void launched_to_start(struct weft_app *app, const struct weft_app_process *process,
+                              const struct weft_app_answer *answer)
 {
-    struct awaited *wait = ctx;
-    struct weft_app *app = awaited_app(wait);
-    (void)reply;
-    if (app == NULL) {
-        free(wait);
-        return;
-    }
-    const struct weft_app_process *process = weft__weftd_app_process(app, wait->process);
-    free(wait);
-    if (err != WEFT_OK)
-        step_failed(app, err, "host %s: %s", process->host, text);
-    if (app->awaited > 0)
+    if (answer->err != WEFT_OK)
+        step_failed(app, answer->err, "host %s: %s", process->host, answer->text);
+    if (--app->awaited > 0)
         return;
     if (app->step_err != WEFT_OK)
-        weft__weftd_app_end(app, app->step_err, 1, "%s", app->step_text);
+        end_by_step(app);
     else
         start_ranks(app);
 }
 
-/* What weft__weftd_app_launch asked for, and who wants to know. */
-struct launching {
-    struct weft_host *host;
-    uint64_t app;
-    uint32_t process;
-    weft_answered *done;
-    void *ctx;
-};
-
-static void launch_answered(void *ctx, int err, const char *text, const ProtobufCMessage *message)
+static void launched_to_join(struct weft_app *app, struct weft_app_process *process,
+                             const struct weft_app_answer *answer)
 {
-    struct launching *launching = ctx;
-    struct weft_app *app = weft__weftd_app_find(launching->host, launching->app);
-    const Weft__Host__LaunchReply *reply = (const Weft__Host__LaunchReply *)message;
-    if (app != NULL && err == WEFT_OK) {
-        struct weft_app_process *process = weft__weftd_app_process(app, launching->process);
+    if (answer->err == WEFT_OK) {
+        weft__weftd_routes_joined(app, process->number);
+    } else {
+        process->dead = true;                    /* its number is not used again, */
+        weft__weftd_app_end_stray(app, process); /* and should it run after all, it ends */
+    }
+    weft__weftd_plan_launched(app, process, answer->err, answer->text);
+}
+
+static void launched(struct weft_app *app, struct weft_app_process *process,
+                     const struct weft_app_answer *answer)
+{
+    const Weft__Host__LaunchReply *reply = (const Weft__Host__LaunchReply *)answer->reply;
+    process->launching = false;
+    if (answer->err == WEFT_OK) {
         snprintf(process->control, sizeof(process->control), "%s", reply->control);
         snprintf(process->lane, sizeof(process->lane), "%s", reply->lane);
+        snprintf(process->transport, sizeof(process->transport), "%s", reply->transport);
         process->pid = reply->pid;
         process->launched = true;
     }
-    launching->done(launching->ctx, err, text, message);
-    free(launching);
+    if (app->state == WEFT_APP_STARTING)
+        launched_to_start(app, process, answer);
+    else if (app->state == WEFT_APP_RUNNING)
+        launched_to_join(app, process, answer);
 }
 
-void weft__weftd_app_launch(struct weft_app *app, struct weft_app_process *process,
-                            weft_answered *done, void *ctx)
+void weft__weftd_app_launch(struct weft_app *app, struct weft_app_process *process)
 {
     const Weft__Host__RunRequest *request = app->request;
-    struct launching *launching = calloc(1, sizeof(*launching));
-    if (launching == NULL)
-        abort();
-    *launching = (struct launching){
-        .host = app->host, .app = app->id, .process = process->number, .done = done, .ctx = ctx};
     Weft__Host__LaunchRequest launch = WEFT__HOST__LAUNCH_REQUEST__INIT;
-    int32_t *ranks = calloc(app->size, sizeof(*ranks));
-    if (ranks == NULL)
-        abort();
-    launch.ranks = ranks;
-    for (uint32_t r = 0; r < app->size; r++)
+    launch.ranks = weft__must_alloc(process->ranks, sizeof(*launch.ranks));
+    for (uint32_t r = 0; r < app->size && launch.n_ranks < process->ranks; r++)
         if (app->ranks[r].process == process->number)
-            ranks[launch.n_ranks++] = (int32_t)r;
+            launch.ranks[launch.n_ranks++] = (int32_t)r;
     launch.app = app->id;
     launch.process = process->number;
     launch.token = app->token;
@@ -305,135 +234,146 @@ void weft__weftd_app_launch(struct weft_app *app, struct weft_app_process *proce
     launch.size = app->size;
     launch.stride = app->stride;
     launch.home_name = app->host->name;
-    launch.home_control = app->host->control;
-    weft__ask(&app->host->asker,
-              &(struct weft_question){.url = process->host_control,
-                                      .code = WEFT_CALL_LAUNCH,
-                                      .request = &launch.base,
-                                      .reply_type = &weft__host__launch_reply__descriptor,
-                                      .timeout_ms = LAUNCH_TIMEOUT_MS,
-                                      .answered = launch_answered,
-                                      .ctx = launching});
-    free(ranks);
+    process->launching = true;
+    weft__weftd_app_ask(
+        app, &(struct weft_app_question){.process = process->number,
+                                         .to_host = true,
+                                         .whenever = true,
+                                         .code = WEFT_CALL_LAUNCH,
+                                         .request = &launch.base,
+                                         .reply_type = &weft__host__launch_reply__descriptor,
+                                         .timeout_ms = LAUNCH_TIMEOUT_MS,
+                                         .answered = launched});
+    free(launch.ranks);
 }
 
-static void launch(struct weft_app *app)
+static void launch_all(struct weft_app *app)
 {
+    weft__weftd_app_next_step(app);
+    app->awaited = app->processes_n;
     for (size_t i = 0; i < app->processes_n; i++)
-        weft__weftd_app_launch(app, &app->processes[i], launched,
-                               awaited_new(app, app->processes[i].number));
+        weft__weftd_app_launch(app, &app->processes[i]);
 }
 
 /* ---- lease ---- */
 
-static void ask_leases(struct weft_app *app, const struct weft_app_process *process, uint16_t code,
-                       weft_answered *done);
-
-static void committed(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
+/* The leases of all ranks of a process; free(). */
+static uint64_t *leases_of(const struct weft_app *app, const struct weft_app_process *process)
 {
-    struct awaited *wait = ctx;
-    struct weft_app *app = awaited_app(wait);
-    (void)reply;
-    if (app == NULL) {
-        free(wait);
-        return;
-    }
-    if (err != WEFT_OK)
-        step_failed(app, err, "host %s: %s", weft__weftd_app_process(app, wait->process)->host,
-                    text);
-    free(wait);
-    if (app->awaited > 0)
+    uint64_t *leases = weft__must_alloc(process->ranks, sizeof(*leases));
+    uint32_t n = 0;
+    for (uint32_t r = 0; r < app->size && n < process->ranks; r++)
+        if (app->ranks[r].process == process->number)
+            leases[n++] = app->ranks[r].lease;
+    return leases;
+}
+
+static void committed(struct weft_app *app, struct weft_app_process *process,
+                      const struct weft_app_answer *answer)
+{
+    if (answer->err != WEFT_OK)
+        step_failed(app, answer->err, "host %s: %s", process->host, answer->text);
+    if (--app->awaited > 0)
         return;
     if (app->step_err != WEFT_OK)
-        weft__weftd_app_end(app, app->step_err, 1, "%s", app->step_text);
+        end_by_step(app);
     else
-        launch(app);
+        launch_all(app);
+}
+
+static void commit_all(struct weft_app *app)
+{
+    weft__weftd_app_next_step(app);
+    app->awaited = app->processes_n;
+    for (size_t i = 0; i < app->processes_n; i++) {
+        Weft__Host__LeaseCommitRequest commit = WEFT__HOST__LEASE_COMMIT_REQUEST__INIT;
+        commit.app = app->id;
+        commit.token = app->token;
+        commit.leases = leases_of(app, &app->processes[i]);
+        commit.n_leases = app->processes[i].ranks;
+        weft__weftd_app_ask(app, &(struct weft_app_question){.process = app->processes[i].number,
+                                                             .to_host = true,
+                                                             .code = WEFT_CALL_LEASE_COMMIT,
+                                                             .request = &commit.base,
+                                                             .timeout_ms = LEASE_TIMEOUT_MS,
+                                                             .answered = committed});
+        free(commit.leases);
+    }
 }
 
 static void give_back_and_retry(struct weft_app *app)
 {
-    for (size_t i = 0; i < app->processes_n; i++) {
-        Weft__Host__LeaseEndRequest end = WEFT__HOST__LEASE_END_REQUEST__INIT;
-        end.app = app->id;
-        weft__ask(&app->host->asker, &(struct weft_question){.url = app->processes[i].host_control,
+    Weft__Host__LeaseEndRequest end = WEFT__HOST__LEASE_END_REQUEST__INIT;
+    end.app = app->id;
+    end.token = app->token;
+    for (size_t i = 0; i < app->processes_n; i++)
+        weft__weftd_app_ask(app, &(struct weft_app_question){.process = app->processes[i].number,
+                                                             .to_host = true,
                                                              .code = WEFT_CALL_LEASE_END,
                                                              .request = &end.base,
                                                              .timeout_ms = LEASE_TIMEOUT_MS});
-    }
     if (app->start_tries < START_TRIES)
         weft__weftd_app_start(app);
     else
-        weft__weftd_app_end(app, app->step_err, 1, "%s", app->step_text);
+        end_by_step(app);
 }
 
-static void leased(void *ctx, int err, const char *text, const ProtobufCMessage *message)
+static void leased(struct weft_app *app, struct weft_app_process *process,
+                   const struct weft_app_answer *answer)
 {
-    struct awaited *wait = ctx;
-    struct weft_app *app = awaited_app(wait);
-    const Weft__Host__LeaseReply *reply = (const Weft__Host__LeaseReply *)message;
-    if (app == NULL) {
-        free(wait);
+    const Weft__Host__LeaseReply *reply = (const Weft__Host__LeaseReply *)answer->reply;
+    if (answer->err != WEFT_OK)
+        step_failed(app, answer->err, "host %s gives no slots: %s", process->host, answer->text);
+    else if (reply->granted < process->ranks)
+        step_failed(app, WEFT_ENOSLOTS, "host %s has fewer free slots than it had", process->host);
+    if (--app->awaited > 0)
         return;
-    }
-    const char *name = weft__weftd_app_process(app, wait->process)->host;
-    if (err != WEFT_OK)
-        step_failed(app, err, "host %s gives no slots: %s", name, text);
-    else if (reply->granted < wait->wanted)
-        step_failed(app, WEFT_ENOSLOTS, "host %s has fewer free slots than it had%s", name, "");
-    free(wait);
-    if (app->awaited > 0)
-        return;
-    if (app->step_err != WEFT_OK) {
+    if (app->step_err != WEFT_OK)
         give_back_and_retry(app);
-        return;
-    }
-    for (size_t i = 0; i < app->processes_n; i++)
-        ask_leases(app, &app->processes[i], WEFT_CALL_LEASE_COMMIT, committed);
+    else
+        commit_all(app);
 }
 
-/* The leases of all ranks of a process: reserves or commits them. */
-static void ask_leases(struct weft_app *app, const struct weft_app_process *process, uint16_t code,
-                       weft_answered *done)
+static void lease_all(struct weft_app *app)
 {
-    uint64_t *leases = calloc(app->size, sizeof(*leases));
-    size_t n = 0;
-    if (leases == NULL)
-        abort();
-    for (uint32_t r = 0; r < app->size; r++)
-        if (app->ranks[r].process == process->number)
-            leases[n++] = app->ranks[r].lease;
-    struct awaited *wait = awaited_new(app, process->number);
-    wait->wanted = (uint32_t)n;
-    Weft__Host__LeaseRequest lease = WEFT__HOST__LEASE_REQUEST__INIT;
-    lease.app = app->id;
-    lease.leases = leases;
-    lease.n_leases = n;
-    lease.hold_ms = LEASE_HOLD_MS;
-    lease.overcommit = app->request->oversubscribe && strcmp(process->host, app->host->name) == 0;
-    lease.home = app->host->name;
-    Weft__Host__LeaseCommitRequest commit = WEFT__HOST__LEASE_COMMIT_REQUEST__INIT;
-    commit.app = app->id;
-    commit.leases = leases;
-    commit.n_leases = n;
-    bool reserve = code == WEFT_CALL_LEASE;
-    weft__ask(
-        &app->host->asker,
-        &(struct weft_question){.url = process->host_control,
-                                .code = code,
-                                .request = reserve ? &lease.base : &commit.base,
-                                .reply_type = reserve ? &weft__host__lease_reply__descriptor : NULL,
-                                .timeout_ms = LEASE_TIMEOUT_MS,
-                                .answered = done,
-                                .ctx = wait});
-    free(leases);
+    weft__weftd_app_next_step(app);
+    app->awaited = app->processes_n;
+    for (size_t i = 0; i < app->processes_n; i++) {
+        const struct weft_app_process *process = &app->processes[i];
+        Weft__Host__LeaseRequest lease = WEFT__HOST__LEASE_REQUEST__INIT;
+        lease.app = app->id;
+        lease.token = app->token;
+        lease.leases = leases_of(app, process);
+        lease.n_leases = process->ranks;
+        lease.hold_ms = LEASE_HOLD_MS;
+        lease.overcommit =
+            app->request->oversubscribe && strcmp(process->host, app->host->name) == 0;
+        lease.home = app->host->name;
+        lease.home_control = app->host->control;
+        weft__weftd_app_ask(
+            app, &(struct weft_app_question){.process = process->number,
+                                             .to_host = true,
+                                             .code = WEFT_CALL_LEASE,
+                                             .request = &lease.base,
+                                             .reply_type = &weft__host__lease_reply__descriptor,
+                                             .timeout_ms = LEASE_TIMEOUT_MS,
+                                             .answered = leased});
+        free(lease.leases);
+    }
 }
+
+/* A start that waits for the list of hosts. */
+struct look {
+    struct weft_host *host;
+    uint64_t app;
+};
 
 static void looked(void *ctx, int err, const char *text)
 {
-    struct awaited *wait = ctx;
-    struct weft_app *app = awaited_app(wait);
-    free(wait);
-    if (app == NULL)
+    struct look *look = ctx;
+    struct weft_app *app = weft__weftd_app_find(look->host, look->app);
+    free(look);
+    if (app == NULL || app->state != WEFT_APP_STARTING)
         return;
     if (err != WEFT_OK) {
         weft__weftd_app_end(app, WEFT_EREGISTRY, 1,
@@ -441,17 +381,16 @@ static void looked(void *ctx, int err, const char *text)
         return;
     }
     err = plan(app);
-    if (err != WEFT_OK) {
+    if (err != WEFT_OK)
         weft__weftd_app_end(app, err, 1, "%s", weft_fail_text(err));
-        return;
-    }
-    for (size_t i = 0; i < app->processes_n; i++)
-        ask_leases(app, &app->processes[i], WEFT_CALL_LEASE, leased);
+    else
+        lease_all(app);
 }
 
 void weft__weftd_app_start(struct weft_app *app)
 {
+    struct look *look = weft__must_alloc(1, sizeof(*look));
+    *look = (struct look){.host = app->host, .app = app->id};
     app->start_tries++;
-    app->step_err = WEFT_OK;
-    weft__weftd_refresh(app->host, looked, awaited_new(app, 0));
+    weft__weftd_refresh(app->host, looked, look);
 }

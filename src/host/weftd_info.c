@@ -1,0 +1,230 @@
+/* What weft info shows of this host: itself, its counters, and the transports that work on its
+ * address.
+ *
+ * Trying transports takes seconds and runs code of network libraries, so it happens in a process of
+ * its own (weft-app --probe), which can hang or crash without harm. One probe serves all who ask
+ * while it runs; its end is the end of its output, or its deadline.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <utlist.h>
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/must.h"
+#include "control/client.h"
+#include "control/server.h"
+#include "host/spawn.h"
+#include "host/weftd_app.h"
+#include "wire/message.h"
+
+enum { PROBE_MS = 15000, LINES_MAX = 16, COUNTERS_MAX = 24 };
+
+struct asker {
+    struct asker *next;
+    struct weft_call *call;
+};
+
+struct weft_probe {
+    struct weft_host *host;
+    struct asker *askers;
+    pid_t pid;
+    struct weft_watch output;
+    struct weft_timer timer;
+    size_t len;
+    char text[4096];
+};
+
+/* ---- counters ---- */
+
+struct counters {
+    Weft__Host__Setting items[COUNTERS_MAX], *pointers[COUNTERS_MAX];
+    char names[COUNTERS_MAX][40];
+    char values[COUNTERS_MAX][24];
+    size_t n;
+};
+
+static void count(struct counters *counters, const char *who, const char *name, uint64_t value)
+{
+    if (counters->n == COUNTERS_MAX)
+        return;
+    size_t i = counters->n++;
+    snprintf(counters->names[i], sizeof(counters->names[i]), "%s.%s", who, name);
+    snprintf(counters->values[i], sizeof(counters->values[i]), "%" PRIu64, value);
+    weft__host__setting__init(&counters->items[i]);
+    counters->items[i].name = counters->names[i];
+    counters->items[i].value = counters->values[i];
+    counters->pointers[i] = &counters->items[i];
+}
+
+static void count_service(struct counters *counters, const struct weft_host *host, size_t service,
+                          const char *who)
+{
+    struct weft_service_stats stats;
+    weft__server_stats(host->server, service, &stats);
+    count(counters, who, "accepted", stats.accepted);
+    count(counters, who, "answered", stats.answered);
+    count(counters, who, "failed", stats.failed);
+    count(counters, who, "refused_malformed", stats.refused_malformed);
+    count(counters, who, "refused_unknown", stats.refused_unknown);
+    count(counters, who, "refused_full", stats.refused_full);
+    count(counters, who, "refused_late", stats.refused_late);
+}
+
+static void count_all(struct counters *counters, const struct weft_host *host)
+{
+    struct weft_client_stats client;
+    weft__client_stats(host->asker.client, &client);
+    count_service(counters, host, 0, "host");
+    if (host->registry != NULL)
+        count_service(counters, host, 1, "registry");
+    count(counters, "client", "sent", client.sent);
+    count(counters, "client", "answered", client.answered);
+    count(counters, "client", "timed_out", client.timed_out);
+    count(counters, "client", "lost", client.lost);
+}
+
+/* ---- the answer ---- */
+
+/* Cuts text into lines; returns how many. */
+static size_t cut_lines(char *text, char *lines[LINES_MAX])
+{
+    size_t n = 0;
+    char *rest = NULL;
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL && n < LINES_MAX;
+         line = strtok_r(NULL, "\n", &rest))
+        lines[n++] = line;
+    return n;
+}
+
+/* transports: what the probe has said, which is cut up; NULL: there was none. */
+static void answer(struct weft_host *host, char *transports, struct weft_call *call)
+{
+    Weft__Host__InfoReply reply = WEFT__HOST__INFO_REPLY__INIT;
+    struct counters counters = {.n = 0};
+    char *lines[LINES_MAX];
+    count_all(&counters, host);
+    reply.counters = counters.pointers;
+    reply.n_counters = counters.n;
+    reply.name = host->name;
+    reply.address = host->address;
+    reply.version = weft__message_text(WEFT_VERSION);
+    reply.pid = (uint64_t)getpid();
+    reply.slots = host->leases.slots;
+    reply.used = weft__leases_used(&host->leases);
+    reply.registry = host->registry_control;
+    reply.epoch = host->epoch;
+    reply.control = host->control;
+    reply.head = host->registry != NULL;
+    reply.data = weft__message_text(weft__config_text("WEFT_DATA"));
+    reply.apps_home = HASH_COUNT(host->apps);
+    reply.processes = (uint32_t)weft__weftd_processes_n(host);
+    reply.transports = lines;
+    if (transports != NULL)
+        reply.n_transports = cut_lines(transports, lines);
+    weft__call_reply(call, &reply.base);
+}
+
+/* ---- the probe ---- */
+
+static void probe_end(struct weft_probe *probe)
+{
+    struct weft_host *host = probe->host;
+    struct asker *asker, *next;
+    host->probe = NULL;
+    weft__loop_timer_off(host->asker.loop, &probe->timer);
+    weft__loop_unwatch(host->asker.loop, &probe->output);
+    close(probe->output.fd);
+    (void)kill(-probe->pid, SIGKILL); /* it has closed its output, or taken too long */
+    (void)waitpid(probe->pid, NULL, 0);
+    LL_FOREACH_SAFE(probe->askers, asker, next)
+    {
+        char text[sizeof(probe->text) + 1];
+        snprintf(text, sizeof(text), "%.*s", (int)probe->len, probe->text);
+        answer(host, text, asker->call);
+        free(asker);
+    }
+    free(probe);
+}
+
+static void probe_said(struct weft_watch *watch, uint32_t events)
+{
+    struct weft_probe *probe = weft__loop_owner(watch, struct weft_probe, output);
+    (void)events;
+    ssize_t n = read(watch->fd, probe->text + probe->len, sizeof(probe->text) - probe->len);
+    if (n > 0)
+        probe->len += (size_t)n;
+    else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        probe_end(probe);
+}
+
+static void probe_late(struct weft_timer *timer)
+{
+    probe_end(weft__loop_owner(timer, struct weft_probe, timer));
+}
+
+static int probe_start(struct weft_host *host)
+{
+    int pipes[2];
+    pid_t pid;
+    if (pipe2(pipes, O_CLOEXEC) != 0)
+        return weft_fail(-errno, "cannot make a pipe: %s", strerror(errno));
+    (void)fcntl(pipes[0], F_SETFL, O_NONBLOCK);
+    char *argv[] = {host->app_program, weft__message_text("--probe"), host->address, NULL};
+    int fds[] = {-1, pipes[1], STDERR_FILENO};
+    int err = weft__spawn(
+        &(struct weft_spawn){.argv = argv, .env = environ, .fds = fds, .fds_n = 3}, &pid);
+    close(pipes[1]);
+    if (err != WEFT_OK) {
+        close(pipes[0]);
+        return err;
+    }
+    struct weft_probe *probe = weft__must_alloc(1, sizeof(*probe));
+    host->probe = probe;
+    probe->host = host;
+    probe->pid = pid;
+    probe->output = (struct weft_watch){.ready = probe_said, .fd = pipes[0]};
+    probe->timer.fire = probe_late;
+    weft__loop_timer(host->asker.loop, &probe->timer, weft__now_ns() + PROBE_MS * WEFT_NS_PER_MS);
+    err = weft__loop_watch(host->asker.loop, &probe->output, EPOLLIN);
+    if (err != WEFT_OK)
+        probe_end(probe);
+    return err;
+}
+
+void weft__weftd_probe_fini(struct weft_host *host)
+{
+    if (host->probe != NULL)
+        probe_end(host->probe);
+}
+
+void weft__weftd_on_info(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
+{
+    struct weft_host *host = ctx;
+    const Weft__Host__InfoRequest *request = (const Weft__Host__InfoRequest *)message;
+    if (host->stopping) {
+        weft__call_fail(call, WEFT_ESHUTDOWN, "the host is shutting down");
+        return;
+    }
+    if (!request->probe) {
+        answer(host, NULL, call);
+        return;
+    }
+    int err = host->probe != NULL ? WEFT_OK : probe_start(host);
+    if (err != WEFT_OK) {
+        weft__call_fail(call, err, weft_fail_text(err));
+        return;
+    }
+    struct asker *asker = weft__must_alloc(1, sizeof(*asker));
+    asker->call = call;
+    LL_APPEND(host->probe->askers, asker);
+}

@@ -1,0 +1,151 @@
+/* Who is where: what the processes of an app are told.
+ *
+ * A new process gets the whole table; after that everybody gets only what changes: a process that
+ * joins, a rank that has moved, a process that has died. A process that misses where a rank is asks
+ * (ROUTE_WANTED). Ranks that lie side by side in one process are one entry, so the table grows with
+ * hosts and moves, not with ranks.
+ */
+#include <stdlib.h>
+
+#include "base/must.h"
+#include "control/server.h"
+#include "host/calls.h"
+#include "host/weftd_app.h"
+#include "wire/message.h"
+
+enum { TIMEOUT_MS = 5000 };
+
+static bool takes(const struct weft_app_process *process)
+{
+    return process->launched && !process->dead;
+}
+
+static void process_entry(const struct weft_app_process *process, Weft__Host__Process *entry)
+{
+    weft__host__process__init(entry);
+    entry->process = process->number;
+    entry->host = weft__message_text(process->host);
+    entry->lane = weft__message_text(process->lane);
+}
+
+static void route_entry(const struct weft_app *app, uint32_t rank, uint32_t count,
+                        Weft__Host__Route *entry)
+{
+    weft__host__route__init(entry);
+    entry->rank = (int32_t)rank;
+    entry->process = app->ranks[rank].process;
+    entry->incarnation = app->ranks[rank].incarnation;
+    entry->count = count;
+}
+
+static void tell(struct weft_app *app, const struct weft_app_process *to,
+                 Weft__Host__RoutesRequest *request)
+{
+    request->token = app->token;
+    weft__weftd_app_ask(app, &(struct weft_app_question){.process = to->number,
+                                                         .code = WEFT_CALL_ROUTES,
+                                                         .request = &request->base,
+                                                         .timeout_ms = TIMEOUT_MS});
+}
+
+static void tell_others(struct weft_app *app, uint32_t but, Weft__Host__RoutesRequest *request)
+{
+    for (size_t i = 0; i < app->processes_n; i++)
+        if (takes(&app->processes[i]) && app->processes[i].number != but)
+            tell(app, &app->processes[i], request);
+}
+
+/* How many ranks from this one on are one entry. */
+static uint32_t run_length(const struct weft_app *app, uint32_t rank)
+{
+    const struct weft_app_rank *first = &app->ranks[rank];
+    uint32_t end = rank + 1;
+    while (end < app->size && app->ranks[end].process == first->process &&
+           app->ranks[end].incarnation == first->incarnation)
+        end++;
+    return end - rank;
+}
+
+void weft__weftd_routes_all(struct weft_app *app, const struct weft_app_process *to)
+{
+    Weft__Host__RoutesRequest request = WEFT__HOST__ROUTES_REQUEST__INIT;
+    Weft__Host__Process *processes = weft__must_alloc(app->processes_n, sizeof(*processes));
+    Weft__Host__Route *routes = weft__must_alloc(app->size, sizeof(*routes));
+    request.processes = weft__must_alloc(app->processes_n, sizeof(*request.processes));
+    request.routes = weft__must_alloc(app->size, sizeof(*request.routes));
+    for (size_t i = 0; i < app->processes_n; i++) {
+        if (!takes(&app->processes[i]))
+            continue;
+        process_entry(&app->processes[i], &processes[request.n_processes]);
+        request.processes[request.n_processes] = &processes[request.n_processes];
+        request.n_processes++;
+    }
+    for (uint32_t rank = 0, n; rank < app->size; rank += n) {
+        n = run_length(app, rank);
+        route_entry(app, rank, n, &routes[request.n_routes]);
+        request.routes[request.n_routes] = &routes[request.n_routes];
+        request.n_routes++;
+    }
+    tell(app, to, &request);
+    free(processes);
+    free(routes);
+    free(request.processes);
+    free(request.routes);
+}
+
+void weft__weftd_routes_joined(struct weft_app *app, uint32_t number)
+{
+    Weft__Host__RoutesRequest request = WEFT__HOST__ROUTES_REQUEST__INIT;
+    Weft__Host__Process entry, *entries[] = {&entry};
+    const struct weft_app_process *process = weft__weftd_app_process(app, number);
+    weft__weftd_routes_all(app, process);
+    process_entry(process, &entry);
+    request.processes = entries;
+    request.n_processes = 1;
+    tell_others(app, number, &request);
+}
+
+/* Where a rank is, to one process, or to all (NULL). Its process's entry goes along, so that who
+ * missed that one can follow all the same. */
+static void tell_rank(struct weft_app *app, uint32_t rank, const struct weft_app_process *to)
+{
+    Weft__Host__RoutesRequest request = WEFT__HOST__ROUTES_REQUEST__INIT;
+    Weft__Host__Process process, *processes[] = {&process};
+    Weft__Host__Route route, *routes[] = {&route};
+    process_entry(weft__weftd_app_process(app, app->ranks[rank].process), &process);
+    route_entry(app, rank, 1, &route);
+    request.processes = processes;
+    request.n_processes = 1;
+    request.routes = routes;
+    request.n_routes = 1;
+    if (to != NULL)
+        tell(app, to, &request);
+    else
+        tell_others(app, 0, &request);
+}
+
+void weft__weftd_routes_moved(struct weft_app *app, uint32_t rank)
+{
+    tell_rank(app, rank, NULL);
+}
+
+void weft__weftd_routes_dead(struct weft_app *app, uint32_t number)
+{
+    Weft__Host__RoutesRequest request = WEFT__HOST__ROUTES_REQUEST__INIT;
+    request.dead_processes = &number;
+    request.n_dead_processes = 1;
+    tell_others(app, number, &request);
+}
+
+void weft__weftd_on_route_wanted(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
+{
+    const Weft__Host__RouteWanted *wish = (const Weft__Host__RouteWanted *)message;
+    struct weft_app *app = weft__weftd_app_of(ctx, wish->app, wish->token, call);
+    if (app == NULL)
+        return;
+    const struct weft_app_process *process = weft__weftd_app_process(app, wish->process);
+    if (app->state <= WEFT_APP_RUNNING && process != NULL && takes(process) && wish->rank >= 0 &&
+        (uint32_t)wish->rank < app->size)
+        tell_rank(app, (uint32_t)wish->rank, process);
+    weft__call_reply(call, NULL);
+}
