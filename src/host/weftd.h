@@ -66,7 +66,8 @@ struct weft_host {
     struct weft_refresh *refreshes; /* who waits for the list that is being fetched */
     struct weft_timer beat_timer, watch_timer;
     uint64_t beat_answered_ns; /* when the head last answered */
-    bool beating;              /* a beat is under way */
+    bool beating;              /* a beat is under way, */
+    bool joining;              /* or a join, */
     bool beat_again;           /* and what it says is out of date */
 
     struct weft_guest *guests; /* hash by app */

@@ -164,36 +164,35 @@ static void members_set(struct weft_host *host, const struct news *news)
     free(before);
 }
 
+static void beat(struct weft_host *host);
+
 static void joined_again(struct news *news)
 {
     struct weft_host *host = news->host;
+    host->joining = false;
     if (news->err == WEFT_OK) {
         host->epoch = news->epoch;
+        host->beat_answered_ns = weft__now_ns();
         weft__info("joined again, epoch %llu", (unsigned long long)news->epoch);
-        return;
-    }
-    if (news->err != WEFT_EREGISTRY)
+    } else if (news->err != WEFT_EREGISTRY && news->err != WEFT_ESHUTDOWN) {
         weft__error("cannot join again: %s", news->text);
+    }
+    if (host->beat_again)
+        beat(host);
 }
 
 static void join_again(struct weft_host *host)
 {
     struct weft_registry_host self;
     struct news *news = news_new(host, joined_again);
+    host->joining = true;
     self_describe(host, &self);
     news_refused(news, weft__registry_join(&host->registry_at, &self, news_done, news));
 }
 
-static void beat(struct weft_host *host);
-
-static void beaten(struct news *news)
+/* What the answer to a beat means for us; may begin to join again. */
+static void take_beaten(struct weft_host *host, const struct news *news)
 {
-    struct weft_host *host = news->host;
-    host->beating = false;
-    if (host->stopping)
-        return;
-    if (host->beat_again)
-        beat(host);
     if (news->err == WEFT_OK) {
         host->beat_answered_ns = weft__now_ns();
         if (news->epoch != host->epoch)
@@ -212,11 +211,24 @@ static void beaten(struct news *news)
     join_again(host);
 }
 
+static void beaten(struct news *news)
+{
+    struct weft_host *host = news->host;
+    host->beating = false;
+    if (host->stopping)
+        return;
+    take_beaten(host, news);
+    if (host->beat_again)
+        beat(host);
+}
+
+/* One beat, or one join, at a time: a beat that overtakes its host's join would be refused as that
+ * of a host which was declared dead. */
 static void beat(struct weft_host *host)
 {
     struct weft_registry_host self;
-    host->beat_again = host->beating;
-    if (host->beating || host->stopping)
+    host->beat_again = host->beating || host->joining;
+    if (host->beat_again || host->stopping)
         return;
     host->beating = true;
     struct news *news = news_new(host, beaten);
