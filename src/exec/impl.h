@@ -75,8 +75,10 @@ struct weft__rank {
     struct weft_region region;
     struct weft_cell *cell;
     struct weft__range *range;
-    uint32_t readers; /* of exposed memory, without the lock */
-    atomic_uint sleeping;
+    uint32_t readers;     /* of exposed memory, without the lock */
+    atomic_uint sleeping; /* and on what: wait.c */
+    uint64_t spin_ns;     /* how long it spins before; its thread's */
+    unsigned spin_wary;   /* waits for which it spins no longer than it has to */
     struct weft__native native;
 
     /* Packets. */
@@ -130,6 +132,7 @@ struct weft_exec {
     struct weft_lane *lane;
     bool drives_itself; /* the lane has a thread of its own (WEFT_PROGRESS) */
     atomic_bool closing;
+    atomic_uint on_bells;       /* ranks that sleep on their bells, not on the lane */
     _Atomic uint32_t threads;   /* rank threads alive; a futex word */
     pthread_mutex_t clear_lock; /* held while a past stay is freed; before all others */
 
@@ -144,6 +147,7 @@ struct weft_exec {
     _Atomic uint64_t *routes;
     _Atomic(struct weft__process *) *processes; /* by number */
     atomic_uint processes_end;                  /* all numbers are below */
+    atomic_uint peers;                          /* processes that are not this one */
 
     /* The keeper. */
     pthread_t keeper;

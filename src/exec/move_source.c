@@ -245,6 +245,7 @@ int weft__move_point(struct weft__rank *rank, weft_entry *entry, void *argument)
         weft__move_give_up(rank, err, reason);
         return 1;
     }
+    weft__lane_leave(rank->exec->lane); /* it is to be pulled from */
     struct weft__move move;
     uint8_t *bytes = NULL;
     size_t len = 0;
@@ -279,6 +280,7 @@ int weft__exec_thaw(struct weft_exec *exec, int32_t number, uint32_t incarnation
     if (!frozen)
         return weft_fail(WEFT_EBUSY, "rank %d does not stand still", (int)number);
     if (standing) {
+        weft__move_free_image(rank); /* nobody pulls any more before the rank writes again */
         unfreeze(rank, incarnation);
         exec->executor->thaw(rank);
     }

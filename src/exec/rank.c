@@ -70,8 +70,10 @@ bool weft__rank_is_here(const struct weft__rank *rank)
 void weft__rank_ring(struct weft__rank *rank)
 {
     atomic_fetch_add(&rank->cell->bell, 1);
-    if (atomic_load(&rank->sleeping))
-        weft__futex_wake(&rank->cell->bell);
+    if (!atomic_load(&rank->sleeping))
+        return;
+    weft__futex_wake(&rank->cell->bell);
+    weft__lane_kick(rank->exec->lane, &rank->cell->bell);
 }
 
 static struct weft__range_desc range_desc(const struct weft__rank *rank)
@@ -237,6 +239,7 @@ void weft__rank_finish(struct weft__rank *rank, int code)
     pthread_mutex_unlock(&rank->lock);
     weft__expose_end(rank);
     weft__inbox_drain(rank);
+    weft__lane_leave(exec->lane);
     if (!atomic_load_explicit(&exec->closing, memory_order_acquire) && exec->callbacks.rank_exited)
         exec->callbacks.rank_exited(exec->callbacks.ctx, rank->number, incarnation, code, NULL);
 }

@@ -71,6 +71,8 @@ int weft__process_add(struct weft_exec *exec, const struct weft_exec_process *de
     bool first = !weft__process_find(exec, desc->process);
     if (first) {
         atomic_store_explicit(&exec->processes[desc->process], process, memory_order_release);
+        if (desc->process != exec->process)
+            atomic_fetch_add_explicit(&exec->peers, 1, memory_order_relaxed);
         if (desc->process >= atomic_load_explicit(&exec->processes_end, memory_order_relaxed))
             atomic_store_explicit(&exec->processes_end, desc->process + 1, memory_order_release);
     }

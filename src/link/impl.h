@@ -80,6 +80,15 @@ struct weft__lane_piece {
     struct weft__lane_piece *next;
 };
 
+/* Who sleeps on the lane's descriptor. */
+struct weft__sleeper {
+    bool is_open;
+    atomic_bool asleep;     /* on the wait fd, which is armed */
+    atomic_bool wants_turn; /* on its own wake-up, until the lane is let go */
+    int epoll_fd;
+    struct weft_wakefd wake;
+};
+
 enum weft__lane_mode { LANE_BY_WORKERS, LANE_BY_THREAD };
 
 struct weft_lane {
@@ -98,8 +107,7 @@ struct weft_lane {
 
     /* The hand-over: 0, or the thread that drives. */
     _Alignas(64) atomic_uintptr_t held;
-    atomic_bool come_back;  /* something was left for the driver */
-    atomic_bool wants_turn; /* the progress thread waits until the lane is let go */
+    atomic_bool come_back; /* something was left for the driver */
     _Alignas(64) struct weft_mpsc items;
     struct weft_mpsc gets;
     struct weft__pool pool;
@@ -126,13 +134,18 @@ struct weft_lane {
     enum weft__lane_mode mode;
     int core;       /* pinned there; -1: not pinned */
     unsigned spins; /* idle rounds before it sleeps */
-    int wait_fd, epoll_fd;
-    struct weft_wakefd wake;
+    int wait_fd;
+    struct weft__sleeper host;   /* the progress thread */
+    struct weft__sleeper guest;  /* a thread in weft__lane_wait() */
+    atomic_uintptr_t guest_word; /* what it waits for; 0: there is none */
     pthread_t thread;
     bool thread_runs;
     atomic_bool stop;
-    atomic_bool asleep;
-    pthread_mutex_t polling_lock;
+    pthread_mutex_t watch_lock;
+    atomic_bool watching; /* the thread drives; else ranks do, and it looks now and then */
+    atomic_bool parked;   /* it does not even look: a guest sleeps for long */
+    atomic_bool left;     /* it is to take the lane back at once */
+    _Atomic uint64_t visits;
     atomic_uint polling;
 
     struct weft_counter sent, received, refused, failed, bytes_sent, bytes_received, bytes_got,
@@ -178,12 +191,24 @@ void weft__lane_fail_gets(struct weft_lane *lane, const struct weft__lane_to *to
                           int err); /* to NULL: all */
 
 /* progress.c */
+void weft__lane_visit(struct weft_lane *lane); /* somebody drives who is not the thread */
 int weft__lane_progress_parse(struct weft_lane *lane, const char *text);
 int weft__lane_progress_start(struct weft_lane *lane);
 void weft__lane_progress_stop(struct weft_lane *lane);
+
+/* sleeper.c */
+int weft__sleeper_open(struct weft_lane *lane, struct weft__sleeper *sleeper);
+void weft__sleeper_close(struct weft__sleeper *sleeper);
+/* Takes the lane (true), or leaves word for who has it. */
+bool weft__sleeper_turn(struct weft_lane *lane, struct weft__sleeper *sleeper);
+/* After a refused turn: sleeps until the lane is let go.  ms -1: no limit. */
+void weft__sleeper_await(struct weft__sleeper *sleeper, int ms);
+/* With the lane held and asleep set: how long to sleep; 0: not at all. */
+int weft__sleeper_nap_ms(struct weft_lane *lane);
+void weft__sleeper_sleep(struct weft__sleeper *sleeper, int ms);
 /* Before letting go: sees to it that somebody wakes up for the rest. */
 void weft__lane_settle(struct weft_lane *lane);
-/* After letting go: wakes the progress thread if it waits for its turn, and nobody polls. */
+/* After letting go: wakes the sleepers that wait for their turn. */
 void weft__lane_turn(struct weft_lane *lane);
 
 #endif

@@ -128,6 +128,7 @@ int weft__lane_round(struct weft_lane *lane)
 int weft__lane_drive(struct weft_lane *lane)
 {
     weft__check(!weft__lane_mine(lane));
+    weft__lane_visit(lane);
     if (!weft__lane_hold(lane))
         return 0;
     int events = weft__lane_round(lane);
@@ -215,9 +216,8 @@ static int init(struct weft_lane *lane, const struct weft_lane_desc *desc)
     lane->message = desc->message;
     lane->peer_lost = desc->peer_lost;
     lane->ctx = desc->ctx;
-    lane->wake.fd = -1;
     pthread_mutex_init(&lane->peers_lock, NULL);
-    pthread_mutex_init(&lane->polling_lock, NULL);
+    pthread_mutex_init(&lane->watch_lock, NULL);
     weft__lane_gets_init(lane);
     int err = weft__lane_progress_parse(lane, desc->progress ? desc->progress
                                                              : weft__config_text("WEFT_PROGRESS"));
@@ -234,7 +234,7 @@ static void fini(struct weft_lane *lane)
     weft__lane_messages_fini(lane);
     weft__mpsc_fini(&lane->gets);
     pthread_mutex_destroy(&lane->peers_lock);
-    pthread_mutex_destroy(&lane->polling_lock);
+    pthread_mutex_destroy(&lane->watch_lock);
     free(lane->report);
     free(lane);
 }

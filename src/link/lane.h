@@ -115,11 +115,25 @@ void weft__lane_unregister(struct weft_lane *lane, struct weft_lane_region *regi
 /* Errors: WEFT_EAGAIN too many gets wait; else done runs later, never inside this call. */
 int weft__lane_get(struct weft_lane *lane, struct weft_lane_get *get);
 /* Drives the lane once if nobody else does; returns the number of events handled (0 also when
- * somebody else drives). */
+ * somebody else drives). The progress thread steps back for a millisecond or two: whoever drives
+ * now will do so again soon, sleep in weft__lane_wait(), or call weft__lane_leave(). */
 int weft__lane_drive(struct weft_lane *lane);
 /* Tells the progress thread that a thread polls by itself now (true) or no longer (false); nests.
  * While somebody polls, the progress thread sleeps. */
 void weft__lane_polling(struct weft_lane *lane, bool polling);
+/* The caller will not drive for some time: the progress thread takes over now.  Thread: any. */
+void weft__lane_leave(struct weft_lane *lane);
+/* Drives the lane once, and sleeps if there was nothing to do, until there is, *word is no longer
+ * seen, or the deadline (of weft__now_ns(); WEFT_NEVER: none) passes. Whoever changes the word
+ * calls weft__lane_kick() afterwards. Returns WEFT_OK also where the word is as it was: look again.
+ * Thread: any but callbacks.  Blocks: until then.  Errors: WEFT_ETIMEDOUT; WEFT_EBUSY another
+ * thread waits so already. */
+int weft__lane_wait(struct weft_lane *lane, const _Atomic uint32_t *word, uint32_t seen,
+                    uint64_t deadline_ns);
+/* Whether a thread is in weft__lane_wait().  Thread: any. */
+bool weft__lane_is_waited(const struct weft_lane *lane);
+/* Wakes the thread that waits for this word, if there is one.  Thread: any.  Blocks: no. */
+void weft__lane_kick(struct weft_lane *lane, const _Atomic uint32_t *word);
 void weft__lane_stats(struct weft_lane *lane, struct weft_lane_stats *stats_out);
 /* Why this transport: one line per candidate, "ofi:net: chosen" or "ofi:efa: no such provider".
  * Valid while it is open. */

@@ -1,30 +1,18 @@
-/* The progress thread: drives the lane while no rank does, and sleeps when there is nothing to do.
+/* The progress thread: drives the lane while nobody else does, and sleeps when there is nothing to
+ * do (sleeper.c).
  *
- * It sleeps in epoll_wait on the transport's wait fd and its own wake-up. That nothing is missed
- * rests on three facts.
- * 1. Before it sleeps it sets asleep, then arms the wait fd and looks at the queues, all with the
- * lane held. What happens in the network from then on makes the fd readable.
- * 2. Any other thread that drove the lane arms it again before it lets go, while asleep is set,
- * because its calls may have used up the fd's readiness (settle()). If arming says that there is
- * work, or operations wait to be handed over, or callbacks wait to be run, it wakes the thread. So
- * whenever the lane is free and the thread asleep, the fd is armed.
- * 3. When the lane is taken as the thread wants to drive, it sets wants_turn and sleeps on its own
- * wake-up only, because the wait fd may stay readable for as long as another drives: the holder
- * looks at wants_turn after letting go (weft__lane_turn()). Operations that the transport refused
- * for now (a full queue, a connection being made) have no fd of their own: while there are some,
- * the sleep is cut to a millisecond.
- *
- * While a rank polls by itself the wait fd is masked in the epoll set, so that the two do not wake
- * each other for nothing; masking is one system call and no hand-over. When the last one stops
- * polling it unmasks, and settles as in 2.
+ * Ranks visit the lane and go, many thousand times a second, and must neither wake the thread with
+ * each message nor pay for a hand-over with each visit. So the first visit masks the wait fd in the
+ * thread's epoll set, and the thread steps back: it looks every WATCH_MS whether there were visits,
+ * and takes the lane back when there were none and no guest sleeps on it (guest.c). While a guest
+ * sleeps for longer, the thread sleeps without limit and is woken when the guest goes. Nobody
+ * drives for up to two WATCH_MS after the last visit; weft__lane_leave() ends that at once.
  */
 #include <errno.h>
-#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -33,7 +21,8 @@
 
 #define SPINS 40u
 #define SPINS_PINNED 4000u
-#define RETRY_MS 1
+#define WATCH_MS 1
+#define WATCHES 5u /* of a sleeping guest, before the thread sleeps too */
 
 int weft__lane_progress_parse(struct weft_lane *lane, const char *text)
 {
@@ -55,73 +44,63 @@ int weft__lane_progress_parse(struct weft_lane *lane, const char *text)
     return WEFT_OK;
 }
 
-void weft__lane_settle(struct weft_lane *lane)
-{
-    if (!lane->thread_runs || !atomic_load(&lane->asleep) || atomic_load(&lane->polling))
-        return;
-    if (!weft__lane_idle(lane) || lane->tp->core->wait_arm(lane->ep) != WEFT_OK)
-        weft__wakefd_set(&lane->wake);
-}
+/* ---- visits ---- */
 
-void weft__lane_turn(struct weft_lane *lane)
-{
-    if (atomic_load(&lane->wants_turn) && !atomic_load(&lane->polling) &&
-        atomic_exchange(&lane->wants_turn, false))
-        weft__wakefd_set(&lane->wake);
-}
-
-/* Makes the epoll set watch the wait fd, or not. */
+/* Makes the thread's epoll set watch the wait fd, or not. */
 static void watch(struct weft_lane *lane, bool on)
 {
-    if (lane->wait_fd < 0)
+    pthread_mutex_lock(&lane->watch_lock);
+    if (atomic_load(&lane->watching) != on) {
+        atomic_store(&lane->watching, on);
+        struct epoll_event event = {.events = on ? EPOLLIN : 0, .data.fd = lane->wait_fd};
+        int rc = lane->wait_fd < 0
+                     ? 0
+                     : epoll_ctl(lane->host.epoll_fd, EPOLL_CTL_MOD, lane->wait_fd, &event);
+        weft__check(rc == 0);
+    }
+    pthread_mutex_unlock(&lane->watch_lock);
+}
+
+void weft__lane_visit(struct weft_lane *lane)
+{
+    if (!lane->thread_runs)
         return;
-    struct epoll_event event = {.events = on ? EPOLLIN : 0, .data.fd = lane->wait_fd};
-    int rc = epoll_ctl(lane->epoll_fd, EPOLL_CTL_MOD, lane->wait_fd, &event);
-    weft__check(rc == 0);
+    atomic_fetch_add_explicit(&lane->visits, 1, memory_order_relaxed);
+    if (atomic_load_explicit(&lane->watching, memory_order_relaxed)) {
+        watch(lane, false);
+        /* It sleeps as one who watches: it has to sleep for WATCH_MS instead. */
+        if (atomic_exchange(&lane->host.asleep, false))
+            weft__wakefd_set(&lane->host.wake);
+    }
+}
+
+void weft__lane_leave(struct weft_lane *lane)
+{
+    if (!lane->thread_runs || atomic_load(&lane->watching))
+        return;
+    atomic_store(&lane->left, true);
+    weft__wakefd_set(&lane->host.wake);
 }
 
 void weft__lane_polling(struct weft_lane *lane, bool polling)
 {
-    if (!lane->thread_runs)
-        return;
-    pthread_mutex_lock(&lane->polling_lock);
-    bool last = false;
     if (polling) {
-        if (atomic_fetch_add(&lane->polling, 1) == 0)
-            watch(lane, false);
-    } else {
-        unsigned before = atomic_fetch_sub(&lane->polling, 1);
-        weft__check(before > 0);
-        last = before == 1;
-        if (last)
-            watch(lane, true);
+        atomic_fetch_add(&lane->polling, 1);
+        weft__lane_visit(lane);
+        return;
     }
-    pthread_mutex_unlock(&lane->polling_lock);
-    if (last)
-        weft__lane_submit(lane); /* settles */
+    unsigned before = atomic_fetch_sub(&lane->polling, 1);
+    weft__check(before > 0);
+    if (before == 1)
+        weft__lane_leave(lane);
 }
 
-/* With the lane held: how long to sleep; 0: not at all. */
-static int nap_ms(struct weft_lane *lane)
+static bool occupied(struct weft_lane *lane)
 {
-    if (atomic_load(&lane->polling))
-        return -1;
-    if (!weft__lane_idle(lane))
-        return RETRY_MS;
-    if (lane->tp->core->wait_arm(lane->ep) != WEFT_OK)
-        return 0;
-    return lane->wait_fd < 0 ? RETRY_MS : -1;
+    return atomic_load(&lane->guest_word) || atomic_load(&lane->polling);
 }
 
-static void sleep_ms(struct weft_lane *lane, int ms)
-{
-    struct epoll_event events[2];
-    int n = epoll_wait(lane->epoll_fd, events, 2, ms);
-    weft__check(n >= 0 || errno == EINTR);
-    atomic_store(&lane->asleep, false);
-    weft__wakefd_drain(&lane->wake);
-    weft__counter_add(&lane->wakeups, 1);
-}
+/* ---- the thread ---- */
 
 /* Drives until there is nothing to do, with the lane held; how long to sleep. */
 static int work(struct weft_lane *lane)
@@ -129,73 +108,61 @@ static int work(struct weft_lane *lane)
     unsigned quiet = 0;
     do {
         quiet = weft__lane_round(lane) ? 0 : quiet + 1;
-    } while (quiet < lane->spins && !atomic_load(&lane->polling) &&
+    } while (quiet < lane->spins && atomic_load(&lane->watching) &&
              !atomic_load_explicit(&lane->stop, memory_order_relaxed));
-    atomic_store(&lane->asleep, true);
-    int ms = nap_ms(lane);
+    atomic_store(&lane->host.asleep, true);
+    int ms = weft__sleeper_nap_ms(lane);
     if (ms == 0)
-        atomic_store(&lane->asleep, false);
+        atomic_store(&lane->host.asleep, false);
     return ms;
 }
 
-/* Another thread drives: sleeps until it lets go, or rests from polling. */
-static void await_turn(struct weft_lane *lane)
+static void drive_and_sleep(struct weft_lane *lane)
 {
-    struct pollfd wake = {.fd = lane->wake.fd, .events = POLLIN};
-    int n = poll(&wake, 1, -1);
-    weft__check(n >= 0 || errno == EINTR);
-    weft__wakefd_drain(&lane->wake);
+    int ms;
     weft__counter_add(&lane->wakeups, 1);
+    if (!weft__sleeper_turn(lane, &lane->host)) {
+        weft__sleeper_await(&lane->host, -1);
+        return;
+    }
+    ms = work(lane);
+    weft__lane_release(lane);
+    if (ms != 0 && atomic_load(&lane->watching))
+        weft__sleeper_sleep(&lane->host, ms);
+    atomic_store(&lane->host.asleep, false);
 }
 
-/* Takes the lane, or leaves word for who has it. The word comes before the second try: either that
- * succeeds, or the holder sees the word after it has let go. */
-static bool take_turn(struct weft_lane *lane)
+/* Looks after WATCH_MS whether there were visits. A guest who goes while parked is set wakes us. */
+static void stand_back(struct weft_lane *lane, unsigned *quiet)
 {
-    if (weft__lane_hold(lane))
-        return true;
-    atomic_store(&lane->wants_turn, true);
-    if (!weft__lane_hold(lane))
-        return false;
-    atomic_store(&lane->wants_turn, false);
-    return true;
+    uint64_t visits = atomic_load(&lane->visits);
+    int ms = WATCH_MS;
+    if (*quiet >= WATCHES) {
+        atomic_store(&lane->parked, true);
+        ms = occupied(lane) ? -1 : WATCH_MS;
+    }
+    weft__sleeper_sleep(&lane->host, ms);
+    atomic_store(&lane->parked, false);
+    bool left = atomic_exchange(&lane->left, false);
+    bool quiet_now = left || visits == atomic_load(&lane->visits);
+    *quiet = quiet_now ? *quiet + 1 : 0;
+    if (!quiet_now || occupied(lane))
+        return;
+    *quiet = 0;
+    watch(lane, true);
 }
 
 static void *run(void *arg)
 {
     struct weft_lane *lane = arg;
+    unsigned quiet = 0;
     while (!atomic_load(&lane->stop)) {
-        if (!take_turn(lane)) {
-            await_turn(lane);
-            continue;
-        }
-        int ms = work(lane);
-        weft__lane_release(lane);
-        if (ms != 0)
-            sleep_ms(lane, ms);
+        if (atomic_load(&lane->watching))
+            drive_and_sleep(lane);
+        else
+            stand_back(lane, &quiet);
     }
     return NULL;
-}
-
-static int epoll_open(struct weft_lane *lane)
-{
-    lane->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (lane->epoll_fd < 0)
-        return weft_fail(-errno,
-                         "cannot open an epoll set: %s; raise the limit of open files (ulimit -n)",
-                         strerrordesc_np(errno));
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = lane->wake.fd};
-    int rc = epoll_ctl(lane->epoll_fd, EPOLL_CTL_ADD, lane->wake.fd, &event);
-    lane->wait_fd = lane->tp->core->wait_fd(lane->ep);
-    event.data.fd = lane->wait_fd;
-    if (rc == 0 && lane->wait_fd >= 0)
-        rc = epoll_ctl(lane->epoll_fd, EPOLL_CTL_ADD, lane->wait_fd, &event);
-    if (rc == 0)
-        return WEFT_OK;
-    int err = weft_fail(-errno, "cannot wait for %s's descriptor: %s", lane->name,
-                        strerrordesc_np(errno));
-    close(lane->epoll_fd);
-    return err;
 }
 
 static int thread_start(struct weft_lane *lane)
@@ -226,30 +193,29 @@ static int thread_start(struct weft_lane *lane)
 
 int weft__lane_progress_start(struct weft_lane *lane)
 {
-    if (lane->mode == LANE_BY_WORKERS)
-        return WEFT_OK;
-    int err = weft__wakefd_open(&lane->wake);
-    if (err != WEFT_OK)
+    lane->wait_fd = lane->tp->core->wait_fd(lane->ep);
+    atomic_init(&lane->watching, true);
+    int err = weft__sleeper_open(lane, &lane->guest);
+    if (err != WEFT_OK || lane->mode == LANE_BY_WORKERS)
         return err;
-    err = epoll_open(lane);
-    if (err == WEFT_OK) {
+    err = weft__sleeper_open(lane, &lane->host);
+    if (err == WEFT_OK)
         err = thread_start(lane);
-        if (err != WEFT_OK)
-            close(lane->epoll_fd);
+    if (err != WEFT_OK) {
+        weft__sleeper_close(&lane->host);
+        weft__sleeper_close(&lane->guest);
     }
-    if (err != WEFT_OK)
-        weft__wakefd_close(&lane->wake);
     return err;
 }
 
 void weft__lane_progress_stop(struct weft_lane *lane)
 {
-    if (!lane->thread_runs)
-        return;
-    atomic_store(&lane->stop, true);
-    weft__wakefd_set(&lane->wake);
-    pthread_join(lane->thread, NULL);
-    lane->thread_runs = false;
-    close(lane->epoll_fd);
-    weft__wakefd_close(&lane->wake);
+    if (lane->thread_runs) {
+        atomic_store(&lane->stop, true);
+        weft__wakefd_set(&lane->host.wake);
+        pthread_join(lane->thread, NULL);
+        lane->thread_runs = false;
+    }
+    weft__sleeper_close(&lane->host);
+    weft__sleeper_close(&lane->guest);
 }
