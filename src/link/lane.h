@@ -75,7 +75,7 @@ struct weft_lane_get {
 };
 
 struct weft_lane_stats {
-    char transport[64]; /* what is really used, e.g. "ofi:tcp;ofi_rxm" */
+    char transport[64]; /* what is really used, e.g. "ofi:net" or "zmq+shim" */
     uint64_t messages_sent, messages_received,
         messages_refused; /* refused: wrong token or malformed */
     uint64_t bytes_sent, bytes_received;

@@ -26,7 +26,7 @@ struct candidate {
 };
 
 static const struct candidate automatic[] = {
-    {"ofi", "verbs;ofi_rxm"}, {"ofi", "efa"}, {"ofi", "net"}, {"ofi", "tcp;ofi_rxm"}, {"zmq", NULL},
+    {"ofi", "verbs;ofi_rxm"}, {"ofi", "efa"}, {"ofi", "net"}, {"ofi", "tcp"}, {"zmq", NULL},
 };
 #define AUTOMATIC (sizeof(automatic) / sizeof(automatic[0]))
 

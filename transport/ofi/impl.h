@@ -24,6 +24,8 @@
 
 #define OFI_RETRY_NS (10ull * 1000000ull) /* longest pause between tries to connect */
 
+#define OFI_CONNECT_ROUNDS 10000u
+
 enum ofi_kind { OFI_RECV, OFI_SEND, OFI_GET, OFI_PUT, OFI_FLUSH };
 
 /* What libfabric gets as the context of an operation. */
@@ -64,22 +66,28 @@ struct ofi_op {
     struct weft_tp_op *before, *after; /* in the list of those under way */
     struct ofi_peer *peer;
     bool waits;        /* to be issued again */
+    bool ended;        /* is in the ready list */
     struct fid_mr *mr; /* of the local range, made for this operation */
     struct weft_tp_rma_desc desc;
 };
 _Static_assert(sizeof(struct ofi_op) <= WEFT_TP_OP_PRIVATE, "an operation must fit its place");
 
 struct weft_tp_region {
+    struct weft_tp_region *before, *after; /* of the endpoint's */
     struct fid_mr *mr;
     struct weft_tp_key key;
 };
 
 /* One libfabric endpoint with what belongs to it. */
 struct ofi_half {
-    struct fid_ep *ep;
+    struct fid_fabric *fabric;
+    struct fid_domain *domain;
+    bool borrowed;             /* fabric and domain are the other half's */
+    struct fid_wait *wait_set; /* net only */
     struct fid_cq *cq;
     struct fid_av *av;
-    int cq_fd;
+    struct fid_ep *ep;
+    int wait_fd;
 };
 
 struct ofi_ep {
@@ -93,11 +101,9 @@ struct ofi_ep {
     bool mr_local, mr_virt, mr_prov_key;
 
     struct fi_info *info;
-    struct fid_fabric *fabric;
-    struct fid_domain *domain;
-    struct fid_wait *wait_set; /* net only */
     struct ofi_half msg, rma;
     uint32_t rma_generation;
+    unsigned rma_rounds; /* the one-sided half may be connecting: to be looked at so often */
     int epoll_fd;
 
     unsigned char *recv_slab;
@@ -109,6 +115,7 @@ struct ofi_ep {
     unsigned sends_n, sends_made;
 
     struct weft_slots peers;
+    struct weft_tp_region *regions;
     struct weft_op_list ready;       /* done has to run */
     struct weft_tp_op *first, *last; /* one-sided operations under way */
     unsigned rmas, waiting;          /* of these: in all, to be issued again */
@@ -135,7 +142,9 @@ int weft__ofi_err(ssize_t rc); /* libfabric's code, of either sign, as ours */
 /* fabric.c */
 int weft__ofi_fabric_open(struct ofi_ep *ep, const struct weft_tp_open *desc);
 void weft__ofi_fabric_close(struct ofi_ep *ep);
-int weft__ofi_half_open(struct ofi_ep *ep, struct ofi_half *half);
+int weft__ofi_rma_half_open(struct ofi_ep *ep);
+void weft__ofi_half_stop(struct ofi_ep *ep,
+                         struct ofi_half *half); /* libfabric touches no buffer any more */
 void weft__ofi_half_close(struct ofi_ep *ep, struct ofi_half *half);
 
 /* peer.c */
@@ -164,6 +173,7 @@ int weft__ofi_send(struct weft_tp_ep *tp, struct weft_tp_peer peer, const struct
                    unsigned n, struct weft_tp_op *op);
 
 /* rma.c */
+void weft__ofi_regions_close(struct ofi_ep *ep);
 extern const struct weft_tp_rma_ops weft__ofi_rma_ops;
 void weft__ofi_rma_ended(struct ofi_ep *ep, struct ofi_context *context, int err);
 /* Takes the buffers of a peer's operations back from libfabric; they end with WEFT_ECANCELED. */

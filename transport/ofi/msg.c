@@ -34,8 +34,8 @@ int weft__ofi_recvs_open(struct ofi_ep *ep)
                          OFI_RECVS, ep->recv_bytes);
     ep->recv_slab = slab;
     if (ep->mr_local) {
-        int rc =
-            fi_mr_reg(ep->domain, slab, ep->recv_slab_bytes, FI_RECV, 0, 0, 0, &ep->recv_mr, NULL);
+        int rc = fi_mr_reg(ep->msg.domain, slab, ep->recv_slab_bytes, FI_RECV, 0, 0, 0,
+                           &ep->recv_mr, NULL);
         if (rc != 0)
             return weft_fail(
                 weft__ofi_err(rc),
@@ -121,7 +121,7 @@ static int make_buffer(struct ofi_ep *ep, struct ofi_buffer **buffer_out)
     memset(buffer, 0, sizeof(*buffer));
     buffer->context.kind = OFI_SEND;
     if (ep->mr_local) {
-        int rc = fi_mr_reg(ep->domain, buffer->bytes, ep->msg_max_bytes, FI_SEND, 0, 0, 0,
+        int rc = fi_mr_reg(ep->msg.domain, buffer->bytes, ep->msg_max_bytes, FI_SEND, 0, 0, 0,
                            &buffer->mr, NULL);
         if (rc != 0) {
             free(buffer);

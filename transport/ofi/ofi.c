@@ -63,12 +63,13 @@ static void close_ep(struct weft_tp_ep *tp)
 {
     struct ofi_ep *ep = ofi_ep_of(tp);
     answer_last_callers(ep);
-    weft__ofi_half_close(ep, &ep->rma);
-    weft__ofi_half_close(ep, &ep->msg);
+    weft__ofi_half_stop(ep, &ep->rma);
+    weft__ofi_half_stop(ep, &ep->msg);
     weft__ofi_rma_cancel_all(ep);
     struct weft_tp_op *op;
     while ((op = weft__op_pop(&ep->ready)))
         op->done(op, weft__op_node(op)->err);
+    weft__ofi_regions_close(ep);
     weft__ofi_buffers_close(ep);
     weft__ofi_peers_fini(ep);
     weft__ofi_fabric_close(ep);

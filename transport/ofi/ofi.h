@@ -1,6 +1,8 @@
 /* ofi: msg and rma on a libfabric provider with reliable datagram endpoints: verbs;ofi_rxm, efa,
- * net, tcp;ofi_rxm. desc.provider names one; NULL takes the first of that list that the interface
+ * net, tcp. desc.provider names one; NULL takes the first of that list that the interface
  * desc.bind has. Numeric addresses only.
+ *
+ * tcp;ofi_rxm can be named, but is not sound in libfabric 1.17 (fabric.c).
  *
  * Host memory only. A peer that is lost stays lost: drop it and add it again, and the next
  * operation connects anew. */

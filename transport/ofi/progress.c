@@ -74,7 +74,8 @@ int weft__ofi_reap(struct ofi_ep *ep, struct ofi_half *half)
     return n;
 }
 
-/* Only what is ready now: done may make more. */
+/* Runs after the one-sided half was made anew, where that was due: a completion that libfabric
+ * reports twice must find its operation still there. Only what is ready now: done may make more. */
 static int finish(struct ofi_ep *ep)
 {
     int n = 0;
@@ -92,8 +93,10 @@ int weft__ofi_progress(struct weft_tp_ep *tp)
 {
     struct ofi_ep *ep = ofi_ep_of(tp);
     int n = weft__ofi_reap(ep, &ep->msg);
-    if (ep->rmas)
+    if (ep->rmas || ep->rma_rounds) {
         n += weft__ofi_reap(ep, &ep->rma);
+        ep->rma_rounds -= ep->rma_rounds != 0;
+    }
     if (ep->unposted)
         weft__ofi_post(ep);
     if (ep->renew)
@@ -108,11 +111,15 @@ int weft__ofi_progress(struct weft_tp_ep *tp)
 
 int weft__ofi_wait_fd(struct weft_tp_ep *tp)
 {
-    struct ofi_ep *ep = ofi_ep_of(tp);
-    int fd;
-    if (!ep->wait_set)
-        return ep->epoll_fd;
-    return fi_control(&ep->wait_set->fid, FI_GETWAIT, &fd) == 0 ? fd : -1;
+    return ofi_ep_of(tp)->epoll_fd;
+}
+
+static bool armed(struct ofi_half *half)
+{
+    if (half->wait_set)
+        return fi_wait(half->wait_set, 0) == -FI_ETIMEDOUT;
+    struct fid *fid = &half->cq->fid;
+    return fi_trywait(half->fabric, &fid, 1) == 0;
 }
 
 int weft__ofi_wait_arm(struct weft_tp_ep *tp)
@@ -120,8 +127,10 @@ int weft__ofi_wait_arm(struct weft_tp_ep *tp)
     struct ofi_ep *ep = ofi_ep_of(tp);
     if (ep->ready.first || ep->unposted || ep->waiting || ep->renew || ep->lost_n || ep->broken)
         return WEFT_EAGAIN;
-    if (ep->wait_set)
-        return fi_wait(ep->wait_set, 0) == -FI_ETIMEDOUT ? WEFT_OK : WEFT_EAGAIN;
-    struct fid *fids[] = {&ep->msg.cq->fid, &ep->rma.cq->fid};
-    return fi_trywait(ep->fabric, fids, 2) == 0 ? WEFT_OK : WEFT_EAGAIN;
+    if (!armed(&ep->rma)) {
+        weft__ofi_reap(ep,
+                       &ep->rma); /* a broken connection must be known before the next operation */
+        return WEFT_EAGAIN;
+    }
+    return armed(&ep->msg) ? WEFT_OK : WEFT_EAGAIN;
 }

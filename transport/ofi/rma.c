@@ -72,6 +72,7 @@ static void end(struct ofi_ep *ep, struct weft_tp_op *op, int err)
     if (own->mr)
         fi_close(&own->mr->fid);
     own->mr = NULL;
+    own->ended = true;
     own->node.err = err;
     weft__op_append(&ep->ready, op);
 }
@@ -98,6 +99,8 @@ void weft__ofi_rma_ended(struct ofi_ep *ep, struct ofi_context *context, int err
     struct ofi_op *own = ofi_op_of(op);
     struct ofi_peer *peer = own->peer;
     bool put = context->kind == OFI_PUT;
+    if (own->ended)
+        return; /* reported twice: see fabric.c */
     if (err == WEFT_OK) {
         *(put ? &ep->stats.puts : &ep->stats.gets) += 1;
         *(put ? &ep->stats.put_bytes : &ep->stats.get_bytes) += own->desc.len_bytes;
@@ -139,9 +142,12 @@ static ssize_t post(struct ofi_ep *ep, struct ofi_op *own)
                              .rma_iov = &remote,
                              .rma_iov_count = 1,
                              .context = &own->context};
-    if (own->context.kind == OFI_PUT)
-        return fi_writemsg(ep->rma.ep, &msg, FI_COMPLETION | FI_DELIVERY_COMPLETE);
-    return fi_readmsg(ep->rma.ep, &msg, FI_COMPLETION);
+    ssize_t rc = own->context.kind == OFI_PUT
+                     ? fi_writemsg(ep->rma.ep, &msg, FI_COMPLETION | FI_DELIVERY_COMPLETE)
+                     : fi_readmsg(ep->rma.ep, &msg, FI_COMPLETION);
+    if (rc == -FI_EAGAIN)
+        ep->rma_rounds = OFI_CONNECT_ROUNDS;
+    return rc;
 }
 
 static int local_mr(struct ofi_ep *ep, struct ofi_op *own)
@@ -150,8 +156,8 @@ static int local_mr(struct ofi_ep *ep, struct ofi_op *own)
     if (!ep->mr_local || own->desc.local_region)
         return WEFT_OK;
     uint64_t access = own->context.kind == OFI_PUT ? FI_WRITE : FI_READ;
-    int rc = fi_mr_reg(ep->domain, own->desc.local, own->desc.len_bytes, access, 0, 0, 0, &own->mr,
-                       NULL);
+    int rc = fi_mr_reg(ep->rma.domain, own->desc.local, own->desc.len_bytes, access, 0, 0, 0,
+                       &own->mr, NULL);
     if (rc == 0)
         return WEFT_OK;
     return weft_fail(weft__ofi_err(rc),
@@ -169,7 +175,7 @@ static int submit(struct weft_tp_ep *tp, struct weft_tp_peer peer_id,
     int err = weft__ofi_peer_find(ep, peer_id, &peer);
     if (err != WEFT_OK)
         return err;
-    if (ep->rmas >= ep->sends_max || weft__ofi_peer_rests(peer))
+    if (ep->rmas >= ep->sends_max || ep->renew || weft__ofi_peer_rests(peer))
         return WEFT_EAGAIN;
     *own = (struct ofi_op){.peer = peer, .context.kind = kind};
     if (desc)
@@ -275,7 +281,7 @@ void weft__ofi_rma_renew(struct ofi_ep *ep)
     for (struct weft_tp_op *op = ep->first; op; op = ofi_op_of(op)->after)
         if (ofi_op_of(op)->context.kind != OFI_FLUSH && !ofi_op_of(op)->waits)
             set_waiting(ep, ofi_op_of(op), true);
-    int err = weft__ofi_half_open(ep, &ep->rma);
+    int err = weft__ofi_rma_half_open(ep);
     if (err == WEFT_OK) {
         weft__ofi_rma_again(ep);
         return;
@@ -319,7 +325,7 @@ static int reg(struct weft_tp_ep *tp, void *addr, size_t len_bytes, uint32_t acc
         }
         if (!ep->mr_prov_key && ep->info->domain_attr->mr_key_size < sizeof(key))
             key &= ((uint64_t)1 << 8 * ep->info->domain_attr->mr_key_size) - 1;
-        rc = fi_mr_reg(ep->domain, addr, len_bytes, flags, 0, key, 0, &region->mr, NULL);
+        rc = fi_mr_reg(ep->msg.domain, addr, len_bytes, flags, 0, key, 0, &region->mr, NULL);
     } while (rc == -FI_ENOKEY && !ep->mr_prov_key);
     if (rc != 0) {
         free(region);
@@ -331,15 +337,30 @@ static int reg(struct weft_tp_ep *tp, void *addr, size_t len_bytes, uint32_t acc
     region->key = (struct weft_tp_key){.key = fi_mr_key(region->mr),
                                        .base = ep->mr_virt ? (uint64_t)(uintptr_t)addr : 0,
                                        .len_bytes = len_bytes};
+    region->after = ep->regions;
+    if (region->after)
+        region->after->before = region;
+    ep->regions = region;
     *region_out = region;
     return WEFT_OK;
 }
 
 static void unreg(struct weft_tp_ep *tp, struct weft_tp_region *region)
 {
-    (void)tp;
+    if (region->before)
+        region->before->after = region->after;
+    else
+        ofi_ep_of(tp)->regions = region->after;
+    if (region->after)
+        region->after->before = region->before;
     fi_close(&region->mr->fid);
     free(region);
+}
+
+void weft__ofi_regions_close(struct ofi_ep *ep)
+{
+    while (ep->regions)
+        unreg(&ep->base, ep->regions);
 }
 
 static void key(struct weft_tp_region *region, struct weft_tp_key *key_out)
