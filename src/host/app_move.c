@@ -163,13 +163,13 @@ static void ask_owner(struct weft_app_mover *mover, enum weft_move_role role,
 static void end_app(struct weft_app_mover *mover, const struct weft_move_message *message)
 {
     Weft__Host__RankExit news = WEFT__HOST__RANK_EXIT__INIT;
-    char why[WEFT_MOVE_TEXT_MAX + 48];
-    snprintf(why, sizeof(why), "the rank is lost in a move: %s", message->text);
+    char why[WEFT_MOVE_TEXT_MAX];
+    snprintf(why, sizeof(why), "%s", message->text);
     news.rank = mover->rank;
     news.incarnation = (uint32_t)message->incarnation;
     news.code = 1;
     news.reason = why;
-    news.abort = true;
+    news.abort = news.lost = true;
     weft__app_tell_exit(mover->app, &news);
 }
 

@@ -27,7 +27,7 @@ struct weft_telling {
     int32_t rank;
     uint32_t incarnation;
     int code;
-    bool abort;
+    bool abort, lost;
     char reason[256];
 };
 
@@ -73,6 +73,7 @@ static void tell(struct weft_telling *telling)
     news.incarnation = telling->incarnation;
     news.code = telling->code;
     news.abort = telling->abort;
+    news.lost = telling->lost;
     news.reason = telling->reason;
     news.process = app->orders->process;
     app->tellings_under_way++;
@@ -137,6 +138,7 @@ void weft__app_tell_exit(struct weft_process_app *app, const Weft__Host__RankExi
     struct weft_telling *telling = telling_new(app, news->rank, news->code, news->reason);
     telling->incarnation = news->incarnation;
     telling->abort = news->abort;
+    telling->lost = news->lost;
     enqueue(telling);
 }
 

@@ -256,7 +256,10 @@ static void take_rank_exit(struct weft_app *app, const Weft__Host__RankExit *new
     const char *colon = news->reason[0] != '\0' ? ": " : "";
     if (!news->abort)
         rank_ended(app, rank, news->code);
-    if (news->abort || news->code != 0)
+    if (news->abort && news->lost)
+        weft__weftd_app_end(app, WEFT_EHOSTDEAD, 1, "rank %d is lost in a move: %s", news->rank,
+                            news->reason);
+    else if (news->abort || news->code != 0)
         weft__weftd_app_end(app, WEFT_EAPP, news->code, "rank %d on host %s %s with code %d%s%s",
                             news->rank, process->host, news->abort ? "aborted" : "exited",
                             news->code, colon, news->reason);
