@@ -20,7 +20,7 @@
 #include "control/client.h"
 #include "weft/error.h"
 
-enum { ARGS_MAX = 40, STOP_MS = 15000, NETS = 250 };
+enum { ARGS_MAX = 40, STOP_MS = 15000, NETS = 250, GONE_MS = 10000 };
 
 /* ---- the environment ---- */
 
@@ -90,6 +90,7 @@ int cluster_open(void **state)
     uint64_t number;
     char path[160];
     memset(&cluster, 0, sizeof(cluster));
+    cluster.gone_ms = GONE_MS;
     snprintf(cluster.work, sizeof(cluster.work), "%s/cluster-XXXXXX", tmp != NULL ? tmp : "/tmp");
     if (mkdtemp(cluster.work) == NULL ||
         getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))

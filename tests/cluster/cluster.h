@@ -44,7 +44,7 @@ struct cluster {
     unsigned files_n;
     struct weft_client *client;
     struct cluster_names *shm_before;
-    bool crash_wanted; /* a rank crashes: its words are no finding */
+    unsigned gone_ms; /* how long cluster_left waits for things to go */
 };
 
 /* cmocka's setup and teardown; *state is the cluster. */

@@ -1,6 +1,7 @@
 /* Two ranks flood a third while it moves there and back: nothing is lost, doubled or out of order.
  * The receiver checks every message (programs/flood.c) and ends the app when one is wrong. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,7 +15,7 @@
 #include "cluster.h"
 #include "stage.h"
 
-enum { SINK = 2, MOVES = 20, MESSAGES = 50 };
+enum { SINK = 2, MOVES = 20, MESSAGES = 50, ROUNDS = 5 };
 
 static uint64_t received(const struct stage *stage)
 {
@@ -42,48 +43,148 @@ static void check_counts(struct cluster *cluster, const struct child *run)
     cluster_check(cluster, got[0] == sent[0] && got[1] == sent[1]);
 }
 
-static void flood(struct cluster *cluster, int moves)
-{
+/* home, a and b run ranks 0, 1 and 2; c is free. */
+struct flood {
+    struct cluster *cluster;
     struct stage stage;
-    struct ask_app now;
+    struct cluster_app app;
+};
+
+static void flood_open(struct flood *flood, struct cluster *cluster)
+{
+    flood->cluster = cluster;
     cluster_three(cluster, 1);
-    struct cluster_host *extra = cluster_host(cluster, "c", 1);
-    stage_open(&stage, cluster);
-    struct cluster_app app = cluster_run(cluster, &cluster->hosts[0], "-n", "3",
-                                         cluster_program("flood"), stage.path, NULL);
-    cluster_await_while(cluster, CLUSTER_MS, received(&stage) > MESSAGES, !child_over(app.run));
-    cluster_check(cluster, ask_app(cluster, &app, &now));
-    char away[16], back[16];
-    snprintf(back, sizeof(back), "%s", now.ranks[SINK].host);
-    snprintf(away, sizeof(away), "%s", extra->name);
-    for (unsigned h = 0; h < cluster->hosts_n; h++) {
-        bool used = false;
-        for (unsigned r = 0; r < 3; r++)
-            used |= strcmp(now.ranks[r].host, cluster->hosts[h].name) == 0;
-        if (!used)
-            snprintf(away, sizeof(away), "%s", cluster->hosts[h].name);
-    }
+    (void)cluster_host(cluster, "c", 1);
+    stage_open(&flood->stage, cluster);
+    flood->app = cluster_run(cluster, &cluster->hosts[0], "-n", "3", cluster_program("flood"),
+                             flood->stage.path, NULL);
+    cluster_await_while(cluster, CLUSTER_MS, received(&flood->stage) > MESSAGES,
+                        !child_over(flood->app.run));
+    cluster_check(cluster, ask_rank_is(cluster, &flood->app, SINK, "b"));
+}
+
+static void flood_goes_on(struct flood *flood)
+{
+    uint64_t before = received(&flood->stage);
+    cluster_await_while(flood->cluster, CLUSTER_MS, received(&flood->stage) > before + MESSAGES,
+                        !child_over(flood->app.run));
+}
+
+static void flood_close(struct flood *flood)
+{
+    stage_finish(flood->cluster, &flood->stage, &flood->app);
+    check_counts(flood->cluster, flood->app.run);
+    stage_all_free(flood->cluster);
+    stage_close(&flood->stage);
+}
+
+static void flood_moves(struct cluster *cluster, int moves)
+{
+    struct flood flood;
+    struct ask_app now;
+    flood_open(&flood, cluster);
     for (int i = 0; i < moves; i++) {
-        uint64_t before = received(&stage);
-        stage_move(cluster, &app, SINK, i % 2 == 0 ? away : back);
-        cluster_await_while(cluster, CLUSTER_MS, received(&stage) > before + MESSAGES,
-                            !child_over(app.run));
+        stage_move(cluster, &flood.app, SINK, i % 2 == 0 ? "c" : "b");
+        flood_goes_on(&flood);
     }
-    cluster_check(cluster, ask_app(cluster, &app, &now));
-    fprintf(stderr, "%u moves, %llu packets forwarded\n", now.moved,
+    cluster_check(cluster, ask_app(cluster, &flood.app, &now));
+    fprintf(stderr, "%u moves by %s, %llu packets forwarded\n", now.moved, now.last.transport,
             (unsigned long long)now.forwarded);
     cluster_check(cluster, now.moved == (unsigned)moves);
     cluster_check(cluster, now.forwarded > 0);
     cluster_check(cluster, now.ranks[SINK].incarnation == (unsigned)moves + 1);
-    stage_finish(cluster, &stage, &app);
-    check_counts(cluster, app.run);
-    stage_all_free(cluster);
-    stage_close(&stage);
+    flood_close(&flood);
 }
 
 static void a_flood_follows_a_rank_that_moves_twenty_times(void **state)
 {
-    flood(*state, MOVES);
+    flood_moves(*state, MOVES);
+}
+
+static void a_flood_follows_over_zmq(void **state)
+{
+    (void)setenv("WEFT_DATA", "zmq", 1);
+    flood_moves(*state, MOVES / 2);
+}
+
+static void senders_move_as_well_as_the_receiver(void **state)
+{
+    struct cluster *cluster = *state;
+    struct flood flood;
+    struct ask_app now;
+    char free_host[16] = "c";
+    flood_open(&flood, cluster);
+    for (int i = 0; i < MOVES; i++) { /* whoever moves leaves its host to the next one */
+        unsigned rank = (unsigned)i % 3;
+        cluster_check(cluster, ask_app(cluster, &flood.app, &now));
+        stage_move(cluster, &flood.app, (int)rank, free_host);
+        snprintf(free_host, sizeof(free_host), "%s", now.ranks[rank].host);
+        flood_goes_on(&flood);
+    }
+    cluster_check(cluster, ask_app(cluster, &flood.app, &now) && now.moved == MOVES);
+    flood_close(&flood);
+}
+
+/* ---- with failures ---- */
+
+static struct child *migrate(struct flood *flood, const char *to)
+{
+    return cluster_start(flood->cluster, "weft", "migrate", "--at", flood->app.home->address,
+                         flood->app.hex, "2", to, NULL);
+}
+
+static void moves_that_fail_cost_no_message(void **state)
+{
+    struct cluster *cluster = *state;
+    struct flood flood;
+    struct ask_app now;
+    flood_open(&flood, cluster);
+    const struct cluster_host *c = &cluster->hosts[3];
+    for (int i = 0; i < ROUNDS; i++) {
+        struct child *move = stage_hold_move(cluster, &flood.stage, &flood.app, SINK, "c");
+        uint64_t dest = stage_process_on(cluster, c);
+        stage_signal(cluster, dest, SIGSTOP);
+        atomic_store(&flood.stage.board->hold, 0);
+        uint64_t seen; /* until nothing arrives any more: the rank stands */
+        do {
+            seen = received(&flood.stage);
+            for (int k = 0; k < 10; k++)
+                child_nap();
+        } while (received(&flood.stage) != seen);
+        stage_signal(cluster, dest, SIGKILL);
+        cluster_check(cluster, child_wait(move, CLUSTER_MS) == 1);
+        flood_goes_on(&flood);
+        cluster_await(cluster, CLUSTER_MS, ask_used(cluster, c) == 0);
+    }
+    cluster_check(cluster, ask_app(cluster, &flood.app, &now) && now.moved == 0);
+    stage_move(cluster, &flood.app, SINK, "c");
+    flood_goes_on(&flood);
+    flood_close(&flood);
+}
+
+/* The old process dies with what it was to forward: the senders still have it. */
+static void a_source_that_dies_while_it_forwards_costs_no_message(void **state)
+{
+    struct cluster *cluster = *state;
+    struct flood flood;
+    flood_open(&flood, cluster);
+    const struct cluster_host *hosts[] = {&cluster->hosts[2], &cluster->hosts[3]};
+    const struct board_rank *sink = &flood.stage.board->ranks[SINK];
+    for (int i = 0; i < ROUNDS; i++) {
+        const struct cluster_host *from = hosts[i % 2], *to = hosts[1 - i % 2];
+        uint64_t entered = atomic_load(&sink->entered);
+        uint64_t source = stage_process_on(cluster, from);
+        cluster_check(cluster, cluster_is_marked(cluster, source));
+        struct child *move = migrate(&flood, to->name);
+        uint64_t until = child_now_ms() + CLUSTER_MS;
+        while (atomic_load(&sink->entered) == entered && child_now_ms() < until)
+            ; /* the next moment counts */
+        stage_signal(cluster, source, SIGKILL);
+        cluster_check(cluster, child_wait(move, CLUSTER_MS) == 0);
+        flood_goes_on(&flood);
+        cluster_await(cluster, CLUSTER_MS, ask_used(cluster, from) == 0);
+    }
+    flood_close(&flood);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, cluster_open, cluster_close)
@@ -92,6 +193,10 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         CASE(a_flood_follows_a_rank_that_moves_twenty_times),
+        CASE(a_flood_follows_over_zmq),
+        CASE(senders_move_as_well_as_the_receiver),
+        CASE(moves_that_fail_cost_no_message),
+        CASE(a_source_that_dies_while_it_forwards_costs_no_message),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

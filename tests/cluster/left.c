@@ -12,8 +12,6 @@
 
 #include "cluster.h"
 
-enum { GONE_MS = 10000 };
-
 /* ---- names ---- */
 
 struct cluster_names {
@@ -220,7 +218,7 @@ static unsigned reports_in_output(const struct cluster *cluster)
 
 unsigned cluster_left(struct cluster *cluster)
 {
-    uint64_t until = child_now_ms() + GONE_MS;
+    uint64_t until = child_now_ms() + cluster->gone_ms;
     while ((cluster_marked(cluster, false) > 0 || cluster_ports(cluster, NULL, NULL, 0) > 0 ||
             shm_left(cluster, false) > 0) &&
            child_now_ms() < until)
@@ -229,10 +227,7 @@ unsigned cluster_left(struct cluster *cluster)
     if (ports > 0)
         fprintf(stderr, "left: %u ports on %s.*\n", ports, cluster->net);
     unsigned n = ports + cluster_marked(cluster, true) + shm_left(cluster, true);
-    n += files_left(cluster);
-    if (!cluster->crash_wanted)
-        n += reports(cluster) + reports_in_output(cluster);
-    return n;
+    return n + files_left(cluster) + reports(cluster) + reports_in_output(cluster);
 }
 
 void cluster_remove(const char *folder)

@@ -111,15 +111,31 @@ static void a_head_that_is_away_during_a_move_decides_it_when_it_is_back(void **
     scene_ends_well(&scene);
 }
 
+/* Nobody can say who owns the rank: it stays frozen, and its app ends when the deadlines are over.
+ */
+static void a_head_that_stays_away_during_a_move_ends_the_app_at_last(void **state)
+{
+    enum { MOVE_MS = 2000, RESOLVE_MS = 10000 };
+    struct scene scene;
+    uint64_t dest;
+    (void)setenv("WEFT_MOVE_DEADLINE_MS", "2000", 1);
+    scene_open(&scene, *state);
+    struct child *move = scene_stands(&scene, &dest);
+    cluster_host_kill(scene.head);
+    stage_signal(*state, dest, SIGCONT);
+    int code = child_wait(scene.app.run, MOVE_MS + RESOLVE_MS + SCENE_FATAL_MS);
+    if (code != 3 || !child_complained(scene.app.run, "is lost in a move"))
+        cluster_fail(*state, "weft run: exit code %d instead of 3 and the move named", code);
+    cluster_check(scene.cluster, child_wait(move, CLUSTER_MS) > 0);
+    stage_all_free(*state);
+    stage_close(&scene.stage);
+}
+
 static void a_killed_head_leaves_a_folder_that_the_next_head_removes(void **state)
 {
     struct cluster *cluster = *state;
-    char path[300];
     struct cluster_host *head = cluster_host(cluster, "head", 1);
-    snprintf(path, sizeof(path), "%s/tmp", cluster->work);
     cluster_host_kill(head);
-    struct cluster_names *names = cluster_names_of(path);
-    cluster_names_free(names);
     cluster_host_again(cluster, head);
     cluster_host_stop(cluster, head);
     /* cluster_close finds what is left: this head was not killed. */
@@ -201,6 +217,7 @@ int main(int argc, char **argv)
         CASE(without_a_head_apps_go_on_and_new_work_is_refused),
         CASE(a_head_that_comes_back_is_found_again),
         CASE(a_head_that_is_away_during_a_move_decides_it_when_it_is_back),
+        CASE(a_head_that_stays_away_during_a_move_ends_the_app_at_last),
         CASE(a_killed_head_leaves_a_folder_that_the_next_head_removes),
     };
     bool all = argc < 2, first = !all && argv[1][0] == 'm', second = !all && argv[1][0] == 'h';

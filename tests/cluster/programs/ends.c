@@ -1,4 +1,5 @@
 /* ends HOW: rank 1 (or 0 when it is alone) ends in that way while the others wait for ever. */
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,8 +16,34 @@ static void fault(void)
     page[1] = 1;
 }
 
+static int shared;
+
+static void *write_shared(void *arg)
+{
+    for (int i = 0; i < 100000; i++)
+        *(volatile int *)&shared = i;
+    return arg;
+}
+
+/* What a sanitizer must see: a byte behind the end of the heap's, and a race. */
+static int misbehave(void)
+{
+    volatile size_t len = 8;
+    char *bytes = malloc(len);
+    pthread_t thread;
+    if (bytes == NULL || pthread_create(&thread, NULL, write_shared, NULL) != 0)
+        return 2;
+    (void)write_shared(NULL);
+    (void)pthread_join(thread, NULL);
+    ((volatile char *)bytes)[len] = 1;
+    free(bytes);
+    return 6;
+}
+
 static int end(const char *how)
 {
+    if (strcmp(how, "report") == 0)
+        return misbehave();
     if (strcmp(how, "three") == 0)
         return 3;
     if (strcmp(how, "exit") == 0)

@@ -1,6 +1,7 @@
 /* flood BOARD: ranks 0 and 1 send numbered messages of mixed sizes to rank 2 as fast as they can,
  * until the board says stop. Rank 2 receives from anybody, keeps several receives posted across its
- * moves, and checks that of each sender every message arrives once, in order and whole.
+ * moves, and checks that of each sender every message arrives once, in order and whole. The senders
+ * may move as well, with several sends under way.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -68,12 +69,16 @@ static void send_one(struct flood *flood, uint64_t kind)
     flood->sent++;
 }
 
-static int run_sender(struct flood *flood, struct board *board)
+static int send_on(void *argument)
 {
+    struct flood *flood = argument;
+    struct board *board = board_enter(flood->board, flood->rank);
     uint64_t last_ns = 0, drains = 0;
+    flood->moves++;
     while (atomic_load(&board->stop) == 0) {
         send_one(flood, KIND_DATA);
         board_step(board, flood->rank, &last_ns);
+        board_point(board, flood->rank, send_on, flood);
     }
     send_one(flood, KIND_LAST);
     if (flood->rank == 0) { /* fills the receives that are still posted */
@@ -82,7 +87,10 @@ static int run_sender(struct flood *flood, struct board *board)
             send_one(flood, KIND_DRAIN);
     }
     MPI_Waitall(RING, flood->requests, MPI_STATUSES_IGNORE);
-    printf("flood sender %d sent %llu\n", flood->rank, (unsigned long long)flood->sent);
+    printf("flood sender %d sent %llu entered %llu\n", flood->rank, (unsigned long long)flood->sent,
+           (unsigned long long)flood->moves);
+    fflush(stdout);
+    MPI_Finalize();
     return 0;
 }
 
@@ -120,7 +128,7 @@ static void drain(struct flood *flood)
     MPI_Send(&n, 1, MPI_UINT64_T, 0, TAG_DRAIN, MPI_COMM_WORLD);
 }
 
-static int go_on(void *argument)
+static int receive_on(void *argument)
 {
     struct flood *flood = argument;
     struct board *board = board_enter(flood->board, flood->rank);
@@ -142,7 +150,7 @@ static int go_on(void *argument)
             drain(flood);
         atomic_store(&mine->received, flood->expected[0] + flood->expected[1]);
         board_step(board, flood->rank, &last_ns);
-        board_point(board, flood->rank, go_on, flood);
+        board_point(board, flood->rank, receive_on, flood);
     }
     printf("flood sink received %llu and %llu, %llu bytes, entered %llu\n",
            (unsigned long long)flood->expected[0], (unsigned long long)flood->expected[1],
@@ -150,19 +158,6 @@ static int go_on(void *argument)
     fflush(stdout);
     MPI_Finalize();
     return 0;
-}
-
-static int run(struct flood *flood)
-{
-    if (flood->rank == SINK)
-        return go_on(flood);
-    int code = 0;
-    struct board *board = board_enter(flood->board, flood->rank);
-    if (flood->rank < SENDERS)
-        code = run_sender(flood, board);
-    fflush(stdout);
-    MPI_Finalize();
-    return code;
 }
 
 int main(int argc, char **argv)
@@ -180,5 +175,5 @@ int main(int argc, char **argv)
         if (flood->rank == SINK)
             post(flood, i);
     }
-    return run(flood);
+    return flood->rank == SINK ? receive_on(flood) : send_on(flood);
 }
