@@ -1,9 +1,9 @@
 /* MPI programs under weft run, for information: messages beside Open MPI over tcp, steps of the
  * demo's solver beside one rank alone, and the CPU time that processes burn while they wait. */
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -143,23 +143,35 @@ static void run_heat(const struct heat *heat, const char *steps, struct bench_se
 
 /* ---- waiting ---- */
 
-/* CPU milliseconds that a process has used; its threads' in all. */
-static double cpu_ms(pid_t pid)
+/* CPU milliseconds of one thread, to the nanosecond, unlike /proc/PID/stat, which counts ticks. */
+static double thread_cpu_ms(pid_t pid, const char *thread)
 {
-    char path[64], text[1024];
-    unsigned long user = 0, kernel = 0;
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    char path[300];
+    unsigned long long ns = 0;
+    snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", (int)pid, thread);
     FILE *file = fopen(path, "re");
     if (!file)
         return 0;
-    size_t n = fread(text, 1, sizeof(text) - 1, file);
+    if (fscanf(file, "%llu", &ns) != 1)
+        ns = 0;
     fclose(file);
-    text[n] = 0;
-    const char *after_name = strrchr(text, ')');
-    if (!after_name || sscanf(after_name, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
-                              &user, &kernel) != 2)
-        return 0;
-    return (double)(user + kernel) * 1e3 / (double)sysconf(_SC_CLK_TCK);
+    return (double)ns / 1e6;
+}
+
+/* CPU milliseconds of all threads of a process. */
+static double cpu_ms(pid_t pid)
+{
+    char path[64];
+    double sum = 0;
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+    DIR *threads = opendir(path);
+    const struct dirent *entry;
+    while (threads && (entry = readdir(threads)))
+        if (entry->d_name[0] != '.')
+            sum += thread_cpu_ms(pid, entry->d_name);
+    if (threads)
+        closedir(threads);
+    return sum;
 }
 
 static pid_t rank_pid(const struct bench_hosts *hosts, const struct bench_app *app, size_t rank)
