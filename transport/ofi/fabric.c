@@ -19,13 +19,11 @@
  *
  * Which of the TCP providers: net, never tcp;ofi_rxm unless it is asked for by name. rxm trusts
  * tcp, and the read that tcp reports twice makes it use memory that it has freed: closing it, or
- * losing a peer, while reads arrive ended in SIGSEGV inside fi_close() in one run of ten. net is
- * faster as well: measured between two processes on loopback (libfabric 1.17), half a round trip of
- * 8 bytes takes 4.2 us against 6.2 us, of 32 KiB 8.6 us against 41 us; gets of 1 MiB to 256 MiB are
- * equal, limited by the making of fresh pages. net does not arm its wait object in fi_trywait() and
- * leaves it readable for ever after the first completion, so it gets a wait set, whose fi_wait()
- * with no time-out does arm. It is libfabric 1.17's only; in later releases its work is in tcp,
- * which then offers such endpoints without rxm.
+ * losing a peer, while reads arrive has ended in SIGSEGV inside fi_close(). Speed is no reason
+ * against net (scripts/bench demo measures both). net does not arm its wait object in fi_trywait()
+ * and leaves it readable for ever after the first completion, so it gets a wait set, whose
+ * fi_wait() with no time-out does arm. It is libfabric 1.17's only; in later releases its work is
+ * in tcp, which then offers such endpoints without rxm.
  */
 #include <errno.h>
 #include <stdio.h>
