@@ -16,8 +16,8 @@
 #include "weft/error.h"
 
 #define SPIN_MIN_NS 2000ull
-#define SPIN_MAX_NS 32000ull
-#define WORTH_NS 64000ull  /* a wait that both sides may have made long by sleeping */
+#define SPIN_MAX_NS 64000ull
+#define WORTH_NS 100000ull /* a wait that both sides may have made long by sleeping */
 #define STOLEN_NS 20000ull /* an empty turn that takes so long was interrupted */
 #define WARY_WAITS 64u
 
@@ -127,7 +127,8 @@ static int sleep_until(struct weft__rank *rank, uint32_t seen, uint64_t deadline
     return err == WEFT_ETIMEDOUT ? WEFT_ETIMEDOUT : WEFT_OK;
 }
 
-/* Spins longer next time if waits are short, less if they are long, or somebody needs the core. */
+/* Spins longer next time if waits are short, less if they are long, somebody needs the core, or the
+ * longest spin has not helped. */
 static void learn(struct weft__rank *rank, uint64_t waited_ns)
 {
     if (rank->spin_wary) {
@@ -135,6 +136,8 @@ static void learn(struct weft__rank *rank, uint64_t waited_ns)
         rank->spin_ns = SPIN_MIN_NS;
     } else if (waited_ns > WORTH_NS) {
         rank->spin_ns = rank->spin_ns / 2 > SPIN_MIN_NS ? rank->spin_ns / 2 : SPIN_MIN_NS;
+    } else if (waited_ns > rank->spin_ns && rank->spin_ns == SPIN_MAX_NS) {
+        rank->spin_wary = WARY_WAITS;
     } else if (waited_ns > rank->spin_ns) {
         rank->spin_ns = rank->spin_ns * 2 < SPIN_MAX_NS ? rank->spin_ns * 2 : SPIN_MAX_NS;
     }
