@@ -16,7 +16,7 @@
 #include "host/calls.h"
 #include "wire/message.h"
 
-enum { ENV_MAX = 256, WAIT_MS = 1000, SILENCE_MS = 5000, ASK_MS = 30000 };
+enum { ENV_MAX = 256, WAIT_MS = 1000, SILENCE_MS = 5000, RETRY_US = 100000, ASK_MS = 30000 };
 
 static const char usage[] =
     "Usage: weft run [OPTION]... PROGRAM [ARGUMENT]...\n"
@@ -241,11 +241,12 @@ static int ended(const Weft__Host__WaitReply *reply)
     return reply->err == WEFT_ECANCELED ? CLI_APP : cli_exit_code(reply->err);
 }
 
-/* Shows output until the app has ended, or its home has been silent for too long. */
+/* Shows output until the app has ended, or its home has been silent for too long. Time in which we
+ * did not run ourselves (a stopped job) is no silence of the home. */
 static int follow(struct run *run)
 {
     Weft__Host__WaitRequest request = WEFT__HOST__WAIT_REQUEST__INIT;
-    uint64_t heard_ns = weft__now_ns();
+    uint64_t silent_ns = 0;
     bool killed = false;
     request.app = run->app;
     request.wait_ms = WAIT_MS;
@@ -256,26 +257,29 @@ static int follow(struct run *run)
                                     .timeout_ms = WAIT_MS + 2000};
     for (;;) {
         ProtobufCMessage *message = NULL;
+        uint64_t asked_ns = weft__now_ns();
         int err = weft__client_wait(run->cli.client, &call, &message);
+        uint64_t took_ns = weft__now_ns() - asked_ns, most_ns = call.timeout_ms * WEFT_NS_PER_MS;
+        silent_ns = err == WEFT_OK ? 0 : silent_ns + (took_ns < most_ns ? took_ns : most_ns);
         const Weft__Host__WaitReply *reply = (const Weft__Host__WaitReply *)message;
         if (interrupted && !killed) {
             killed = true;
             ask_kill(run);
         }
         if (err == WEFT_OK) {
-            heard_ns = weft__now_ns();
             show(reply);
             request.offset = reply->next_offset;
             int code = reply->ended ? ended(reply) : -1;
             weft__message_free(message);
             if (code >= 0)
                 return code;
-        } else if (err == WEFT_ENOENT || weft__now_ns() - heard_ns > SILENCE_MS * WEFT_NS_PER_MS) {
+        } else if (err == WEFT_ENOENT || silent_ns > SILENCE_MS * WEFT_NS_PER_MS) {
             fprintf(stderr, "weft run: the app is lost: its home host at %s %s\n", run->cli.url,
                     err == WEFT_ENOENT ? "does not know it (any more)" : "does not answer");
             return CLI_NETWORK;
         } else {
-            (void)usleep(100000);
+            (void)usleep(RETRY_US);
+            silent_ns += RETRY_US * 1000ull;
         }
     }
 }
