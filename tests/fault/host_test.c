@@ -179,6 +179,19 @@ static void an_app_whose_weft_run_was_killed_can_be_killed(void **state)
     stage_close(&scene.stage);
 }
 
+/* As a job that is stopped by its terminal and goes on later. */
+static void a_weft_run_that_was_stopped_for_a_while_goes_on(void **state)
+{
+    enum { STOPPED_MS = 7000 };
+    struct scene scene;
+    scene_open(&scene, *state);
+    child_signal(scene.app.run, SIGSTOP);
+    for (uint64_t until = child_now_ms() + STOPPED_MS; child_now_ms() < until;)
+        stage_runs(*state, &scene.stage, SCENE_RANKS, 1);
+    child_signal(scene.app.run, SIGCONT);
+    scene_ends_well(&scene);
+}
+
 /* Silent for longer than it takes to be declared dead. */
 static void a_host_that_was_declared_dead_comes_back_empty(void **state)
 {
@@ -209,6 +222,7 @@ int main(int argc, char **argv)
         CASE(an_app_process_that_is_killed_ends_the_app_with_the_signal),
         CASE(an_app_whose_weft_run_was_killed_goes_on),
         CASE(an_app_whose_weft_run_was_killed_can_be_killed),
+        CASE(a_weft_run_that_was_stopped_for_a_while_goes_on),
         CASE(a_host_that_was_declared_dead_comes_back_empty),
     };
     const struct CMUnitTest heads[] = {
