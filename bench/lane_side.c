@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/wake.h"
 #include "link/lane.h"
 #include "transport/inproc/inproc.h"
 #include "transport/ofi/ofi.h"
@@ -26,6 +26,7 @@
 #define MESSAGE_MAX 65536u
 #define STALL_NS (20 * WEFT_NS_PER_S)
 #define LOOK_EVERY 256
+#define YIELD_EVERY 32
 
 struct greeting {
     char address[WEFT_LANE_ADDRESS_MAX];
@@ -57,7 +58,7 @@ static void heard(void *ctx, const void *data, size_t len_bytes)
         return;
     }
     atomic_fetch_add(&side->heard, 1);
-    weft__futex_wake(&side->heard);
+    weft__lane_kick(side->lane, &side->heard);
 }
 
 static void lane_open(struct bench_side *side)
@@ -96,6 +97,15 @@ static void greet(struct bench_side *side, int fd, const struct weft_lane_key *k
     bench_check("know the other side", weft__lane_peer(side->lane, greeting.address, &side->peer));
 }
 
+/* Lets others have the core now and then: two sides that spin may share one. */
+static void drive(struct bench_side *side, unsigned *empty)
+{
+    if (weft__lane_drive(side->lane))
+        *empty = 0;
+    else if (++*empty % YIELD_EVERY == 0)
+        sched_yield();
+}
+
 /* ---- the other side ---- */
 
 static void drive_until_order(struct bench_side *side, int fd)
@@ -103,8 +113,9 @@ static void drive_until_order(struct bench_side *side, int fd)
     char byte;
     weft__lane_polling(side->lane, true);
     do {
+        unsigned empty = 0;
         for (unsigned i = 0; i < LOOK_EVERY; i++)
-            weft__lane_drive(side->lane);
+            drive(side, &empty);
     } while (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
              (errno == EAGAIN || errno == EINTR));
     weft__lane_polling(side->lane, false);
@@ -205,12 +216,14 @@ void bench_side_spin(struct bench_side *side, bool spin)
 static void await(struct bench_side *side, uint32_t seen)
 {
     uint64_t deadline_ns = weft__now_ns() + STALL_NS;
-    for (unsigned i = 0; atomic_load(&side->heard) == seen; i++) {
-        if (side->spins)
-            weft__lane_drive(side->lane);
+    unsigned empty = 0;
+    while (atomic_load(&side->heard) == seen) {
+        int err = WEFT_OK;
+        if (!side->spins)
+            err = weft__lane_wait(side->lane, &side->heard, seen, deadline_ns);
         else
-            weft__futex_wait(&side->heard, seen, deadline_ns);
-        if (i % 1024 == 1023 && weft__now_ns() > deadline_ns)
+            drive(side, &empty);
+        if (err || (empty % 1024 == 1023 && weft__now_ns() > deadline_ns))
             bench_die("wait for the other side", WEFT_ETIMEDOUT);
     }
 }
@@ -228,7 +241,7 @@ static void got(struct weft_lane_get *get, int err)
     struct bench_side *side = get->user;
     side->get_err = err;
     atomic_fetch_add(&side->heard, 1);
-    weft__futex_wake(&side->heard);
+    weft__lane_kick(side->lane, &side->heard);
 }
 
 void bench_side_get(struct bench_side *side, size_t len_bytes)

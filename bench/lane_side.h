@@ -15,8 +15,9 @@ struct bench_side;
 /* scheme as for weft__lane_open; "inproc" makes the other side a thread. */
 struct bench_side *bench_side_open(const char *scheme);
 void bench_side_close(struct bench_side *side);
-/* Both sides drive their lanes by themselves (true), or sleep until their progress threads wake
- * them. */
+/* Both sides drive their lanes without sleeping (true); or this one sleeps on its lane, as a rank
+ * that waits does, and the other one leaves its lane to the progress thread, as a rank that
+ * computes. */
 void bench_side_spin(struct bench_side *side, bool spin);
 /* One message of len_bytes there and back. */
 void bench_side_echo(struct bench_side *side, size_t len_bytes);
