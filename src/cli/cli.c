@@ -49,6 +49,26 @@ int cli_usage(const char *command, const char *fmt, ...)
     return CLI_USAGE;
 }
 
+int cli_options(struct cli_command *command, int argc, char **argv)
+{
+    const char *letters = command->letters != NULL ? command->letters : "h";
+    int option;
+    optind = 1;
+    while ((option = getopt_long(argc, argv, letters, command->options, NULL)) != -1) {
+        if (option == 'h')
+            return fputs(command->usage, stdout) < 0 ? CLI_APP : CLI_OK;
+        if (option == '?')
+            return cli_usage(command->name, "see above");
+        if (option == 'a')
+            command->at = optarg;
+        else if (option == 'j')
+            command->json = optarg;
+        else
+            command->own(command->ctx, option);
+    }
+    return -1;
+}
+
 int cli_open(struct cli *cli, const char *where)
 {
     uint16_t first, last;
@@ -113,28 +133,62 @@ json_t *cli_move_json(const Weft__Host__MoveInfo *move)
         (json_int_t)move->forwarded);
 }
 
+static json_t *ranks_json(const Weft__Host__AppInfo *app)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < app->n_ranks; i++) {
+        const Weft__Host__RankInfo *rank = app->ranks[i];
+        json_array_append_new(list, json_pack("{s:i, s:s, s:I, s:s, s:I, s:i, s:s, s:i}", "rank",
+                                              rank->rank, "host", rank->host, "pid",
+                                              (json_int_t)rank->pid, "first_host", rank->first_host,
+                                              "first_pid", (json_int_t)rank->first_pid,
+                                              "incarnation", (int)rank->incarnation, "state",
+                                              rank->state, "code", rank->code));
+    }
+    return list;
+}
+
+/* Every field of the message is a counter: its name and value. */
+static json_t *stats_json(const Weft__Host__ExecStats *stats)
+{
+    json_t *object = json_object();
+    const ProtobufCMessageDescriptor *type = stats->base.descriptor;
+    for (unsigned i = 0; i < type->n_fields; i++) {
+        uint64_t value;
+        memcpy(&value, (const char *)stats + type->fields[i].offset, sizeof(value));
+        json_object_set_new(object, type->fields[i].name, json_integer((json_int_t)value));
+    }
+    return object;
+}
+
+static json_t *processes_json(const Weft__Host__AppInfo *app)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < app->n_processes; i++) {
+        const Weft__Host__ProcessInfo *process = app->processes[i];
+        json_t *stats = process->stats != NULL ? stats_json(process->stats) : json_object();
+        json_array_append_new(list, json_pack("{s:i, s:s, s:I, s:s, s:i, s:s, s:o}", "process",
+                                              (int)process->process, "host", process->host, "pid",
+                                              (json_int_t)process->pid, "state", process->state,
+                                              "ranks", (int)process->ranks, "transport",
+                                              process->transport, "stats", stats));
+    }
+    return list;
+}
+
 json_t *cli_app_json(const Weft__Host__AppInfo *app)
 {
     char id[24];
-    json_t *ranks = json_array(), *moves = json_array();
+    json_t *moves = json_array();
     snprintf(id, sizeof(id), "%" PRIx64, app->app);
-    for (size_t i = 0; i < app->n_ranks; i++) {
-        const Weft__Host__RankInfo *rank = app->ranks[i];
-        json_array_append_new(
-            ranks,
-            json_pack("{s:i, s:s, s:I, s:s, s:I, s:i, s:s, s:i}", "rank", rank->rank, "host",
-                      rank->host, "pid", (json_int_t)rank->pid, "first_host", rank->first_host,
-                      "first_pid", (json_int_t)rank->first_pid, "incarnation",
-                      (int)rank->incarnation, "state", rank->state, "code", rank->code));
-    }
     for (size_t i = 0; i < app->n_moves; i++)
         json_array_append_new(moves, cli_move_json(app->moves[i]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:f, s:I, s:i, s:s, s:i, s:o, s:o}", "app", id,
-                     "program", app->program, "home", app->home, "state", app->state, "size",
-                     (int)app->size, "migrate_ms", (int)app->migrate_ms, "age_ms", app->age_ms,
-                     "started_wall_ms", (json_int_t)app->started_wall_ms, "code", app->code,
-                     "reason", app->reason, "pending", (int)app->pending, "ranks", ranks, "moves",
-                     moves);
+    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:f, s:I, s:i, s:s, s:i, s:o, s:o, s:o}",
+                     "app", id, "program", app->program, "home", app->home, "state", app->state,
+                     "size", (int)app->size, "migrate_ms", (int)app->migrate_ms, "age_ms",
+                     app->age_ms, "started_wall_ms", (json_int_t)app->started_wall_ms, "code",
+                     app->code, "reason", app->reason, "pending", (int)app->pending, "ranks",
+                     ranks_json(app), "moves", moves, "processes", processes_json(app));
 }
 
 json_t *cli_host_json(const struct weft_registry_host *host)

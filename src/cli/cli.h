@@ -2,6 +2,7 @@
 #ifndef WEFT_CLI_CLI_H
 #define WEFT_CLI_CLI_H
 
+#include <getopt.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,8 +25,8 @@ struct cli {
 /* where: an address, NULL: WEFT_HOST. Prints what is wrong; returns an exit code. */
 int cli_open(struct cli *cli, const char *where);
 void cli_close(struct cli *cli);
-/* One request; prints the error, naming what was wanted; returns an exit code. *reply_out:
- * weft__message_free. */
+/* One request; prints the error, naming what was wanted; returns an exit code. *reply_out, which
+ * may be NULL: weft__message_free. Blocks: until the answer or the call's deadline. */
 int cli_ask(struct cli *cli, const char *what, const struct weft_client_call *call,
             ProtobufCMessage **reply_out);
 /* The exit code that an error comes to. */
@@ -37,6 +38,32 @@ int cli_write_json(const char *path, json_t *value);
 json_t *cli_app_json(const Weft__Host__AppInfo *app);
 json_t *cli_move_json(const Weft__Host__MoveInfo *move);
 json_t *cli_host_json(const struct weft_registry_host *host);
+/* A command and the options that most commands have: --at HOST, --json FILE, --help. */
+struct cli_command {
+    const char *name;
+    const char *usage;
+    const struct option *options;       /* with 'a', 'j' and 'h' for those */
+    const char *letters;                /* NULL: "h" */
+    void (*own)(void *ctx, int option); /* takes any other option; NULL: there is none */
+    void *ctx;
+    const char *at;   /* out; NULL: not given */
+    const char *json; /* out; NULL: not given */
+};
+#define CLI_AT                                                                                     \
+    {                                                                                              \
+        "at", required_argument, NULL, 'a'                                                         \
+    }
+#define CLI_JSON                                                                                   \
+    {                                                                                              \
+        "json", required_argument, NULL, 'j'                                                       \
+    }
+#define CLI_HELP                                                                                   \
+    {                                                                                              \
+        "help", no_argument, NULL, 'h'                                                             \
+    }
+/* Reads the options up to the first word that is none (optind); -1: go on, else the exit code. */
+int cli_options(struct cli_command *command, int argc, char **argv);
+
 /* The registry's list of hosts; calls back while it is valid. */
 int cli_hosts(struct cli *cli,
               void (*each)(void *ctx, const struct weft_registry_host *hosts, size_t n), void *ctx);

@@ -40,7 +40,7 @@ static int wait_ready(int fd, char *url, size_t len)
     return WEFT_OK;
 }
 
-static int start_one(struct cli_cluster *cluster, const char *address, uint32_t slots)
+static int start_one(struct cli_cluster *cluster, char *address, uint32_t slots)
 {
     char path[4096], name[16], fd_text[16], slots_text[16], url[64];
     int ready[2];
@@ -52,20 +52,14 @@ static int start_one(struct cli_cluster *cluster, const char *address, uint32_t 
         snprintf(name, sizeof(name), "h%u", cluster->n);
     snprintf(fd_text, sizeof(fd_text), "%d", ready[1]);
     snprintf(slots_text, sizeof(slots_text), "%u", slots);
-    char *argv[16] = {path,
-                      (char *)(uintptr_t) "--name",
-                      name,
-                      (char *)(uintptr_t) "--address",
-                      (char *)(uintptr_t)address,
-                      (char *)(uintptr_t) "--ready-fd",
-                      fd_text};
+    char *argv[16] = {path, "--name", name, "--address", address, "--ready-fd", fd_text};
     size_t n = 7;
     if (slots != UINT32_MAX) {
-        argv[n++] = (char *)(uintptr_t) "--slots";
+        argv[n++] = "--slots";
         argv[n++] = slots_text;
     }
     if (cluster->n > 0) {
-        argv[n++] = (char *)(uintptr_t) "--head";
+        argv[n++] = "--head";
         argv[n++] = cluster->head + strlen("tcp://");
     }
     pid_t self = getpid(), pid = fork();

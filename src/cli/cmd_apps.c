@@ -1,11 +1,9 @@
 /* weft apps and weft kill: what runs, where, and what has moved. */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "cli/cli.h"
+#include "base/must.h"
 #include "cli/app_home.h"
 #include "host/calls.h"
 #include "wire/message.h"
@@ -16,12 +14,16 @@ static const char usage[] =
     "Lists the apps of all hosts with their ranks and moves; with APP (its id) that one only.\n"
     "\n"
     "  --at HOST     address[:port] of a host of the cluster (default: WEFT_HOST)\n"
-    "  --json FILE   write JSON there (-: stdout) instead of a table\n";
+    "  --json FILE   write JSON there (-: stdout) instead of a table; with what the processes "
+    "count\n";
 
-struct listing {
-    json_t *json; /* NULL: print */
-    uint64_t wanted;
-    size_t shown;
+/* The apps that were found, and where. */
+struct found {
+    struct {
+        uint64_t app;
+        char home[WEFT_REGISTRY_URL_MAX];
+    } * items;
+    size_t n;
 };
 
 static void print_app(const Weft__Host__AppInfo *app)
@@ -43,54 +45,64 @@ static void print_app(const Weft__Host__AppInfo *app)
     }
 }
 
-static bool each_app(void *ctx, const char *home, const Weft__Host__AppInfo *app)
+static bool note(void *ctx, const char *home, const Weft__Host__AppInfo *app)
 {
-    struct listing *listing = ctx;
-    (void)home;
-    if (listing->wanted != 0 && app->app != listing->wanted)
-        return true;
-    listing->shown++;
-    if (listing->json != NULL)
-        json_array_append_new(listing->json, cli_app_json(app));
+    struct found *found = ctx;
+    found->items = weft__must_grow(found->items, found->n + 1, sizeof(*found->items));
+    found->items[found->n].app = app->app;
+    snprintf(found->items[found->n].home, sizeof(found->items[found->n].home), "%s", home);
+    found->n++;
+    return true;
+}
+
+/* Prints an app, or appends it to list. */
+static int show(struct cli *cli, const struct found *found, size_t i, json_t *list)
+{
+    ProtobufCMessage *message = NULL;
+    int code = cli_app(cli, found->items[i].home, found->items[i].app, list != NULL, &message);
+    if (code != CLI_OK)
+        return code;
+    const Weft__Host__AppInfo *app = ((const Weft__Host__AppsReply *)message)->apps[0];
+    if (list != NULL)
+        json_array_append_new(list, cli_app_json(app));
     else
         print_app(app);
-    return true;
+    weft__message_free(message);
+    return CLI_OK;
+}
+
+static int list_apps(struct cli *cli, uint64_t wanted, const char *json)
+{
+    struct found found = {0};
+    json_t *list = json != NULL ? json_array() : NULL;
+    int code = cli_each_app(cli, &(struct cli_search){.app = wanted, .each = note, .ctx = &found});
+    if (code == CLI_OK && wanted != 0 && found.n == 0) {
+        fprintf(stderr, "weft apps: no host knows app %" PRIx64 "\n", wanted);
+        code = CLI_USAGE;
+    }
+    for (size_t i = 0; i < found.n && code == CLI_OK; i++)
+        code = show(cli, &found, i, list);
+    if (code == CLI_OK && json != NULL)
+        code = cli_write_json(json, json_incref(list));
+    json_decref(list);
+    free(found.items);
+    return code;
 }
 
 int cmd_apps(int argc, char **argv)
 {
-    static const struct option options[] = {{"at", required_argument, NULL, 'a'},
-                                            {"json", required_argument, NULL, 'j'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
-    const char *at = NULL, *json = NULL;
-    struct listing listing = {0};
+    static const struct option options[] = {CLI_AT, CLI_JSON, CLI_HELP, {0}};
+    struct cli_command command = {.name = "apps", .usage = usage, .options = options};
+    uint64_t wanted = 0;
     struct cli cli;
-    int option;
-    optind = 1;
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (option == 'a')
-            at = optarg;
-        else if (option == 'j')
-            json = optarg;
-        else if (option == 'h')
-            return fputs(usage, stdout) < 0 ? CLI_APP : CLI_OK;
-        else
-            return cli_usage("apps", "see above");
-    }
-    if (optind < argc && !cli_parse_app(argv[optind], &listing.wanted))
+    int code = cli_options(&command, argc, argv);
+    if (code >= 0)
+        return code;
+    if (optind < argc && !cli_parse_app(argv[optind], &wanted))
         return cli_usage("apps", "\"%s\" is no id of an app", argv[optind]);
-    listing.json = json != NULL ? json_array() : NULL;
-    int code = cli_open(&cli, at);
+    code = cli_open(&cli, command.at);
     if (code == CLI_OK)
-        code = cli_each_app(&cli, each_app, &listing);
-    if (code == CLI_OK && listing.wanted != 0 && listing.shown == 0) {
-        fprintf(stderr, "weft apps: no host knows app %" PRIx64 "\n", listing.wanted);
-        code = CLI_USAGE;
-    }
-    if (code == CLI_OK && json != NULL)
-        code = cli_write_json(json, json_incref(listing.json));
-    json_decref(listing.json);
+        code = list_apps(&cli, wanted, command.json);
     cli_close(&cli);
     return code;
 }
@@ -104,25 +116,17 @@ static const char kill_usage[] =
 
 int cmd_kill(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"at", required_argument, NULL, 'a'}, {"help", no_argument, NULL, 'h'}, {0}};
-    const char *at = NULL;
+    static const struct option options[] = {CLI_AT, CLI_HELP, {0}};
+    struct cli_command command = {.name = "kill", .usage = kill_usage, .options = options};
     uint64_t app;
     struct cli cli;
     char home[WEFT_REGISTRY_URL_MAX];
-    int option;
-    optind = 1;
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (option == 'a')
-            at = optarg;
-        else if (option == 'h')
-            return fputs(kill_usage, stdout) < 0 ? CLI_APP : CLI_OK;
-        else
-            return cli_usage("kill", "see above");
-    }
+    int code = cli_options(&command, argc, argv);
+    if (code >= 0)
+        return code;
     if (optind + 1 != argc || !cli_parse_app(argv[optind], &app))
         return cli_usage("kill", "one id of an app is wanted; weft apps lists them");
-    int code = cli_open(&cli, at);
+    code = cli_open(&cli, command.at);
     if (code == CLI_OK)
         code = cli_find_home(&cli, app, home);
     if (code == CLI_OK) {

@@ -1,7 +1,5 @@
 /* weft hosts: the cluster as the registry knows it. */
-#include <getopt.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "cli/cli.h"
 
@@ -30,32 +28,20 @@ static void collect(void *ctx, const struct weft_registry_host *hosts, size_t n)
 
 int cmd_hosts(int argc, char **argv)
 {
-    static const struct option options[] = {{"at", required_argument, NULL, 'a'},
-                                            {"json", required_argument, NULL, 'j'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
-    const char *at = NULL, *json = NULL;
+    static const struct option options[] = {CLI_AT, CLI_JSON, CLI_HELP, {0}};
+    struct cli_command command = {.name = "hosts", .usage = usage, .options = options};
     struct cli cli;
-    int option;
-    optind = 1;
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (option == 'a')
-            at = optarg;
-        else if (option == 'j')
-            json = optarg;
-        else if (option == 'h')
-            return fputs(usage, stdout) < 0 ? CLI_APP : CLI_OK;
-        else
-            return cli_usage("hosts", "see above");
-    }
+    int code = cli_options(&command, argc, argv);
+    if (code >= 0)
+        return code;
     if (optind < argc)
         return cli_usage("hosts", "what is \"%s\"?", argv[optind]);
-    int code = cli_open(&cli, at);
+    code = cli_open(&cli, command.at);
     json_t *list = json_array();
     if (code == CLI_OK)
-        code = json != NULL ? cli_hosts(&cli, collect, list) : cli_hosts(&cli, table, NULL);
-    if (code == CLI_OK && json != NULL)
-        code = cli_write_json(json, json_incref(list));
+        code = command.json != NULL ? cli_hosts(&cli, collect, list) : cli_hosts(&cli, table, NULL);
+    if (code == CLI_OK && command.json != NULL)
+        code = cli_write_json(command.json, json_incref(list));
     json_decref(list);
     cli_close(&cli);
     return code;

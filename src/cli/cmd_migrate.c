@@ -1,5 +1,4 @@
 /* weft migrate: moves a rank where one wants it, or carries out what the plan says. */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -62,31 +61,24 @@ static int migrate(struct cli *cli, Weft__Host__MigrateRequest *request, const c
     return code;
 }
 
+static void dry_run(void *request, int option)
+{
+    (void)option;
+    ((Weft__Host__MigrateRequest *)request)->dry_run = true;
+}
+
 int cmd_migrate(int argc, char **argv)
 {
-    static const struct option options[] = {{"at", required_argument, NULL, 'a'},
-                                            {"json", required_argument, NULL, 'j'},
-                                            {"dry-run", no_argument, NULL, 'd'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
-    const char *at = NULL, *json = NULL;
+    static const struct option options[] = {
+        CLI_AT, CLI_JSON, CLI_HELP, {"dry-run", no_argument, NULL, 'd'}, {0}};
     Weft__Host__MigrateRequest request = WEFT__HOST__MIGRATE_REQUEST__INIT;
+    struct cli_command command = {
+        .name = "migrate", .usage = usage, .options = options, .own = dry_run, .ctx = &request};
     struct cli cli;
     uint64_t rank = 0;
-    int option;
-    optind = 1;
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (option == 'a')
-            at = optarg;
-        else if (option == 'j')
-            json = optarg;
-        else if (option == 'd')
-            request.dry_run = true;
-        else if (option == 'h')
-            return fputs(usage, stdout) < 0 ? CLI_APP : CLI_OK;
-        else
-            return cli_usage("migrate", "see above");
-    }
+    int code = cli_options(&command, argc, argv);
+    if (code >= 0)
+        return code;
     int n = argc - optind;
     if ((n != 1 && n != 3) || !cli_parse_app(argv[optind], &request.app))
         return cli_usage("migrate", "APP, or APP RANK HOST, is wanted");
@@ -97,9 +89,9 @@ int cmd_migrate(int argc, char **argv)
         request.rank = (int32_t)rank;
         request.host = argv[optind + 2];
     }
-    int code = cli_open(&cli, at);
+    code = cli_open(&cli, command.at);
     if (code == CLI_OK)
-        code = migrate(&cli, &request, json);
+        code = migrate(&cli, &request, command.json);
     cli_close(&cli);
     return code;
 }

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/parse.h"
+#include "cli/app_home.h"
 #include "cli/cli.h"
 #include "cli/cluster.h"
 #include "host/calls.h"
@@ -34,7 +35,11 @@ static const char usage[] =
     "  --oversubscribe      the home host may take more ranks than it has slots\n"
     "  --rank-memory SIZE   address range of a rank, a power of two from 1G to 1T (default: "
     "WEFT_RANK_MEMORY)\n"
-    "  -x NAME=VALUE        set in the environment of the ranks; -x NAME passes ours on\n"
+    "  -x NAME=VALUE        set in the environment of the ranks; -x NAME passes ours on. This is "
+    "the only\n"
+    "                       way for settings too (-x WEFT_EAGER_MAX=64K): ranks have the "
+    "environment of\n"
+    "                       their host's weftd, not ours, because hosts may differ\n"
     "  --json FILE          write what happened there when the app has ended (-: to stdout)\n"
     "  --id-file FILE       write the app's id there as soon as it runs\n"
     "  --help\n"
@@ -209,7 +214,7 @@ static void ask_kill(struct run *run)
 {
     Weft__Host__KillRequest request = WEFT__HOST__KILL_REQUEST__INIT;
     request.app = run->app;
-    request.reason = (char *)(uintptr_t) "it was interrupted";
+    request.reason = weft__message_text("it was interrupted");
     struct weft_client_call call = {
         .url = run->cli.url, .code = WEFT_CALL_KILL, .request = &request.base, .timeout_ms = 2000};
     (void)weft__client_wait(run->cli.client, &call, NULL);
@@ -293,15 +298,8 @@ static void collect_hosts(void *ctx, const struct weft_registry_host *hosts, siz
 
 static int write_report(struct run *run, int code)
 {
-    Weft__Host__AppsRequest request = WEFT__HOST__APPS_REQUEST__INIT;
     ProtobufCMessage *message = NULL;
-    request.app = run->app;
-    struct weft_client_call call = {.url = run->cli.url,
-                                    .code = WEFT_CALL_APPS,
-                                    .request = &request.base,
-                                    .reply_type = &weft__host__apps_reply__descriptor,
-                                    .timeout_ms = 3000};
-    int failed = cli_ask(&run->cli, "fetch the report", &call, &message);
+    int failed = cli_app(&run->cli, run->cli.url, run->app, false, &message);
     if (failed != CLI_OK)
         return failed;
     json_t *report = cli_app_json(((const Weft__Host__AppsReply *)message)->apps[0]);

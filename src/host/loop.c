@@ -24,6 +24,7 @@
 #include "weft/error.h"
 
 enum { TASKS_MAX = 32768, TASKS_BUSY = 16384, TASKS_PER_TURN = 1024 };
+#define LATE_NS WEFT_NS_PER_S
 
 struct weft_loop {
     int epoll_fd;
@@ -192,19 +193,35 @@ static int wait_ms(const struct weft_loop *loop)
     return ms > 60000 ? 60000 : (int)ms;
 }
 
-void weft__loop_run(struct weft_loop *loop)
+/* Waits for events; returns when it woke up. One that wakes up long after it was to has not been
+ * scheduled: that is worth a word, because others take it for dead. */
+static uint64_t turn_wait(struct weft_loop *loop)
 {
     struct epoll_event event;
+    uint64_t due_ns = loop->timers != NULL ? loop->timers->at_ns : WEFT_NEVER;
+    int n = epoll_wait(loop->epoll_fd, &event, 1, wait_ms(loop));
+    uint64_t now = weft__now_ns();
+    assert(n >= 0 || errno == EINTR);
+    if (now > due_ns && now - due_ns > LATE_NS)
+        weft__warn("woke up %llu ms late: is the machine overloaded?",
+                   (unsigned long long)((now - due_ns) / WEFT_NS_PER_MS));
+    /* One event at a time: a callback may unwatch and free another watch. */
+    if (n > 0) {
+        struct weft_watch *watch = event.data.ptr;
+        watch->ready(watch, event.events);
+    }
+    return now;
+}
+
+void weft__loop_run(struct weft_loop *loop)
+{
     while (!atomic_load(&loop->stop)) {
-        int n = epoll_wait(loop->epoll_fd, &event, 1, wait_ms(loop));
-        assert(n >= 0 || errno == EINTR);
-        /* One event at a time: a callback may unwatch and free another watch. */
-        if (n > 0) {
-            struct weft_watch *watch = event.data.ptr;
-            watch->ready(watch, event.events);
-        }
+        uint64_t since = turn_wait(loop);
         run_tasks(loop);
         run_timers(loop);
+        uint64_t took_ns = weft__now_ns() - since;
+        if (took_ns > LATE_NS)
+            weft__warn("was busy for %llu ms", (unsigned long long)(took_ns / WEFT_NS_PER_MS));
     }
 }
 

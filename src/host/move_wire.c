@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "weft/error.h"
+#include "wire/message.h"
 
 void weft__move_pack(const struct weft_move_message *message, uint64_t token,
                      Weft__Host__MoveMessage *twin)
@@ -27,8 +28,7 @@ void weft__move_pack(const struct weft_move_message *message, uint64_t token,
     twin->lease = message->lease;
     twin->owner_host = message->owner.host;
     twin->owner_incarnation = message->owner.incarnation;
-    twin->text = (char *)(uintptr_t)
-                     message->text; /* protobuf-c's strings are not const; nobody writes to them */
+    twin->text = weft__message_text(message->text);
 }
 
 int weft__move_unpack(const Weft__Host__MoveMessage *twin, enum weft_move_role receiver,
