@@ -65,15 +65,23 @@ static void rank_info(struct weft_app *app, uint32_t r, Weft__Host__RankInfo *in
     info->code = rank->code;
 }
 
-static void process_info(struct weft_app_process *process, Weft__Host__ProcessInfo *info)
+static const char *process_state(const struct weft_app *app, const struct weft_app_process *process)
+{
+    if (app->state == WEFT_APP_ENDED)
+        return "ended";
+    if (process->dead)
+        return "dead";
+    return process->launched ? "running" : "starting";
+}
+
+static void process_info(const struct weft_app *app, struct weft_app_process *process,
+                         Weft__Host__ProcessInfo *info)
 {
     weft__host__process_info__init(info);
     info->process = process->number;
     info->host = process->host;
     info->pid = process->pid;
-    info->state = weft__message_text(process->dead       ? "dead"
-                                     : process->launched ? "running"
-                                                         : "starting");
+    info->state = weft__message_text(process_state(app, process));
     info->ranks = process->ranks;
     info->transport = process->transport;
     info->stats = &process->stats;
@@ -103,7 +111,7 @@ static void details_init(struct details *details, struct weft_app *app, Weft__Ho
         info->moves[info->n_moves++] = &details->moves[i];
     }
     for (size_t i = 0; i < app->processes_n; i++) {
-        process_info(&app->processes[i], &details->processes[i]);
+        process_info(app, &app->processes[i], &details->processes[i]);
         info->processes[info->n_processes++] = &details->processes[i];
     }
 }

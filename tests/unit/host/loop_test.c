@@ -115,6 +115,44 @@ static void timers_fire_in_time_order_and_never_early(void **state)
     weft__loop_close(loop);
 }
 
+struct endless {
+    struct weft_task task;
+    struct weft_loop *loop;
+    uint64_t runs;
+};
+
+static void run_again(struct weft_task *task)
+{
+    struct endless *endless = weft__loop_owner(task, struct endless, task);
+    endless->runs++;
+    assert_int_equal(weft__loop_post(endless->loop, task), WEFT_OK);
+}
+
+struct stopper {
+    struct weft_timer timer;
+    struct weft_loop *loop;
+};
+
+static void stop_now(struct weft_timer *timer)
+{
+    weft__loop_stop(weft__loop_owner(timer, struct stopper, timer)->loop);
+}
+
+static void a_flood_of_tasks_does_not_keep_timers_from_firing(void **state)
+{
+    (void)state;
+    struct weft_loop *loop;
+    assert_int_equal(weft__loop_open(&loop), WEFT_OK);
+    struct endless endless = {.task = {.run = run_again}, .loop = loop};
+    struct stopper stopper = {.timer = {.fire = stop_now}, .loop = loop};
+    assert_int_equal(weft__loop_post(loop, &endless.task), WEFT_OK);
+    weft__loop_timer(loop, &stopper.timer, weft__now_ns());
+    weft__loop_run(loop);
+    assert_true(endless.runs > 0);
+    assert_false(weft__loop_busy(loop));
+    weft__loop_close(loop);
+}
+
 struct reader {
     struct weft_watch watch;
     struct weft_loop *loop;
@@ -190,6 +228,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tasks_of_a_thread_run_in_order),
         cmocka_unit_test(timers_fire_in_time_order_and_never_early),
+        cmocka_unit_test(a_flood_of_tasks_does_not_keep_timers_from_firing),
         cmocka_unit_test(a_readable_descriptor_calls_back),
         cmocka_unit_test(queued_tasks_can_be_drained_after_the_end),
         cmocka_unit_test(a_full_loop_refuses_and_says_that_it_is_busy),
