@@ -166,7 +166,8 @@ int demo_link(const struct bench *bench)
     for (unsigned round = 0; round < bench->rounds; round++) {
         measure_tcp(bench, tcp, &results);
         for (size_t i = 0; i < SCHEMES; i++)
-            measure_side(bench, sides[i], &results, i);
+            if (bench_side_exists(sides[i]))
+                measure_side(bench, sides[i], &results, i);
     }
     for (size_t i = 0; i < SCHEMES; i++)
         bench_side_close(sides[i]);

@@ -135,19 +135,23 @@ void bench_hosts_stop(struct bench_hosts *hosts)
 /* ---- apps ---- */
 
 /* weft COMMAND --at home ARGUMENT... */
-static void command_line(const struct bench_hosts *hosts, const char *command,
-                         const char *const argv[], const char *line_out[ARGS_MAX],
-                         char program[4096], char address[32])
+struct line {
+    const char *argv[ARGS_MAX];
+    char program[4096], address[32];
+};
+
+static void make_line(struct line *line, const struct bench_hosts *hosts, const char *command,
+                      const char *const argv[])
 {
     size_t n = 0;
-    snprintf(address, 32, "%s.1", hosts->net);
-    line_out[n++] = bench_path("bin/weft", program);
-    line_out[n++] = command;
-    line_out[n++] = "--at";
-    line_out[n++] = address;
+    snprintf(line->address, sizeof(line->address), "%s.1", hosts->net);
+    line->argv[n++] = bench_path("bin/weft", line->program);
+    line->argv[n++] = command;
+    line->argv[n++] = "--at";
+    line->argv[n++] = line->address;
     for (size_t i = 0; argv[i] && n < ARGS_MAX - 1; i++)
-        line_out[n++] = argv[i];
-    line_out[n] = NULL;
+        line->argv[n++] = argv[i];
+    line->argv[n] = NULL;
 }
 
 static void temporary(char *path, size_t len)
@@ -162,16 +166,16 @@ static void temporary(char *path, size_t len)
 void bench_app_start(const struct bench_hosts *hosts, struct bench_app *app,
                      const char *const argv[])
 {
-    const char *more[ARGS_MAX] = {"--id-file", app->id_file}, *line[ARGS_MAX];
-    char program[4096], address[32];
+    const char *more[ARGS_MAX] = {"--id-file", app->id_file};
+    struct line line;
     size_t n = 2;
     memset(app, 0, sizeof(*app));
     temporary(app->id_file, sizeof(app->id_file));
     temporary(app->err_file, sizeof(app->err_file));
     for (size_t i = 0; argv[i] && n < ARGS_MAX - 5; i++)
         more[n++] = argv[i];
-    command_line(hosts, "run", more, line, program, address);
-    app->pid = bench_spawn(line, app->err_file, &app->out);
+    make_line(&line, hosts, "run", more);
+    app->pid = bench_spawn(line.argv, app->err_file, &app->out);
 }
 
 static int finish(struct bench_app *app, bool show)
@@ -212,11 +216,10 @@ void bench_app_end(struct bench_app *app)
 
 void bench_app_kill(const struct bench_hosts *hosts, struct bench_app *app)
 {
-    const char *argv[] = {app->id, NULL}, *line[ARGS_MAX];
-    char program[4096], address[32];
+    struct line line;
     int out;
-    command_line(hosts, "kill", argv, line, program, address);
-    pid_t pid = bench_spawn(line, NULL, &out);
+    make_line(&line, hosts, "kill", (const char *[]){app->id, NULL});
+    pid_t pid = bench_spawn(line.argv, NULL, &out);
     close(out);
     bench_wait(pid);
     finish(app, false);
@@ -224,15 +227,15 @@ void bench_app_kill(const struct bench_hosts *hosts, struct bench_app *app)
 
 json_t *bench_weft(const struct bench_hosts *hosts, const char *command, const char *const argv[])
 {
-    const char *more[ARGS_MAX] = {"--json", "-"}, *line[ARGS_MAX];
-    char program[4096], address[32];
+    const char *more[ARGS_MAX] = {"--json", "-"};
+    struct line line;
     json_error_t error;
     size_t n = 2;
     int out;
     for (size_t i = 0; argv[i] && n < ARGS_MAX - 5; i++)
         more[n++] = argv[i];
-    command_line(hosts, command, more, line, program, address);
-    pid_t pid = bench_spawn(line, NULL, &out);
+    make_line(&line, hosts, command, more);
+    pid_t pid = bench_spawn(line.argv, NULL, &out);
     json_t *answer = json_loadfd(out, 0, &error);
     close(out);
     bench_wait(pid);

@@ -4,28 +4,26 @@
  *   lane.latency   half a round trip of one message, both sides driving the lane themselves
  *   lane.wakeup    the same with both sides asleep: progress threads wake up for every message
  *   lane.rate      8-byte messages per second, one way, the last one answered
- *   lane.get       bandwidth of one get into the mapping of a fresh memfd; its pages are made on
- * the way lane.copy      memcpy into an equally fresh memfd, for comparison
+ *   lane.get       bandwidth of one get into the mapping of a fresh memfd, pages made on the way
+ *   lane.copy      memcpy into an equally fresh memfd, for comparison
  *
  * The transports take turns within each round, so that a slow minute hits them all. */
 #include <errno.h>
 #include <getopt.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/wake.h"
+#include "bench.h"
 #include "link/lane.h"
 #include "transport/ofi/ofi.h"
 #include "transport/zmq/zmq.h"
@@ -34,7 +32,6 @@
 #define TOKEN 0x6c616e65u
 #define MESSAGE_MAX 65536u
 #define SHARED_BYTES ((size_t)256 << 20)
-#define ROUNDS_MAX 51
 #define STALL_NS (20 * WEFT_NS_PER_S)
 
 static const char *const schemes[] = {"ofi:net", "ofi:tcp;ofi_rxm", "zmq"};
@@ -60,18 +57,6 @@ struct greeting {
     struct weft_lane_key key;
 };
 
-static void die(const char *what, int err)
-{
-    fprintf(stderr, "bench-lane: %s: %s\n", what, weft_fail_text(err));
-    exit(1);
-}
-
-static void check(const char *what, int err)
-{
-    if (err)
-        die(what, err);
-}
-
 static struct weft_lane *lane_open(const char *scheme,
                                    void (*message)(void *ctx, const void *data, size_t len_bytes),
                                    struct side *side)
@@ -87,14 +72,8 @@ static struct weft_lane *lane_open(const char *scheme,
                                         .message = message,
                                         .ctx = side};
     struct weft_lane *lane;
-    check(scheme, weft__lane_open(&desc, &lane));
+    bench_check(scheme, weft__lane_open(&desc, &lane));
     return lane;
-}
-
-static void transfer(ssize_t done, size_t len)
-{
-    if (done != (ssize_t)len)
-        die("talk to the other process", WEFT_EPEERDEAD);
 }
 
 /* ---- the child ---- */
@@ -105,10 +84,10 @@ static void answer(void *ctx, const void *data, size_t len_bytes)
     const unsigned char *bytes = data;
     struct iovec part = {(void *)(uintptr_t)data, len_bytes};
     if (bytes[0] == ECHO)
-        check("answer", weft__lane_send(side->lane, side->peer, &part, 1));
+        bench_check("answer", weft__lane_send(side->lane, side->peer, &part, 1));
     if (bytes[0] == POLL || bytes[0] == SLEEP) {
         atomic_store(&side->polls, bytes[0] == POLL);
-        check("answer", weft__lane_send(side->lane, side->peer, &part, 1));
+        bench_check("answer", weft__lane_send(side->lane, side->peer, &part, 1));
     }
 }
 
@@ -119,7 +98,7 @@ static void *shared_bytes(void)
     if (fd >= 0 && ftruncate(fd, (off_t)SHARED_BYTES) == 0)
         bytes = mmap(NULL, SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (bytes == MAP_FAILED)
-        die("make a memfd", -errno);
+        bench_die("make a memfd", -errno);
     close(fd);
     return bytes;
 }
@@ -134,8 +113,15 @@ static void drive_while_asked(struct side *side)
     weft__lane_polling(side->lane, false);
 }
 
-static void child_main(int fd)
+static void receive(int fd, struct greeting *greeting)
 {
+    if (!bench_receive(fd, greeting, sizeof(*greeting)))
+        bench_die("talk to the other process", WEFT_EPEERDEAD);
+}
+
+static int child_main(void *ctx, int fd)
+{
+    (void)ctx;
     struct side sides[SCHEMES] = {0};
     struct weft_lane_region *region;
     struct greeting greeting;
@@ -145,17 +131,23 @@ static void child_main(int fd)
         sides[i].lane = lane_open(schemes[i], answer, &sides[i]);
         snprintf(greeting.address, sizeof(greeting.address), "%s",
                  weft__lane_address(sides[i].lane));
-        check("register", weft__lane_register(sides[i].lane, bytes, SHARED_BYTES, WEFT_TP_READ,
-                                              &region, &greeting.key));
-        transfer(write(fd, &greeting, sizeof(greeting)), sizeof(greeting));
-        transfer(read(fd, &greeting, sizeof(greeting)), sizeof(greeting));
-        check("know the parent", weft__lane_peer(sides[i].lane, greeting.address, &sides[i].peer));
+        bench_check("register", weft__lane_register(sides[i].lane, bytes, SHARED_BYTES,
+                                                    WEFT_TP_READ, &region, &greeting.key));
+        bench_send(fd, &greeting, sizeof(greeting));
+        receive(fd, &greeting);
+        bench_check("know the parent",
+                    weft__lane_peer(sides[i].lane, greeting.address, &sides[i].peer));
     }
-    for (;;) { /* until the parent ends it */
+    char byte;
+    while (recv(fd, &byte, 1, MSG_DONTWAIT) != 0) { /* the parent closes it at the end */
         for (size_t i = 0; i < SCHEMES; i++)
             drive_while_asked(&sides[i]);
         usleep(1000);
     }
+    for (size_t i = 0; i < SCHEMES; i++)
+        weft__lane_close(sides[i].lane);
+    munmap(bytes, SHARED_BYTES);
+    return 0;
 }
 
 /* ---- the parent ---- */
@@ -178,9 +170,9 @@ static void say(struct side *side, unsigned char *bytes, size_t len, enum what w
     while ((err = weft__lane_send(side->lane, side->peer, &part, 1)) == WEFT_EAGAIN) {
         weft__lane_drive(side->lane);
         if (weft__now_ns() > deadline_ns)
-            die("send", WEFT_ETIMEDOUT);
+            bench_die("send", WEFT_ETIMEDOUT);
     }
-    check("send", err);
+    bench_check("send", err);
 }
 
 /* Waits for one more message than seen, driving or asleep. */
@@ -193,7 +185,7 @@ static void hear(struct side *side, uint32_t seen, bool polling)
         else
             weft__lane_drive(side->lane);
         if (spins % 1024 == 1023 && weft__now_ns() > deadline_ns)
-            die("wait for an answer", WEFT_ETIMEDOUT);
+            bench_die("wait for an answer", WEFT_ETIMEDOUT);
     }
 }
 
@@ -272,12 +264,12 @@ static double get_gbps(struct side *side, const struct weft_lane_key *key, size_
                                       .done = got,
                                       .user = &waiting}};
     uint64_t start_ns = weft__now_ns();
-    check("get", weft__lane_get(side->lane, &waiting.get));
+    bench_check("get", weft__lane_get(side->lane, &waiting.get));
     while (!atomic_load(&waiting.over))
         if (weft__futex_wait(&waiting.over, 0, start_ns + STALL_NS))
-            die("get", WEFT_ETIMEDOUT);
+            bench_die("get", WEFT_ETIMEDOUT);
     uint64_t took_ns = weft__now_ns() - start_ns;
-    check("get", waiting.err);
+    bench_check("get", waiting.err);
     munmap(into, SHARED_BYTES);
     return (double)len / (double)took_ns;
 }
@@ -294,66 +286,48 @@ static double copy_gbps(const void *from, size_t len)
 
 /* ---- what comes out ---- */
 
-struct samples {
-    double values[ROUNDS_MAX];
-    unsigned n;
-};
-
 struct results {
-    struct samples latency[SCHEMES][SIZES], wakeup[SCHEMES], rate[SCHEMES], get[SCHEMES][GETS],
+    struct bench_series latency[SCHEMES][SIZES], wakeup[SCHEMES], rate[SCHEMES], get[SCHEMES][GETS],
         copy[GETS];
 };
 
-static int by_value(const void *a, const void *b)
+static void label(struct bench_series *series, const char *kind, const char *unit, const char *by,
+                  size_t len_bytes)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    snprintf(series->id, sizeof(series->id), "lane.%s.%zuB.%s", kind, len_bytes, by);
+    snprintf(series->what, sizeof(series->what), "%s of %zu B, %s", kind, len_bytes, by);
+    snprintf(series->subject, sizeof(series->subject), "%s",
+             strcmp(by, "memcpy") == 0 ? "memcpy" : "weft");
+    snprintf(series->unit, sizeof(series->unit), "%s", unit);
+    snprintf(series->config, sizeof(series->config), "%s, two processes on 127.0.0.1", by);
 }
 
-static void add(struct samples *samples, double value)
-{
-    samples->values[samples->n++] = value;
-}
-
-struct label {
-    const char *id, *unit;
-    const char *transport;
-    size_t len_bytes;
-};
-
-static void print(struct samples *samples, const struct label *label, bool json)
-{
-    qsort(samples->values, samples->n, sizeof(double), by_value);
-    double median = samples->values[samples->n / 2];
-    double min = samples->values[0], max = samples->values[samples->n - 1];
-    if (json)
-        printf("{\"id\":\"%s\",\"case\":\"%s %zu "
-               "B\",\"subject\":\"%s\",\"value\":%.4g,\"unit\":\"%s\","
-               "\"min\":%.4g,\"max\":%.4g,\"n\":%u,\"config\":\"%s, 127.0.0.1\"}\n",
-               label->id, label->transport, label->len_bytes,
-               strcmp(label->transport, "memcpy") == 0 ? "memcpy" : "weft", median, label->unit,
-               min, max, samples->n, label->transport);
-    else
-        printf("%-14s %-16s %10zu B %12.4g %-5s (%.4g to %.4g, %u rounds)\n", label->id,
-               label->transport, label->len_bytes, median, label->unit, min, max, samples->n);
-    fflush(stdout);
-}
-
-static void print_all(struct results *results, bool json)
+static void label_all(struct results *results)
 {
     for (size_t i = 0; i < SCHEMES; i++) {
         for (size_t k = 0; k < SIZES; k++)
-            print(&results->latency[i][k],
-                  &(struct label){"lane.latency", "us", schemes[i], message_bytes[k]}, json);
-        print(&results->wakeup[i], &(struct label){"lane.wakeup", "us", schemes[i], 8}, json);
-        print(&results->rate[i], &(struct label){"lane.rate", "msg/s", schemes[i], 8}, json);
+            label(&results->latency[i][k], "latency", "us", schemes[i], message_bytes[k]);
+        label(&results->wakeup[i], "wakeup", "us", schemes[i], 8);
+        label(&results->rate[i], "rate", "msg/s", schemes[i], 8);
         for (size_t k = 0; k < GETS; k++)
-            print(&results->get[i][k],
-                  &(struct label){"lane.get", "GB/s", schemes[i], get_bytes[k]}, json);
+            label(&results->get[i][k], "get", "GB/s", schemes[i], get_bytes[k]);
     }
     for (size_t k = 0; k < GETS; k++)
-        print(&results->copy[k], &(struct label){"lane.copy", "GB/s", "memcpy", get_bytes[k]},
-              json);
+        label(&results->copy[k], "copy", "GB/s", "memcpy", get_bytes[k]);
+}
+
+static void print_all(const struct bench *bench, struct results *results)
+{
+    for (size_t i = 0; i < SCHEMES; i++) {
+        for (size_t k = 0; k < SIZES; k++)
+            bench_print(bench, &results->latency[i][k]);
+        bench_print(bench, &results->wakeup[i]);
+        bench_print(bench, &results->rate[i]);
+        for (size_t k = 0; k < GETS; k++)
+            bench_print(bench, &results->get[i][k]);
+    }
+    for (size_t k = 0; k < GETS; k++)
+        bench_print(bench, &results->copy[k]);
 }
 
 static void measure_round(struct results *results, struct side *sides,
@@ -361,17 +335,17 @@ static void measure_round(struct results *results, struct side *sides,
 {
     for (size_t i = 0; i < SCHEMES; i++) {
         for (size_t k = 0; k < SIZES; k++)
-            add(&results->latency[i][k], latency_us(&sides[i], message_bytes[k], true));
-        add(&results->rate[i], rate(&sides[i]));
-        add(&results->wakeup[i], latency_us(&sides[i], 8, false));
+            bench_add(&results->latency[i][k], latency_us(&sides[i], message_bytes[k], true));
+        bench_add(&results->rate[i], rate(&sides[i]));
+        bench_add(&results->wakeup[i], latency_us(&sides[i], 8, false));
         for (size_t k = 0; k < GETS; k++)
-            add(&results->get[i][k], get_gbps(&sides[i], &keys[i], get_bytes[k]));
+            bench_add(&results->get[i][k], get_gbps(&sides[i], &keys[i], get_bytes[k]));
     }
     for (size_t k = 0; k < GETS; k++)
-        add(&results->copy[k], copy_gbps(local, get_bytes[k]));
+        bench_add(&results->copy[k], copy_gbps(local, get_bytes[k]));
 }
 
-static void parent_main(int fd, unsigned rounds, bool json)
+static void parent_main(int fd, const struct bench *bench)
 {
     static struct results results;
     struct side sides[SCHEMES] = {0};
@@ -381,19 +355,21 @@ static void parent_main(int fd, unsigned rounds, bool json)
     memset(local, 2, SHARED_BYTES);
     for (size_t i = 0; i < SCHEMES; i++) {
         sides[i].lane = lane_open(schemes[i], heard, &sides[i]);
-        transfer(read(fd, &greeting, sizeof(greeting)), sizeof(greeting));
+        receive(fd, &greeting);
         keys[i] = greeting.key;
-        check("know the child", weft__lane_peer(sides[i].lane, greeting.address, &sides[i].peer));
+        bench_check("know the child",
+                    weft__lane_peer(sides[i].lane, greeting.address, &sides[i].peer));
         snprintf(greeting.address, sizeof(greeting.address), "%s",
                  weft__lane_address(sides[i].lane));
-        transfer(write(fd, &greeting, sizeof(greeting)), sizeof(greeting));
+        bench_send(fd, &greeting, sizeof(greeting));
     }
-    for (unsigned i = 0; i < rounds; i++)
+    label_all(&results);
+    for (unsigned i = 0; i < bench->rounds; i++)
         measure_round(&results, sides, keys, local);
     for (size_t i = 0; i < SCHEMES; i++)
         weft__lane_close(sides[i].lane);
     munmap(local, SHARED_BYTES);
-    print_all(&results, json);
+    print_all(bench, &results);
 }
 
 static void usage(FILE *out)
@@ -404,7 +380,7 @@ static void usage(FILE *out)
             "processes.\n"
             "  --rounds N  rounds, 1 to %d (default 5)\n"
             "  --json      one JSON object per line\n",
-            ROUNDS_MAX);
+            BENCH_ROUNDS_MAX);
 }
 
 int main(int argc, char **argv)
@@ -413,34 +389,20 @@ int main(int argc, char **argv)
                                           {"json", no_argument, NULL, 'j'},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
-    unsigned long rounds = 5;
-    bool json = false;
-    int option;
+    struct bench bench = {.rounds = 5};
+    int option, fd;
     while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        if (option == 'j')
-            json = true;
-        else if (option == 'r')
-            rounds = strtoul(optarg, NULL, 10);
-        if (option == 'h' || option == '?' || rounds < 1 || rounds > ROUNDS_MAX) {
+        if (option == 'j') {
+            bench.json = true;
+        } else if (option == 'r') {
+            bench.rounds = bench_number(optarg, BENCH_ROUNDS_MAX);
+        } else {
             usage(option == 'h' ? stdout : stderr);
             return option == 'h' ? 0 : 2;
         }
     }
-    int ends[2];
-    check("read the settings", weft__config_load());
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-        die("socketpair", -errno);
-    pid_t child = fork();
-    if (child < 0)
-        die("fork", -errno);
-    if (child == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        close(ends[0]);
-        child_main(ends[1]);
-    }
-    close(ends[1]);
-    parent_main(ends[0], (unsigned)rounds, json);
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
-    return 0;
+    bench_check("read the settings", weft__config_load());
+    pid_t child = bench_fork(child_main, NULL, &fd);
+    parent_main(fd, &bench);
+    return bench_join(child, fd);
 }

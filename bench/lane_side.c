@@ -35,7 +35,7 @@ struct greeting {
 
 struct bench_side {
     char scheme[32];
-    bool is_other, spins;
+    bool is_other, is_absent, spins;
     struct weft_lane *lane;
     struct weft_lane_peer peer;
     struct weft_lane_key key;
@@ -61,7 +61,8 @@ static void heard(void *ctx, const void *data, size_t len_bytes)
     weft__lane_kick(side->lane, &side->heard);
 }
 
-static void lane_open(struct bench_side *side)
+/* false: there is no such transport. */
+static bool lane_open(struct bench_side *side)
 {
     static const struct weft_transport *const all[] = {&weft__tp_inproc, &weft__tp_zmq,
                                                        &weft__tp_ofi};
@@ -77,11 +78,17 @@ static void lane_open(struct bench_side *side)
                                         .msg_max_bytes = MESSAGE_MAX,
                                         .message = heard,
                                         .ctx = side};
-    bench_check(side->scheme, weft__lane_open(&desc, &side->lane));
+    int err = weft__lane_open(&desc, &side->lane);
+    if (err) {
+        if (!side->is_other)
+            fprintf(stderr, "bench: without %s: %s\n", side->scheme, weft_fail_text(err));
+        return false;
+    }
     side->bytes = malloc(BENCH_SHARED_BYTES);
     if (!side->bytes)
         bench_die("memory", WEFT_ENOMEM);
     memset(side->bytes, side->is_other ? 1 : 2, BENCH_SHARED_BYTES);
+    return true;
 }
 
 static void greet(struct bench_side *side, int fd, const struct weft_lane_key *key)
@@ -127,7 +134,8 @@ static int other_main(void *ctx, int fd)
     struct weft_lane_region *region;
     struct weft_lane_key key;
     bool spin;
-    lane_open(side);
+    if (!lane_open(side))
+        return 0;
     bench_check("register", weft__lane_register(side->lane, side->bytes, BENCH_SHARED_BYTES,
                                                 WEFT_TP_READ, &region, &key));
     greet(side, fd, &key);
@@ -175,20 +183,22 @@ struct bench_side *bench_side_open(const char *scheme)
 }
 
 /* Apart from open, so that every process is forked before there are threads. */
-static void connect_lazily(struct bench_side *side)
+bool bench_side_exists(struct bench_side *side)
 {
-    if (side->lane)
-        return;
+    if (side->lane || side->is_absent)
+        return !side->is_absent;
     if (side->other && pthread_create(&side->thread, NULL, other_thread, side->other) != 0)
         bench_die("start a thread", WEFT_EAGAIN);
-    lane_open(side);
-    greet(side, side->fd, NULL);
+    side->is_absent = !lane_open(side);
+    if (!side->is_absent)
+        greet(side, side->fd, NULL);
+    return !side->is_absent;
 }
 
 void bench_side_close(struct bench_side *side)
 {
-    connect_lazily(side);
-    bench_side_spin(side, false);
+    if (bench_side_exists(side))
+        bench_side_spin(side, false);
     if (side->other) {
         close(side->fd);
         pthread_join(side->thread, NULL);
@@ -196,14 +206,14 @@ void bench_side_close(struct bench_side *side)
     } else if (bench_join(side->pid, side->fd)) {
         bench_die("end the other side", WEFT_EPEERDEAD);
     }
-    weft__lane_close(side->lane);
+    if (!side->is_absent)
+        weft__lane_close(side->lane);
     free(side->bytes);
     free(side);
 }
 
 void bench_side_spin(struct bench_side *side, bool spin)
 {
-    connect_lazily(side);
     if (spin == side->spins)
         return;
     side->spins = spin;

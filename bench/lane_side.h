@@ -15,6 +15,8 @@ struct bench_side;
 /* scheme as for weft__lane_open; "inproc" makes the other side a thread. */
 struct bench_side *bench_side_open(const char *scheme);
 void bench_side_close(struct bench_side *side);
+/* Connects. false: there is no such transport here; stderr says why. */
+bool bench_side_exists(struct bench_side *side);
 /* Both sides drive their lanes without sleeping (true); or this one sleeps on its lane, as a rank
  * that waits does, and the other one leaves its lane to the progress thread, as a rank that
  * computes. */

@@ -16,7 +16,7 @@ struct results {
 static void label(struct bench_series *series, const char *kind, const char *pattern,
                   const char *config)
 {
-    snprintf(series->id, sizeof(series->id), "pull.%s", kind);
+    snprintf(series->id, sizeof(series->id), "pull.%s.%.4s", kind, pattern);
     snprintf(series->what, sizeof(series->what), "%s, %s", kind, pattern);
     snprintf(series->subject, sizeof(series->subject), "weft");
     snprintf(series->unit, sizeof(series->unit), strcmp(kind, "build") == 0 ? "ms" : "GB/s");
