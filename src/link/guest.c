@@ -32,9 +32,12 @@ static int drive(struct weft_lane *lane)
         atomic_store(&lane->guest.asleep, true);
         ms = weft__sleeper_nap_ms(lane);
     }
-    if (ms == 0)
+    if (ms == 0) {
         atomic_store(&lane->guest.asleep, false);
-    weft__lane_release(lane);
+        weft__lane_release(lane);
+    } else {
+        weft__lane_release_armed(lane);
+    }
     return ms;
 }
 

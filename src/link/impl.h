@@ -158,6 +158,8 @@ bool weft__lane_hold(
 bool weft__lane_mine(const struct weft_lane *lane);
 void weft__lane_seize(struct weft_lane *lane); /* waits for the driver; not from callbacks */
 void weft__lane_release(struct weft_lane *lane);
+/* The caller has just armed the wait fd for itself: it need not be done again. */
+void weft__lane_release_armed(struct weft_lane *lane);
 void weft__lane_submit(
     struct weft_lane *lane); /* hands over what the rings hold; runs no callback of the owner */
 int weft__lane_round(struct weft_lane *lane); /* one full round; the caller holds the lane */

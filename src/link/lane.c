@@ -72,18 +72,30 @@ static void take(struct weft_lane *lane)
     weft__lane_pump_gets(lane);
 }
 
-void weft__lane_release(struct weft_lane *lane)
+static void release(struct weft_lane *lane, bool armed)
 {
     weft__check(weft__lane_mine(lane));
     for (;;) {
-        weft__lane_settle(lane);
+        if (!armed)
+            weft__lane_settle(lane);
         atomic_store(&lane->held, 0);
         if (!atomic_load(&lane->come_back) || !weft__lane_hold(lane)) {
             weft__lane_turn(lane);
             return;
         }
         take(lane);
+        armed = false;
     }
+}
+
+void weft__lane_release(struct weft_lane *lane)
+{
+    release(lane, false);
+}
+
+void weft__lane_release_armed(struct weft_lane *lane)
+{
+    release(lane, true);
 }
 
 void weft__lane_submit(struct weft_lane *lane)

@@ -126,7 +126,10 @@ static void drive_and_sleep(struct weft_lane *lane)
         return;
     }
     ms = work(lane);
-    weft__lane_release(lane);
+    if (ms != 0)
+        weft__lane_release_armed(lane);
+    else
+        weft__lane_release(lane);
     if (ms != 0 && atomic_load(&lane->watching))
         weft__sleeper_sleep(&lane->host, ms);
     atomic_store(&lane->host.asleep, false);
