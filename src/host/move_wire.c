@@ -37,6 +37,8 @@ int weft__move_unpack(const Weft__Host__MoveMessage *twin, enum weft_move_role r
     if (twin->kind == WEFT_MOVE_NOTHING || twin->kind > WEFT_MOVE_DISCARD ||
         weft__move_receiver((enum weft_move_kind)twin->kind) != receiver)
         return weft_fail(WEFT_EPROTO, "move message of kind %u does not belong here", twin->kind);
+    if (twin->err > 0)
+        return weft_fail(WEFT_EPROTO, "%d is no error", twin->err);
     memset(message, 0, sizeof(*message));
     message->kind = (enum weft_move_kind)twin->kind;
     message->err = twin->err;

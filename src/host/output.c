@@ -91,7 +91,7 @@ bool weft__output_has_room(const struct weft_output *output)
 
 void weft__output_make_room(struct weft_output *output)
 {
-    while (weft__output_full(output)) {
+    while (weft__output_full(output) && output->pieces != NULL) {
         output->dropped_bytes += size_of(output->pieces);
         piece_free(output, output->pieces);
     }

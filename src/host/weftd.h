@@ -76,6 +76,7 @@ struct weft_host {
     struct weft_probe *probe;       /* of the transports, under way; NULL: none */
 
     struct weft_app *apps; /* at home here; hash by id, in order of arrival */
+    size_t apps_n;
     struct weft_move_params move_params;
     bool stopping;
     struct weft_timer stop_timer;

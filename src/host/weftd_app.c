@@ -80,6 +80,7 @@ static void app_free(struct weft_app *app)
     free(app->processes);
     free(app->moves);
     HASH_DELETE(hh, host->apps, app);
+    host->apps_n--;
     free(app);
 }
 
@@ -115,7 +116,7 @@ static int check_request(struct weft_host *host, const Weft__Host__RunRequest *r
     uint64_t memory = request->rank_memory;
     if (host->stopping)
         return weft_fail(WEFT_ESHUTDOWN, "host %s is shutting down", host->name);
-    if (HASH_COUNT(host->apps) >= APPS_MAX)
+    if (host->apps_n >= APPS_MAX)
         return weft_fail(WEFT_EAGAIN, "host %s has %d apps already", host->name, APPS_MAX);
     if (request->ranks == 0 || request->ranks > WEFT_APP_RANKS_MAX)
         return weft_fail(WEFT_EINVAL, "the number of ranks must be 1 to %u, not %u",
@@ -165,6 +166,7 @@ static struct weft_app *app_new(struct weft_host *host, const Weft__Host__RunReq
     app->started_ns = weft__now_ns();
     app->started_wall_ms = weft__wall_ms();
     HASH_ADD(hh, host->apps, id, sizeof(app->id), app);
+    host->apps_n++;
     return app;
 }
 

@@ -126,7 +126,7 @@ static void answer(struct weft_host *host, char *transports, struct weft_call *c
     reply.control = host->control;
     reply.head = host->registry != NULL;
     reply.data = weft__message_text(weft__config_text("WEFT_DATA"));
-    reply.apps_home = HASH_COUNT(host->apps);
+    reply.apps_home = (uint32_t)host->apps_n;
     reply.processes = (uint32_t)weft__weftd_processes_n(host);
     reply.transports = lines;
     if (transports != NULL)
@@ -219,8 +219,8 @@ void weft__weftd_on_info(void *ctx, struct weft_call *call, const ProtobufCMessa
         answer(host, NULL, call);
         return;
     }
-    int err = host->probe != NULL ? WEFT_OK : probe_start(host);
-    if (err != WEFT_OK) {
+    int err = host->probe == NULL ? probe_start(host) : WEFT_OK;
+    if (host->probe == NULL) {
         weft__call_fail(call, err, weft_fail_text(err));
         return;
     }

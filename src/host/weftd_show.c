@@ -162,7 +162,7 @@ static void answer_one(struct weft_app *app, bool brief, struct weft_call *call)
 static void answer_all(struct weft_host *host, bool brief, struct weft_call *call)
 {
     Weft__Host__AppsReply reply = WEFT__HOST__APPS_REPLY__INIT;
-    size_t n = HASH_COUNT(host->apps);
+    size_t n = host->apps_n;
     Weft__Host__AppInfo *infos = weft__must_alloc(n, sizeof(*infos));
     struct details *details = weft__must_alloc(n, sizeof(*details));
     struct weft_app *app, *next;

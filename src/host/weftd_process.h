@@ -1,0 +1,68 @@
+/* An app process on this host, as the files that start, watch and end it share it. Private to
+ * src/host/weftd_process*.c. */
+#ifndef WEFT_HOST_WEFTD_PROCESS_H
+#define WEFT_HOST_WEFTD_PROCESS_H
+
+#include "host/weftd_guest.h"
+
+#define WEFT_LIFELINE_FD 3 /* in the process */
+
+struct weft_process_stream {
+    struct weft_watch watch; /* fd -1: over */
+    struct weft_process *process;
+    bool watched;
+};
+
+struct weft_process {
+    struct weft_process *prev, *next;
+    struct weft_host *host;
+    struct weft_guest *guest; /* lives longer */
+    uint64_t app;
+    uint32_t number;
+    pid_t pid;
+    struct weft_watch exited; /* pidfd */
+    struct weft_watch lifeline;
+    struct weft_process_stream out, err;
+    struct weft_timer end_timer;
+    struct weft_call *launch; /* waits for the greeting */
+    struct weft_call *end;    /* waits for the end */
+    uint8_t *orders;          /* what is still to be written to the lifeline */
+    size_t orders_len, orders_done;
+    uint8_t greeting[8192]; /* its length (u32), a LaunchReply */
+    size_t greeting_len;
+    Weft__Host__LaunchReply *ready; /* the greeting; NULL: not yet */
+    uint8_t *piece;                 /* of output, on its way to the home; NULL: none */
+    size_t piece_out_len, piece_err_len;
+    struct weft_timer piece_timer;
+    bool reaped;
+    bool killed; /* by us */
+    int status;
+    unsigned tell_tries;
+    char reason[256];
+};
+
+/* weftd_process.c */
+/* Its output has been handed over: tells its home, and then it is no more. The process may be gone
+ * when this returns. */
+void weft__weftd_process_over(struct weft_process *process);
+
+/* weftd_process_lifeline.c */
+void weft__weftd_lifeline_init(struct weft_process *process);
+/* Sets what the process is told first.  Errors: WEFT_ENOMEM. */
+int weft__weftd_lifeline_orders(struct weft_process *process,
+                                const Weft__Host__LaunchRequest *request);
+/* Takes fd over. */
+int weft__weftd_lifeline_open(struct weft_process *process, int fd);
+/* Reads what the process may have said last, then closes. */
+void weft__weftd_lifeline_close(struct weft_process *process);
+
+/* weftd_process_output.c */
+void weft__weftd_streams_init(struct weft_process *process);
+/* Takes both over. */
+void weft__weftd_streams_open(struct weft_process *process, int out, int err);
+/* Moves output on; when the process has been reaped and all is handed over, calls
+ * weft__weftd_process_over. The process may be gone when this returns. */
+void weft__weftd_streams_go_on(struct weft_process *process);
+void weft__weftd_streams_close(struct weft_process *process);
+
+#endif

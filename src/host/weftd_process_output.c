@@ -1,0 +1,155 @@
+/* What an app process prints, on its way to the home.
+ *
+ * stdout and stderr are pipes that are read only while no piece is under way: a home that does not
+ * take more slows the process, nothing grows. A home that is too busy is asked again; nothing is
+ * dropped unless the home refuses it, or cannot be reached: then the app is about to end.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/must.h"
+#include "host/calls.h"
+#include "host/output.h"
+#include "host/weftd_process.h"
+
+enum { TIMEOUT_MS = 10000, RETRY_MS = 100 };
+
+static void stream_watch(struct weft_process_stream *stream, bool on)
+{
+    struct weft_loop *loop = stream->process->host->asker.loop;
+    if (stream->watch.fd < 0 || stream->watched == on)
+        return;
+    stream->watched = on;
+    if (on)
+        (void)weft__loop_watch(loop, &stream->watch, EPOLLIN);
+    else
+        weft__loop_unwatch(loop, &stream->watch);
+}
+
+static void stream_close(struct weft_process_stream *stream)
+{
+    stream_watch(stream, false);
+    if (stream->watch.fd >= 0)
+        close(stream->watch.fd);
+    stream->watch.fd = -1;
+}
+
+/* Reads what there is, at most a piece; closes the stream at its end. After the process has been
+ * reaped nothing is waited for: who else has the pipe is not of the app. */
+static size_t stream_read(struct weft_process_stream *stream, uint8_t *into)
+{
+    if (stream->watch.fd < 0)
+        return 0;
+    ssize_t n = read(stream->watch.fd, into, WEFT_OUTPUT_PIECE);
+    if (n > 0)
+        return (size_t)n;
+    if (n == 0 || (errno != EAGAIN && errno != EINTR) || stream->process->reaped)
+        stream_close(stream);
+    return 0;
+}
+
+static void piece_free(struct weft_process *process)
+{
+    free(process->piece);
+    process->piece = NULL;
+}
+
+static void piece_taken(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
+{
+    struct weft_process *process = ctx;
+    (void)reply;
+    if (err == WEFT_EAGAIN && !process->host->stopping) {
+        weft__loop_timer(process->host->asker.loop, &process->piece_timer,
+                         weft__now_ns() + RETRY_MS * WEFT_NS_PER_MS);
+        return;
+    }
+    if (err != WEFT_OK)
+        weft__warn("app %llx: its home did not take a piece of output: %s",
+                   (unsigned long long)process->app, text);
+    piece_free(process);
+    weft__weftd_streams_go_on(process);
+}
+
+static void piece_send(struct weft_process *process)
+{
+    const struct weft_guest *guest = process->guest;
+    Weft__Host__OutputPush push = WEFT__HOST__OUTPUT_PUSH__INIT;
+    push.app = process->app;
+    push.host = process->host->name;
+    push.token = guest->token;
+    push.output = (ProtobufCBinaryData){.len = process->piece_out_len, .data = process->piece};
+    push.errors = (ProtobufCBinaryData){.len = process->piece_err_len,
+                                        .data = process->piece + process->piece_out_len};
+    weft__ask(&process->host->asker, &(struct weft_question){.url = guest->home_control,
+                                                             .code = WEFT_CALL_OUTPUT,
+                                                             .request = &push.base,
+                                                             .timeout_ms = TIMEOUT_MS,
+                                                             .answered = piece_taken,
+                                                             .ctx = process});
+}
+
+static void piece_again(struct weft_timer *timer)
+{
+    piece_send(weft__loop_owner(timer, struct weft_process, piece_timer));
+}
+
+/* Reads a piece; false: there is nothing now. */
+static bool piece_read(struct weft_process *process)
+{
+    static uint8_t bytes[2 * WEFT_OUTPUT_PIECE]; /* the owner thread's */
+    process->piece_out_len = stream_read(&process->out, bytes);
+    process->piece_err_len = stream_read(&process->err, bytes + process->piece_out_len);
+    size_t len = process->piece_out_len + process->piece_err_len;
+    if (len > 0)
+        process->piece = weft__must_copy(bytes, len);
+    return len > 0;
+}
+
+void weft__weftd_streams_go_on(struct weft_process *process)
+{
+    if (process->piece != NULL)
+        return;
+    bool any = piece_read(process);
+    if (!any && process->reaped) /* the first look may have closed only one of the two */
+        any = piece_read(process);
+    stream_watch(&process->out, !any);
+    stream_watch(&process->err, !any);
+    if (any)
+        piece_send(process);
+    else if (process->reaped)
+        weft__weftd_process_over(process);
+}
+
+static void stream_ready(struct weft_watch *watch, uint32_t events)
+{
+    (void)events;
+    weft__weftd_streams_go_on(weft__loop_owner(watch, struct weft_process_stream, watch)->process);
+}
+
+void weft__weftd_streams_init(struct weft_process *process)
+{
+    process->out = process->err = (struct weft_process_stream){
+        .watch = {.ready = stream_ready, .fd = -1}, .process = process};
+    process->piece_timer.fire = piece_again;
+}
+
+void weft__weftd_streams_open(struct weft_process *process, int out, int err)
+{
+    process->out.watch.fd = out;
+    process->err.watch.fd = err;
+    stream_watch(&process->out, true);
+    stream_watch(&process->err, true);
+}
+
+void weft__weftd_streams_close(struct weft_process *process)
+{
+    weft__loop_timer_off(process->host->asker.loop, &process->piece_timer);
+    stream_close(&process->out);
+    stream_close(&process->err);
+    piece_free(process);
+}
