@@ -20,11 +20,10 @@
     X(WEFT_REGISTRY_SERVER_THREADS, NUMBER, "2", 1, 256, "", "workers of the head's registry service")                 \
     X(WEFT_HEARTBEAT_MS, NUMBER, "500", 10, 60000, "", "time between two heartbeats of a host")                        \
     X(WEFT_DEAD_MS, NUMBER, "3000", 50, 600000, "", "silence after which a host counts as dead")                       \
-    X(WEFT_STATE_DIR, TEXT, "", 0, 0, "", "folder of the registry's log; empty: in memory only")                       \
+    X(WEFT_STATE_DIR, TEXT, "", 0, 0, "", "folder of the registry log; empty: a temporary one, removed at the end")            \
     X(WEFT_RANK_MEMORY, SIZE, "16G", UINT64_C(1) << 30, UINT64_C(1) << 40, "",                                         \
       "address range of one rank, a power of two")                                                                     \
     X(WEFT_HOST, TEXT, "127.0.0.1", 0, 0, "", "address or url of the weftd that the command line talks to")            \
-    X(WEFT_EAGER_MAX, SIZE, "8192", 0, UINT64_C(1) << 30, "", "largest message sent without asking first, bytes")      \
     X(WEFT_MOVE_DEADLINE_MS, NUMBER, "10000", 100, 3600000, "", "time after which a move that has not committed ends")
 /* clang-format on */
 

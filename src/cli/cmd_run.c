@@ -37,7 +37,7 @@ static const char usage[] =
     "WEFT_RANK_MEMORY)\n"
     "  -x NAME=VALUE        set in the environment of the ranks; -x NAME passes ours on. This is "
     "the only\n"
-    "                       way for settings too (-x WEFT_EAGER_MAX=64K): ranks have the "
+    "                       way for settings too (-x WEFT_DATA=zmq): ranks have the "
     "environment of\n"
     "                       their host's weftd, not ours, because hosts may differ\n"
     "  --json FILE          write what happened there when the app has ended (-: to stdout)\n"

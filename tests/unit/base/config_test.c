@@ -25,9 +25,9 @@ char *__wrap_strdup(const char *text)
     return memory_is_out ? NULL : __real_strdup(text);
 }
 
-static const char *const touched[] = {"WEFT_LOG",         "WEFT_CONFIG",     "WEFT_SLOTS",
-                                      "WEFT_DATA",        "WEFT_EAGER_MAX",  "WEFT_SLOT",
-                                      "WEFT_XYZZY_PLUGH", "WEFT_RANK_MEMORY"};
+static const char *const touched[] = {"WEFT_LOG",        "WEFT_CONFIG", "WEFT_SLOTS",
+                                      "WEFT_DATA",       "WEFT_SLOT",   "WEFT_XYZZY_PLUGH",
+                                      "WEFT_RANK_MEMORY"};
 
 /* Every case starts with nothing set. */
 static int clean(void **state)
@@ -82,7 +82,6 @@ static void without_anything_set_there_are_the_defaults(void **state)
     assert_string_equal(weft__config_text("WEFT_PORTS"), "8100-8199");
     assert_string_equal(weft__config_text("WEFT_STATE_DIR"), "");
     assert_int_equal(weft__config_u64("WEFT_HEARTBEAT_MS"), 500);
-    assert_int_equal(weft__config_u64("WEFT_EAGER_MAX"), 8192);
     assert_true(weft__config_u64("WEFT_RANK_MEMORY") == UINT64_C(16) << 30);
     assert_string_equal(weft__config_source("WEFT_LOG"), "default");
 }
@@ -144,10 +143,10 @@ static void a_failed_load_changes_nothing(void **state)
     setenv("WEFT_SLOTS", "3", 1);
     assert_int_equal(weft__config_load(), WEFT_OK);
     setenv("WEFT_SLOTS", "4", 1);
-    setenv("WEFT_EAGER_MAX", "much", 1);
+    setenv("WEFT_RANK_MEMORY", "much", 1);
     assert_int_equal(weft__config_load(), WEFT_EINVAL);
     assert_int_equal(weft__config_u64("WEFT_SLOTS"), 3);
-    unsetenv("WEFT_EAGER_MAX");
+    unsetenv("WEFT_RANK_MEMORY");
     unsetenv("WEFT_SLOTS");
     assert_int_equal(load_with_file("WEFT_SLOTS = 5\nWEFT_LOG = loud\n"), WEFT_EINVAL);
     assert_int_equal(weft__config_u64("WEFT_SLOTS"), 3);
