@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NAP_US = 5000, PRINT_MAX = 6000 };
+enum { NAP_US = 5000, TICK_MAX_MS = 50, PRINT_MAX = 6000 };
 
 uint64_t child_now_ms(void)
 {
@@ -23,6 +23,20 @@ uint64_t child_now_ms(void)
 void child_nap(void)
 {
     (void)usleep(NAP_US);
+}
+
+struct child_patience child_patience(uint64_t timeout_ms)
+{
+    return (struct child_patience){.left_ms = timeout_ms, .seen_ms = child_now_ms()};
+}
+
+bool child_patience_over(struct child_patience *patience)
+{
+    uint64_t now = child_now_ms(), passed = now - patience->seen_ms;
+    passed = passed < TICK_MAX_MS ? passed : TICK_MAX_MS;
+    patience->seen_ms = now;
+    patience->left_ms -= passed < patience->left_ms ? passed : patience->left_ms;
+    return patience->left_ms == 0;
 }
 
 static _Noreturn void become(const struct child *child, char *const *argv, int fd, pid_t parent)
@@ -67,9 +81,9 @@ bool child_over(struct child *child)
 
 int child_wait(struct child *child, unsigned timeout_ms)
 {
-    uint64_t until = child_now_ms() + timeout_ms;
+    struct child_patience patience = child_patience(timeout_ms);
     while (!child_over(child)) {
-        if (child_now_ms() > until)
+        if (child_patience_over(&patience))
             return -1;
         child_nap();
     }

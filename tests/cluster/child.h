@@ -17,6 +17,14 @@ struct child {
 uint64_t child_now_ms(void);
 void child_nap(void); /* between two looks at something that is awaited */
 
+/* A deadline that counts only time in which we run ourselves: what holds a whole machine up for
+ * seconds is no failure of what is tested. */
+struct child_patience {
+    uint64_t left_ms, seen_ms;
+};
+struct child_patience child_patience(uint64_t timeout_ms);
+bool child_patience_over(struct child_patience *patience);
+
 /* Starts argv[0] with stdout and stderr in files folder/NUMBER.out and .err. fd: stays open in the
  * child; -1: none. The child dies with us. */
 bool child_start(struct child *child, const char *folder, char *const *argv, int fd);

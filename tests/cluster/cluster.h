@@ -60,11 +60,11 @@ _Noreturn void cluster_fail(struct cluster *cluster, const char *fmt, ...)
 /* Looks at condition until it is true. Fails after timeout_ms, and when `hope` is false. */
 #define cluster_await_while(cluster, timeout_ms, condition, hope)                                  \
     do {                                                                                           \
-        uint64_t until_ms_ = child_now_ms() + (uint64_t)(timeout_ms);                              \
+        struct child_patience patience_ = child_patience((uint64_t)(timeout_ms));                  \
         while (!(condition)) {                                                                     \
             if (!(hope) && !(condition))                                                           \
                 cluster_fail(cluster, "%s:%d: will never be: %s", __FILE__, __LINE__, #condition); \
-            if (child_now_ms() > until_ms_)                                                        \
+            if (child_patience_over(&patience_))                                                   \
                 cluster_fail(cluster, "%s:%d: not within %u ms: %s", __FILE__, __LINE__,           \
                              (unsigned)(timeout_ms), #condition);                                  \
             child_nap();                                                                           \

@@ -218,10 +218,10 @@ static unsigned reports_in_output(const struct cluster *cluster)
 
 unsigned cluster_left(struct cluster *cluster)
 {
-    uint64_t until = child_now_ms() + cluster->gone_ms;
+    struct child_patience patience = child_patience(cluster->gone_ms);
     while ((cluster_marked(cluster, false) > 0 || cluster_ports(cluster, NULL, NULL, 0) > 0 ||
             shm_left(cluster, false) > 0) &&
-           child_now_ms() < until)
+           !child_patience_over(&patience))
         child_nap();
     unsigned ports = cluster_ports(cluster, NULL, NULL, 0);
     if (ports > 0)

@@ -11,7 +11,7 @@
 
 #include "cluster.h"
 
-enum { USAGE = 2, NETWORK = 3 };
+enum { USAGE = 2, NETWORK = 3, FATAL_MS = 10000 };
 
 /* weft (or weftd) with these arguments ends with the code and has said the words. */
 static void check(struct cluster *cluster, const struct child *child, int code, const char *words)
@@ -26,7 +26,7 @@ static void check(struct cluster *cluster, const struct child *child, int code, 
 static struct child *weftd(struct cluster *cluster, const char *const *args)
 {
     struct child *child = cluster_start_list(cluster, "weftd", args);
-    if (child_wait(child, CLUSTER_MS) < 0)
+    if (child_wait(child, FATAL_MS) < 0)
         cluster_fail(cluster, "weftd does not end");
     return child;
 }
@@ -38,9 +38,7 @@ static void a_head_that_does_not_exist_is_named_within_ten_seconds(void **state)
     snprintf(address, sizeof(address), "%s.7", cluster->net);
     snprintf(head, sizeof(head), "%s.8", cluster->net);
     const char *args[] = {"--name", "x", "--address", address, "--head", head, NULL};
-    uint64_t began = child_now_ms();
     check(cluster, weftd(cluster, args), NETWORK, head);
-    cluster_check(cluster, child_now_ms() - began < 10000);
 }
 
 static void an_address_that_is_not_ours_is_named(void **state)
@@ -54,20 +52,15 @@ static void a_host_that_does_not_exist_ends_the_command_within_ten_seconds(void 
     struct cluster *cluster = *state;
     char address[24];
     snprintf(address, sizeof(address), "%s.9", cluster->net);
-    const char *commands[][4] = {{"hosts", "--at", address, NULL},
+    const char *commands[][5] = {{"hosts", "--at", address, NULL},
                                  {"apps", "--at", address, NULL},
-                                 {"info", "--at", address, NULL}};
-    for (size_t i = 0; i < 3; i++) {
-        uint64_t began = child_now_ms();
+                                 {"info", "--at", address, NULL},
+                                 {"run", "--at", address, cluster_program("hello"), NULL}};
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         struct child *child = cluster_start_list(cluster, "weft", commands[i]);
-        cluster_check(cluster, child_wait(child, CLUSTER_MS) == NETWORK);
-        cluster_check(cluster, child_now_ms() - began < 10000);
+        cluster_check(cluster, child_wait(child, FATAL_MS) == NETWORK);
         check(cluster, child, NETWORK, address);
     }
-    uint64_t began = child_now_ms();
-    check(cluster, cluster_weft(cluster, "run", "--at", address, cluster_program("hello"), NULL),
-          NETWORK, address);
-    cluster_check(cluster, child_now_ms() - began < 10000);
 }
 
 static void unknown_commands_and_options_are_mistakes(void **state)

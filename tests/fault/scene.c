@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { STANDS_MS = 300 };
+enum { STANDS_LOOKS = 60 }; /* naps without a step */
 
 void scene_open(struct scene *scene, struct cluster *cluster)
 {
@@ -63,16 +63,15 @@ struct child *scene_stands(struct scene *scene, uint64_t *dest_out)
     *dest_out = scene_process(scene, scene->b);
     stage_signal(scene->cluster, *dest_out, SIGSTOP);
     atomic_store(&scene->stage.board->hold, 0);
-    uint64_t steps = 0, since = 0, until = child_now_ms() + CLUSTER_MS;
-    while (since == 0 || child_now_ms() - since < STANDS_MS) {
-        uint64_t now = atomic_load(&mover->steps);
-        if (child_over(move) || child_now_ms() > until)
-            cluster_fail(scene->cluster, "the mover does not stand at its migration point");
-        if (now != steps || since == 0) {
-            steps = now;
-            since = child_now_ms();
-        }
+    struct child_patience patience = child_patience(CLUSTER_MS);
+    uint64_t steps = atomic_load(&mover->steps);
+    for (unsigned still = 0; still < STANDS_LOOKS; still++) {
         child_nap();
+        if (child_over(move) || child_patience_over(&patience))
+            cluster_fail(scene->cluster, "the mover does not stand at its migration point");
+        if (atomic_load(&mover->steps) != steps)
+            still = 0;
+        steps = atomic_load(&mover->steps);
     }
     return move;
 }
