@@ -15,10 +15,20 @@
 
 enum { RANKS = 4, MOVER = 3, BEFORE = 0, DURING = 1, AFTER = 2, CONTROL_MS = 1000, HELD_MS = 2500 };
 
+static double held_up_ms; /* the longest time that this process itself was not let run */
+
+static void look(void)
+{
+    uint64_t began = child_now_ms();
+    child_nap();
+    double took = (double)(child_now_ms() - began);
+    held_up_ms = took > held_up_ms ? took : held_up_ms;
+}
+
 static void wait_ms(unsigned ms)
 {
-    for (uint64_t until = child_now_ms() + ms; child_now_ms() < until;)
-        child_nap();
+    for (struct child_patience patience = child_patience(ms); !child_patience_over(&patience);)
+        look();
 }
 
 static double longest_ms(const struct stage *stage, unsigned rank, unsigned phase)
@@ -26,8 +36,11 @@ static double longest_ms(const struct stage *stage, unsigned rank, unsigned phas
     return (double)atomic_load(&stage->board->ranks[rank].longest_ns[phase]) / 1e6;
 }
 
+/* A barrier would stop all for as long as the move takes; a loaded machine stops everybody now and
+ * then, this process too. */
 static void check_gaps(struct cluster *cluster, const struct stage *stage, double least_ms)
 {
+    least_ms = held_up_ms > least_ms ? held_up_ms : least_ms;
     for (unsigned r = 0; r < RANKS; r++) {
         double before = longest_ms(stage, r, BEFORE), during = longest_ms(stage, r, DURING);
         double bound = 10 * (before > least_ms ? before : least_ms);
@@ -50,6 +63,7 @@ static struct cluster_app begin(struct cluster *cluster, struct stage *stage)
     cluster_check(cluster, ask_rank_is(cluster, &app, MOVER, "a"));
     for (unsigned r = 0; r < RANKS; r++) /* what the start cost is no measure */
         atomic_store(&stage->board->ranks[r].longest_ns[BEFORE], 0);
+    held_up_ms = 0;
     wait_ms(CONTROL_MS);
     return app;
 }
@@ -73,7 +87,11 @@ static void the_others_go_on_while_a_rank_of_64_mib_moves(void **state)
     struct ask_app now;
     struct cluster_app app = begin(cluster, &stage);
     atomic_store(&stage.board->phase, DURING);
-    stage_move(cluster, &app, MOVER, "b");
+    struct child *move = cluster_start(cluster, "weft", "migrate", "--at", app.home->address,
+                                       app.hex, "3", "b", NULL);
+    for (struct child_patience patience = child_patience(CLUSTER_MS); !child_over(move); look())
+        cluster_check(cluster, !child_patience_over(&patience));
+    cluster_check(cluster, move->code == 0);
     atomic_store(&stage.board->phase, AFTER);
     stage_runs(cluster, &stage, RANKS, 10);
     cluster_check(cluster, ask_app(cluster, &app, &now) && now.last.touched >= 64u << 20);
@@ -102,11 +120,12 @@ static void the_others_go_on_while_a_rank_stands_for_seconds(void **state)
     atomic_store(&stage.board->phase, AFTER);
     stage_runs(cluster, &stage, RANKS, 10);
     cluster_check(cluster, ask_rank_is(cluster, &app, MOVER, "b"));
+    cluster_check(cluster, longest_ms(&stage, MOVER, DURING) >= HELD_MS);
     for (unsigned r = 0; r < MOVER; r++) {
         double during = longest_ms(&stage, r, DURING);
         fprintf(stderr, "rank %u: longest step %.1f ms while rank %d stood for %d ms\n", r, during,
                 MOVER, HELD_MS);
-        if (during > HELD_MS / 2.0)
+        if (during > HELD_MS / 2.0 + 2 * held_up_ms)
             cluster_fail(cluster, "rank %u stood still for %.0f ms", r, during);
     }
     end(cluster, &stage, &app);
