@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -171,6 +172,12 @@ static int load_file(struct value *table, const char *path)
         return weft_fail(WEFT_ENOENT,
                          "cannot read the settings file %s: %s; correct or unset WEFT_CONFIG", path,
                          strerrordesc_np(errno));
+    struct stat about;
+    if (fstat(fileno(file), &about) != 0 || S_ISDIR(about.st_mode)) {
+        fclose(file);
+        return weft_fail(WEFT_ENOENT,
+                         "the settings file %s is a folder; correct or unset WEFT_CONFIG", path);
+    }
     struct file_read read = {.table = table, .path = path};
     int line = ini_parse_file(file, on_file_line, &read);
     fclose(file);

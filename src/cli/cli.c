@@ -97,24 +97,25 @@ int cli_ask(struct cli *cli, const char *what, const struct weft_client_call *ca
     int err = weft__client_wait(cli->client, call, reply_out);
     if (err == WEFT_OK)
         return CLI_OK;
-    if (err == WEFT_ETIMEDOUT || err == WEFT_EPEERDEAD || err == WEFT_ECONNREFUSED)
+    bool silent = err == WEFT_ETIMEDOUT || err == WEFT_EPEERDEAD || err == WEFT_ECONNREFUSED;
+    fprintf(stderr, "weft: cannot %s: %s\n", what, weft_fail_text(err));
+    if (silent)
         fprintf(stderr,
-                "weft: cannot %s: no weftd answers at %s; start one (weftd), or name another host "
-                "with --at\n",
-                what, call->url);
-    else
-        fprintf(stderr, "weft: cannot %s: %s\n", what, weft_fail_text(err));
+                "weft: if no weftd runs at %s, start one (weftd), or name another host with --at\n",
+                call->url);
     return err == WEFT_ETIMEDOUT ? CLI_NETWORK : cli_exit_code(err);
 }
 
 int cli_write_json(const char *path, json_t *value)
 {
-    int failed = strcmp(path, "-") == 0 ? json_dumpf(value, stdout, JSON_INDENT(2))
-                                        : json_dump_file(value, path, JSON_INDENT(2));
+    int failed = strcmp(path, "-") == 0
+                     ? json_dumpf(value, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10))
+                     : json_dump_file(value, path, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
     if (strcmp(path, "-") == 0)
         printf("\n");
     json_decref(value);
-    if (failed == 0)
+    failed = failed != 0 || fflush(stdout) != 0;
+    if (!failed)
         return CLI_OK;
     fprintf(stderr, "weft: cannot write %s\n", path);
     return CLI_USAGE;
@@ -176,6 +177,21 @@ static json_t *processes_json(const Weft__Host__AppInfo *app)
     return list;
 }
 
+/* JSON takes UTF-8 only; of any other text (a file's name may be one) the other bytes become "?".
+ */
+static json_t *text_json(const char *text)
+{
+    char plain[1024];
+    json_t *json = json_string(text);
+    if (json != NULL)
+        return json;
+    snprintf(plain, sizeof(plain), "%s", text);
+    for (char *at = plain; *at != '\0'; at++)
+        if (((unsigned char)*at & 0x80u) != 0)
+            *at = '?';
+    return json_string(plain);
+}
+
 json_t *cli_app_json(const Weft__Host__AppInfo *app)
 {
     char id[24];
@@ -183,12 +199,13 @@ json_t *cli_app_json(const Weft__Host__AppInfo *app)
     snprintf(id, sizeof(id), "%" PRIx64, app->app);
     for (size_t i = 0; i < app->n_moves; i++)
         json_array_append_new(moves, cli_move_json(app->moves[i]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:f, s:I, s:i, s:s, s:i, s:o, s:o, s:o}",
-                     "app", id, "program", app->program, "home", app->home, "state", app->state,
-                     "size", (int)app->size, "migrate_ms", (int)app->migrate_ms, "age_ms",
-                     app->age_ms, "started_wall_ms", (json_int_t)app->started_wall_ms, "code",
-                     app->code, "reason", app->reason, "pending", (int)app->pending, "ranks",
-                     ranks_json(app), "moves", moves, "processes", processes_json(app));
+    return json_pack("{s:s, s:o, s:s, s:s, s:i, s:i, s:f, s:I, s:i, s:o, s:i, s:o, s:o, s:o}",
+                     "app", id, "program", text_json(app->program), "home", app->home, "state",
+                     app->state, "size", (int)app->size, "migrate_ms", (int)app->migrate_ms,
+                     "age_ms", app->age_ms, "started_wall_ms", (json_int_t)app->started_wall_ms,
+                     "code", app->code, "reason", text_json(app->reason), "pending",
+                     (int)app->pending, "ranks", ranks_json(app), "moves", moves, "processes",
+                     processes_json(app));
 }
 
 json_t *cli_host_json(const struct weft_registry_host *host)

@@ -52,6 +52,8 @@ struct run {
     char program[PATH_MAX];
     char cwd[PATH_MAX];
     const char *at, *json, *id_file;
+    FILE *ids;          /* NULL: nobody wants the id */
+    bool output_failed; /* what the ranks print can no longer be shown */
     uint64_t hosts, slots;
     struct cli cli;
     struct cli_cluster cluster;
@@ -111,8 +113,10 @@ static int take_migrate(struct run *run, const char *text)
 {
     char *end;
     double seconds = text != NULL ? strtod(text, &end) : 1.0;
-    if (text != NULL && (*end != '\0' || end == text || seconds < 0 || seconds > 86400))
-        return weft_fail(WEFT_EINVAL, "--migrate=%s: a number of seconds is wanted", text);
+    bool fits = seconds == 0.0 || (seconds >= 0.001 && seconds <= 86400.0); /* NaN does not */
+    if (text != NULL && (*end != '\0' || end == text || !fits))
+        return weft_fail(WEFT_EINVAL,
+                         "--migrate=%s: 0 (never), or 0.001 to 86400 seconds, is wanted", text);
     run->request.migrate_ms = (uint32_t)(seconds * 1000.0);
     return WEFT_OK;
 }
@@ -202,36 +206,49 @@ static int start(struct run *run)
         return code;
     run->app = ((const Weft__Host__RunReply *)message)->app;
     weft__message_free(message);
-    if (run->id_file == NULL)
-        return CLI_OK;
-    FILE *file = fopen(run->id_file, "we");
-    if (file == NULL || fprintf(file, "%" PRIx64 "\n", run->app) < 0 || fclose(file) != 0)
+    if (run->ids != NULL && (fprintf(run->ids, "%" PRIx64 "\n", run->app) < 0 || fflush(run->ids)))
         fprintf(stderr, "weft run: cannot write %s\n", run->id_file);
     return CLI_OK;
 }
 
-static void ask_kill(struct run *run)
+/* Empties the file for the id before anything starts: nobody shall read an old one. */
+static int open_id_file(struct run *run)
+{
+    if (run->id_file == NULL)
+        return CLI_OK;
+    run->ids = fopen(run->id_file, "we");
+    return run->ids != NULL
+               ? CLI_OK
+               : cli_usage("run", "cannot write %s: %s", run->id_file, strerror(errno));
+}
+
+/* Whether it was heard. */
+static bool ask_kill(struct run *run)
 {
     Weft__Host__KillRequest request = WEFT__HOST__KILL_REQUEST__INIT;
     request.app = run->app;
     request.reason = weft__message_text("it was interrupted");
     struct weft_client_call call = {
         .url = run->cli.url, .code = WEFT_CALL_KILL, .request = &request.base, .timeout_ms = 2000};
-    (void)weft__client_wait(run->cli.client, &call, NULL);
+    return weft__client_wait(run->cli.client, &call, NULL) == WEFT_OK;
 }
 
-static void print(FILE *out, const ProtobufCBinaryData *bytes)
+static bool print(FILE *out, const ProtobufCBinaryData *bytes)
 {
-    if (bytes->len == 0)
+    return bytes->len == 0 ||
+           (fwrite(bytes->data, 1, bytes->len, out) == bytes->len && fflush(out) == 0);
+}
+
+/* When nobody can read the output any more the app ends, as it would behind a closed pipe. */
+static void show(struct run *run, const Weft__Host__WaitReply *reply)
+{
+    bool shown = run->output_failed || print(stdout, &reply->output);
+    (void)print(stderr, &reply->errors);
+    if (shown)
         return;
-    (void)fwrite(bytes->data, 1, bytes->len, out);
-    (void)fflush(out);
-}
-
-static void show(const Weft__Host__WaitReply *reply)
-{
-    print(stdout, &reply->output);
-    print(stderr, &reply->errors);
+    fprintf(stderr, "weft run: cannot write the output: %s; the app is ended\n", strerror(errno));
+    run->output_failed = true;
+    interrupted = 1;
 }
 
 static int ended(const Weft__Host__WaitReply *reply)
@@ -267,17 +284,15 @@ static int follow(struct run *run)
         uint64_t took_ns = weft__now_ns() - asked_ns, most_ns = call.timeout_ms * WEFT_NS_PER_MS;
         silent_ns = err == WEFT_OK ? 0 : silent_ns + (took_ns < most_ns ? took_ns : most_ns);
         const Weft__Host__WaitReply *reply = (const Weft__Host__WaitReply *)message;
-        if (interrupted && !killed) {
-            killed = true;
-            ask_kill(run);
-        }
         if (err == WEFT_OK) {
-            show(reply);
+            show(run, reply);
             request.offset = reply->next_offset;
             int code = reply->ended ? ended(reply) : -1;
             weft__message_free(message);
             if (code >= 0)
-                return code;
+                return run->output_failed ? CLI_NETWORK : code;
+            if (interrupted && !killed)
+                killed = ask_kill(run);
         } else if (err == WEFT_ENOENT || silent_ns > SILENCE_MS * WEFT_NS_PER_MS) {
             fprintf(stderr, "weft run: the app is lost: its home host at %s %s\n", run->cli.url,
                     err == WEFT_ENOENT ? "does not know it (any more)" : "does not answer");
@@ -335,8 +350,13 @@ int cmd_run(int argc, char **argv)
     int code = read_options(&run, argc, argv);
     if (code >= 0)
         return code;
+    code = open_id_file(&run);
+    if (code != CLI_OK)
+        return code;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    (void)signal(SIGPIPE, SIG_IGN); /* a closed pipe is a failed write: show() */
     run.host_list = json_array();
     code = run.hosts != 0
                ? cli_cluster_start(&run.cluster, (unsigned)run.hosts, (uint32_t)run.slots)
@@ -345,5 +365,7 @@ int cmd_run(int argc, char **argv)
         code = run_app(&run);
     cli_cluster_stop(&run.cluster);
     json_decref(run.host_list);
+    if (run.ids != NULL)
+        (void)fclose(run.ids);
     return code;
 }

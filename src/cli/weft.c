@@ -1,4 +1,5 @@
 /* weft: the command line. One subcommand, one file. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,6 +33,15 @@ static void help(FILE *out)
             "3 a host or the network failed, 4 refused (no slots, not permitted).\n");
 }
 
+/* What was printed must have arrived: a full disk or a closed pipe is a failure. */
+static int check_output(int code)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    fprintf(stderr, "weft: cannot write the output: %s\n", strerror(errno));
+    return code != CLI_OK ? code : CLI_NETWORK;
+}
+
 int main(int argc, char **argv)
 {
     int err = weft__config_load();
@@ -46,7 +56,7 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         help(stdout);
-        return CLI_OK;
+        return check_output(CLI_OK);
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("weft %s\n", WEFT_VERSION);
@@ -54,7 +64,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < COMMANDS_N; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
+            return check_output(commands[i].run(argc - 1, argv + 1));
     fprintf(stderr, "weft: there is no command \"%s\"\n", argv[1]);
     help(stderr);
     return CLI_USAGE;

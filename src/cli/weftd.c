@@ -1,4 +1,5 @@
 /* weftd: the daemon of one host. */
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,6 +76,8 @@ static int take(int option, struct weft_host_options *host)
         err = weft__parse_u64(optarg, 1, 1 << 20, &number);
         if (err == WEFT_OK)
             host->ready_fd = (int)number;
+        if (err == WEFT_OK && fcntl(host->ready_fd, F_GETFD) < 0)
+            err = weft_fail(WEFT_EINVAL, "--ready-fd %s: no such file descriptor is open", optarg);
         break;
     case 'h':
         fputs(usage, stdout);

@@ -22,7 +22,7 @@ enum {
     START_TRIES = 4,
     LEASE_HOLD_MS = 20000,
     LEASE_TIMEOUT_MS = 3000,
-    LAUNCH_TIMEOUT_MS = 15000,
+    LAUNCH_TIMEOUT_MS = 8000,
     START_TIMEOUT_MS = 10000,
     WHY_MS = 2000
 };
@@ -196,10 +196,35 @@ static void launched_to_join(struct weft_app *app, struct weft_app_process *proc
     weft__weftd_plan_launched(app, process, answer->err, answer->text);
 }
 
-static void launched(struct weft_app *app, struct weft_app_process *process,
-                     const struct weft_app_answer *answer)
+/* Processes of one app must be able to reach each other: all lanes speak alike. Why not, or NULL.
+ */
+static const char *lane_misfit(const struct weft_app *app, const struct weft_app_process *process,
+                               const char *lane)
 {
-    const Weft__Host__LaunchReply *reply = (const Weft__Host__LaunchReply *)answer->reply;
+    size_t scheme_len = strcspn(lane, ";");
+    for (size_t i = 0; i < app->processes_n; i++) {
+        const struct weft_app_process *other = &app->processes[i];
+        if (other == process || other->dead)
+            continue;
+        if (scheme_len == 6 && strncmp(lane, "inproc", 6) == 0)
+            return "data transport inproc works on one host only; choose another WEFT_DATA";
+        if (other->launched && strncmp(other->lane, lane, scheme_len + 1) != 0)
+            return "its data transport is not that of the app's other hosts; set WEFT_DATA alike";
+    }
+    return NULL;
+}
+
+static void launched(struct weft_app *app, struct weft_app_process *process,
+                     const struct weft_app_answer *told)
+{
+    const Weft__Host__LaunchReply *reply = (const Weft__Host__LaunchReply *)told->reply;
+    struct weft_app_answer verdict = *told;
+    const struct weft_app_answer *answer = &verdict;
+    const char *misfit = told->err == WEFT_OK ? lane_misfit(app, process, reply->lane) : NULL;
+    if (misfit != NULL) {
+        verdict.err = WEFT_ENOTSUP;
+        verdict.text = misfit;
+    }
     process->launching = false;
     if (answer->err == WEFT_OK) {
         snprintf(process->control, sizeof(process->control), "%s", reply->control);
