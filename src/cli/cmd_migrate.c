@@ -9,6 +9,8 @@
 #include "host/calls.h"
 #include "wire/message.h"
 
+enum { PLAN_MS = 3600000 }; /* a plan may have many moves; a host that dies is noticed at once */
+
 static const char usage[] =
     "Usage: weft migrate [OPTION]... APP [RANK HOST]\n"
     "\n"
@@ -52,7 +54,7 @@ static int migrate(struct cli *cli, Weft__Host__MigrateRequest *request, const c
                                     .code = WEFT_CALL_MIGRATE,
                                     .request = &request->base,
                                     .reply_type = &weft__host__migrate_reply__descriptor,
-                                    .timeout_ms = 120000};
+                                    .timeout_ms = PLAN_MS};
     if (code == CLI_OK)
         code = cli_ask(cli, "migrate", &call, &message);
     if (code == CLI_OK)

@@ -82,6 +82,8 @@ void weft__weftd_routes_all(struct weft_app *app, const struct weft_app_process 
     }
     for (uint32_t rank = 0, n; rank < app->size; rank += n) {
         n = run_length(app, rank);
+        if (!takes(weft__weftd_app_process(app, app->ranks[rank].process)))
+            continue; /* they have ended, and their process has too */
         route_entry(app, rank, n, &routes[request.n_routes]);
         request.routes[request.n_routes] = &routes[request.n_routes];
         request.n_routes++;

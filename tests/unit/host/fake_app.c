@@ -2,8 +2,8 @@
  * with its lifeline. What it was told goes to a file, so that a test can speak in its name.
  *
  * FAKE_APP_FOLDER: where the file PROCESS.orders goes ("TOKEN PID"). FAKE_APP_WAY: "mute" (never
- * greets), "garbage" (greets with noise), "long" (claims a greeting of 4 GiB), "gone" (ends at
- * once, with a word on stderr).
+ * greets), "garbage" (greets with noise), "long" (claims a greeting of 4 GiB), "odd" (greets
+ * with an error that is none), "gone" (ends at once, with a word on stderr).
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -93,13 +93,15 @@ static struct weft_server *serve(const Weft__Host__LaunchRequest *orders)
     return server;
 }
 
-static void greet(const Weft__Host__LaunchRequest *orders, const struct weft_server *server)
+static void greet(const Weft__Host__LaunchRequest *orders, const struct weft_server *server,
+                  int odd)
 {
     Weft__Host__LaunchReply hello = WEFT__HOST__LAUNCH_REPLY__INIT;
     char control[100];
     uint8_t bytes[1024];
     snprintf(control, sizeof(control), "tcp://%s:%u", orders->host_address,
              weft__server_sync_port(server, 0));
+    hello.err = odd ? 5 : 0;
     hello.process = orders->process;
     hello.pid = (uint64_t)getpid();
     hello.control = control;
@@ -135,7 +137,7 @@ int main(void)
         (void)!write(LIFELINE, "\xff\xff\xff\xff", 4);
     } else if (strcmp(way, "mute") != 0) {
         server = serve(orders);
-        greet(orders, server);
+        greet(orders, server, strcmp(way, "odd") == 0);
     }
     await_end();
     weft__server_stop(server, 1000);

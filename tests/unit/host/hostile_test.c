@@ -165,7 +165,7 @@ static void slots_of_an_app_that_its_home_does_not_know_come_back(void **state)
 
 static void processes_that_do_not_greet_end_their_app(void **state)
 {
-    static const char *const ways[] = {"gone", "garbage", "long"};
+    static const char *const ways[] = {"gone", "garbage", "long", "odd"};
     struct daemons *rig = *state;
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
         struct daemon_run run;

@@ -60,6 +60,16 @@ static void a_message_for_another_role_is_refused(void **state)
     assert_int_equal(weft__move_unpack(&twin, WEFT_ROLE_HOME, &back), WEFT_EPROTO);
 }
 
+static void an_error_that_is_none_is_refused(void **state)
+{
+    (void)state;
+    struct weft_move_message message = example(WEFT_MOVE_PULL), back;
+    Weft__Host__MoveMessage twin;
+    weft__move_pack(&message, 1, &twin);
+    twin.err = 1;
+    assert_int_equal(weft__move_unpack(&twin, WEFT_ROLE_DEST, &back), WEFT_EPROTO);
+}
+
 static void unknown_kinds_are_refused(void **state)
 {
     (void)state;
@@ -92,6 +102,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_comes_back_as_it_was),
         cmocka_unit_test(a_message_for_another_role_is_refused),
+        cmocka_unit_test(an_error_that_is_none_is_refused),
         cmocka_unit_test(unknown_kinds_are_refused),
         cmocka_unit_test(a_long_text_is_cut),
     };
