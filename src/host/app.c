@@ -397,7 +397,7 @@ int weft_app_probe(const char *address)
     err = weft__select_report(&select, &report);
     if (err != WEFT_OK)
         return err;
-    (void)fputs(report, stdout);
+    (void)puts(report);
     free(report);
     return WEFT_OK;
 }
