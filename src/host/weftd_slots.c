@@ -66,10 +66,12 @@ static int check_lease(const struct weft_host *host, const Weft__Host__LeaseRequ
 {
     if (host->stopping)
         return weft_fail(WEFT_ESHUTDOWN, "host %s is shutting down", host->name);
-    if (request->app == 0 || request->n_leases == 0 || request->n_leases > LEASES_PER_CALL ||
-        request->hold_ms == 0 || request->hold_ms > HOLD_MAX_MS)
-        return weft_fail(WEFT_EINVAL, "a lease needs an app, 1 to %d slots and 1 to %d ms",
-                         LEASES_PER_CALL, HOLD_MAX_MS);
+    if (request->n_leases > LEASES_PER_CALL)
+        return weft_fail(WEFT_ENOSLOTS, "host %s takes at most %d ranks of an app, not %zu",
+                         host->name, LEASES_PER_CALL, request->n_leases);
+    if (request->app == 0 || request->n_leases == 0 || request->hold_ms == 0 ||
+        request->hold_ms > HOLD_MAX_MS)
+        return weft_fail(WEFT_EINVAL, "a lease needs an app, a slot and 1 to %d ms", HOLD_MAX_MS);
     if (request->overcommit && strcmp(request->home, host->name) != 0)
         return weft_fail(WEFT_EPERM, "only the app's home host itself may take more ranks than it "
                                      "has slots");
