@@ -174,6 +174,10 @@ void cluster_fail(struct cluster *cluster, const char *fmt, ...)
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
     print_all(cluster);
+    if (getenv("CLUSTER_STOP") != NULL) { /* for whoever wants to look at what is running */
+        fprintf(stderr, "%s\nprocess %d waits for a signal\n", text, (int)getpid());
+        (void)pause();
+    }
     fail_msg("%s", text);
     abort(); /* fail_msg does not return */
 }
