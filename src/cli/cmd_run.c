@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/config.h"
 #include "base/parse.h"
 #include "cli/app_home.h"
 #include "cli/cli.h"
@@ -17,7 +18,7 @@
 #include "host/calls.h"
 #include "wire/message.h"
 
-enum { ENV_MAX = 256, WAIT_MS = 1000, SILENCE_MS = 5000, RETRY_US = 100000, ASK_MS = 30000 };
+enum { ENV_MAX = 256, WAIT_MS = 1000, SILENCE_MS = 2000, RETRY_US = 100000, ASK_MS = 30000 };
 
 static const char usage[] =
     "Usage: weft run [OPTION]... PROGRAM [ARGUMENT]...\n"
@@ -267,6 +268,7 @@ static int follow(struct run *run)
 {
     Weft__Host__WaitRequest request = WEFT__HOST__WAIT_REQUEST__INIT;
     uint64_t silent_ns = 0;
+    uint64_t silence_ms = weft__config_u64("WEFT_DEAD_MS") + SILENCE_MS;
     bool killed = false;
     request.app = run->app;
     request.wait_ms = WAIT_MS;
@@ -291,7 +293,7 @@ static int follow(struct run *run)
                 return run->output_failed ? CLI_NETWORK : code;
             if (interrupted && !killed)
                 killed = ask_kill(run);
-        } else if (err == WEFT_ENOENT || silent_ns > SILENCE_MS * WEFT_NS_PER_MS) {
+        } else if (err == WEFT_ENOENT || silent_ns > silence_ms * WEFT_NS_PER_MS) {
             fprintf(stderr, "weft run: the app is lost: its home host at %s %s\n", run->cli.url,
                     err == WEFT_ENOENT ? "does not know it (any more)" : "does not answer");
             return CLI_NETWORK;
