@@ -251,6 +251,10 @@ void weft__weftd_on_migrate(void *ctx, struct weft_call *call, const ProtobufCMe
 {
     const Weft__Host__MigrateRequest *request = (const Weft__Host__MigrateRequest *)message;
     struct weft_app *app = weft__weftd_app_find(ctx, request->app);
+    if (app != NULL && app->state == WEFT_APP_STARTING) {
+        weft__call_fail(call, WEFT_EBUSY, "the app is still starting; try again");
+        return;
+    }
     if (app == NULL || app->state != WEFT_APP_RUNNING) {
         weft__call_fail(call, WEFT_ENOENT,
                         app == NULL ? "no such app is at home here" : "the app does not run");
