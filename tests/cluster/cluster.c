@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "ask.h"
 #include "control/client.h"
 #include "weft/error.h"
 
@@ -287,6 +288,7 @@ struct cluster_app cluster_run(struct cluster *cluster, struct cluster_host *hom
     cluster_await_while(cluster, 2 * CLUSTER_MS, (app.id = read_id(file)) != 0,
                         !child_over(app.run));
     snprintf(app.hex, sizeof(app.hex), "%llx", (unsigned long long)app.id);
+    cluster_await(cluster, CLUSTER_MS, !ask_state_is(cluster, &app, "starting"));
     return app;
 }
 

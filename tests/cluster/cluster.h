@@ -104,7 +104,7 @@ struct cluster_app {
     uint64_t id;
     char hex[24];
 };
-/* weft run --at home --id-file ... args; returns when it has an id. */
+/* weft run --at home --id-file ... args; returns when the app has been started. */
 struct cluster_app cluster_run(struct cluster *cluster, struct cluster_host *home, ...)
     __attribute__((sentinel));
 
