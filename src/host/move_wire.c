@@ -58,9 +58,14 @@ int weft__move_unpack(const Weft__Host__MoveMessage *twin, enum weft_move_role r
     return WEFT_OK;
 }
 
+/* The rank runs on meanwhile, so there is no hurry: a process that is to be started may have as
+ * long as at the start of an app. */
+enum { PREPARE_MS = 15000 };
+
 struct weft_move_params weft__move_params(void)
 {
     struct weft_move_params params = weft__move_defaults;
+    params.prepare_ns = PREPARE_MS * WEFT_NS_PER_MS;
     params.pull_ns = weft__config_u64("WEFT_MOVE_DEADLINE_MS") * WEFT_NS_PER_MS;
     return params;
 }
