@@ -68,7 +68,9 @@ static void set_environment(const struct cluster *cluster)
     snprintf(path, sizeof(path), "%s/tmp", cluster->work);
     (void)setenv("TMPDIR", path, 1);
     (void)setenv("CLUSTER_MARK", cluster->mark, 1);
-    (void)setenv("WEFT_LOG", "info", 1);
+    (void)setenv("WEFT_DEAD_MS", "10000", 1); /* so that a loaded machine is no dead host */
+    const char *level = getenv("CLUSTER_LOG");
+    (void)setenv("WEFT_LOG", level != NULL ? level : "info", 1);
     set_sanitizers(cluster);
 }
 

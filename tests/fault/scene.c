@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { STANDS_LOOKS = 60 }; /* naps without a step */
@@ -11,6 +12,11 @@ void scene_open(struct scene *scene, struct cluster *cluster)
 {
     memset(scene, 0, sizeof(*scene));
     scene->cluster = cluster;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    (void)setenv("WEFT_DEAD_MS", "5000", 1);
+#else
+    (void)unsetenv("WEFT_DEAD_MS"); /* what is promised, with the default */
+#endif
     scene->head = cluster_host(cluster, "head", 0);
     scene->home = cluster_host(cluster, "home", 1);
     scene->a = cluster_host(cluster, "a", 1);
