@@ -3,6 +3,7 @@
 #ifndef WEFT_HOST_WEFTD_PROCESS_H
 #define WEFT_HOST_WEFTD_PROCESS_H
 
+#include "host/output.h"
 #include "host/weftd_guest.h"
 
 #define WEFT_LIFELINE_FD 3 /* in the process */
@@ -11,6 +12,8 @@ struct weft_process_stream {
     struct weft_watch watch; /* fd -1: over */
     struct weft_process *process;
     bool watched;
+    size_t rest_len;
+    uint8_t rest[WEFT_OUTPUT_PIECE]; /* a line that has begun */
 };
 
 struct weft_process {

@@ -39,18 +39,33 @@ static void stream_close(struct weft_process_stream *stream)
     stream->watch.fd = -1;
 }
 
+/* How much of the bytes goes on now: whole lines, so that lines of several hosts do not mix. */
+static size_t whole_lines(const struct weft_process_stream *stream, const uint8_t *bytes,
+                          size_t len)
+{
+    if (stream->watch.fd < 0 || stream->process->reaped || len == WEFT_OUTPUT_PIECE)
+        return len;
+    const uint8_t *end = memrchr(bytes, '\n', len);
+    return end != NULL ? (size_t)(end - bytes) + 1 : 0;
+}
+
 /* Reads what there is, at most a piece; closes the stream at its end. After the process has been
  * reaped nothing is waited for: who else has the pipe is not of the app. */
 static size_t stream_read(struct weft_process_stream *stream, uint8_t *into)
 {
     if (stream->watch.fd < 0)
         return 0;
-    ssize_t n = read(stream->watch.fd, into, WEFT_OUTPUT_PIECE);
+    size_t len = stream->rest_len;
+    memcpy(into, stream->rest, len);
+    ssize_t n = read(stream->watch.fd, into + len, WEFT_OUTPUT_PIECE - len);
     if (n > 0)
-        return (size_t)n;
-    if (n == 0 || (errno != EAGAIN && errno != EINTR) || stream->process->reaped)
+        len += (size_t)n;
+    else if (n == 0 || (errno != EAGAIN && errno != EINTR) || stream->process->reaped)
         stream_close(stream);
-    return 0;
+    size_t now = whole_lines(stream, into, len);
+    stream->rest_len = len - now;
+    memcpy(stream->rest, into + now, stream->rest_len);
+    return now;
 }
 
 static void piece_free(struct weft_process *process)
