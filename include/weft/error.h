@@ -8,6 +8,7 @@
 #define WEFT_ERROR_H
 
 #include <errno.h>
+#include <stdint.h>
 
 #include "weft/api.h"
 
@@ -84,6 +85,13 @@ WEFT_API int weft_fail(int err, const char *fmt, ...) WEFT_PRINTF(2, 3);
 /* The newest text that weft_fail() noted in this thread for err, or weft_error_text(err) where
  * there is none. Owns: valid until the next weft_fail() of this thread. */
 WEFT_API const char *weft_fail_text(int err);
+
+/* After how many milliseconds to try again what this thread was last refused with WEFT_EAGAIN, as
+ * whoever was full estimated; 0: nobody said. weft_fail() sets it to 0. */
+WEFT_API uint32_t weft_fail_retry_ms(void);
+
+/* Notes WEFT_EAGAIN's hint, after its weft_fail(). */
+WEFT_API void weft_fail_set_retry_ms(uint32_t retry_ms);
 
 /* Forgets this thread's text. */
 WEFT_API void weft_fail_clear(void);

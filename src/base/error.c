@@ -8,11 +8,13 @@
 #include "weft/error.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 struct fail_note {
     int err; /* WEFT_OK: nothing noted */
+    uint32_t retry_ms;
     char text[512];
 };
 
@@ -76,12 +78,23 @@ int weft_fail(int err, const char *fmt, ...)
         snprintf(text, sizeof(text), "%s", weft_error_text(err));
     memcpy(note.text, text, sizeof(text));
     note.err = err;
+    note.retry_ms = 0;
     return err;
 }
 
 const char *weft_fail_text(int err)
 {
     return err != WEFT_OK && note.err == err ? note.text : weft_error_text(err);
+}
+
+uint32_t weft_fail_retry_ms(void)
+{
+    return note.err == WEFT_EAGAIN ? note.retry_ms : 0;
+}
+
+void weft_fail_set_retry_ms(uint32_t retry_ms)
+{
+    note.retry_ms = retry_ms;
 }
 
 void weft_fail_clear(void)

@@ -25,6 +25,20 @@ void weft__client_close(struct weft_client *client);
  * by reply_type, valid during the call only, NULL on error or where reply_type is NULL; text: what
  * the server says of err (or our own words), valid during the call. */
 typedef void weft_client_done(void *ctx, int err, const char *text, const ProtobufCMessage *reply);
+/* The same for calls whose reply is bytes. */
+typedef void weft_client_done_bytes(void *ctx, int err, const char *text, const void *body,
+                                    size_t len_bytes);
+
+enum weft_client_flag {
+    /* May run more than once: sent again, until its deadline, when its connection breaks or the
+     * server is full. Other calls fail then, and were run at most once. */
+    WEFT_CLIENT_IDEMPOTENT = 1
+};
+
+/* Names a call under way; never used again. */
+struct weft_client_ticket {
+    uint64_t id;
+};
 
 struct weft_client_call {
     const char *url; /* "tcp://127.0.0.2:8100": a sync port */
@@ -34,6 +48,11 @@ struct weft_client_call {
     uint32_t timeout_ms;                          /* > 0 */
     weft_client_done *done;
     void *ctx;
+    uint32_t flags;   /* enum weft_client_flag */
+    const void *body; /* instead of request: these bytes, copied */
+    size_t body_len;
+    weft_client_done_bytes *done_bytes;    /* instead of done and reply_type */
+    struct weft_client_ticket *ticket_out; /* NULL, or where the ticket goes */
 };
 
 /* Starts a request.  Thread: any (also inside done).  Blocks: no.  Errors: WEFT_EAGAIN;
@@ -44,10 +63,18 @@ int weft__client_start(struct weft_client *client, const struct weft_client_call
  * error's text: weft_fail_text(). */
 int weft__client_wait(struct weft_client *client, const struct weft_client_call *call,
                       ProtobufCMessage **reply_out);
+/* The same for bytes. Owns: *body_out is the caller's, free(). */
+int weft__client_wait_bytes(struct weft_client *client, const struct weft_client_call *call,
+                            void **body_out, size_t *len_bytes_out);
+/* Gives the call up: done runs with WEFT_ECANCELED (or has run), and the server is told, which may
+ * have begun it or not. Fine on a ticket whose call is over.  Thread: any.  Blocks: no. */
+void weft__client_cancel(struct weft_client *client, struct weft_client_ticket ticket);
 /* Sends to an async port; no answer, no order against requests.  Errors: WEFT_EAGAIN;
  * WEFT_EMSGSIZE; WEFT_EINVAL. */
 int weft__client_push(struct weft_client *client, const char *url, uint16_t code,
                       const ProtobufCMessage *request);
+int weft__client_push_bytes(struct weft_client *client, const char *url, uint16_t code,
+                            const void *body, size_t len_bytes);
 /* Forgets the connections to url; what is under way there fails with WEFT_EPEERDEAD.  Thread: any.
  * Blocks: no. */
 void weft__client_forget(struct weft_client *client, const char *url);
@@ -55,7 +82,9 @@ void weft__client_forget(struct weft_client *client, const char *url);
 struct weft_client_stats {
     uint64_t sent, answered; /* requests, and those of them that got a reply, be it an error */
     uint64_t timed_out,
-        lost;           /* requests that ended without one: by their deadline, with their peer */
+        lost; /* requests that ended without one: by their deadline, with their peer */
+    uint64_t cancelled;
+    uint64_t resent;    /* idempotent requests sent again */
     uint64_t late;      /* replies to a request that had ended */
     uint64_t malformed; /* replies that were refused */
     uint64_t pushes, pushes_dropped;

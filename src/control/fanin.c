@@ -144,7 +144,7 @@ static int check_request(struct weft_server *server, const struct weft_server_po
     struct weft_service *service = port->service;
     const struct weft_handler_desc *handler;
 
-    if (frame->flags != 0) {
+    if ((frame->flags & (WEFT_FRAME_REPLY | WEFT_FRAME_ERROR)) != 0) {
         weft__counter_add(&service->malformed, 1);
         return weft_fail(WEFT_EPROTO, "service %s got a reply where a request belongs",
                          service->name);

@@ -25,7 +25,12 @@ struct weft_call;
  * with it: it may be gone as soon as the call is answered, also inside the handler. */
 typedef void weft_handler(void *ctx, struct weft_call *call, const ProtobufCMessage *request);
 
-enum weft_handler_flag { WEFT_HANDLER_INLINE = 1, WEFT_HANDLER_SYNC = 2, WEFT_HANDLER_ASYNC = 4 };
+enum weft_handler_flag {
+    WEFT_HANDLER_INLINE = 1, /* runs on the fan-in thread: must not block */
+    WEFT_HANDLER_SYNC = 2,
+    WEFT_HANDLER_ASYNC = 4,
+    WEFT_HANDLER_BYTES = 8 /* the body is kept as it came, for weft__call_body(); no request_type */
+};
 
 struct weft_handler_desc {
     uint16_t code;
@@ -44,9 +49,10 @@ struct weft_service_desc {
     void *ctx;
     uint16_t sync_port; /* 0: any of the server's range */
     uint16_t async_port;
-    unsigned workers; /* 0: 2 */
-    size_t queue_max; /* requests waiting for a worker; 0: 1024; beyond: WEFT_EAGAIN */
-    size_t body_max;  /* 0: 1 MiB */
+    unsigned workers;        /* 0: 2 */
+    size_t queue_max;        /* requests waiting for a worker; 0: 1024; beyond: WEFT_EAGAIN */
+    size_t body_max;         /* 0: 1 MiB */
+    size_t client_calls_max; /* calls of one client under way here; 0: 1024; beyond: WEFT_EAGAIN */
 };
 
 struct weft_server_desc {
@@ -57,10 +63,22 @@ struct weft_server_desc {
     size_t services_n;
 };
 
+/* How long something took, in microseconds; bucket bounds: at most 1/8 too high. */
+struct weft_service_times {
+    uint64_t n;
+    uint64_t p50_us, p99_us, p999_us, max_us;
+};
+
 struct weft_service_stats {
     uint64_t accepted, pushes; /* by a handler's code and port, whatever came of them afterwards */
     uint64_t answered, failed; /* by their owner; failed: and by stop */
-    uint64_t refused_malformed, refused_unknown, refused_full, refused_late;
+    uint64_t deferred;         /* answered after their handler had returned, or still open */
+    uint64_t cancelled;        /* by their client */
+    uint64_t repeated;         /* came again: not run a second time */
+    uint64_t refused_malformed, refused_unknown, refused_full, refused_late, refused_client_full;
+    uint64_t queue_depth, open;                /* now: waiting for a worker; not answered yet */
+    unsigned workers;                          /* running */
+    struct weft_service_times queued, handled; /* between arrival and handler; in the handler */
 };
 
 /* A client can be served when this returns.  Errors: WEFT_EADDRINUSE, naming the port;
@@ -87,5 +105,22 @@ uint64_t weft__call_deadline_ns(const struct weft_call *call);
 void weft__call_reply(struct weft_call *call, const ProtobufCMessage *reply);
 /* text NULL: weft_fail_text(err). */
 void weft__call_fail(struct weft_call *call, int err, const char *text);
+/* The same with WEFT_EAGAIN and a hint when to try again. */
+void weft__call_fail_again(struct weft_call *call, uint32_t retry_ms, const char *text);
+/* Answers with these bytes, copied. */
+void weft__call_reply_bytes(struct weft_call *call, const void *body, size_t len_bytes);
+/* The body of a call of a WEFT_HANDLER_BYTES handler; valid until the call is answered. */
+const void *weft__call_body(const struct weft_call *call, size_t *len_bytes_out);
+/* The client's number in the frame; 0: it has none. */
+uint64_t weft__call_client(const struct weft_call *call);
+
+/* The client has cancelled the call, or its connection is gone. Runs on the fan-in thread, at most
+ * once, only while the call is open; it may answer the call (the answer is dropped) or leave that
+ * to the call's owner, whom it may race: the owner's lock decides. The call's memory is valid
+ * during the callback whoever answers. */
+typedef void weft_call_cancelled(void *ctx, struct weft_call *call);
+/* Sets it.  Thread: the handler's, before it answers or hands the call on.  If the call was
+ * cancelled already, the callback runs soon all the same. */
+void weft__call_on_cancel(struct weft_call *call, weft_call_cancelled *cancelled, void *ctx);
 
 #endif

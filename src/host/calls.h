@@ -33,12 +33,18 @@ enum weft_host_call {
 
 #define WEFT_APP_RANKS_MAX 65536u
 
-/* Where the ports of a weftd lie in its range. */
+/* Where the ports of a weftd lie in its range: each service's sync port, then its async port. */
 enum weft_host_port {
     WEFT_PORT_SYNC,
     WEFT_PORT_ASYNC,
     WEFT_PORT_REGISTRY,
     WEFT_PORT_REGISTRY_ASYNC,
+    WEFT_PORT_STATE,
+    WEFT_PORT_STATE_ASYNC,
+    WEFT_PORT_SNAPSHOT,
+    WEFT_PORT_SNAPSHOT_ASYNC,
+    WEFT_PORT_GROUP,
+    WEFT_PORT_GROUP_ASYNC,
     WEFT_PORT_APPS
 };
 

@@ -59,6 +59,21 @@ void weft__frame_encode_header(const struct weft_frame *frame,
     put64(header_out + 16, frame->correlation);
     put32(header_out + 24, frame->deadline_ms);
     put32(header_out + 28, frame->body_len);
+    put64(header_out + 32, frame->client);
+    put64(header_out + 40, frame->sequence);
+}
+
+/* What no side that speaks this version writes. */
+static int check_fields(const uint8_t *at, uint16_t call)
+{
+    const unsigned known =
+        WEFT_FRAME_REPLY | WEFT_FRAME_ERROR | WEFT_FRAME_IDEMPOTENT | WEFT_FRAME_CANCEL;
+    if (get16(at + 10) != 0 || (get16(at + 8) & ~known) != 0)
+        return weft_fail(WEFT_EPROTO, "the header of call %u has unknown flags", call);
+    if ((get64(at + 32) == 0) != (get64(at + 40) == 0))
+        return weft_fail(WEFT_EPROTO, "the header of call %u has a client or a sequence, not both",
+                         call);
+    return WEFT_OK;
 }
 
 int weft__frame_decode(const void *data, size_t len_bytes, size_t body_max,
@@ -88,12 +103,15 @@ int weft__frame_decode(const void *data, size_t len_bytes, size_t body_max,
     if (get32(at + 28) != body_len)
         return weft_fail(WEFT_EPROTO, "the header of call %u announces %u bytes of body, %zu came",
                          frame_out->call, get32(at + 28), body_len);
-    if (get16(at + 10) != 0 || (get16(at + 8) & ~(WEFT_FRAME_REPLY | WEFT_FRAME_ERROR)) != 0)
-        return weft_fail(WEFT_EPROTO, "the header of call %u has unknown flags", frame_out->call);
+    int err = check_fields(at, frame_out->call);
+    if (err != WEFT_OK)
+        return err;
     frame_out->flags = get16(at + 8);
     frame_out->error = (int32_t)get32(at + 12);
     frame_out->deadline_ms = get32(at + 24);
     frame_out->body_len = (uint32_t)body_len;
+    frame_out->client = get64(at + 32);
+    frame_out->sequence = get64(at + 40);
     frame_out->body = at + WEFT_FRAME_HEADER_BYTES;
     return WEFT_OK;
 }

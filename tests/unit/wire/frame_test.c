@@ -20,7 +20,9 @@ static size_t make(uint8_t data_out[WEFT_FRAME_HEADER_BYTES + sizeof(body)])
                                      .error = -7,
                                      .correlation = 0x0102030405060708,
                                      .deadline_ms = 1500,
-                                     .body_len = sizeof(body)};
+                                     .body_len = sizeof(body),
+                                     .client = 0x1112131415161718,
+                                     .sequence = 0x2122232425262728};
 
     weft__frame_encode_header(&frame, data_out);
     memcpy(data_out + WEFT_FRAME_HEADER_BYTES, body, sizeof(body));
@@ -40,14 +42,32 @@ static void what_is_encoded_is_decoded(void **state)
     assert_true(frame.correlation == 0x0102030405060708);
     assert_int_equal(frame.deadline_ms, 1500);
     assert_int_equal(frame.body_len, sizeof(body));
+    assert_true(frame.client == 0x1112131415161718);
+    assert_true(frame.sequence == 0x2122232425262728);
     assert_memory_equal(frame.body, body, sizeof(body));
+}
+
+static void a_client_without_a_sequence_is_malformed(void **state)
+{
+    uint8_t data[WEFT_FRAME_HEADER_BYTES + sizeof(body)];
+    size_t len_bytes = make(data);
+    struct weft_frame frame;
+
+    (void)state;
+    memset(data + 40, 0, 8);
+    assert_int_equal(weft__frame_decode(data, len_bytes, 5, &frame), WEFT_EPROTO);
+    len_bytes = make(data);
+    memset(data + 32, 0, 8);
+    assert_int_equal(weft__frame_decode(data, len_bytes, 5, &frame), WEFT_EPROTO);
 }
 
 static void the_header_is_little_endian_at_fixed_places(void **state)
 {
     static const uint8_t wanted[WEFT_FRAME_HEADER_BYTES] = {
-        'W', 'E', 'F', 'T', 1, 0, 0x34, 0x12, 1,    0, 0, 0, 0xf9, 0xff, 0xff, 0xff,
-        8,   7,   6,   5,   4, 3, 2,    1,    0xdc, 5, 0, 0, 5,    0,    0,    0};
+        'W',  'E',  'F',  'T',  2,    0,    0x34, 0x12, 1,    0,    0,    0,
+        0xf9, 0xff, 0xff, 0xff, 8,    7,    6,    5,    4,    3,    2,    1,
+        0xdc, 5,    0,    0,    5,    0,    0,    0,    0x18, 0x17, 0x16, 0x15,
+        0x14, 0x13, 0x12, 0x11, 0x28, 0x27, 0x26, 0x25, 0x24, 0x23, 0x22, 0x21};
     uint8_t data[WEFT_FRAME_HEADER_BYTES + sizeof(body)];
 
     (void)state;
@@ -119,7 +139,7 @@ static void another_version_still_tells_whom_to_answer(void **state)
     struct weft_frame frame;
 
     (void)state;
-    data[4] = 2;
+    data[4] = 99;
     assert_int_equal(weft__frame_decode(data, len_bytes, 100, &frame), WEFT_EVERSION);
     assert_int_equal(frame.call, 0x1234);
     assert_true(frame.correlation == 0x0102030405060708);
@@ -168,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_encoded_is_decoded),
         cmocka_unit_test(the_header_is_little_endian_at_fixed_places),
+        cmocka_unit_test(a_client_without_a_sequence_is_malformed),
         cmocka_unit_test(every_frame_cut_short_is_malformed),
         cmocka_unit_test(bytes_behind_the_body_are_malformed),
         cmocka_unit_test(a_huge_announced_length_is_malformed),
