@@ -2,8 +2,8 @@
  *
  * Eight clients, each a thread with a plain ZeroMQ REQ socket over tcp, send a frame with 64 bytes
  * and wait for its echo. The servers run in another process: weft's control server with 1, 2 and 4
- * workers and with the handler on its fan-in thread, and ROUTER, zmq_proxy, DEALER, REP with as
- * many workers, which echoes the same frame without looking at it. */
+ * workers and with the handler on its fan-in thread, and ROUTER, zmq_proxy_steerable, DEALER, REP
+ * with as many workers, which run the same handler. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -14,11 +14,10 @@
 
 #include "base/clock.h"
 #include "demo.h"
-#include "echo.pb-c.h"
 #include "echo_server.h"
+#include "reference_server.h"
 #include "weft/error.h"
 #include "wire/frame.h"
-#include "wire/message.h"
 
 enum { CLIENTS = 8, DATA_BYTES = 64, TIMEOUT_MS = 20000 };
 
@@ -41,30 +40,20 @@ struct client {
 
 static int server_main(void *ctx, int fd)
 {
-    struct bench_proxy *proxies[PROXIES];
+    struct reference_server *proxies[PROXIES];
     struct ports ports;
     char byte;
     (void)ctx;
     for (size_t i = 0; i < PROXIES; i++)
-        proxies[i] = bench_proxy_start(workers[i], &ports.proxy[i]);
+        proxies[i] = bench_echo_reference_start(workers[i], &ports.proxy[i]);
     struct weft_server *server = bench_echo_start(workers, SERVERS, ports.weft);
     bench_send(fd, &ports, sizeof(ports));
     while (bench_receive(fd, &byte, 1)) {
     }
     bench_echo_stop(server);
     for (size_t i = 0; i < PROXIES; i++)
-        bench_proxy_stop(proxies[i]);
+        reference_server_stop(proxies[i]);
     return 0;
-}
-
-static void request_frame(uint8_t **bytes_out, size_t *len_out)
-{
-    static uint8_t data[DATA_BYTES] = {1};
-    Weft__Bench__Echo echo = WEFT__BENCH__ECHO__INIT;
-    struct weft_frame frame = {
-        .call = BENCH_ECHO_CALL, .correlation = 1, .deadline_ms = TIMEOUT_MS};
-    echo.data = (ProtobufCBinaryData){.data = data, .len = sizeof(data)};
-    bench_check("a frame", weft__message_frame(&frame, &echo.base, bytes_out, len_out));
 }
 
 static void exchange(void *socket, const uint8_t *bytes, size_t len)
@@ -90,7 +79,7 @@ static void *ask(void *arg)
     size_t len;
     void *socket = zmq_socket(client->zmq, ZMQ_REQ);
     snprintf(url, sizeof(url), "tcp://127.0.0.1:%u", client->port);
-    request_frame(&bytes, &len);
+    bench_echo_frame(DATA_BYTES, 0, &bytes, &len);
     zmq_setsockopt(socket, ZMQ_RCVTIMEO, &timeout_ms, sizeof(timeout_ms));
     zmq_setsockopt(socket, ZMQ_LINGER, &linger_ms, sizeof(linger_ms));
     if (zmq_connect(socket, url) != 0)
@@ -155,7 +144,8 @@ int demo_fanin(const struct bench *bench)
         label(&weft[i], "weft", workers[i], "control server over zmq, clients are REQ sockets");
     for (size_t i = 0; i < PROXIES; i++)
         label(&proxy[i], "zmq_proxy", workers[i],
-              "ROUTER, zmq_proxy, DEALER, REP workers over inproc; clients are REQ sockets");
+              "ROUTER, zmq_proxy_steerable, DEALER, REP workers over inproc; clients are REQ "
+              "sockets");
     void *zmq = zmq_ctx_new();
     for (unsigned round = 0; round < bench->rounds; round++)
         for (size_t i = 0; i < SERVERS; i++) {

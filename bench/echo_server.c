@@ -1,27 +1,49 @@
-/* The two servers of the fan-in question. */
+/* The two servers of the fan-in questions. */
 #include "echo_server.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include <zmq.h>
+#include <unistd.h>
 
 #include "bench.h"
 #include "control/server.h"
 #include "echo.pb-c.h"
+#include "reference_server.h"
 #include "weft/error.h"
+#include "wire/frame.h"
+#include "wire/message.h"
 
-enum { SERVICES_MAX = 8, WORKERS_MAX = 16 };
+enum { SERVICES_MAX = 8, CLIENT_WAITS_MS = 20000, DATA_MAX = 1 << 20 };
+
+static void run(const Weft__Bench__Echo *request, Weft__Bench__Echo *reply_out)
+{
+    weft__bench__echo__init(reply_out);
+    if (request->sleep_us)
+        usleep(request->sleep_us);
+    reply_out->data = request->data;
+    reply_out->sleep_us = request->sleep_us;
+}
+
+void bench_echo_frame(size_t data_bytes, uint32_t sleep_us, uint8_t **bytes_out, size_t *len_out)
+{
+    Weft__Bench__Echo echo = WEFT__BENCH__ECHO__INIT;
+    struct weft_frame frame = {
+        .call = BENCH_ECHO_CALL, .correlation = 1, .deadline_ms = CLIENT_WAITS_MS};
+    echo.data = (ProtobufCBinaryData){.data = calloc(1, data_bytes), .len = data_bytes};
+    echo.sleep_us = sleep_us;
+    if (!echo.data.data)
+        bench_die("a request", WEFT_ENOMEM);
+    bench_check("a frame", weft__message_frame(&frame, &echo.base, bytes_out, len_out));
+    free(echo.data.data);
+}
 
 /* ---- weft's ---- */
 
 static void echo(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
 {
-    Weft__Bench__Echo reply = WEFT__BENCH__ECHO__INIT;
+    Weft__Bench__Echo reply;
     (void)ctx;
-    reply.data = ((const Weft__Bench__Echo *)request)->data;
+    run((const Weft__Bench__Echo *)request, &reply);
     weft__call_reply(call, &reply.base);
 }
 
@@ -57,75 +79,25 @@ void bench_echo_stop(struct weft_server *server)
     weft__server_stop(server, 1000);
 }
 
-/* ---- the plain one ---- */
+/* ---- the reference's ---- */
 
-struct bench_proxy {
-    void *zmq, *front, *back;
-    char inner[32];
-    unsigned workers;
-    pthread_t threads[WORKERS_MAX], proxy;
-};
-
-static _Noreturn void zmq_die(const char *what)
+static void echo_frame(const void *bytes, size_t len, uint8_t **answer_out, size_t *len_out)
 {
-    fprintf(stderr, "bench: %s: %s\n", what, zmq_strerror(zmq_errno()));
-    exit(1);
+    Weft__Bench__Echo reply;
+    ProtobufCMessage *request;
+    struct weft_frame frame;
+    bench_check("a frame", weft__frame_decode(bytes, len, DATA_MAX, &frame));
+    bench_check("a request", weft__message_decode(&weft__bench__echo__descriptor, frame.body,
+                                                  frame.body_len, &request));
+    run((const Weft__Bench__Echo *)request, &reply);
+    struct weft_frame answer = {
+        .call = frame.call, .flags = WEFT_FRAME_REPLY, .correlation = frame.correlation};
+    bench_check("an answer", weft__message_frame(&answer, &reply.base, answer_out, len_out));
+    weft__message_free(request);
 }
 
-static void *work(void *arg)
+struct reference_server *bench_echo_reference_start(unsigned workers, uint16_t *port_out)
 {
-    struct bench_proxy *proxy = arg;
-    void *socket = zmq_socket(proxy->zmq, ZMQ_REP);
-    zmq_msg_t message;
-    if (!socket || zmq_connect(socket, proxy->inner) != 0)
-        zmq_die("a proxy's worker");
-    zmq_msg_init(&message);
-    while (zmq_msg_recv(&message, socket, 0) >= 0 && zmq_msg_send(&message, socket, 0) >= 0) {
-    }
-    zmq_msg_close(&message);
-    zmq_close(socket);
-    return NULL;
-}
-
-static void *run_proxy(void *arg)
-{
-    struct bench_proxy *proxy = arg;
-    zmq_proxy(proxy->front, proxy->back, NULL);
-    zmq_close(proxy->front);
-    zmq_close(proxy->back);
-    return NULL;
-}
-
-struct bench_proxy *bench_proxy_start(unsigned workers, uint16_t *port_out)
-{
-    struct bench_proxy *proxy = calloc(1, sizeof(*proxy));
-    char url[64];
-    size_t len = sizeof(url);
-    if (!proxy || workers > WORKERS_MAX || !(proxy->zmq = zmq_ctx_new()))
-        bench_die("start a proxy", WEFT_ENOMEM);
-    proxy->workers = workers;
-    snprintf(proxy->inner, sizeof(proxy->inner), "inproc://workers");
-    proxy->front = zmq_socket(proxy->zmq, ZMQ_ROUTER);
-    proxy->back = zmq_socket(proxy->zmq, ZMQ_DEALER);
-    if (!proxy->front || !proxy->back || zmq_bind(proxy->front, "tcp://127.0.0.1:*") != 0 ||
-        zmq_bind(proxy->back, proxy->inner) != 0 ||
-        zmq_getsockopt(proxy->front, ZMQ_LAST_ENDPOINT, url, &len) != 0)
-        zmq_die("start a proxy");
-    *port_out = (uint16_t)strtoul(strrchr(url, ':') + 1, NULL, 10);
-    for (unsigned i = 0; i < workers; i++)
-        if (pthread_create(&proxy->threads[i], NULL, work, proxy) != 0)
-            bench_die("start a proxy's worker", WEFT_EAGAIN);
-    if (pthread_create(&proxy->proxy, NULL, run_proxy, proxy) != 0)
-        bench_die("start a proxy", WEFT_EAGAIN);
-    return proxy;
-}
-
-void bench_proxy_stop(struct bench_proxy *proxy)
-{
-    zmq_ctx_shutdown(proxy->zmq);
-    for (unsigned i = 0; i < proxy->workers; i++)
-        pthread_join(proxy->threads[i], NULL);
-    pthread_join(proxy->proxy, NULL);
-    zmq_ctx_term(proxy->zmq);
-    free(proxy);
+    uint16_t async_port;
+    return reference_server_start(workers, echo_frame, port_out, &async_port);
 }
