@@ -1,4 +1,4 @@
-/* The call codes of the services "host" (weftd) and "app" (weft-app); their bodies are in
+/* The call codes of the services "function" (weftd) and "app" (weft-app); their bodies are in
  * wire/host.proto. */
 #ifndef WEFT_HOST_CALLS_H
 #define WEFT_HOST_CALLS_H

@@ -3,8 +3,9 @@
  *
  * Start: settings, ports, (head: the registry), server, client, join, then the line on ready_fd:
  * from then on every call is served. End: no new work, apps at home here end with a reason,
- * processes are killed, the registry is told, threads are joined. Handlers of the "host" service
- * run on the fan-in thread only to be posted to the owner thread.
+ * processes are killed, the registry is told, threads are joined. Handlers of the "function"
+ * service run on the fan-in thread only to be posted to the owner thread; the few that block run on
+ * its workers.
  */
 #include <errno.h>
 #include <signal.h>
@@ -28,6 +29,8 @@
 #include "host/state_dir.h"
 #include "host/weftd_app.h"
 #include "host/weftd_guest.h"
+#include "host/weftd_lane.h"
+#include "link/data.h"
 #include "registry/service.h"
 #include "wire/message.h"
 
@@ -52,6 +55,12 @@ struct route {
     const ProtobufCMessageDescriptor *type;
     weft_owner_handler *run;
 };
+
+/* Those that block: they run on a worker, and touch nothing of the owner thread's. */
+static const struct weft_handler_desc blocking[] = {
+    {WEFT_CALL_LANE, WEFT_HANDLER_SYNC, "lane", NULL, weft__weftd_on_lane},
+};
+enum { BLOCKING_N = sizeof(blocking) / sizeof(blocking[0]) };
 
 static const struct route routes[] = {
     {WEFT_CALL_PING, "ping", NULL, on_ping},
@@ -98,34 +107,40 @@ static void dispatch(void *ctx, struct weft_call *call, const ProtobufCMessage *
 
 static int start_server(struct weft_host *host)
 {
-    struct weft_handler_desc handlers[ROUTES_N];
-    struct weft_service_desc services[2];
+    struct weft_handler_desc handlers[ROUTES_N + BLOCKING_N];
+    struct weft_service_desc services[WEFT_HOST_SERVICES_MAX];
+    size_t n = 0;
     for (size_t i = 0; i < ROUTES_N; i++)
         handlers[i] = (struct weft_handler_desc){.code = routes[i].code,
                                                  .flags = WEFT_HANDLER_INLINE | WEFT_HANDLER_SYNC,
                                                  .name = routes[i].name,
                                                  .request_type = routes[i].type,
                                                  .run = dispatch};
-    services[0] = (struct weft_service_desc){
-        .name = "host",
+    memcpy(handlers + ROUTES_N, blocking, sizeof(blocking));
+    services[n++] = (struct weft_service_desc){
+        .name = "function",
         .handlers = handlers,
-        .handlers_n = ROUTES_N,
+        .handlers_n = ROUTES_N + BLOCKING_N,
         .ctx = host,
         .sync_port = (uint16_t)(host->port_first + WEFT_PORT_SYNC),
         .async_port = (uint16_t)(host->port_first + WEFT_PORT_ASYNC),
         .workers = (unsigned)weft__config_u64("WEFT_FUNCTION_SERVER_THREADS"),
         .body_max = 8u << 20};
     if (host->registry != NULL) {
-        weft__registry_service(host->registry, &services[1]);
-        services[1].sync_port = (uint16_t)(host->port_first + WEFT_PORT_REGISTRY);
-        services[1].async_port = (uint16_t)(host->port_first + WEFT_PORT_REGISTRY_ASYNC);
-        services[1].workers = (unsigned)weft__config_u64("WEFT_REGISTRY_SERVER_THREADS");
+        weft__registry_service(host->registry, &services[n]);
+        services[n].sync_port = (uint16_t)(host->port_first + WEFT_PORT_REGISTRY);
+        services[n].async_port = (uint16_t)(host->port_first + WEFT_PORT_REGISTRY_ASYNC);
+        services[n].workers = (unsigned)weft__config_u64("WEFT_REGISTRY_SERVER_THREADS");
+        n++;
     }
+    for (size_t i = 0; i < n; i++)
+        host->service_names[i] = services[i].name;
+    host->services_n = n;
     struct weft_server_desc desc = {.bind = host->address,
                                     .port_first = host->port_first,
                                     .port_last = host->port_last,
                                     .services = services,
-                                    .services_n = host->registry != NULL ? 2 : 1};
+                                    .services_n = n};
     return weft__server_start(&desc, &host->server);
 }
 
@@ -305,6 +320,8 @@ static int host_open(struct weft_host *host, const struct weft_host_options *opt
         err = weft__client_open(&(struct weft_client_desc){.pending_max = 0}, &host->asker.client);
     if (err == WEFT_OK)
         weft__weftd_guests_init(host);
+    if (err == WEFT_OK)
+        err = weft__weftd_lane_init(host);
     if (err == WEFT_OK && options->head == NULL)
         err = start_registry(host);
     if (err == WEFT_OK)
@@ -325,7 +342,9 @@ static void host_close(struct weft_host *host)
     weft__weftd_processes_kill(host);
     if (host->epoch != 0)
         weft__weftd_leave(host);
+    weft__data_stop(host->data); /* a worker may be opening it */
     weft__server_stop(host->server, SERVER_STOP_MS);
+    weft__data_close(host->data);
     weft__client_close(host->asker.client); /* what is under way is answered: ESHUTDOWN */
     host->asker.client = NULL;
     host->registry_at.client = NULL; /* and whatever these answers lead to is refused */

@@ -32,6 +32,10 @@ struct weft_guest;
 struct weft_app;
 struct weft_probe;
 struct weft_refresh;
+struct weft_data;
+
+/* function, registry, state, snapshot, group */
+#define WEFT_HOST_SERVICES_MAX 5
 
 /* A host of the cluster, as the registry last told it. */
 struct weft_member {
@@ -44,6 +48,9 @@ struct weft_member {
 struct weft_host {
     struct weft_asker asker;
     struct weft_server *server;
+    const char *service_names[WEFT_HOST_SERVICES_MAX]; /* in the server's order */
+    size_t services_n;
+    struct weft_data *data;         /* our lane, if anybody has needed it */
     struct weft_registry *registry; /* NULL: kept by another host */
     char name[WEFT_HOST_NAME_MAX];
     char address[WEFT_REGISTRY_ADDRESS_MAX];

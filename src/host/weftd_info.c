@@ -27,7 +27,7 @@
 #include "host/weftd_app.h"
 #include "wire/message.h"
 
-enum { PROBE_MS = 15000, LINES_MAX = 16, COUNTERS_MAX = 24 };
+enum { PROBE_MS = 15000, LINES_MAX = 16, COUNTERS_MAX = 64 };
 
 struct asker {
     struct asker *next;
@@ -84,9 +84,8 @@ static void count_all(struct counters *counters, const struct weft_host *host)
 {
     struct weft_client_stats client;
     weft__client_stats(host->asker.client, &client);
-    count_service(counters, host, 0, "host");
-    if (host->registry != NULL)
-        count_service(counters, host, 1, "registry");
+    for (size_t i = 0; i < host->services_n; i++)
+        count_service(counters, host, i, host->service_names[i]);
     count(counters, "client", "sent", client.sent);
     count(counters, "client", "answered", client.answered);
     count(counters, "client", "timed_out", client.timed_out);
