@@ -34,6 +34,7 @@ int weft__call_new(struct weft_service *service, const struct weft_handler_desc 
     call->deadline_ns = WEFT_NEVER;
     if (frame->deadline_ms != 0)
         call->deadline_ns = weft__now_ns() + frame->deadline_ms * WEFT_NS_PER_MS;
+    call->client = frame->client;
     call->push = from == NULL;
     if (from != NULL)
         call->from = *from;
@@ -52,9 +53,14 @@ void weft__call_free(struct weft_call *call)
     weft__server_put(server);
 }
 
+static bool takes_bytes(const struct weft_call *call)
+{
+    return (call->handler->flags & WEFT_HANDLER_BYTES) != 0;
+}
+
 int weft__call_keep_body(struct weft_call *call, const struct weft_frame *frame)
 {
-    if (frame->body_len == 0 || call->handler->request_type == NULL)
+    if (frame->body_len == 0 || (call->handler->request_type == NULL && !takes_bytes(call)))
         return WEFT_OK;
     call->body = malloc(frame->body_len);
     if (call->body == NULL)
@@ -64,21 +70,22 @@ int weft__call_keep_body(struct weft_call *call, const struct weft_frame *frame)
     return WEFT_OK;
 }
 
-uint8_t *weft__call_error_frame(uint16_t code, uint64_t correlation, int err, const char *text,
-                                size_t *len_out)
+uint8_t *weft__call_error_frame(uint16_t code, uint64_t correlation,
+                                const struct weft_call_error *error, size_t *len_out)
 {
     struct weft_frame frame = {.call = code,
                                .flags = WEFT_FRAME_REPLY | WEFT_FRAME_ERROR,
-                               .error = err,
-                               .correlation = correlation};
+                               .error = error->err,
+                               .correlation = correlation,
+                               .deadline_ms = error->err == WEFT_EAGAIN ? error->retry_ms : 0};
     uint8_t *data;
 
-    frame.body_len = (uint32_t)strnlen(text, ERROR_TEXT_MAX);
+    frame.body_len = (uint32_t)strnlen(error->text, ERROR_TEXT_MAX);
     data = malloc(WEFT_FRAME_HEADER_BYTES + frame.body_len);
     if (data == NULL)
         return NULL;
     weft__frame_encode_header(&frame, data);
-    memcpy(data + WEFT_FRAME_HEADER_BYTES, text, frame.body_len);
+    memcpy(data + WEFT_FRAME_HEADER_BYTES, error->text, frame.body_len);
     *len_out = WEFT_FRAME_HEADER_BYTES + frame.body_len;
     return data;
 }
@@ -92,12 +99,13 @@ static void settle(struct weft_call *call)
         weft__fanin_answer(call->server, call);
 }
 
-static void settle_error(struct weft_call *call, int err, const char *text)
+static void settle_error(struct weft_call *call, struct weft_call_error error)
 {
+    if (error.text == NULL)
+        error.text = weft_fail_text(error.err);
     if (!call->push)
-        call->answer =
-            weft__call_error_frame(call->handler->code, call->correlation, err,
-                                   text == NULL ? weft_fail_text(err) : text, &call->answer_len);
+        call->answer = weft__call_error_frame(call->handler->code, call->correlation, &error,
+                                              &call->answer_len);
     settle(call);
 }
 
@@ -111,19 +119,21 @@ void weft__call_run(struct weft_call *call, const void *body, size_t body_len)
         weft__counter_add(&service->late, 1);
         rc = weft_fail(WEFT_ETIMEDOUT, "%s.%s: its deadline passed before a worker was free",
                        service->name, handler->name);
-        settle_error(call, rc, NULL);
+        settle_error(call, (struct weft_call_error){.err = rc});
         return;
     }
     if (handler->request_type != NULL) {
         rc = weft__message_decode(handler->request_type, body, body_len, &call->request);
         if (rc != WEFT_OK) {
             weft__counter_add(&service->malformed, 1);
-            settle_error(call, rc, NULL);
+            settle_error(call, (struct weft_call_error){.err = rc});
             return;
         }
     }
-    free(call->body);
-    call->body = NULL;
+    if (!takes_bytes(call)) {
+        free(call->body);
+        call->body = NULL;
+    }
     handler->run(service->ctx, call, call->request);
 }
 
@@ -137,10 +147,26 @@ uint64_t weft__call_deadline_ns(const struct weft_call *call)
     return call->deadline_ns;
 }
 
+uint64_t weft__call_client(const struct weft_call *call)
+{
+    return call->client;
+}
+
+const void *weft__call_body(const struct weft_call *call, size_t *len_bytes_out)
+{
+    *len_bytes_out = call->body_len;
+    return call->body;
+}
+
+static struct weft_frame reply_to(const struct weft_call *call)
+{
+    return (struct weft_frame){
+        .call = call->handler->code, .flags = WEFT_FRAME_REPLY, .correlation = call->correlation};
+}
+
 void weft__call_reply(struct weft_call *call, const ProtobufCMessage *reply)
 {
-    struct weft_frame frame = {
-        .call = call->handler->code, .flags = WEFT_FRAME_REPLY, .correlation = call->correlation};
+    struct weft_frame frame = reply_to(call);
     int rc = WEFT_OK;
 
     if (!call->push)
@@ -153,9 +179,56 @@ void weft__call_reply(struct weft_call *call, const ProtobufCMessage *reply)
     settle(call);
 }
 
+static int pack_bytes(struct weft_call *call, const void *body, size_t len_bytes)
+{
+    struct weft_frame frame = reply_to(call);
+    uint8_t *data;
+
+    if (len_bytes > WEFT_FRAME_BODY_MAX)
+        return weft_fail(WEFT_EMSGSIZE, "an answer of %zu bytes is over the limit of %u", len_bytes,
+                         WEFT_FRAME_BODY_MAX);
+    data = malloc(WEFT_FRAME_HEADER_BYTES + len_bytes);
+    if (data == NULL)
+        return weft_fail(WEFT_ENOMEM, "no memory for an answer of %zu bytes", len_bytes);
+    frame.body_len = (uint32_t)len_bytes;
+    weft__frame_encode_header(&frame, data);
+    if (len_bytes > 0)
+        memcpy(data + WEFT_FRAME_HEADER_BYTES, body, len_bytes);
+    call->answer = data;
+    call->answer_len = WEFT_FRAME_HEADER_BYTES + len_bytes;
+    return WEFT_OK;
+}
+
+void weft__call_reply_bytes(struct weft_call *call, const void *body, size_t len_bytes)
+{
+    int rc = call->push ? WEFT_OK : pack_bytes(call, body, len_bytes);
+
+    if (rc != WEFT_OK) {
+        weft__call_fail(call, rc, NULL);
+        return;
+    }
+    weft__counter_add(&call->service->answered, 1);
+    settle(call);
+}
+
 void weft__call_fail(struct weft_call *call, int err, const char *text)
 {
     weft__check(err < 0);
     weft__counter_add(&call->service->failed, 1);
-    settle_error(call, err, text);
+    settle_error(call, (struct weft_call_error){.err = err, .text = text});
+}
+
+void weft__call_fail_again(struct weft_call *call, uint32_t retry_ms, const char *text)
+{
+    weft__counter_add(&call->service->failed, 1);
+    settle_error(call,
+                 (struct weft_call_error){.err = WEFT_EAGAIN, .retry_ms = retry_ms, .text = text});
+}
+
+void weft__call_on_cancel(struct weft_call *call, weft_call_cancelled *cancelled, void *ctx)
+{
+    call->on_cancel = cancelled;
+    call->on_cancel_ctx = ctx;
+    if ((atomic_fetch_or(&call->cancel, WEFT_CALL_LISTENS) & WEFT_CALL_CANCELLED) != 0)
+        weft__fanin_cancel_due(call->server);
 }

@@ -17,6 +17,10 @@ struct weft_service;
  * wins. */
 enum weft_call_state { WEFT_CALL_OPEN, WEFT_CALL_ANSWERED, WEFT_CALL_GIVEN_UP };
 
+/* Bits of `cancel`: the client has cancelled it; on_cancel is set. Whoever adds the second bit sees
+ * to it that the callback runs. */
+enum weft_call_cancel { WEFT_CALL_CANCELLED = 1, WEFT_CALL_LISTENS = 2 };
+
 struct weft_call {
     struct weft_server *server; /* holds a reference */
     struct weft_service *service;
@@ -30,10 +34,15 @@ struct weft_call {
     uint8_t *answer; /* a whole frame, NULL for a push */
     size_t answer_len;
     _Atomic int state;
+    _Atomic int cancel;
+    weft_call_cancelled *on_cancel; /* valid with WEFT_CALL_LISTENS */
+    void *on_cancel_ctx;
+    bool on_cancel_ran; /* the fan-in thread's */
     bool push;
+    uint64_t client; /* of the frame; 0: none */
     struct weft_tp_from from;
     size_t body_len;
-    uint8_t *body; /* until it is decoded */
+    uint8_t *body; /* until it is decoded; of a BYTES handler until it is answered */
 };
 
 /* A call for handler; from is NULL for a push. Takes a reference to the server.  Errors:
@@ -48,8 +57,15 @@ int weft__call_keep_body(struct weft_call *call, const struct weft_frame *frame)
 /* Decodes and runs the handler, or refuses a call that is late or malformed.  Thread: a worker, or
  * the fan-in thread. */
 void weft__call_run(struct weft_call *call, const void *body, size_t body_len);
-/* A frame that says err and text in answer to correlation; NULL: out of memory. */
-uint8_t *weft__call_error_frame(uint16_t code, uint64_t correlation, int err, const char *text,
-                                size_t *len_out);
+/* What is said of a call that failed. */
+struct weft_call_error {
+    int err;
+    uint32_t retry_ms; /* of WEFT_EAGAIN: when to try again; 0: no idea */
+    const char *text;
+};
+
+/* A frame that says error in answer to correlation; NULL: out of memory. */
+uint8_t *weft__call_error_frame(uint16_t code, uint64_t correlation,
+                                const struct weft_call_error *error, size_t *len_out);
 
 #endif

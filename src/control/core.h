@@ -39,7 +39,8 @@ struct weft_service {
                                     thread's until it has refused */
     unsigned workers_max;
     unsigned workers_n;
-    struct weft_counter accepted, answered, failed, pushes, malformed, unknown, full, late;
+    struct weft_counter accepted, answered, failed, cancelled, pushes;
+    struct weft_counter malformed, unknown, full, late;
 };
 
 /* In this order. `stop` sets REFUSING and FINISHING (or LEFT, when it cannot wait), the fan-in
@@ -62,6 +63,7 @@ struct weft_server {
     _Atomic uint32_t phase;
     _Atomic uint32_t
         closed; /* the endpoint is gone: whoever adds an answer drains the ring himself */
+    _Atomic uint32_t cancel_due; /* some cancelled call has a callback that has not run */
     struct weft_pump pump;
     struct weft_mpsc answers;
     struct weft_lock drain_lock; /* consumers of `answers` after closed */
@@ -75,6 +77,7 @@ struct weft_server {
     size_t open_n;
     struct weft_call *unsent; /* answers for which the transport had no room */
     bool refusing;
+    bool calling_back; /* in an on_cancel: no call may be freed under it */
 };
 
 void weft__server_get(struct weft_server *server);
@@ -100,5 +103,7 @@ void weft__fanin_request(void *ctx, unsigned port_index, const struct weft_tp_fr
                          const void *data, size_t len_bytes);
 /* Sends call->answer (or nothing, for a push) and frees the call.  Thread: any. */
 void weft__fanin_answer(struct weft_server *server, struct weft_call *call);
+/* Has the fan-in thread run the callbacks of cancelled calls.  Thread: any. */
+void weft__fanin_cancel_due(struct weft_server *server);
 
 #endif

@@ -13,6 +13,7 @@
  * its deadline; it never makes the thread wait.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -58,7 +59,7 @@ static bool try_answer(struct weft_server *server, struct weft_call *call)
 {
     const struct weft_tp_ctl_ops *ctl = server->pump.transport->ctl;
 
-    return call->answer == NULL ||
+    return call->answer == NULL || (atomic_load(&call->cancel) & WEFT_CALL_CANCELLED) != 0 ||
            ctl->reply(server->pump.ep, &call->from, call->answer, call->answer_len) != WEFT_EAGAIN;
 }
 
@@ -106,7 +107,7 @@ void weft__fanin_answer(struct weft_server *server, struct weft_call *call)
 {
     bool pushed;
 
-    if (here == server) {
+    if (here == server && !server->calling_back) {
         answer(server, call);
         return;
     }
@@ -123,17 +124,69 @@ void weft__fanin_answer(struct weft_server *server, struct weft_call *call)
 static void refuse(struct weft_server *server, const struct weft_tp_from *from,
                    const struct weft_frame *frame, int err)
 {
+    const struct weft_call_error error = {
+        .err = err, .retry_ms = weft_fail_retry_ms(), .text = weft_fail_text(err)};
     uint8_t *data;
     size_t len_bytes;
 
     if (from == NULL)
         return;
-    data = weft__call_error_frame(frame->call, frame->correlation, err, weft_fail_text(err),
-                                  &len_bytes);
+    data = weft__call_error_frame(frame->call, frame->correlation, &error, &len_bytes);
     if (data == NULL)
         return;
     server->pump.transport->ctl->reply(server->pump.ep, from, data, len_bytes);
     free(data);
+}
+
+static void run_on_cancel(struct weft_server *server, struct weft_call *call)
+{
+    const int both = WEFT_CALL_CANCELLED | WEFT_CALL_LISTENS;
+
+    if (call->on_cancel_ran || atomic_load(&call->cancel) != both ||
+        atomic_load(&call->state) != WEFT_CALL_OPEN)
+        return;
+    call->on_cancel_ran = true;
+    server->calling_back = true;
+    call->on_cancel(call->on_cancel_ctx, call);
+    server->calling_back = false;
+}
+
+void weft__fanin_cancel_due(struct weft_server *server)
+{
+    atomic_store(&server->cancel_due, 1);
+    weft__wakefd_set(&server->pump.wake);
+}
+
+/* Callbacks that were set after their call was cancelled. */
+static void run_due(struct weft_server *server)
+{
+    if (atomic_load(&server->cancel_due) == 0 || atomic_exchange(&server->cancel_due, 0) == 0)
+        return;
+    for (struct weft_call *call = server->open; call != NULL; call = call->open_next)
+        run_on_cancel(server, call);
+}
+
+static bool same_from(const struct weft_tp_from *a, const struct weft_tp_from *b)
+{
+    return a->port_index == b->port_index && a->len == b->len &&
+           memcmp(a->bytes, b->bytes, a->len) == 0;
+}
+
+/* Whatever becomes of the call, it is not answered. */
+static void cancel(struct weft_server *server, const struct weft_tp_from *from,
+                   uint64_t correlation)
+{
+    struct weft_call *call = server->open;
+
+    while (call != NULL && (call->correlation != correlation || !same_from(&call->from, from)))
+        call = call->open_next;
+    if (call == NULL || (atomic_fetch_or(&call->cancel, WEFT_CALL_CANCELLED) & 1) != 0)
+        return;
+    weft__counter_add(&call->service->cancelled, 1);
+    if (weft__queue_remove(&call->service->queue, call))
+        finish(server, call);
+    else
+        run_on_cancel(server, call);
 }
 
 /* What can be said against a frame before its handler sees it. */
@@ -144,10 +197,9 @@ static int check_request(struct weft_server *server, const struct weft_server_po
     struct weft_service *service = port->service;
     const struct weft_handler_desc *handler;
 
-    if ((frame->flags & (WEFT_FRAME_REPLY | WEFT_FRAME_ERROR)) != 0) {
+    if ((frame->flags & (WEFT_FRAME_REPLY | WEFT_FRAME_ERROR | WEFT_FRAME_CANCEL)) != 0) {
         weft__counter_add(&service->malformed, 1);
-        return weft_fail(WEFT_EPROTO, "service %s got a reply where a request belongs",
-                         service->name);
+        return weft_fail(WEFT_EPROTO, "service %s got a frame that is no request", service->name);
     }
     handler = weft__service_find(service, frame->call, port->mode);
     if (handler == NULL) {
@@ -171,16 +223,19 @@ static int check_request(struct weft_server *server, const struct weft_server_po
 static int take_call(struct weft_server *server, struct weft_service *service,
                      struct weft_call *call, const struct weft_frame *frame)
 {
+    const unsigned flags = call->handler->flags;
     int rc;
 
     open_add(server, call);
     weft__counter_add(call->push ? &service->pushes : &service->accepted, 1);
-    if ((call->handler->flags & WEFT_HANDLER_INLINE) != 0) {
+    if ((flags & (WEFT_HANDLER_INLINE | WEFT_HANDLER_BYTES)) == WEFT_HANDLER_INLINE) {
         weft__call_run(call, frame->body, frame->body_len);
         return WEFT_OK;
     }
     rc = weft__call_keep_body(call, frame);
-    if (rc == WEFT_OK)
+    if (rc == WEFT_OK && (flags & WEFT_HANDLER_INLINE) != 0)
+        weft__call_run(call, call->body, call->body_len);
+    else if (rc == WEFT_OK)
         rc = weft__service_feed(service, call);
     if (rc != WEFT_OK) {
         weft__counter_add(&service->full, 1);
@@ -200,6 +255,10 @@ void weft__fanin_request(void *ctx, unsigned port_index, const struct weft_tp_fr
     struct weft_call *call;
     int rc = weft__frame_decode(data, len_bytes, service->body_max, &frame);
 
+    if (rc == WEFT_OK && (frame.flags & WEFT_FRAME_CANCEL) != 0 && from != NULL) {
+        cancel(server, from, frame.correlation);
+        return;
+    }
     if (rc != WEFT_OK)
         weft__counter_add(&service->malformed, 1);
     else
@@ -229,6 +288,7 @@ static void turn(struct weft_server *server, uint64_t deadline_ns)
     if (server->unsent != NULL && weft__now_ns() + UNSENT_RETRY_NS < until_ns)
         until_ns = weft__now_ns() + UNSENT_RETRY_NS;
     weft__pump_turn(&server->pump, until_ns);
+    run_due(server);
     send_answers(server);
 }
 

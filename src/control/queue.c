@@ -69,6 +69,25 @@ struct weft_call *weft__queue_pop(struct weft_queue *queue)
     return call;
 }
 
+bool weft__queue_remove(struct weft_queue *queue, struct weft_call *call)
+{
+    struct weft_call **at = &queue->head;
+    bool found;
+
+    weft__lock_take(&queue->lock);
+    while (*at != NULL && *at != call)
+        at = &(*at)->next;
+    found = *at != NULL;
+    if (found) {
+        *at = call->next;
+        if (queue->tail == &call->next)
+            queue->tail = at;
+        queue->length--;
+    }
+    weft__lock_drop(&queue->lock);
+    return found;
+}
+
 struct weft_call *weft__queue_close(struct weft_queue *queue)
 {
     struct weft_call *left;

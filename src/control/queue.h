@@ -27,6 +27,8 @@ void weft__queue_fini(struct weft_queue *queue);
 int weft__queue_push(struct weft_queue *queue, struct weft_call *call, bool *short_out);
 /* The next call; NULL: closed.  Blocks: until one of the two. */
 struct weft_call *weft__queue_pop(struct weft_queue *queue);
+/* Takes the call out; false: it is not in there (any more). */
+bool weft__queue_remove(struct weft_queue *queue, struct weft_call *call);
 /* Ends all pops.  Returns the calls that waited, a list by `next`. */
 struct weft_call *weft__queue_close(struct weft_queue *queue);
 

@@ -30,6 +30,9 @@ static int check_handlers(const struct weft_service_desc *desc)
             return weft_fail(WEFT_EINVAL,
                              "service %s: handler %zu lacks a function, a name or a port",
                              desc->name, i);
+        if (handler->request_type != NULL && (handler->flags & WEFT_HANDLER_BYTES) != 0)
+            return weft_fail(WEFT_EINVAL, "service %s: handler %s takes bytes and a message",
+                             desc->name, handler->name);
         for (size_t j = 0; j < i; j++) {
             if (desc->handlers[j].code == handler->code)
                 return weft_fail(WEFT_EINVAL,
