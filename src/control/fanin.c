@@ -180,7 +180,8 @@ static void cancel(struct weft_server *server, const struct weft_tp_from *from,
 
     while (call != NULL && (call->correlation != correlation || !same_from(&call->from, from)))
         call = call->open_next;
-    if (call == NULL || (atomic_fetch_or(&call->cancel, WEFT_CALL_CANCELLED) & 1) != 0)
+    if (call == NULL ||
+        (atomic_fetch_or(&call->cancel, WEFT_CALL_CANCELLED) & WEFT_CALL_CANCELLED) != 0)
         return;
     weft__counter_add(&call->service->cancelled, 1);
     if (weft__queue_remove(&call->service->queue, call))
