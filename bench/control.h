@@ -1,0 +1,16 @@
+/* The parts of bench-control; each prints its series and goals. */
+#ifndef WEFT_BENCH_CONTROL_H
+#define WEFT_BENCH_CONTROL_H
+
+#include "bench.h"
+
+/* Requests per second, latency, processor time and system calls, against the reference. */
+int control_rate(const struct bench *bench);
+/* Latency when one handler in a hundred takes long. */
+int control_slow(const struct bench *bench);
+/* A whole host, from its start to its end. */
+int control_start_stop(const struct bench *bench);
+/* What needs more than one host. */
+int control_hosts(const struct bench *bench);
+
+#endif
