@@ -83,6 +83,24 @@ struct weft_tp_handlers {
     /* A peer has gone (connection lost); operations to it complete with damage PEER. May be NULL.
      */
     void (*peer_lost)(void *ctx, struct weft_tp_peer peer);
+    /* Runs instead of peer_lost where the two sides do not get past the handshake: other keys, or
+     * only one of them has keys. weft_fail_text(WEFT_EACCES) says which. May be NULL: peer_lost
+     * runs. */
+    void (*peer_refused)(void *ctx, struct weft_tp_peer peer);
+};
+
+#define WEFT_TP_KEY_BYTES 32
+
+/* The keys of a side, Curve25519, and what it thinks of the keys of others. Whoever fills it reads
+ * files and settings, the transport reads none. */
+struct weft_tp_security {
+    uint8_t public_key[WEFT_TP_KEY_BYTES];
+    uint8_t secret_key[WEFT_TP_KEY_BYTES];
+    /* Whether a client that has proved to have this key may come in. */
+    bool (*allow)(void *ctx, const uint8_t client_key[WEFT_TP_KEY_BYTES]);
+    /* The key that whoever listens at url has to prove. */
+    void (*server_key)(void *ctx, const char *url, uint8_t key_out[WEFT_TP_KEY_BYTES]);
+    void *ctx;
 };
 
 struct weft_tp_open {
@@ -93,6 +111,11 @@ struct weft_tp_open {
     uint32_t sends_max;   /* 0: default */
     size_t msg_max_bytes; /* largest message that the caller will send or receive; 0: default */
     const char *provider; /* ofi: name of the provider; NULL: chosen */
+    /* NULL: no authentication, no encryption. Must outlive the endpoint; its functions run on the
+     * thread that drives it. Transports that cannot encrypt (all but zmq) do not look at it. */
+    const struct weft_tp_security *security;
+    uint32_t connections_max; /* zmq: accepted at a time by one port; 0: no limit but the process's
+                                 open files */
     const struct weft_tp_handlers *handlers;
     void *ctx;
 };
