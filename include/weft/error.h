@@ -50,6 +50,7 @@ enum weft_damage {
     X(WEFT_ECANCELED, -ECANCELED, OP, "cancelled")                                                 \
     X(WEFT_ESHUTDOWN, -ESHUTDOWN, ENDPOINT, "shutting down")                                       \
     X(WEFT_ESTALE, -ESTALE, OP, "stale: it has moved or changed")                                  \
+    X(WEFT_EOWNERDEAD, -EOWNERDEAD, OP, "locked, and its last owner has died")                     \
     X(WEFT_EUNKNOWNCALL, -2001, OP, "unknown call code")                                           \
     X(WEFT_EVERSION, -2002, PEER, "incompatible protocol version")                                 \
     X(WEFT_ENOSLOTS, -2003, OP, "not enough free slots")                                           \
