@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#define WEFT_NS_PER_US 1000ULL
 #define WEFT_NS_PER_MS 1000000ULL
 #define WEFT_NS_PER_S 1000000000ULL
 #define WEFT_NEVER UINT64_MAX

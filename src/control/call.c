@@ -18,10 +18,12 @@
 
 #define ERROR_TEXT_MAX 512
 
-int weft__call_new(struct weft_service *service, const struct weft_handler_desc *handler,
-                   const struct weft_tp_from *from, const struct weft_frame *frame,
+static _Thread_local const struct weft_call *in_hand; /* its handler runs and has not answered */
+
+int weft__call_new(struct weft_service *service, const struct weft_arrival *arrival,
                    struct weft_call **call_out)
 {
+    const struct weft_frame *frame = arrival->frame;
     struct weft_call *call = calloc(1, sizeof(*call));
 
     if (call == NULL)
@@ -29,15 +31,16 @@ int weft__call_new(struct weft_service *service, const struct weft_handler_desc 
     weft__server_get(service->server);
     call->server = service->server;
     call->service = service;
-    call->handler = handler;
+    call->handler = arrival->handler;
     call->correlation = frame->correlation;
+    call->arrived_ns = arrival->at_ns;
     call->deadline_ns = WEFT_NEVER;
     if (frame->deadline_ms != 0)
-        call->deadline_ns = weft__now_ns() + frame->deadline_ms * WEFT_NS_PER_MS;
+        call->deadline_ns = arrival->at_ns + frame->deadline_ms * WEFT_NS_PER_MS;
     call->client = frame->client;
-    call->push = from == NULL;
-    if (from != NULL)
-        call->from = *from;
+    call->push = arrival->from == NULL;
+    if (arrival->from != NULL)
+        call->from = *arrival->from;
     *call_out = call;
     return WEFT_OK;
 }
@@ -93,6 +96,8 @@ uint8_t *weft__call_error_frame(uint16_t code, uint64_t correlation,
 /* The call is the server's, or gone, when this returns. */
 static void settle(struct weft_call *call)
 {
+    if (in_hand == call)
+        in_hand = NULL;
     if (atomic_exchange(&call->state, WEFT_CALL_ANSWERED) == WEFT_CALL_GIVEN_UP)
         weft__call_free(call);
     else
@@ -109,32 +114,53 @@ static void settle_error(struct weft_call *call, struct weft_call_error error)
     settle(call);
 }
 
-void weft__call_run(struct weft_call *call, const void *body, size_t body_len)
+/* What can be said against a call before its handler sees it. */
+static int check_call(struct weft_call *call, const void *body, size_t body_len, uint64_t now_ns)
 {
     struct weft_service *service = call->service;
     const struct weft_handler_desc *handler = call->handler;
-    int rc;
+    int rc = WEFT_OK;
 
-    if (weft__now_ns() >= call->deadline_ns) {
+    if (now_ns >= call->deadline_ns) {
         weft__counter_add(&service->late, 1);
-        rc = weft_fail(WEFT_ETIMEDOUT, "%s.%s: its deadline passed before a worker was free",
-                       service->name, handler->name);
+        return weft_fail(WEFT_ETIMEDOUT, "%s.%s: its deadline passed before a worker was free",
+                         service->name, handler->name);
+    }
+    if (handler->request_type != NULL)
+        rc = weft__message_decode(handler->request_type, body, body_len, &call->request);
+    if (rc != WEFT_OK)
+        weft__counter_add(&service->malformed, 1);
+    return rc;
+}
+
+/* The call may be gone when its handler returns; the service stays. */
+static void run_handler(struct weft_call *call, uint64_t now_ns)
+{
+    struct weft_service *service = call->service;
+
+    weft__times_add(&service->queued, (now_ns - call->arrived_ns) / WEFT_NS_PER_US);
+    in_hand = call;
+    call->handler->run(service->ctx, call, call->request);
+    if (in_hand != NULL)
+        weft__counter_add(&service->deferred, 1);
+    in_hand = NULL;
+    weft__times_add(&service->handled, (weft__now_ns() - now_ns) / WEFT_NS_PER_US);
+}
+
+void weft__call_run(struct weft_call *call, const void *body, size_t body_len)
+{
+    uint64_t now_ns = weft__now_ns();
+    int rc = check_call(call, body, body_len, now_ns);
+
+    if (rc != WEFT_OK) {
         settle_error(call, (struct weft_call_error){.err = rc});
         return;
-    }
-    if (handler->request_type != NULL) {
-        rc = weft__message_decode(handler->request_type, body, body_len, &call->request);
-        if (rc != WEFT_OK) {
-            weft__counter_add(&service->malformed, 1);
-            settle_error(call, (struct weft_call_error){.err = rc});
-            return;
-        }
     }
     if (!takes_bytes(call)) {
         free(call->body);
         call->body = NULL;
     }
-    handler->run(service->ctx, call, call->request);
+    run_handler(call, now_ns);
 }
 
 uint16_t weft__call_code(const struct weft_call *call)

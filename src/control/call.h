@@ -29,6 +29,7 @@ struct weft_call {
     struct weft_call *open_next; /* of the server's open calls: the fan-in thread's */
     struct weft_call *open_prev;
     uint64_t correlation;
+    uint64_t arrived_ns;
     uint64_t deadline_ns;
     ProtobufCMessage *request;
     uint8_t *answer; /* a whole frame, NULL for a push */
@@ -45,11 +46,16 @@ struct weft_call {
     uint8_t *body; /* until it is decoded; of a BYTES handler until it is answered */
 };
 
-/* A call for handler; from is NULL for a push. Takes a reference to the server.  Errors:
- * WEFT_ENOMEM.
- */
-int weft__call_new(struct weft_service *service, const struct weft_handler_desc *handler,
-                   const struct weft_tp_from *from, const struct weft_frame *frame,
+/* A request or push as it came. */
+struct weft_arrival {
+    const struct weft_handler_desc *handler;
+    const struct weft_tp_from *from; /* NULL: a push */
+    const struct weft_frame *frame;
+    uint64_t at_ns;
+};
+
+/* Takes a reference to the server.  Errors: WEFT_ENOMEM. */
+int weft__call_new(struct weft_service *service, const struct weft_arrival *arrival,
                    struct weft_call **call_out);
 void weft__call_free(struct weft_call *call);
 /* Keeps a copy of the body for a later thread.  Errors: WEFT_ENOMEM. */

@@ -14,6 +14,7 @@
 #include "control/queue.h"
 #include "control/server.h"
 #include "control/thread.h"
+#include "control/times.h"
 
 /* Calls between arrival and answer, of all services; the ring of answers has as many places, so it
  * is never full. */
@@ -38,9 +39,11 @@ struct weft_service {
     struct weft_worker *workers; /* room for workers_max; the first workers_n run. The fan-in
                                     thread's until it has refused */
     unsigned workers_max;
-    unsigned workers_n;
-    struct weft_counter accepted, answered, failed, cancelled, pushes;
+    _Atomic unsigned workers_n;
+    _Atomic uint64_t open; /* calls that are not answered; the fan-in thread's, read by others */
+    struct weft_counter accepted, answered, failed, deferred, cancelled, pushes;
     struct weft_counter malformed, unknown, full, late;
+    struct weft_times queued, handled;
 };
 
 /* In this order. `stop` sets REFUSING and FINISHING (or LEFT, when it cannot wait), the fan-in
@@ -73,6 +76,7 @@ struct weft_server {
     struct weft_server_port *ports; /* by the transport's port index */
     size_t ports_n;
     /* The fan-in thread's own. */
+    uint64_t turn_ns; /* when the turn's first request was taken; 0: none yet */
     struct weft_call *open;
     size_t open_n;
     struct weft_call *unsent; /* answers for which the transport had no room */
@@ -95,6 +99,8 @@ const struct weft_handler_desc *weft__service_find(const struct weft_service *se
 /* Gives the call to a worker, starting one where all are busy.  Thread: fan-in.  Errors:
  * WEFT_EAGAIN. */
 int weft__service_feed(struct weft_service *service, struct weft_call *call);
+/* After how many milliseconds a call might find room: what waits, at the mean time of a handler. */
+uint32_t weft__service_retry_ms(struct weft_service *service);
 /* Joins the workers that end by deadline_ns and leaves the others.  The queue is closed already. */
 void weft__service_join(struct weft_service *service, uint64_t deadline_ns);
 

@@ -27,6 +27,14 @@
 
 static _Thread_local const struct weft_server *here; /* whose fan-in thread this is */
 
+/* A counter that this thread alone writes. */
+static void open_count(struct weft_service *service, uint64_t change)
+{
+    atomic_store_explicit(&service->open,
+                          atomic_load_explicit(&service->open, memory_order_relaxed) + change,
+                          memory_order_relaxed);
+}
+
 static void open_add(struct weft_server *server, struct weft_call *call)
 {
     call->open_prev = NULL;
@@ -35,6 +43,7 @@ static void open_add(struct weft_server *server, struct weft_call *call)
         server->open->open_prev = call;
     server->open = call;
     server->open_n++;
+    open_count(call->service, 1);
 }
 
 static void open_remove(struct weft_server *server, struct weft_call *call)
@@ -46,6 +55,7 @@ static void open_remove(struct weft_server *server, struct weft_call *call)
     if (call->open_next != NULL)
         call->open_next->open_prev = call->open_prev;
     server->open_n--;
+    open_count(call->service, UINT64_MAX);
 }
 
 static void finish(struct weft_server *server, struct weft_call *call)
@@ -214,8 +224,9 @@ static int check_request(struct weft_server *server, const struct weft_server_po
     }
     if (server->open_n >= WEFT_CALLS_MAX) {
         weft__counter_add(&service->full, 1);
-        return weft_fail(WEFT_EAGAIN, "%d calls are under way already; try again later",
-                         WEFT_CALLS_MAX);
+        weft_fail(WEFT_EAGAIN, "%d calls are under way already; try again later", WEFT_CALLS_MAX);
+        weft_fail_set_retry_ms(weft__service_retry_ms(service));
+        return WEFT_EAGAIN;
     }
     *handler_out = handler;
     return WEFT_OK;
@@ -245,14 +256,23 @@ static int take_call(struct weft_server *server, struct weft_service *service,
     return rc;
 }
 
+/* One look at the clock for all requests of a turn. What a request waits behind its predecessors'
+ * inline handlers counts as waiting. */
+static uint64_t turn_ns(struct weft_server *server)
+{
+    if (server->turn_ns == 0)
+        server->turn_ns = weft__now_ns();
+    return server->turn_ns;
+}
+
 void weft__fanin_request(void *ctx, unsigned port_index, const struct weft_tp_from *from,
                          const void *data, size_t len_bytes)
 {
     struct weft_server *server = ctx;
     const struct weft_server_port *port = &server->ports[port_index];
     struct weft_service *service = port->service;
-    const struct weft_handler_desc *handler = NULL;
     struct weft_frame frame;
+    struct weft_arrival arrival = {.from = from, .frame = &frame};
     struct weft_call *call;
     int rc = weft__frame_decode(data, len_bytes, service->body_max, &frame);
 
@@ -263,9 +283,10 @@ void weft__fanin_request(void *ctx, unsigned port_index, const struct weft_tp_fr
     if (rc != WEFT_OK)
         weft__counter_add(&service->malformed, 1);
     else
-        rc = check_request(server, port, &frame, &handler);
+        rc = check_request(server, port, &frame, &arrival.handler);
+    arrival.at_ns = turn_ns(server);
     if (rc == WEFT_OK)
-        rc = weft__call_new(service, handler, from, &frame, &call);
+        rc = weft__call_new(service, &arrival, &call);
     if (rc == WEFT_OK)
         rc = take_call(server, service, call, &frame);
     if (rc != WEFT_OK)
@@ -288,6 +309,7 @@ static void turn(struct weft_server *server, uint64_t deadline_ns)
 
     if (server->unsent != NULL && weft__now_ns() + UNSENT_RETRY_NS < until_ns)
         until_ns = weft__now_ns() + UNSENT_RETRY_NS;
+    server->turn_ns = 0;
     weft__pump_turn(&server->pump, until_ns);
     run_due(server);
     send_answers(server);

@@ -88,6 +88,16 @@ bool weft__queue_remove(struct weft_queue *queue, struct weft_call *call)
     return found;
 }
 
+size_t weft__queue_length(struct weft_queue *queue)
+{
+    size_t length;
+
+    weft__lock_take(&queue->lock);
+    length = queue->length;
+    weft__lock_drop(&queue->lock);
+    return length;
+}
+
 struct weft_call *weft__queue_close(struct weft_queue *queue)
 {
     struct weft_call *left;

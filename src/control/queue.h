@@ -29,6 +29,7 @@ int weft__queue_push(struct weft_queue *queue, struct weft_call *call, bool *sho
 struct weft_call *weft__queue_pop(struct weft_queue *queue);
 /* Takes the call out; false: it is not in there (any more). */
 bool weft__queue_remove(struct weft_queue *queue, struct weft_call *call);
+size_t weft__queue_length(struct weft_queue *queue);
 /* Ends all pops.  Returns the calls that waited, a list by `next`. */
 struct weft_call *weft__queue_close(struct weft_queue *queue);
 

@@ -182,16 +182,23 @@ uint16_t weft__server_async_port(const struct weft_server *server, size_t servic
 void weft__server_stats(const struct weft_server *server, size_t service,
                         struct weft_service_stats *stats_out)
 {
-    const struct weft_service *from = &server->services[service];
+    struct weft_service *from = &server->services[service];
 
-    *stats_out =
-        (struct weft_service_stats){.accepted = weft__counter_get(&from->accepted),
-                                    .answered = weft__counter_get(&from->answered),
-                                    .failed = weft__counter_get(&from->failed),
-                                    .cancelled = weft__counter_get(&from->cancelled),
-                                    .pushes = weft__counter_get(&from->pushes),
-                                    .refused_malformed = weft__counter_get(&from->malformed),
-                                    .refused_unknown = weft__counter_get(&from->unknown),
-                                    .refused_full = weft__counter_get(&from->full),
-                                    .refused_late = weft__counter_get(&from->late)};
+    *stats_out = (struct weft_service_stats){
+        .accepted = weft__counter_get(&from->accepted),
+        .pushes = weft__counter_get(&from->pushes),
+        .answered = weft__counter_get(&from->answered),
+        .failed = weft__counter_get(&from->failed),
+        .deferred = weft__counter_get(&from->deferred),
+        .cancelled = weft__counter_get(&from->cancelled),
+        .refused_malformed = weft__counter_get(&from->malformed),
+        .refused_unknown = weft__counter_get(&from->unknown),
+        .refused_full = weft__counter_get(&from->full),
+        .refused_late = weft__counter_get(&from->late),
+        .queue_depth = weft__queue_length(&from->queue),
+        .open = atomic_load(&from->open),
+        .workers = atomic_load(&from->workers_n),
+    };
+    weft__times_get(&from->queued, &stats_out->queued);
+    weft__times_get(&from->handled, &stats_out->handled);
 }

@@ -18,6 +18,8 @@
 #define WORKERS_DEFAULT 2
 #define QUEUE_DEFAULT 1024
 #define BODY_DEFAULT ((size_t)1 << 20)
+#define RETRY_MAX_MS 1000u
+#define RETRY_BLIND_MS 10u        /* before any handler has returned */
 #define IDLE_END_NS WEFT_NS_PER_S /* for a worker that is in no handler: it is ending already */
 
 static int check_handlers(const struct weft_service_desc *desc)
@@ -128,7 +130,7 @@ static void *worker_run(void *arg)
 
 static int start_worker(struct weft_service *service)
 {
-    struct weft_worker *worker = &service->workers[service->workers_n];
+    struct weft_worker *worker = &service->workers[atomic_load(&service->workers_n)];
     int rc;
 
     worker->service = service;
@@ -138,8 +140,20 @@ static int start_worker(struct weft_service *service)
         weft__server_put(service->server);
         return rc;
     }
-    service->workers_n++;
+    atomic_fetch_add(&service->workers_n, 1);
     return WEFT_OK;
+}
+
+uint32_t weft__service_retry_ms(struct weft_service *service)
+{
+    uint64_t waiting = weft__queue_length(&service->queue) + 1;
+    uint64_t mean_us = weft__times_mean_us(&service->handled);
+    unsigned workers = atomic_load(&service->workers_n);
+    uint64_t ms = waiting * mean_us / (workers == 0 ? 1 : workers) / 1000;
+
+    if (mean_us == 0)
+        return RETRY_BLIND_MS;
+    return ms < 1 ? 1 : ms > RETRY_MAX_MS ? RETRY_MAX_MS : (uint32_t)ms;
 }
 
 int weft__service_feed(struct weft_service *service, struct weft_call *call)
@@ -152,6 +166,8 @@ int weft__service_feed(struct weft_service *service, struct weft_call *call)
     if (rc == WEFT_OK && weft__queue_push(&service->queue, call, &more) != WEFT_OK)
         rc = weft_fail(WEFT_EAGAIN, "service %s: %zu requests wait already; try again later",
                        service->name, service->queue.length_max);
+    if (rc == WEFT_EAGAIN)
+        weft_fail_set_retry_ms(weft__service_retry_ms(service));
     if (rc == WEFT_OK && more && service->workers_n < service->workers_max &&
         start_worker(service) != WEFT_OK)
         weft__warn("service %s goes on with %u workers: %s", service->name, service->workers_n,
