@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "transport/fault/fault.h"
 #include "transport/inproc/inproc.h"
 #include "transport/zmq/zmq.h"
 
@@ -31,25 +32,37 @@ static const struct weft_transport *find_transport(const char *scheme)
     return NULL;
 }
 
-int weft__pump_open(struct weft_pump *pump, const char *scheme, const struct weft_tp_open *desc)
+/* scheme: of a transport, or "fault(SPEC)+" and one. */
+static int open_endpoint(const char *scheme, const struct weft_tp_open *desc,
+                         struct weft_tp_ep **ep_out)
 {
-    const char *name = scheme == NULL ? "zmq" : scheme;
-    const struct weft_transport *transport = find_transport(name);
-    struct weft_tp_ep *ep;
-    int rc;
+    struct weft_fault_scheme parts;
+    struct weft_fault_desc fault;
+    int rc = weft__fault_scheme(scheme, &parts);
 
-    if (transport == NULL)
-        return weft_fail(WEFT_EINVAL, "no transport \"%s\" for control; use \"zmq\" or \"inproc\"",
-                         name);
-    rc = weft__wakefd_open(&pump->wake);
     if (rc != WEFT_OK)
         return rc;
-    rc = transport->core->open(desc, &ep);
+    fault = (struct weft_fault_desc){.inner = find_transport(parts.inner), .spec = parts.spec};
+    if (fault.inner == NULL)
+        return weft_fail(WEFT_EINVAL, "no transport \"%s\" for control; use \"zmq\" or \"inproc\"",
+                         parts.inner);
+    return parts.faulty ? weft__fault_open(&fault, desc, ep_out)
+                        : fault.inner->core->open(desc, ep_out);
+}
+
+int weft__pump_open(struct weft_pump *pump, const char *scheme, const struct weft_tp_open *desc)
+{
+    struct weft_tp_ep *ep;
+    int rc = weft__wakefd_open(&pump->wake);
+
+    if (rc != WEFT_OK)
+        return rc;
+    rc = open_endpoint(scheme == NULL ? "zmq" : scheme, desc, &ep);
     if (rc != WEFT_OK) {
         weft__wakefd_close(&pump->wake);
         return rc;
     }
-    pump->transport = transport;
+    pump->transport = ep->transport;
     pump->ep = ep;
     return WEFT_OK;
 }

@@ -13,8 +13,8 @@ struct weft_pump {
     struct weft_wakefd wake;
 };
 
-/* Opens an endpoint of scheme (NULL: "zmq") with the ctl family.  Errors: WEFT_EINVAL no such
- * scheme; those of the transport. */
+/* Opens an endpoint of scheme (NULL: "zmq"; "fault(SPEC)+zmq": transport/fault) with the ctl
+ * family.  Errors: WEFT_EINVAL no such scheme; those of the transport. */
 int weft__pump_open(struct weft_pump *pump, const char *scheme, const struct weft_tp_open *desc);
 /* Closes the endpoint; the wake-up stays usable until fini. Fine on a zeroed or closed one. */
 void weft__pump_close(struct weft_pump *pump);

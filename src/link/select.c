@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "link/probe.h"
+#include "transport/fault/fault.h"
 #include "weft/error.h"
 
 #define PROBE_NS (2 * WEFT_NS_PER_S)
@@ -23,10 +24,12 @@
 struct candidate {
     const char *scheme;
     const char *provider;
+    const char *fault; /* NULL: as it is; else what the decorator does to it */
 };
 
 static const struct candidate automatic[] = {
-    {"ofi", "verbs;ofi_rxm"}, {"ofi", "efa"}, {"ofi", "net"}, {"ofi", "tcp"}, {"zmq", NULL},
+    {"ofi", "verbs;ofi_rxm", NULL}, {"ofi", "efa", NULL}, {"ofi", "net", NULL},
+    {"ofi", "tcp", NULL},           {"zmq", NULL, NULL},
 };
 #define AUTOMATIC (sizeof(automatic) / sizeof(automatic[0]))
 
@@ -47,8 +50,16 @@ static const struct weft_transport *find(const struct weft__select *select, cons
 
 static void name_of(const struct candidate *c, bool shim, char *name_out, size_t size)
 {
-    snprintf(name_out, size, "%s%s%s%s", c->scheme, c->provider ? ":" : "",
-             c->provider ? c->provider : "", shim ? "+shim" : "");
+    snprintf(name_out, size, "%s%s%s%s%s", c->fault ? "fault+" : "", c->scheme,
+             c->provider ? ":" : "", c->provider ? c->provider : "", shim ? "+shim" : "");
+}
+
+static int open_endpoint(const struct weft_transport *transport, const struct candidate *c,
+                         const struct weft_tp_open *open, struct weft_tp_ep **ep_out)
+{
+    struct weft_fault_desc fault = {transport, c->fault, weft__probe_open};
+    return c->fault ? weft__fault_open(&fault, open, ep_out)
+                    : weft__probe_open(transport, open, ep_out);
 }
 
 /* Opens an endpoint of one candidate. */
@@ -63,7 +74,7 @@ static int open_one(const struct weft__select *select, const struct candidate *c
     int err = probe ? weft__probe(transport, &open, weft__now_ns() + PROBE_NS) : WEFT_OK;
     if (err != WEFT_OK || !selected)
         return err;
-    err = weft__probe_open(transport, &open, &selected->ep);
+    err = open_endpoint(transport, c, &open, &selected->ep);
     if (err != WEFT_OK)
         return err;
     selected->transport = selected->ep->transport;
@@ -103,19 +114,23 @@ static int named(const struct weft__select *select, struct lines *lines,
                  struct weft__selected *selected)
 {
     char scheme[16];
-    const char *colon = strchr(select->want, ':');
-    size_t len = colon ? (size_t)(colon - select->want) : strlen(select->want);
+    struct weft_fault_scheme parts;
+    int err = weft__fault_scheme(select->want, &parts);
+    if (err != WEFT_OK)
+        return err;
+    const char *colon = strchr(parts.inner, ':');
+    size_t len = colon ? (size_t)(colon - parts.inner) : strlen(parts.inner);
     if (len >= sizeof(scheme))
         return weft_fail(WEFT_EINVAL, "no transport is called %s", select->want);
-    memcpy(scheme, select->want, len);
+    memcpy(scheme, parts.inner, len);
     scheme[len] = '\0';
     if (!find(select, scheme))
         return weft_fail(WEFT_EINVAL,
                          "no transport is called %s; WEFT_DATA may be auto, ofi, ofi:PROVIDER, "
                          "zmq or inproc",
                          scheme);
-    struct candidate c = {scheme, colon ? colon + 1 : NULL};
-    int err = open_one(select, &c, !selected, selected);
+    struct candidate c = {scheme, colon ? colon + 1 : NULL, parts.faulty ? parts.spec : NULL};
+    err = open_one(select, &c, !selected, selected);
     fprintf(lines->out, "%s: %s\n", select->want,
             err == WEFT_OK ? "chosen by name" : weft_fail_text(err));
     return err;

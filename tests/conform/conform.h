@@ -13,7 +13,8 @@
 struct conform_subject {
     const char *name;
     const struct weft_transport *transport;
-    bool shim; /* open it behind the shim */
+    bool shim;         /* open it behind the shim */
+    const char *fault; /* open it behind the decorator with this spec; NULL: not */
     const char *bind;
     const char
         *bind_foreign; /* an address that is not of this machine; NULL: there is no such thing */

@@ -318,6 +318,7 @@ static void messages_pass_beside_one_sided_operations(void **state)
     (void)state;
     struct memory m;
     struct probe get, sends[16];
+    unsigned texts[16];
     uint64_t done = 0;
     memory_open(&m, 4 * MIB, WEFT_TP_READ);
     struct weft_tp_rma_desc desc = describe(&m, 0, 0, 4 * MIB);
@@ -325,7 +326,8 @@ static void messages_pass_beside_one_sided_operations(void **state)
     assert_int_equal(probe_rma_start(&m.a, &m.b, &get, &desc, false), WEFT_OK);
     for (unsigned i = 0; i < 16; i++) {
         probe_init(&sends[i], &done);
-        probe_send_all(&m.a, &m.b, &sends[i], &i, sizeof(i));
+        texts[i] = i;
+        probe_send_all(&m.a, &m.b, &sends[i], &texts[i], sizeof(texts[i]));
     }
     sides_until(&m.a, &m.b, &m.b.messages, 16);
     sides_until(&m.a, &m.b, &done, 17);

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "tests/conform/conform.h"
+#include "transport/fault/fault.h"
 #include "transport/shim/shim.h"
 #include "weft/error.h"
 
@@ -55,7 +56,8 @@ static void take_lost(void *ctx, struct weft_tp_peer peer)
     side->lost++;
 }
 
-static const struct weft_tp_handlers handlers = {take_message, take_request, take_reply, take_lost};
+static const struct weft_tp_handlers handlers = {
+    .message = take_message, .request = take_request, .reply = take_reply, .peer_lost = take_lost};
 
 static const char *family_missing(uint32_t families)
 {
@@ -82,8 +84,12 @@ int side_try_open(struct side *side, uint32_t families, const char *bind, uint16
         .handlers = &handlers,
         .ctx = side,
     };
-    int err = conform_subject->shim ? weft__shim_open(conform_subject->transport, &desc, &side->ep)
-                                    : conform_subject->transport->core->open(&desc, &side->ep);
+    struct weft_fault_desc fault = {conform_subject->transport, conform_subject->fault,
+                                    conform_subject->shim ? weft__shim_open : NULL};
+    int err = conform_subject->fault ? weft__fault_open(&fault, &desc, &side->ep)
+              : conform_subject->shim
+                  ? weft__shim_open(conform_subject->transport, &desc, &side->ep)
+                  : conform_subject->transport->core->open(&desc, &side->ep);
     if (err)
         return err;
     side->tp = side->ep->transport;
