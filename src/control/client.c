@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -22,7 +23,7 @@
 
 #define PENDING_DEFAULT 4096
 #define PENDING_LIMIT ((size_t)1 << 20)
-#define FORGETS_MAX 64
+#define NOTES_MAX 64 /* orders to forget or cancel on their way to the thread */
 #define URL_MAX 255
 #define PUSH_KEEP_MS 10000 /* how long a push may wait for room */
 #define TEXT_MAX 512
@@ -31,7 +32,7 @@ static size_t ring_capacity(size_t pending_max)
 {
     size_t capacity = 1;
 
-    while (capacity < pending_max + FORGETS_MAX)
+    while (capacity < pending_max + NOTES_MAX)
         capacity *= 2;
     return capacity;
 }
@@ -62,6 +63,12 @@ int weft__client_open(const struct weft_client_desc *desc, struct weft_client **
         free(client);
         return weft_fail(WEFT_EINVAL, "a client's pending_max is at most %zu", PENDING_LIMIT);
     }
+    if (getrandom(&client->id, sizeof(client->id), 0) != (ssize_t)sizeof(client->id)) {
+        free(client);
+        return weft_fail(WEFT_EIO, "no random bytes for a client's number from getrandom");
+    }
+    client->id |= 1; /* 0 is no client */
+    client->random = client->id;
     rc = weft__mpsc_init(&client->orders, ring_capacity(client->pending_max));
     if (rc == WEFT_OK)
         rc = weft__flights_init(&client->flights, client->pending_max);
@@ -132,7 +139,9 @@ static int submit(struct weft_client *client, struct weft_flight *flight, size_t
         bool pushed = weft__mpsc_push(&client->orders, flight);
 
         weft__check(pushed);
-        if (!weft__hub_is_here(client))
+        if (weft__hub_is_here(client))
+            weft__hub_again(client);
+        else
             weft__wakefd_set(&client->pump.wake);
     }
     atomic_fetch_sub(&client->inside, 1);
@@ -153,96 +162,170 @@ static struct weft_flight *flight_new(const char *url, uint32_t timeout_ms)
     return flight;
 }
 
-static void flight_free(struct weft_flight *flight)
+static int check_body(const struct weft_client_call *call)
 {
-    free(flight->frame);
-    free(flight);
+    if (call->body_len > WEFT_FRAME_BODY_MAX)
+        return weft_fail(WEFT_EMSGSIZE, "a body of %zu bytes is over the limit of %u",
+                         call->body_len, WEFT_FRAME_BODY_MAX);
+    if (call->body_len > 0 && (call->body == NULL || call->request != NULL))
+        return weft_fail(WEFT_EINVAL, "call %u has a body without bytes, or beside a request",
+                         call->code);
+    return WEFT_OK;
 }
 
-/* A flight with its request packed; the header is written when it is sent. */
-static int pack(const char *url, uint16_t code, const ProtobufCMessage *request,
-                uint32_t timeout_ms, struct weft_flight **flight_out)
+/* Packs the request or copies the body; the header is written when it is sent. */
+static int fill(const struct weft_client_call *call, struct weft_flight *flight)
 {
-    struct weft_frame frame = {.call = code};
-    struct weft_flight *flight;
-    int rc = check_url(url);
+    struct weft_frame frame = {.call = call->code};
 
+    if (call->body_len == 0)
+        return weft__message_frame(&frame, call->request, &flight->frame, &flight->frame_len);
+    flight->frame_len = WEFT_FRAME_HEADER_BYTES + call->body_len;
+    flight->frame = malloc(flight->frame_len);
+    if (flight->frame == NULL)
+        return weft_fail(WEFT_ENOMEM, "no memory for a body of %zu bytes", call->body_len);
+    memcpy(flight->frame + WEFT_FRAME_HEADER_BYTES, call->body, call->body_len);
+    return WEFT_OK;
+}
+
+static int pack(const struct weft_client_call *call, struct weft_flight **flight_out)
+{
+    struct weft_flight *flight;
+    int rc = check_url(call->url);
+
+    if (rc == WEFT_OK)
+        rc = check_body(call);
     if (rc != WEFT_OK)
         return rc;
-    if (timeout_ms == 0)
-        return weft_fail(WEFT_EINVAL, "call %u to %s has no time-out", code, url);
-    flight = flight_new(url, timeout_ms);
+    if (call->timeout_ms == 0)
+        return weft_fail(WEFT_EINVAL, "call %u to %s has no time-out", call->code, call->url);
+    flight = flight_new(call->url, call->timeout_ms);
     if (flight == NULL)
-        return weft_fail(WEFT_ENOMEM, "no memory for a request to %s", url);
-    rc = weft__message_frame(&frame, request, &flight->frame, &flight->frame_len);
+        return weft_fail(WEFT_ENOMEM, "no memory for a request to %s", call->url);
+    rc = fill(call, flight);
     if (rc != WEFT_OK) {
-        flight_free(flight);
+        weft__flight_free(flight);
         return rc;
     }
-    flight->code = code;
+    flight->code = call->code;
+    flight->flags = call->flags;
+    flight->reply_type = call->reply_type;
+    flight->done = call->done;
+    flight->done_bytes = call->done_bytes;
+    flight->ctx = call->ctx;
     *flight_out = flight;
     return WEFT_OK;
 }
 
-static int start(struct weft_client *client, const struct weft_client_call *call,
-                 weft_client_done *done, void *ctx, bool keep_reply)
+/* The ticket is written before the thread has the flight: done may run, and free the place that it
+ * is written to, before this returns. */
+static int start(struct weft_client *client, const struct weft_client_call *call, bool keep_reply)
 {
     struct weft_flight *flight;
-    int rc = pack(call->url, call->code, call->request, call->timeout_ms, &flight);
+    int rc = pack(call, &flight);
 
     if (rc != WEFT_OK)
         return rc;
     flight->mode = WEFT_TP_SYNC;
-    flight->reply_type = call->reply_type;
-    flight->done = done;
-    flight->ctx = ctx;
     flight->keep_reply = keep_reply;
+    if (call->ticket_out != NULL) {
+        flight->ticket = atomic_fetch_add(&client->tickets, 1) + 1;
+        call->ticket_out->id = flight->ticket;
+    }
     rc = submit(client, flight, client->pending_max);
-    if (rc != WEFT_OK)
-        flight_free(flight);
+    if (rc != WEFT_OK) {
+        if (call->ticket_out != NULL)
+            call->ticket_out->id = 0;
+        weft__flight_free(flight);
+    }
     return rc;
 }
 
 int weft__client_start(struct weft_client *client, const struct weft_client_call *call)
 {
-    return start(client, call, call->done, call->ctx, false);
+    return start(client, call, false);
 }
 
 struct waiter {
     _Atomic uint32_t over;
     int err;
+    uint32_t retry_ms;
     ProtobufCMessage *reply;
+    void *body;
+    size_t len_bytes;
     char text[TEXT_MAX];
 };
+
+static void wait_end(struct waiter *waiter, int err, const char *text)
+{
+    waiter->err = err;
+    waiter->retry_ms = weft_fail_retry_ms();
+    snprintf(waiter->text, sizeof(waiter->text), "%s", text);
+    atomic_store(&waiter->over, 1);
+    /* The waiter may have left already; then this wakes nobody, or somebody who looks again. */
+    weft__futex_wake(&waiter->over);
+}
 
 static void wait_over(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
 {
     struct waiter *waiter = ctx;
 
-    waiter->err = err;
-    snprintf(waiter->text, sizeof(waiter->text), "%s", text);
     waiter->reply = (ProtobufCMessage *)(uintptr_t)reply; /* keep_reply: it is the waiter's now */
-    atomic_store(&waiter->over, 1);
-    /* The waiter may have left already; then this wakes nobody, or somebody who looks again. */
-    weft__futex_wake(&waiter->over);
+    wait_end(waiter, err, text);
+}
+
+static void wait_over_bytes(void *ctx, int err, const char *text, const void *body,
+                            size_t len_bytes)
+{
+    struct waiter *waiter = ctx;
+
+    if (err == WEFT_OK) {
+        waiter->body = malloc(len_bytes + 1);
+        if (waiter->body == NULL) {
+            wait_end(waiter, WEFT_ENOMEM, "no memory for the reply");
+            return;
+        }
+        if (len_bytes > 0)
+            memcpy(waiter->body, body, len_bytes);
+        waiter->len_bytes = len_bytes;
+    }
+    wait_end(waiter, err, text);
+}
+
+/* call: its done and ctx are the waiter's. */
+static int wait_for(struct weft_client *client, const struct weft_client_call *call,
+                    struct waiter *waiter)
+{
+    int rc;
+
+    if (weft__hub_is_here(client))
+        return weft_fail(WEFT_EINVAL, "call %u: the client's own thread cannot wait for itself",
+                         call->code);
+    rc = start(client, call, true);
+    if (rc != WEFT_OK)
+        return rc;
+    while (atomic_load(&waiter->over) == 0)
+        weft__futex_wait(&waiter->over, 0, WEFT_NEVER); /* the client's thread keeps the deadline */
+    if (waiter->err != WEFT_OK) {
+        weft_fail(waiter->err, "%s", waiter->text);
+        weft_fail_set_retry_ms(waiter->retry_ms);
+    }
+    return waiter->err;
 }
 
 int weft__client_wait(struct weft_client *client, const struct weft_client_call *call,
                       ProtobufCMessage **reply_out)
 {
     struct waiter waiter = {.err = WEFT_OK};
+    struct weft_client_call own = *call;
     int rc;
 
-    if (weft__hub_is_here(client))
-        return weft_fail(WEFT_EINVAL, "call %u: the client's own thread cannot wait for itself",
-                         call->code);
-    rc = start(client, call, wait_over, &waiter, true);
+    own.done = wait_over;
+    own.done_bytes = NULL;
+    own.ctx = &waiter;
+    rc = wait_for(client, &own, &waiter);
     if (rc != WEFT_OK)
         return rc;
-    while (atomic_load(&waiter.over) == 0)
-        weft__futex_wait(&waiter.over, 0, WEFT_NEVER); /* the client's thread keeps the deadline */
-    if (waiter.err != WEFT_OK)
-        return weft_fail(waiter.err, "%s", waiter.text);
     if (reply_out != NULL)
         *reply_out = waiter.reply;
     else
@@ -250,25 +333,90 @@ int weft__client_wait(struct weft_client *client, const struct weft_client_call 
     return WEFT_OK;
 }
 
-int weft__client_push(struct weft_client *client, const char *url, uint16_t code,
-                      const ProtobufCMessage *request)
+int weft__client_wait_bytes(struct weft_client *client, const struct weft_client_call *call,
+                            void **body_out, size_t *len_bytes_out)
+{
+    struct waiter waiter = {.err = WEFT_OK};
+    struct weft_client_call own = *call;
+    int rc;
+
+    own.done_bytes = wait_over_bytes;
+    own.ctx = &waiter;
+    rc = wait_for(client, &own, &waiter);
+    if (rc != WEFT_OK)
+        return rc;
+    *body_out = waiter.body;
+    *len_bytes_out = waiter.len_bytes;
+    return WEFT_OK;
+}
+
+static int push(struct weft_client *client, const struct weft_client_call *call)
 {
     struct weft_flight *flight;
-    int rc = pack(url, code, request, PUSH_KEEP_MS, &flight);
+    int rc = pack(call, &flight);
 
     if (rc != WEFT_OK)
         return rc;
     flight->mode = WEFT_TP_ASYNC;
     rc = submit(client, flight, client->pending_max);
     if (rc != WEFT_OK)
-        flight_free(flight);
+        weft__flight_free(flight);
     return rc;
+}
+
+int weft__client_push(struct weft_client *client, const char *url, uint16_t code,
+                      const ProtobufCMessage *request)
+{
+    return push(client,
+                &(struct weft_client_call){
+                    .url = url, .code = code, .request = request, .timeout_ms = PUSH_KEEP_MS});
+}
+
+int weft__client_push_bytes(struct weft_client *client, const char *url, uint16_t code,
+                            const void *body, size_t len_bytes)
+{
+    return push(client, &(struct weft_client_call){.url = url,
+                                                   .code = code,
+                                                   .body = body,
+                                                   .body_len = len_bytes,
+                                                   .timeout_ms = PUSH_KEEP_MS});
+}
+
+/* Hands over what is no request. The places beyond pending_max are for this alone; the thread
+ * empties the ring in each turn. */
+static void note(struct weft_client *client, struct weft_flight *flight)
+{
+    int rc;
+
+    while ((rc = submit(client, flight, client->pending_max + NOTES_MAX)) == WEFT_EAGAIN)
+        sched_yield();
+    if (rc != WEFT_OK)
+        weft__flight_free(flight);
+}
+
+void weft__client_cancel(struct weft_client *client, struct weft_client_ticket ticket)
+{
+    struct weft_flight *flight;
+
+    if (ticket.id == 0)
+        return;
+    if (weft__hub_is_here(client)) {
+        weft__hub_cancel(client, ticket.id);
+        return;
+    }
+    flight = flight_new("", PUSH_KEEP_MS);
+    if (flight == NULL) {
+        weft__warn("no memory to cancel a call; its deadline ends it");
+        return;
+    }
+    flight->order = WEFT_FLIGHT_CANCEL;
+    flight->ticket = ticket.id;
+    note(client, flight);
 }
 
 void weft__client_forget(struct weft_client *client, const char *url)
 {
     struct weft_flight *flight;
-    int rc;
 
     if (weft__hub_is_here(client)) {
         weft__hub_forget(client, url);
@@ -279,13 +427,8 @@ void weft__client_forget(struct weft_client *client, const char *url)
         weft__warn("no memory to forget the connection to %s", url);
         return;
     }
-    flight->forget = true;
-    /* The places beyond pending_max are for this alone; the thread empties the ring in each turn.
-     */
-    while ((rc = submit(client, flight, client->pending_max + FORGETS_MAX)) == WEFT_EAGAIN)
-        sched_yield();
-    if (rc != WEFT_OK)
-        flight_free(flight);
+    flight->order = WEFT_FLIGHT_FORGET;
+    note(client, flight);
 }
 
 void weft__client_stats(const struct weft_client *client, struct weft_client_stats *stats_out)
@@ -295,6 +438,8 @@ void weft__client_stats(const struct weft_client *client, struct weft_client_sta
                                    .answered = weft__counter_get(&client->answered),
                                    .timed_out = weft__counter_get(&client->timed_out),
                                    .lost = weft__counter_get(&client->lost),
+                                   .cancelled = weft__counter_get(&client->cancelled),
+                                   .resent = weft__counter_get(&client->resent),
                                    .late = weft__counter_get(&client->late),
                                    .malformed = weft__counter_get(&client->malformed),
                                    .pushes = weft__counter_get(&client->pushes),

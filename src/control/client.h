@@ -25,13 +25,15 @@ void weft__client_close(struct weft_client *client);
  * by reply_type, valid during the call only, NULL on error or where reply_type is NULL; text: what
  * the server says of err (or our own words), valid during the call. */
 typedef void weft_client_done(void *ctx, int err, const char *text, const ProtobufCMessage *reply);
-/* The same for calls whose reply is bytes. */
+/* The same for calls whose reply is bytes. In both weft_fail_retry_ms() is the server's hint when
+ * err is WEFT_EAGAIN. */
 typedef void weft_client_done_bytes(void *ctx, int err, const char *text, const void *body,
                                     size_t len_bytes);
 
 enum weft_client_flag {
-    /* May run more than once: sent again, until its deadline, when its connection breaks or the
-     * server is full. Other calls fail then, and were run at most once. */
+    /* May run more than once: sent again, until its deadline, when its connection breaks, the
+     * server is full (after the pause that it names) or shuts down. Other calls fail then, and were
+     * run at most once. */
     WEFT_CLIENT_IDEMPOTENT = 1
 };
 
@@ -51,8 +53,9 @@ struct weft_client_call {
     uint32_t flags;   /* enum weft_client_flag */
     const void *body; /* instead of request: these bytes, copied */
     size_t body_len;
-    weft_client_done_bytes *done_bytes;    /* instead of done and reply_type */
-    struct weft_client_ticket *ticket_out; /* NULL, or where the ticket goes */
+    weft_client_done_bytes *done_bytes; /* instead of done and reply_type */
+    /* NULL, or where the ticket goes, before done can run; 0 where the call was not started. */
+    struct weft_client_ticket *ticket_out;
 };
 
 /* Starts a request.  Thread: any (also inside done).  Blocks: no.  Errors: WEFT_EAGAIN;
@@ -60,14 +63,15 @@ struct weft_client_call {
 int weft__client_start(struct weft_client *client, const struct weft_client_call *call);
 /* The same, waiting: done and ctx are ignored.  Thread: any but the client's own.  Blocks: until
  * the reply or timeout_ms. Owns: *reply_out (may be NULL) is the caller's, weft__message_free. The
- * error's text: weft_fail_text(). */
+ * error's text: weft_fail_text(), the hint of WEFT_EAGAIN: weft_fail_retry_ms(). */
 int weft__client_wait(struct weft_client *client, const struct weft_client_call *call,
                       ProtobufCMessage **reply_out);
 /* The same for bytes. Owns: *body_out is the caller's, free(). */
 int weft__client_wait_bytes(struct weft_client *client, const struct weft_client_call *call,
                             void **body_out, size_t *len_bytes_out);
 /* Gives the call up: done runs with WEFT_ECANCELED (or has run), and the server is told, which may
- * have begun it or not. Fine on a ticket whose call is over.  Thread: any.  Blocks: no. */
+ * have begun it or not. A call that times out is given up in the same way. Fine on a ticket whose
+ * call is over.  Thread: any.  Blocks: no. */
 void weft__client_cancel(struct weft_client *client, struct weft_client_ticket ticket);
 /* Sends to an async port; no answer, no order against requests.  Errors: WEFT_EAGAIN;
  * WEFT_EMSGSIZE; WEFT_EINVAL. */

@@ -2,9 +2,15 @@
  *
  * Flights come in through the ring `orders`, find or make their connection, enter the table and are
  * sent. They leave it by exactly one of: a reply with their correlation id from the peer that they
- * went to, their deadline, the loss of their peer, an error while sending, or close. finish() is
- * the one way out. A `done` may start calls and forget connections: both only leave a note (in the
- * ring; in `doomed`), so no list changes under a loop that runs callbacks.
+ * went to, their deadline, the loss of their peer, an error while sending, being cancelled, or
+ * close. finish() is the one way out. A `done` may start and cancel calls and forget connections:
+ * all only leave a note (in the ring; in `end`; in `doomed`), so no list changes under a loop that
+ * runs callbacks. What may run more than once leaves its connection instead when that breaks, stays
+ * in the table and enters a new one later (resend.c).
+ *
+ * Sequence numbers are given out when the transport takes a request, so a server sees those of one
+ * connection in order. One that nobody waits for any more is followed by a frame that cancels it;
+ * where the transport has no room for that, the server goes by the request's deadline.
  *
  * A lost connection is dropped whole, with whatever the transport still holds for it, and made anew
  * by the next call. The same happens when a request times out on a connection over which nothing
@@ -32,95 +38,69 @@ bool weft__hub_is_here(const struct weft_client *client)
     return here == client;
 }
 
-static struct weft_conn **bucket_of(struct weft_client *client, const char *url)
+void weft__hub_again(struct weft_client *client)
 {
-    uint32_t hash = 2166136261u; /* FNV-1a */
-
-    for (; *url != '\0'; url++)
-        hash = (hash ^ (uint8_t)*url) * 16777619u;
-    return &client->conns[hash % WEFT_CONN_BUCKETS];
+    client->again = true;
 }
 
-static int conn_get(struct weft_client *client, const char *url, enum weft_tp_port_mode mode,
-                    struct weft_conn **conn_out)
-{
-    struct weft_conn **bucket = bucket_of(client, url);
-    struct weft_conn *conn;
-    size_t url_bytes = strlen(url) + 1;
-    int rc;
+/* What a reply brought. */
+struct answer {
+    ProtobufCMessage *reply;
+    const void *body;
+    size_t len_bytes;
+};
 
-    for (conn = *bucket; conn != NULL; conn = conn->next) {
-        if (!conn->doomed && conn->mode == mode && strcmp(conn->url, url) == 0) {
-            *conn_out = conn;
-            return WEFT_OK;
-        }
-    }
-    conn = calloc(1, sizeof(*conn) + url_bytes);
-    if (conn == NULL)
-        return weft_fail(WEFT_ENOMEM, "no memory for a connection to %s", url);
-    rc = client->pump.transport->ctl->connect(client->pump.ep, url, mode, &conn->peer);
-    if (rc != WEFT_OK) {
-        free(conn);
-        return rc;
-    }
-    conn->mode = mode;
-    memcpy(conn->url, url, url_bytes);
-    conn->next = *bucket;
-    *bucket = conn;
-    *conn_out = conn;
-    return WEFT_OK;
-}
-
-static void conn_doom(struct weft_client *client, struct weft_conn *conn)
-{
-    conn->doomed = true;
-    client->reap = true;
-}
-
-static void conn_link(struct weft_conn *conn, struct weft_flight *flight)
-{
-    flight->conn = conn;
-    flight->conn_next = NULL;
-    flight->conn_prev = conn->last;
-    if (conn->last != NULL)
-        conn->last->conn_next = flight;
-    else
-        conn->first = flight;
-    conn->last = flight;
-}
-
-static void conn_unlink(struct weft_flight *flight)
-{
-    struct weft_conn *conn = flight->conn;
-
-    if (flight->conn_prev != NULL)
-        flight->conn_prev->conn_next = flight->conn_next;
-    else
-        conn->first = flight->conn_next;
-    if (flight->conn_next != NULL)
-        flight->conn_next->conn_prev = flight->conn_prev;
-    else
-        conn->last = flight->conn_prev;
-    flight->conn = NULL;
-}
-
-/* The one end of a flight. text: NULL stands for this thread's words about err. */
+/* The one end of a flight. text: NULL stands for this thread's words about err; answer: NULL where
+ * there is none. */
 static void finish(struct weft_client *client, struct weft_flight *flight, int err,
-                   const char *text, ProtobufCMessage *reply)
+                   const char *text, const struct answer *answer)
 {
+    static const struct answer none = {.reply = NULL};
+
+    if (answer == NULL)
+        answer = &none;
+    if (text == NULL)
+        text = weft_fail_text(err);
+    weft__flights_remove_ticket(&client->flights, flight);
     if (flight->correlation != 0)
         weft__flights_remove(&client->flights, flight);
     if (flight->conn != NULL)
-        conn_unlink(flight);
-    if (flight->done != NULL)
-        flight->done(flight->ctx, err, text == NULL ? weft_fail_text(err) : text, reply);
+        weft__conn_unlink(flight);
+    if (flight->done_bytes != NULL)
+        flight->done_bytes(flight->ctx, err, text, answer->body, answer->len_bytes);
+    else if (flight->done != NULL)
+        flight->done(flight->ctx, err, text, answer->reply);
     if (!flight->keep_reply)
-        weft__message_free(reply);
-    if (flight->mode == WEFT_TP_ASYNC && !flight->forget)
+        weft__message_free(answer->reply);
+    if (flight->mode == WEFT_TP_ASYNC && flight->order == WEFT_FLIGHT_SEND)
         weft__counter_add(err == WEFT_OK ? &client->pushes : &client->pushes_dropped, 1);
-    free(flight->frame);
-    free(flight);
+    weft__flight_free(flight);
     atomic_fetch_sub(&client->under_way, 1);
+}
+
+/* What to say of a request that ends without an answer. */
+static const char *what_became(const struct weft_flight *flight)
+{
+    if (flight->sent && flight->mode == WEFT_TP_SYNC)
+        return "; it may or may not have run";
+    return flight->tries == 0 ? "; it was not sent" : "";
+}
+
+/* Tells the server that nobody waits for the answer any more. */
+static void send_cancel(struct weft_client *client, const struct weft_flight *flight)
+{
+    const struct weft_frame frame = {.call = flight->code,
+                                     .flags = WEFT_FRAME_CANCEL,
+                                     .correlation = flight->correlation,
+                                     .client = client->id,
+                                     .sequence = flight->sequence};
+    uint8_t header[WEFT_FRAME_HEADER_BYTES];
+
+    if (!flight->sent || flight->mode != WEFT_TP_SYNC)
+        return;
+    weft__frame_encode_header(&frame, header);
+    (void)client->pump.transport->ctl->request(client->pump.ep, flight->conn->peer, header,
+                                               sizeof(header));
 }
 
 /* Errors: WEFT_EAGAIN no room now. */
@@ -128,17 +108,28 @@ static int send_frame(struct weft_client *client, struct weft_flight *flight, ui
 {
     const struct weft_tp_ctl_ops *ctl = client->pump.transport->ctl;
     struct weft_frame frame = {.call = flight->code,
-                               .body_len = (uint32_t)(flight->frame_len - WEFT_FRAME_HEADER_BYTES)};
+                               .body_len = (uint32_t)(flight->frame_len - WEFT_FRAME_HEADER_BYTES),
+                               .client = client->id,
+                               .sequence = flight->sequence};
     uint64_t left_ns = flight->deadline_ns > now_ns ? flight->deadline_ns - now_ns : 1;
+    int rc;
 
+    if (frame.sequence == 0)
+        frame.sequence = client->sequence + 1;
     if (flight->mode == WEFT_TP_SYNC) {
         frame.correlation = flight->correlation;
         frame.deadline_ms = (uint32_t)((left_ns + WEFT_NS_PER_MS - 1) / WEFT_NS_PER_MS);
     }
+    if ((flight->flags & WEFT_CLIENT_IDEMPOTENT) != 0)
+        frame.flags = WEFT_FRAME_IDEMPOTENT;
     weft__frame_encode_header(&frame, flight->frame);
     if (flight->mode == WEFT_TP_SYNC)
-        return ctl->request(client->pump.ep, flight->conn->peer, flight->frame, flight->frame_len);
-    return ctl->push(client->pump.ep, flight->conn->peer, flight->frame, flight->frame_len);
+        rc = ctl->request(client->pump.ep, flight->conn->peer, flight->frame, flight->frame_len);
+    else
+        rc = ctl->push(client->pump.ep, flight->conn->peer, flight->frame, flight->frame_len);
+    if (rc == WEFT_OK && flight->sequence == 0)
+        flight->sequence = ++client->sequence;
+    return rc;
 }
 
 /* Sends what has not been sent, oldest first, until there is no room. */
@@ -158,7 +149,7 @@ static void conn_send(struct weft_client *client, struct weft_conn *conn, struct
             return;
         }
         if (weft_error_damage(rc) == WEFT_DAMAGE_PEER) {
-            conn_doom(client, conn); /* which ends this flight and all others there */
+            weft__conn_doom(client, conn); /* which ends this flight and all others there */
             return;
         }
         if (rc != WEFT_OK) {
@@ -173,51 +164,83 @@ static void conn_send(struct weft_client *client, struct weft_conn *conn, struct
     }
 }
 
-static void take_order(struct weft_client *client, struct weft_flight *flight)
+/* Says why a flight is ended before its time. */
+static int end_fail(const struct weft_flight *flight)
+{
+    if (flight->end == WEFT_ECANCELED)
+        return weft_fail(WEFT_ECANCELED, "call %u to %s was cancelled%s", flight->code, flight->url,
+                         what_became(flight));
+    return weft_fail(flight->end, "%s was given up: call %u had no answer%s", flight->url,
+                     flight->code, what_became(flight));
+}
+
+/* Puts a flight of the table on a connection. */
+static void depart(struct weft_client *client, struct weft_flight *flight)
 {
     struct weft_conn *conn = NULL;
-    int rc;
+    int rc = weft__conn_get(client, flight->url, flight->mode, &conn);
 
-    if (flight->forget) {
-        weft__hub_forget(client, flight->url);
-        finish(client, flight, WEFT_OK, NULL, NULL);
-        return;
-    }
-    if (atomic_load(&client->closing) != 0)
-        rc = weft_fail(WEFT_ESHUTDOWN, "the client is closing");
-    else
-        rc = conn_get(client, flight->url, flight->mode, &conn);
-    if (rc == WEFT_OK && !weft__flights_add(&client->flights, flight))
-        rc = weft_fail(WEFT_EAGAIN, "%zu requests are under way already", client->pending_max);
     if (rc != WEFT_OK) {
         finish(client, flight, rc, NULL, NULL);
         return;
     }
-    conn_link(conn, flight);
+    weft__flights_wake(&client->flights, flight, flight->deadline_ns);
+    weft__conn_link(conn, flight);
     if (!conn->stuck)
         conn_send(client, conn, flight);
 }
 
-static void take_orders(struct weft_client *client)
+static void take_order(struct weft_client *client, struct weft_flight *flight)
+{
+    int rc = flight->end;
+
+    if (flight->order == WEFT_FLIGHT_FORGET)
+        weft__hub_forget(client, flight->url);
+    if (flight->order == WEFT_FLIGHT_CANCEL)
+        weft__hub_cancel(client, flight->ticket);
+    if (flight->order != WEFT_FLIGHT_SEND) {
+        flight->ticket = 0; /* another's */
+        finish(client, flight, WEFT_OK, NULL, NULL);
+        return;
+    }
+    if (rc != WEFT_OK)
+        rc = end_fail(flight);
+    else if (atomic_load(&client->closing) != 0)
+        rc = weft_fail(WEFT_ESHUTDOWN, "the client is closing");
+    else if (!weft__flights_add(&client->flights, flight))
+        rc = weft_fail(WEFT_EAGAIN, "%zu requests are under way already", client->pending_max);
+    if (rc != WEFT_OK)
+        finish(client, flight, rc, NULL, NULL);
+    else
+        depart(client, flight);
+}
+
+/* Takes what is in the ring, so that its tickets are known. */
+static void collect(struct weft_client *client)
 {
     struct weft_flight *flight;
 
-    while ((flight = weft__mpsc_pop(&client->orders)) != NULL)
-        take_order(client, flight);
+    while ((flight = weft__mpsc_pop(&client->orders)) != NULL) {
+        if (flight->order == WEFT_FLIGHT_SEND)
+            weft__flights_add_ticket(&client->flights, flight);
+        flight->taken_next = NULL;
+        if (client->taken == NULL)
+            client->taken = flight;
+        else
+            client->taken_last->taken_next = flight;
+        client->taken_last = flight;
+    }
 }
 
-static void for_each_conn(struct weft_client *client,
-                          void (*run)(struct weft_client *, struct weft_conn *))
+static void take_orders(struct weft_client *client)
 {
-    for (size_t i = 0; i < WEFT_CONN_BUCKETS; i++) {
-        struct weft_conn *conn = client->conns[i];
+    collect(client);
+    while (client->taken != NULL) {
+        struct weft_flight *flight = client->taken;
 
-        while (conn != NULL) {
-            struct weft_conn *next = conn->next;
-
-            run(client, conn);
-            conn = next;
-        }
+        client->taken = flight->taken_next;
+        take_order(client, flight);
+        collect(client);
     }
 }
 
@@ -227,68 +250,99 @@ static void unstick(struct weft_client *client, struct weft_conn *conn)
         conn_send(client, conn, conn->first);
 }
 
-static void conn_free(struct weft_client *client, struct weft_conn *conn)
-{
-    struct weft_conn **at = bucket_of(client, conn->url);
-
-    while (*at != conn)
-        at = &(*at)->next;
-    *at = conn->next;
-    client->pump.transport->core->peer_drop(client->pump.ep, conn->peer);
-    free(conn);
-}
-
 static void reap(struct weft_client *client, struct weft_conn *conn)
 {
+    struct weft_flight *flight;
+
     if (!conn->doomed)
         return;
-    while (conn->first != NULL) {
+    while ((flight = conn->first) != NULL) {
         int rc =
-            weft_fail(WEFT_EPEERDEAD, "%s is gone: the connection broke or was refused", conn->url);
+            weft_fail(WEFT_EPEERDEAD,
+                      "%s is gone: the connection broke or was refused, call %u had no answer%s",
+                      conn->url, flight->code, what_became(flight));
 
+        if (!conn->forgotten && weft__resend_later(client, flight, rc, 0))
+            continue;
         if (conn->mode == WEFT_TP_SYNC)
             weft__counter_add(&client->lost, 1);
-        finish(client, conn->first, rc, NULL, NULL);
+        finish(client, flight, rc, NULL, NULL);
     }
-    conn_free(client, conn);
+    weft__conn_free(client, conn);
 }
 
-static void expire(struct weft_client *client)
+/* A flight of which nothing will come by its deadline. */
+static void time_out(struct weft_client *client, struct weft_flight *flight)
+{
+    struct weft_conn *conn = flight->conn;
+    int rc = flight->set_back;
+
+    if (conn == NULL) /* it waits to be sent again */
+        rc = weft_fail(rc, "call %u to %s was tried %u times within %u ms: %s", flight->code,
+                       flight->url, flight->tries, flight->timeout_ms,
+                       flight->why == NULL ? weft_error_text(rc) : flight->why);
+    else
+        rc = weft_fail(WEFT_ETIMEDOUT, "no answer to call %u from %s within %u ms%s", flight->code,
+                       flight->url, flight->timeout_ms, what_became(flight));
+    if (flight->mode == WEFT_TP_SYNC)
+        weft__counter_add(&client->timed_out, 1);
+    send_cancel(client, flight);
+    finish(client, flight, rc, NULL, NULL);
+    if (conn != NULL && !conn->heard && conn->first == NULL)
+        weft__conn_doom(client, conn);
+}
+
+static void end(struct weft_client *client, struct weft_flight *flight)
+{
+    int rc = end_fail(flight);
+
+    weft__counter_add(rc == WEFT_ECANCELED ? &client->cancelled : &client->lost, 1);
+    send_cancel(client, flight);
+    finish(client, flight, rc, NULL, NULL);
+}
+
+/* Looks at all whose time it is. */
+static void look(struct weft_client *client)
 {
     uint64_t now_ns = weft__now_ns();
     struct weft_flight *flight;
 
     while ((flight = weft__flights_earliest(&client->flights)) != NULL &&
-           flight->deadline_ns <= now_ns) {
-        struct weft_conn *conn = flight->conn;
-        int rc = weft_fail(WEFT_ETIMEDOUT, "no answer to call %u from %s within %u ms",
-                           flight->code, flight->url, flight->timeout_ms);
-
-        if (flight->mode == WEFT_TP_SYNC)
-            weft__counter_add(&client->timed_out, 1);
-        finish(client, flight, rc, NULL, NULL);
-        if (!conn->heard && conn->first == NULL)
-            conn_doom(client, conn);
+           flight->wake_ns <= now_ns) {
+        if (flight->end != 0)
+            end(client, flight);
+        else if (flight->deadline_ns <= now_ns)
+            time_out(client, flight);
+        else
+            depart(client, flight);
     }
+}
+
+static void sleep_or_move(struct weft_client *client)
+{
+    const struct weft_flight *earliest = weft__flights_earliest(&client->flights);
+    uint64_t until_ns = earliest == NULL ? WEFT_NEVER : earliest->wake_ns;
+
+    if (client->stuck && weft__now_ns() + STUCK_RETRY_NS < until_ns)
+        until_ns = weft__now_ns() + STUCK_RETRY_NS;
+    if (client->again)
+        until_ns = 0;
+    client->again = false;
+    weft__pump_turn(&client->pump, until_ns);
 }
 
 static void turn(struct weft_client *client)
 {
-    struct weft_flight *earliest = weft__flights_earliest(&client->flights);
-    uint64_t until_ns = earliest == NULL ? WEFT_NEVER : earliest->deadline_ns;
-
-    if (client->stuck && weft__now_ns() + STUCK_RETRY_NS < until_ns)
-        until_ns = weft__now_ns() + STUCK_RETRY_NS;
-    weft__pump_turn(&client->pump, until_ns);
+    sleep_or_move(client);
     take_orders(client);
     if (client->stuck) {
         client->stuck = false;
-        for_each_conn(client, unstick);
+        weft__conns_each(client, unstick);
     }
-    expire(client);
+    look(client);
     while (client->reap) {
         client->reap = false;
-        for_each_conn(client, reap);
+        weft__conns_each(client, reap);
     }
 }
 
@@ -299,13 +353,15 @@ static void shut(struct weft_client *client)
     while (atomic_load(&client->under_way) > 0) {
         take_orders(client);
         while ((flight = weft__flights_earliest(&client->flights)) != NULL)
-            finish(client, flight, weft_fail(WEFT_ESHUTDOWN, "the client was closed"), NULL, NULL);
+            finish(client, flight,
+                   weft_fail(WEFT_ESHUTDOWN, "the client was closed%s", what_became(flight)), NULL,
+                   NULL);
         if (atomic_load(&client->under_way) > 0)
             weft__pump_turn(&client->pump, weft__now_ns() + CLOSE_RETRY_NS);
     }
     for (size_t i = 0; i < WEFT_CONN_BUCKETS; i++) {
         while (client->conns[i] != NULL)
-            conn_free(client, client->conns[i]);
+            weft__conn_free(client, client->conns[i]);
     }
     weft__pump_close(&client->pump);
 }
@@ -323,12 +379,40 @@ void *weft__hub_run(void *arg)
     return NULL;
 }
 
+static void end_soon(struct weft_client *client, struct weft_flight *flight, int err)
+{
+    if (flight->end == 0)
+        flight->end = err;
+    if (flight->correlation != 0)
+        weft__flights_wake(&client->flights, flight, 0);
+    client->again = true;
+}
+
 void weft__hub_forget(struct weft_client *client, const char *url)
 {
-    for (struct weft_conn *conn = *bucket_of(client, url); conn != NULL; conn = conn->next) {
-        if (strcmp(conn->url, url) == 0)
-            conn_doom(client, conn);
+    for (struct weft_conn *conn = *weft__conn_bucket(client, url); conn != NULL;
+         conn = conn->next) {
+        if (strcmp(conn->url, url) == 0) {
+            conn->forgotten = true;
+            weft__conn_doom(client, conn);
+        }
     }
+    for (size_t i = 0; i < client->flights.capacity; i++) {
+        struct weft_flight *flight = client->flights.slots[i].flight;
+
+        if (flight != NULL && flight->conn == NULL && strcmp(flight->url, url) == 0)
+            end_soon(client, flight, WEFT_EPEERDEAD);
+    }
+}
+
+void weft__hub_cancel(struct weft_client *client, uint64_t ticket)
+{
+    struct weft_flight *flight;
+
+    collect(client);
+    flight = weft__flights_find_ticket(&client->flights, ticket);
+    if (flight != NULL)
+        end_soon(client, flight, WEFT_ECANCELED);
 }
 
 /* The server's words, fit to print. */
@@ -344,24 +428,39 @@ static void copy_text(const struct weft_frame *frame, char text_out[TEXT_MAX])
     text_out[len_bytes] = '\0';
 }
 
+static void answered_error(struct weft_client *client, struct weft_flight *flight,
+                           const struct weft_frame *frame)
+{
+    char text[TEXT_MAX];
+    int err = frame->error < 0 ? frame->error : WEFT_EPROTO;
+    uint32_t hint_ms = err == WEFT_EAGAIN ? frame->deadline_ms : 0;
+
+    copy_text(frame, text);
+    weft_fail(err, "%s", text);
+    if ((err == WEFT_EAGAIN || err == WEFT_ESHUTDOWN) &&
+        weft__resend_later(client, flight, err, hint_ms))
+        return;
+    weft_fail(err, "%s", text);
+    weft_fail_set_retry_ms(hint_ms);
+    finish(client, flight, err, text, NULL);
+}
+
 static void answered(struct weft_client *client, struct weft_flight *flight,
                      const struct weft_frame *frame)
 {
-    ProtobufCMessage *reply = NULL;
-    char text[TEXT_MAX];
+    struct answer answer = {.body = frame->body, .len_bytes = frame->body_len};
     int rc = WEFT_OK;
 
     weft__counter_add(&client->answered, 1);
     if ((frame->flags & WEFT_FRAME_ERROR) != 0) {
-        copy_text(frame, text);
-        finish(client, flight, frame->error < 0 ? frame->error : WEFT_EPROTO, text, NULL);
+        answered_error(client, flight, frame);
         return;
     }
-    if (flight->reply_type != NULL)
-        rc = weft__message_decode(flight->reply_type, frame->body, frame->body_len, &reply);
+    if (flight->done_bytes == NULL && flight->reply_type != NULL)
+        rc = weft__message_decode(flight->reply_type, frame->body, frame->body_len, &answer.reply);
     if (rc != WEFT_OK)
         weft__counter_add(&client->malformed, 1);
-    finish(client, flight, rc, rc == WEFT_OK ? "" : NULL, reply);
+    finish(client, flight, rc, rc == WEFT_OK ? "" : NULL, rc == WEFT_OK ? &answer : NULL);
 }
 
 static void on_reply(void *ctx, struct weft_tp_peer peer, const void *data, size_t len_bytes)
@@ -373,8 +472,10 @@ static void on_reply(void *ctx, struct weft_tp_peer peer, const void *data, size
 
     if (frame.correlation != 0)
         flight = weft__flights_find(&client->flights, frame.correlation);
+    if (flight != NULL && !flight->sent && flight->tries > 0)
+        flight = NULL; /* one more answer to an earlier try */
     if (flight != NULL &&
-        (flight->conn->peer.id != peer.id || flight->mode != WEFT_TP_SYNC || !flight->sent)) {
+        (!flight->sent || flight->conn->peer.id != peer.id || flight->mode != WEFT_TP_SYNC)) {
         weft__counter_add(&client->malformed, 1); /* somebody answers what was asked of another */
         return;
     }
@@ -401,7 +502,7 @@ static void on_peer_lost(void *ctx, struct weft_tp_peer peer)
     for (size_t i = 0; i < WEFT_CONN_BUCKETS; i++) {
         for (struct weft_conn *conn = client->conns[i]; conn != NULL; conn = conn->next) {
             if (conn->peer.id == peer.id)
-                conn_doom(client, conn);
+                weft__conn_doom(client, conn);
         }
     }
 }

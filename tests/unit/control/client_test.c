@@ -55,20 +55,110 @@ static void a_time_out_leaves_the_client_usable(void **state)
     rig_close(&rig);
 }
 
-static void a_late_reply_is_dropped_and_counted(void **state)
+static struct weft_service_stats served(void)
 {
-    struct rig_ask late;
-    char text[RIG_TEXT];
+    struct weft_service_stats now;
 
-    rig_open(&rig, &(struct rig_desc){.scheme = *state, .workers = 1});
-    assert_int_equal(rig_ask(&rig, rig.client, RIG_ECHO, "x", NULL), WEFT_OK);
-    assert_int_equal(rig_start(&rig, RIG_DEFER, "late", 1, &late), WEFT_OK);
-    assert_int_equal(rig_await(&late), WEFT_ETIMEDOUT);
+    weft__server_stats(rig.server, 0, &now);
+    return now;
+}
+
+static void a_cancelled_request_ends_at_once_and_the_server_hears_of_it(void **state)
+{
+    struct weft_client_ticket ticket = {.id = 0};
+    struct rig_ask asked;
+    struct weft_client_call call = {.code = RIG_DEFER,
+                                    .url = rig.url,
+                                    .timeout_ms = RIG_TIMEOUT_MS,
+                                    .done = rig_over,
+                                    .ctx = &asked,
+                                    .ticket_out = &ticket};
+
+    rig_open(&rig, &(struct rig_desc){.scheme = *state});
+    atomic_store(&asked.over, 0);
+    assert_int_equal(weft__client_start(rig.client, &call), WEFT_OK);
+    assert_true(ticket.id != 0);
     assert_true(RIG_UNTIL(atomic_load(&rig.deferred_n) == 1));
+    weft__client_cancel(rig.client, ticket);
+    assert_int_equal(rig_await(&asked), WEFT_ECANCELED);
+    assert_non_null(strstr(asked.text, "may or may not have run"));
+    assert_true(RIG_UNTIL(served().cancelled == 1));
+    weft__client_cancel(rig.client, ticket); /* over already */
+    weft__client_cancel(rig.client, (struct weft_client_ticket){.id = 77});
+    weft__client_cancel(rig.client, (struct weft_client_ticket){.id = 0});
     rig_answer_deferred(&rig);
-    assert_int_equal(rig_ask(&rig, rig.client, RIG_ECHO, "mine", text), WEFT_OK);
-    assert_string_equal(text, "mine");
-    assert_true(RIG_UNTIL(stats().late == 1));
+    assert_int_equal(rig_ask(&rig, rig.client, RIG_ECHO, "x", NULL), WEFT_OK);
+    assert_true(stats().cancelled == 1);
+    assert_true(stats().late == 0);
+    rig_close(&rig);
+}
+
+struct pair {
+    struct weft_client_ticket ticket;
+    struct rig_ask asked[2];
+};
+
+/* The first of a pair starts the second one and takes it back. */
+static void start_and_cancel(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
+{
+    struct pair *pair = ctx;
+    struct weft_client_call call = {.code = RIG_DEFER,
+                                    .url = rig.url,
+                                    .timeout_ms = RIG_TIMEOUT_MS,
+                                    .done = rig_over,
+                                    .ctx = &pair->asked[1],
+                                    .ticket_out = &pair->ticket};
+
+    assert_int_equal(weft__client_start(rig.client, &call), WEFT_OK);
+    weft__client_cancel(rig.client, pair->ticket);
+    rig_over(&pair->asked[0], err, text, reply);
+}
+
+static void done_may_cancel_what_it_has_started(void **state)
+{
+    struct pair pair;
+    struct weft_client_call call = {.code = RIG_FAIL,
+                                    .url = rig.url,
+                                    .timeout_ms = RIG_TIMEOUT_MS,
+                                    .done = start_and_cancel,
+                                    .ctx = &pair};
+
+    memset(&pair, 0, sizeof(pair));
+    rig_open(&rig, &(struct rig_desc){.scheme = *state});
+    assert_int_equal(weft__client_start(rig.client, &call), WEFT_OK);
+    assert_int_equal(rig_await(&pair.asked[1]), WEFT_ECANCELED);
+    assert_non_null(strstr(pair.asked[1].text, "was not sent"));
+    assert_int_equal(rig_ask(&rig, rig.client, RIG_ECHO, "x", NULL), WEFT_OK);
+    assert_int_equal(atomic_load(&rig.deferred_n), 0);
+    rig_close(&rig);
+}
+
+static void start_another(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
+{
+    struct pair *pair = ctx;
+    struct weft_client_call call = {.code = RIG_FAIL,
+                                    .url = rig.url,
+                                    .timeout_ms = RIG_TIMEOUT_MS,
+                                    .done = rig_over,
+                                    .ctx = &pair->asked[1]};
+
+    assert_int_equal(weft__client_start(rig.client, &call), WEFT_OK);
+    rig_over(&pair->asked[0], err, text, reply);
+}
+
+/* Nothing else happens that would wake the client's thread. */
+static void what_done_starts_after_a_time_out_is_sent_at_once(void **state)
+{
+    struct pair pair;
+    struct weft_client_call call = {
+        .code = RIG_DEFER, .url = rig.url, .timeout_ms = 10, .done = start_another, .ctx = &pair};
+
+    memset(&pair, 0, sizeof(pair));
+    rig_open(&rig, &(struct rig_desc){.scheme = *state});
+    assert_int_equal(weft__client_start(rig.client, &call), WEFT_OK);
+    assert_int_equal(rig_await(&pair.asked[0]), WEFT_ETIMEDOUT);
+    assert_int_equal(rig_await(&pair.asked[1]), WEFT_EBUSY);
+    rig_answer_deferred(&rig);
     rig_close(&rig);
 }
 
@@ -376,7 +466,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         OVER_BOTH(a_time_out_leaves_the_client_usable),
-        OVER_BOTH(a_late_reply_is_dropped_and_counted),
+        OVER_BOTH(a_cancelled_request_ends_at_once_and_the_server_hears_of_it),
+        OVER_BOTH(done_may_cancel_what_it_has_started),
+        OVER_BOTH(what_done_starts_after_a_time_out_is_sent_at_once),
         OVER_BOTH(a_host_that_is_not_there_ends_the_request),
         WITH("zmq", a_silent_port_ends_the_request_by_its_deadline),
         OVER_BOTH(a_server_that_stops_ends_its_requests),

@@ -207,7 +207,7 @@ int rig_ask(struct rig *rig, struct weft_client *client, uint16_t code, const ch
     return WEFT_OK;
 }
 
-static void ask_over(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
+void rig_over(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
 {
     struct rig_ask *ask = ctx;
 
@@ -229,7 +229,7 @@ int rig_start(struct rig *rig, uint16_t code, const char *text, uint32_t timeout
                                     .request = &request.base,
                                     .reply_type = TEXT,
                                     .timeout_ms = timeout_ms,
-                                    .done = ask_over,
+                                    .done = rig_over,
                                     .ctx = ask};
 
     atomic_store(&ask->over, 0);

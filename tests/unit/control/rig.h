@@ -74,6 +74,8 @@ struct rig_ask {
     int err;
     char text[512];
 };
+/* What a request that is awaited runs at its end; ctx: a struct rig_ask. */
+void rig_over(void *ctx, int err, const char *text, const ProtobufCMessage *reply);
 int rig_start(struct rig *rig, uint16_t code, const char *text, uint32_t timeout_ms,
               struct rig_ask *ask);
 int rig_await(struct rig_ask *ask);
