@@ -131,7 +131,7 @@ static const struct weft_handler_desc handlers[] = {
 
 int rig_serve(struct rig *rig, const struct rig_desc *desc)
 {
-    bool inproc = desc->scheme != NULL && strcmp(desc->scheme, "inproc") == 0;
+    bool inproc = desc->scheme != NULL && strstr(desc->scheme, "inproc") != NULL;
     const char *bind = inproc ? "rig" : "127.0.0.1";
     const struct weft_service_desc service = {.name = "test",
                                               .handlers = handlers,

@@ -100,6 +100,22 @@ static void a_transport_asked_for_by_name_keeps_its_own_error(void **state)
     assert_int_not_equal(weft__select(&select, &selected), WEFT_OK);
 }
 
+static void a_named_transport_may_be_made_faulty(void **state)
+{
+    (void)state;
+    struct weft__selected selected;
+    struct weft__select select = on("127.0.0.1", "fault(seed=7,delay=3)+zmq");
+    assert_int_equal(weft__select(&select, &selected), WEFT_OK);
+    assert_string_equal(selected.scheme, "zmq"); /* what its peers see */
+    assert_string_equal(selected.name, "fault+zmq+shim");
+    assert_non_null(selected.transport->rma);
+    selected.transport->core->close(selected.ep);
+    free(selected.report);
+    select = on("127.0.0.1", "fault(sead=7)+zmq");
+    assert_int_equal(weft__select(&select, &selected), WEFT_EINVAL);
+    assert_non_null(strstr(weft_fail_text(WEFT_EINVAL), "sead"));
+}
+
 static void a_probe_ends_at_its_deadline(void **state)
 {
     (void)state;
@@ -148,6 +164,7 @@ int main(void)
         cmocka_unit_test(a_report_tells_about_every_candidate),
         cmocka_unit_test(when_none_works_the_error_names_each),
         cmocka_unit_test(a_transport_asked_for_by_name_keeps_its_own_error),
+        cmocka_unit_test(a_named_transport_may_be_made_faulty),
         cmocka_unit_test(a_probe_ends_at_its_deadline),
         cmocka_unit_test(a_progress_setting_must_be_known),
         cmocka_unit_test(two_lanes_share_a_range_of_ports),

@@ -1,0 +1,66 @@
+/* Calls over control that loses, doubles and delays. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "rig.h"
+#include "weft/error.h"
+
+#define CALLS 200
+
+static void every_call_gets_its_own_answer(const char *scheme)
+{
+    struct rig rig;
+    rig_open(&rig, &(struct rig_desc){.scheme = scheme});
+    static struct rig_ask asks[CALLS];
+    memset(asks, 0, sizeof(asks));
+    for (unsigned i = 0; i < CALLS; i++) {
+        char text[16];
+        snprintf(text, sizeof(text), "%u", i);
+        assert_int_equal(rig_start(&rig, RIG_ECHO, text, RIG_TIMEOUT_MS, &asks[i]), WEFT_OK);
+    }
+    for (unsigned i = 0; i < CALLS; i++) {
+        char text[16];
+        snprintf(text, sizeof(text), "%u", i);
+        assert_int_equal(rig_await(&asks[i]), WEFT_OK);
+        assert_string_equal(asks[i].text, text);
+    }
+    rig_close(&rig);
+}
+
+static void answers_find_their_calls_though_letters_come_late_twice_and_out_of_order(void **state)
+{
+    (void)state;
+    every_call_gets_its_own_answer("fault(seed=5,dup=30%,delay=6,late=50%,reorder=20%)+inproc");
+    every_call_gets_its_own_answer("fault(seed=6,dup=30%,delay=300us,late=50%,reorder=20%)+zmq");
+}
+
+static void a_client_goes_on_after_lost_replies(void **state)
+{
+    struct rig rig;
+    char text[RIG_TEXT];
+    (void)state;
+    rig_open(&rig, &(struct rig_desc){.scheme = "fault(drop=100%,on=reply,way=out,for=3)+inproc"});
+    static struct rig_ask asks[3];
+    memset(asks, 0, sizeof(asks));
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(rig_start(&rig, RIG_ECHO, "lost", 200, &asks[i]), WEFT_OK);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(rig_await(&asks[i]), WEFT_ETIMEDOUT);
+    assert_int_equal(rig_ask(&rig, rig.client, RIG_ECHO, "found", text), WEFT_OK);
+    assert_string_equal(text, "found");
+    rig_close(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answers_find_their_calls_though_letters_come_late_twice_and_out_of_order),
+        cmocka_unit_test(a_client_goes_on_after_lost_replies),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
