@@ -15,6 +15,7 @@
 #include <sys/uio.h>
 
 #include "weft/api.h"
+#include "weft/executor.h"
 
 #ifdef __cplusplus
 #error "weft/cell.h is for C code of the runtime and libmpi"
@@ -92,6 +93,13 @@ struct weft_cell_calls {
     void (*log)(struct weft_cell *cell, int level, const char *text);
     /* Ends the whole app with this code. */
     void (*abort)(struct weft_cell *cell, int code, const char *reason) __attribute__((noreturn));
+    /* Calls from outside, see weft/executor.h. deadline_ns as in wait(); err 0: bytes are the
+     * reply, else the error's text. */
+    int (*call_next)(struct weft_cell *cell, uint64_t deadline_ns,
+                     struct weft_executor_call *call_out);
+    int (*call_answer)(struct weft_cell *cell, uint64_t id, int err, const void *bytes,
+                       size_t len_bytes);
+    int (*call_is_cancelled)(struct weft_cell *cell, uint64_t id);
 };
 
 struct weft_cell {

@@ -51,13 +51,18 @@ static int call_get(struct weft_cell *cell, struct weft_cell_get *op)
     return weft__get_start(rank_of(cell), op);
 }
 
+/* A deadline of the rank's clock on the machine's; 0 and UINT64_MAX stay. */
+static uint64_t machine_ns(const struct weft_cell *cell, uint64_t deadline_ns)
+{
+    if (deadline_ns == 0 || deadline_ns == UINT64_MAX)
+        return deadline_ns;
+    int64_t machine = (int64_t)deadline_ns - cell->clock_offset_ns;
+    return machine > 0 ? (uint64_t)machine : 1;
+}
+
 static int call_wait(struct weft_cell *cell, uint32_t seen, uint64_t deadline_ns)
 {
-    if (deadline_ns != 0 && deadline_ns != UINT64_MAX) {
-        int64_t machine = (int64_t)deadline_ns - cell->clock_offset_ns;
-        deadline_ns = machine > 0 ? (uint64_t)machine : 1;
-    }
-    return weft__rank_wait(rank_of(cell), seen, deadline_ns);
+    return weft__rank_wait(rank_of(cell), seen, machine_ns(cell, deadline_ns));
 }
 
 static void call_wake(struct weft_cell *cell)
@@ -77,6 +82,24 @@ static int call_migration_point(struct weft_cell *cell, weft_entry *entry, void 
 uint64_t weft__rank_now(const struct weft_cell *cell)
 {
     return weft__now_ns() + (uint64_t)cell->clock_offset_ns;
+}
+
+static int call_call_next(struct weft_cell *cell, uint64_t deadline_ns,
+                          struct weft_executor_call *call_out)
+{
+    check_closing(rank_of(cell));
+    return weft__called_next(rank_of(cell), machine_ns(cell, deadline_ns), call_out);
+}
+
+static int call_call_answer(struct weft_cell *cell, uint64_t id, int err, const void *bytes,
+                            size_t len_bytes)
+{
+    return weft__called_answer(rank_of(cell), id, err, bytes, len_bytes);
+}
+
+static int call_call_is_cancelled(struct weft_cell *cell, uint64_t id)
+{
+    return weft__called_is_cancelled(rank_of(cell), id);
 }
 
 static uint64_t call_now(struct weft_cell *cell)
@@ -152,4 +175,7 @@ const struct weft_cell_calls weft__cell_calls = {
     .exit = call_exit,
     .log = call_log,
     .abort = call_abort,
+    .call_next = call_call_next,
+    .call_answer = call_call_answer,
+    .call_is_cancelled = call_call_is_cancelled,
 };

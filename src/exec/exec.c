@@ -18,6 +18,7 @@
 
 #define MAILBOX_DEFAULT (1u << 20)
 #define MAILBOX_MIN (64u << 10)
+#define CALLS_MAX_DEFAULT 1024u
 #define ADDRESS_END (1ull << 47)
 
 static bool is_power_of_two(uint64_t n)
@@ -142,6 +143,7 @@ static struct weft_exec *make(const struct weft_exec_desc *desc)
         .callbacks = desc->callbacks,
         .executor = &weft__executor_native,
         .limits = WEFT_CHANNEL_LIMITS_DEFAULT,
+        .calls_max = desc->calls_max ? desc->calls_max : CALLS_MAX_DEFAULT,
     };
     pthread_mutex_init(&exec->slots_lock, NULL);
     pthread_mutex_init(&exec->world_lock, NULL);
@@ -225,6 +227,7 @@ static void clear(struct weft__rank *rank)
         rank->leaving = true;
     rank->state = WEFT_RANK_ABSENT;
     pthread_mutex_unlock(&rank->lock);
+    weft__called_end(rank);
     weft__rank_clear(rank);
 }
 
@@ -276,5 +279,9 @@ void weft__exec_stats(struct weft_exec *exec, struct weft_exec_stats *stats_out)
         .gets = weft__counter_get(&exec->count.gets),
         .gets_restarted = weft__counter_get(&exec->count.gets_restarted),
         .malformed = weft__counter_get(&exec->count.malformed),
+        .calls = weft__counter_get(&exec->count.calls),
+        .calls_answered = weft__counter_get(&exec->count.calls_answered),
+        .calls_refused = weft__counter_get(&exec->count.calls_refused),
+        .calls_returned = weft__counter_get(&exec->count.calls_returned),
     };
 }

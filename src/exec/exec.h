@@ -66,6 +66,7 @@ struct weft_exec_desc {
      * filled in. */
     struct weft_lane_desc lane;
     struct weft_exec_callbacks callbacks;
+    uint32_t calls_max; /* from outside, waiting for a rank; 0: 1024 */
 };
 
 #define WEFT_EXEC_BASE_DEFAULT 0x200000000000ull
@@ -100,6 +101,31 @@ int weft__exec_add_ranks(struct weft_exec *exec, const int32_t *ranks, size_t n,
                          uint32_t incarnation);
 /* Runs main in each of them. */
 int weft__exec_start(struct weft_exec *exec, const int32_t *ranks, size_t n);
+
+/* ---- calls to a rank from outside ---- */
+
+/* Lies in the caller's memory until answered runs, exactly once, on any thread and maybe inside the
+ * function that hands it over: with the rank's answer (err 0), or with an error whose text the
+ * bytes are. WEFT_ESTALE: the rank has not begun it and is, or will be, elsewhere. */
+struct weft_exec_call {
+    uint32_t code;
+    const void *body; /* as long as the call */
+    size_t len_bytes;
+    uint64_t deadline_ns; /* monotonic; not begun after it. WEFT_NEVER: none */
+    const void *key;      /* for cancelling */
+    void (*answered)(struct weft_exec_call *call, int err, const void *bytes, size_t len_bytes);
+    /* the runtime's own */
+    struct weft_exec_call *prev, *next;
+    uint64_t id, taken_ns;
+    bool cancelled;
+};
+/* Queues a call for a rank.  Thread: any.  Blocks: no.  Errors (answered does not run): WEFT_EAGAIN
+ * the queue is full, with a hint; WEFT_ESTALE the rank is not here, or just moving; WEFT_ENOENT it
+ * has ended; WEFT_EINVAL no such rank. */
+int weft__exec_call(struct weft_exec *exec, int32_t rank, struct weft_exec_call *call);
+/* Gives up the call of this rank with this key: one that waits is answered with WEFT_ECANCELED; the
+ * rank may ask whether one that it has taken was. Fine where there is none.  Thread: any. */
+void weft__exec_call_cancel(struct weft_exec *exec, int32_t rank, const void *key);
 
 /* ---- moving, at the source ---- */
 
@@ -164,6 +190,9 @@ struct weft_exec_stats {
     uint64_t acks; /* sent by themselves */
     uint64_t gets, gets_restarted;
     uint64_t malformed;
+    uint64_t calls, calls_answered; /* from outside: queued, answered by their rank */
+    uint64_t calls_refused;         /* queue full, or not here */
+    uint64_t calls_returned;        /* unbegun: late, cancelled, or the rank moved or ended */
 };
 void weft__exec_stats(struct weft_exec *exec, struct weft_exec_stats *stats_out);
 
@@ -187,6 +216,7 @@ struct weft_exec_rank {
     uint32_t incarnation;
     uint32_t pins; /* as of the rank's last migration point */
     char pin_reason[100];
+    uint32_t calls_waiting, calls_taken; /* from outside */
     uint64_t touched_bytes;
     int code; /* when exited */
 };

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/counter.h"
+#include "exec/callbox.h"
 #include "exec/exec.h"
 #include "exec/executor.h"
 #include "exec/program.h"
@@ -89,6 +90,8 @@ struct weft__rank {
     atomic_bool credit_given;
     uint64_t ask_at_ns;
 
+    struct weft__callbox box; /* calls from outside */
+
     /* Gets and exposed memory. */
     struct weft__get *gets;
     atomic_uint gets_n;
@@ -97,6 +100,7 @@ struct weft__rank {
 
     /* Source of a move. */
     struct weft__wish wish;
+    bool told_of_wish; /* while it waits for calls */
     struct weft_image *image;
     bool standing; /* described; the wish has been answered */
     bool thaw_wanted;
@@ -129,6 +133,7 @@ struct weft_exec {
     struct weft_exec_callbacks callbacks;
     const struct weft__executor *executor;
     struct weft_channel_limits limits;
+    uint32_t calls_max;
     struct weft_lane *lane;
     bool drives_itself; /* the lane has a thread of its own (WEFT_PROGRESS) */
     atomic_bool closing;
@@ -157,7 +162,8 @@ struct weft_exec {
 
     struct {
         struct weft_counter sent, received, direct, forwarded, nacked, duplicates, held, dropped,
-            retransmitted, acks, gets, gets_restarted, malformed;
+            retransmitted, acks, gets, gets_restarted, malformed, calls, calls_answered,
+            calls_refused, calls_returned;
     } count;
 };
 
@@ -265,6 +271,18 @@ void weft__gets_hurry(struct weft__rank *rank, int32_t source);
 /* calls.c */
 extern const struct weft_cell_calls weft__cell_calls;
 uint64_t weft__rank_now(const struct weft_cell *cell);
+
+/* called.c */
+int weft__called_next(struct weft__rank *rank, uint64_t deadline_ns,
+                      struct weft_executor_call *call_out);
+int weft__called_answer(struct weft__rank *rank, uint64_t id, int err, const void *bytes,
+                        size_t len_bytes);
+bool weft__called_is_cancelled(struct weft__rank *rank, uint64_t id);
+/* Answers a list that weft__callbox_empty() has cut off.  No lock is held. */
+void weft__called_return(struct weft__rank *rank, struct weft_exec_call *list, int err,
+                         const char *text);
+/* The rank has ended: what waits and what it has taken fails. */
+void weft__called_end(struct weft__rank *rank);
 
 /* wait.c */
 int weft__rank_wait(struct weft__rank *rank, uint32_t seen, uint64_t deadline_ns);

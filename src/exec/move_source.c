@@ -32,7 +32,9 @@ int weft__exec_freeze(struct weft_exec *exec, int32_t number, weft_exec_frozen *
     if (state == WEFT_RANK_RUNNING) {
         rank->wish = (struct weft__wish){.done = done, .ctx = ctx};
         rank->state = WEFT_RANK_FREEZING;
+        rank->told_of_wish = false;
         atomic_store_explicit(&rank->cell->move_pending, 1, memory_order_relaxed);
+        weft__rank_ring(rank); /* it may be waiting for calls */
     }
     pthread_mutex_unlock(&rank->lock);
     if (state == WEFT_RANK_RUNNING)
@@ -99,6 +101,11 @@ static const char *pinned(struct weft__rank *rank)
     rank->pins = cell->pins;
     memcpy(rank->pin_reason, cell->pin_reason, sizeof(rank->pin_reason));
     rank->pin_reason[sizeof(rank->pin_reason) - 1] = 0;
+    if (!rank->pins && rank->box.taken_n) {
+        rank->pins = rank->box.taken_n;
+        snprintf(rank->pin_reason, sizeof(rank->pin_reason),
+                 "it has not answered %u calls that it has taken", rank->box.taken_n);
+    }
     if (!rank->pins && rank->range->exposures_foreign) {
         rank->pins = rank->range->exposures_foreign;
         snprintf(rank->pin_reason, sizeof(rank->pin_reason),
@@ -122,10 +129,13 @@ static bool finish_gets(struct weft__rank *rank)
     return true;
 }
 
-/* From here on nothing writes into the range. Returns 0, or why not. */
+/* From here on nothing writes into the range, and no call from outside waits. Returns 0, or why
+ * not.
+ */
 static int fence(struct weft__rank *rank, char text_out[100])
 {
     int err = WEFT_OK;
+    struct weft_exec_call *calls = NULL;
     pthread_mutex_lock(&rank->lock);
     const char *reason = pinned(rank);
     if (rank->state != WEFT_RANK_FREEZING) {
@@ -137,8 +147,10 @@ static int fence(struct weft__rank *rank, char text_out[100])
         rank->state = WEFT_RANK_FROZEN;
         rank->standing = false;
         rank->thaw_wanted = false;
+        calls = weft__callbox_empty(&rank->box);
     }
     pthread_mutex_unlock(&rank->lock);
+    weft__called_return(rank, calls, WEFT_ESTALE, "is moving to another host");
     return err;
 }
 

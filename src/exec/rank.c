@@ -48,6 +48,7 @@ int weft__rank_slot(struct weft_exec *exec, int32_t number, struct weft__rank **
 
 void weft__rank_slot_free(struct weft__rank *rank)
 {
+    weft__called_end(rank);
     weft__hold_fini(&rank->hold);
     pthread_mutex_destroy(&rank->lock);
     free(rank->markers);
@@ -237,6 +238,7 @@ void weft__rank_finish(struct weft__rank *rank, int code)
     rank->code = code;
     uint32_t incarnation = rank->incarnation;
     pthread_mutex_unlock(&rank->lock);
+    weft__called_end(rank);
     weft__expose_end(rank);
     weft__inbox_drain(rank);
     weft__lane_leave(exec->lane);
@@ -256,6 +258,8 @@ int weft__exec_rank(struct weft_exec *exec, int32_t number, struct weft_exec_ran
     out.state = rank->state;
     out.incarnation = rank->incarnation;
     out.pins = rank->pins;
+    out.calls_waiting = rank->box.waiting_n;
+    out.calls_taken = rank->box.taken_n;
     out.code = rank->code;
     memcpy(out.pin_reason, rank->pin_reason, sizeof(out.pin_reason));
     if (rank->cell && fstat(rank->region.fd, &status) == 0)

@@ -182,16 +182,22 @@ static void dispatch(void *ctx, struct weft_call *call, const ProtobufCMessage *
 
 static int start_server(struct weft_process_app *app)
 {
-    struct weft_handler_desc handlers[CALLS_N];
+    struct weft_handler_desc handlers[CALLS_N + 1];
     for (size_t i = 0; i < CALLS_N; i++)
         handlers[i] = (struct weft_handler_desc){.code = calls[i].code,
                                                  .flags = WEFT_HANDLER_INLINE | WEFT_HANDLER_SYNC,
                                                  .name = calls[i].name,
                                                  .request_type = calls[i].type,
                                                  .run = dispatch};
+    handlers[CALLS_N] =
+        (struct weft_handler_desc){.code = WEFT_CALL_EXECUTE,
+                                   .flags = WEFT_HANDLER_INLINE | WEFT_HANDLER_SYNC,
+                                   .name = "execute",
+                                   .request_type = &weft__host__execute_request__descriptor,
+                                   .run = weft__app_on_execute};
     struct weft_service_desc service = {.name = "app",
                                         .handlers = handlers,
-                                        .handlers_n = CALLS_N,
+                                        .handlers_n = CALLS_N + 1,
                                         .ctx = app,
                                         .body_max = 8u << 20};
     struct weft_server_desc desc = {.bind = app->orders->host_address,
@@ -333,6 +339,7 @@ static int app_open(struct weft_process_app *app, int fd)
         err = weft__client_open(&(struct weft_client_desc){.pending_max = 0}, &app->asker.client);
     weft__app_tell_init(app);
     weft__app_movers_init(app);
+    weft__app_doors_init(app);
     app->registry_at = (struct weft_registry_at){.client = app->asker.client,
                                                  .url = app->orders->registry_control};
     if (err == WEFT_OK)
@@ -361,6 +368,7 @@ static void app_close(struct weft_process_app *app)
         weft__loop_drain(app->asker.loop);
     weft__app_tell_fini(app);
     weft__app_movers_fini(app);
+    free(app->doors);
     weft__loop_close(app->asker.loop);
     weft__message_free((ProtobufCMessage *)app->orders);
 }

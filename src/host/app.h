@@ -35,6 +35,12 @@ struct weft_app_mover {
     uint64_t forwarded;
 };
 
+/* What a call to a rank is cancelled by. */
+struct weft_app_door {
+    struct weft_process_app *app;
+    int32_t rank;
+};
+
 struct weft_process_app {
     struct weft_asker asker;
     struct weft_server *server;
@@ -46,6 +52,7 @@ struct weft_process_app {
     struct weft_telling *tellings;  /* news for the home, in order */
     size_t tellings_under_way;
     struct weft_timer tell_timer;
+    struct weft_app_door *doors; /* by rank */
     struct weft_watch lifeline;
     bool closing; /* the exec is gone */
 };
@@ -56,6 +63,11 @@ void weft__app_movers_fini(struct weft_process_app *app);
 void weft__app_on_move(void *app, struct weft_call *call, const ProtobufCMessage *request);
 /* Of the exec's callbacks; any thread. */
 void weft__app_flushed(void *app, int32_t rank, uint32_t incarnation, uint64_t forwarded_packets);
+
+/* app_call.c: calls of clients to ranks. */
+void weft__app_doors_init(struct weft_process_app *app);
+/* Thread: fan-in. */
+void weft__app_on_execute(void *app, struct weft_call *call, const ProtobufCMessage *request);
 
 /* app_tell.c: news for the home, told until it has them. */
 struct weft_telling;

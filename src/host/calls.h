@@ -28,7 +28,10 @@ enum weft_host_call {
     /* from the home to app processes */
     WEFT_CALL_ROUTES = 0x0180,
     WEFT_CALL_START,
-    WEFT_CALL_STATS
+    WEFT_CALL_STATS,
+    /* from clients, about a rank and straight to it */
+    WEFT_CALL_FIND_RANK = 0x01a0, /* to the home */
+    WEFT_CALL_EXECUTE             /* to the app process */
 };
 
 #define WEFT_APP_RANKS_MAX 65536u

@@ -93,7 +93,8 @@ struct weft_app {
     UT_hash_handle hh;
     struct weft_host *host;
     uint64_t id;
-    uint64_t token; /* known to its processes and to the hosts that have something of it */
+    uint64_t token;      /* known to its processes and to the hosts that have something of it */
+    uint64_t call_token; /* known to its processes and to those who call its ranks */
     uint64_t stride;
     Weft__Host__RunRequest *request;
     enum weft_hint hint;
@@ -184,6 +185,8 @@ void weft__weftd_routes_moved(struct weft_app *app, uint32_t rank);
 void weft__weftd_routes_dead(struct weft_app *app, uint32_t number);
 void weft__weftd_on_route_wanted(void *host, struct weft_call *call,
                                  const ProtobufCMessage *request);
+
+void weft__weftd_on_find_rank(void *host, struct weft_call *call, const ProtobufCMessage *request);
 
 /* weftd_show.c: what people see. */
 void weft__weftd_on_apps(void *host, struct weft_call *call, const ProtobufCMessage *request);

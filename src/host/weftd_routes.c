@@ -2,9 +2,10 @@
  *
  * A new process gets the whole table; after that everybody gets only what changes: a process that
  * joins, a rank that has moved, a process that has died. A process that misses where a rank is asks
- * (ROUTE_WANTED). Ranks that lie side by side in one process are one entry, so the table grows with
- * hosts and moves, not with ranks.
+ * (ROUTE_WANTED). So does a client that calls a rank (FIND_RANK). Ranks that lie side by side in
+ * one process are one entry, so the table grows with hosts and moves, not with ranks.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/must.h"
@@ -13,7 +14,7 @@
 #include "host/weftd_app.h"
 #include "wire/message.h"
 
-enum { TIMEOUT_MS = 5000 };
+enum { TIMEOUT_MS = 5000, FIND_AGAIN_MS = 50 };
 
 static bool takes(const struct weft_app_process *process)
 {
@@ -150,4 +151,50 @@ void weft__weftd_on_route_wanted(void *ctx, struct weft_call *call, const Protob
         (uint32_t)wish->rank < app->size)
         tell_rank(app, (uint32_t)wish->rank, process);
     weft__call_reply(call, NULL);
+}
+
+/* ---- for clients ---- */
+
+/* Why a rank cannot be called now.  Errors: as FindRankRequest says. */
+static int refuse(const struct weft_app *app, int32_t rank, const struct weft_app_process *process)
+{
+    if (app->state >= WEFT_APP_ENDING)
+        return weft_fail(WEFT_ENOENT, "app %" PRIx64 " has ended%s%s", app->id,
+                         app->reason[0] != '\0' ? ": " : "", app->reason);
+    if (app->ranks[rank].ended)
+        return weft_fail(WEFT_ENOENT, "rank %d of app %" PRIx64 " has ended", rank, app->id);
+    if (app->state == WEFT_APP_STARTING)
+        return weft_fail(WEFT_EAGAIN, "app %" PRIx64 " is starting", app->id);
+    if (process == NULL || !takes(process))
+        return weft_fail(WEFT_EAGAIN, "the process of rank %d of app %" PRIx64 " has died", rank,
+                         app->id);
+    return WEFT_OK;
+}
+
+void weft__weftd_on_find_rank(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
+{
+    const Weft__Host__FindRankRequest *wish = (const Weft__Host__FindRankRequest *)message;
+    Weft__Host__FindRankReply reply = WEFT__HOST__FIND_RANK_REPLY__INIT;
+    struct weft_app *app = weft__weftd_app_find(ctx, wish->app);
+    const struct weft_app_process *process = NULL;
+    int err;
+    if (app == NULL)
+        err = weft_fail(WEFT_ENOENT, "no app %" PRIx64 " is at home here", wish->app);
+    else if (wish->rank < 0 || (uint32_t)wish->rank >= app->size)
+        err = weft_fail(WEFT_EINVAL, "no rank %d in app %" PRIx64 " of %u", wish->rank, app->id,
+                        app->size);
+    else
+        err = refuse(app, wish->rank,
+                     process = weft__weftd_app_process(app, app->ranks[wish->rank].process));
+    if (err == WEFT_EAGAIN)
+        weft__call_fail_again(call, FIND_AGAIN_MS, weft_fail_text(err));
+    else if (err != WEFT_OK)
+        weft__call_fail(call, err, weft_fail_text(err));
+    if (err != WEFT_OK)
+        return;
+    reply.control = weft__message_text(process->control);
+    reply.host = weft__message_text(process->host);
+    reply.token = app->call_token;
+    reply.incarnation = app->ranks[wish->rank].incarnation;
+    weft__call_reply(call, &reply.base);
 }

@@ -250,6 +250,7 @@ void weft__weftd_app_launch(struct weft_app *app, struct weft_app_process *proce
     launch.app = app->id;
     launch.process = process->number;
     launch.token = app->token;
+    launch.call_token = app->call_token;
     launch.program = request->program;
     launch.args = request->args;
     launch.n_args = request->n_args;

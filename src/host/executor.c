@@ -1,0 +1,263 @@
+/* A table of places by (app, rank), filled by the apps' homes and dropped entry by entry when an
+ * app process says that the rank is not there. A place is only a hint, so nothing has to tell us of
+ * moves; the process that is asked decides.
+ *
+ * The table is bounded: when it is full it is emptied, and ranks are asked for again. */
+#include "host/executor.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <uthash.h>
+
+#include "base/clock.h"
+#include "control/client.h"
+#include "host/calls.h"
+#include "registry/registry.h"
+#include "weft/error.h"
+#include "wire/host.pb-c.h"
+#include "wire/message.h"
+
+enum { PLACES_MAX = 65536, FIND_MS = 2000, PAUSE_MIN_MS = 1, PAUSE_MAX_MS = 50 };
+
+struct who {
+    uint64_t app;
+    int64_t rank;
+};
+
+struct where {
+    char control[WEFT_REGISTRY_URL_MAX];
+    uint64_t token;
+};
+
+struct place {
+    UT_hash_handle hh;
+    struct who who;
+    struct where where;
+};
+
+struct weft_finder {
+    struct weft_client *client;
+    pthread_mutex_t lock;
+    struct place *places;
+};
+
+/* One call under way: what is asked and until when, and how long to wait before the next try. */
+struct calling {
+    struct weft_finder *finder;
+    const struct weft_executor_request *request;
+    uint64_t deadline_ns;
+    uint32_t pause_ms;
+};
+
+int weft__finder_open(struct weft_client *client, struct weft_finder **finder_out)
+{
+    struct weft_finder *finder = calloc(1, sizeof(*finder));
+    if (finder == NULL)
+        return weft_fail(WEFT_ENOMEM, "no memory for a table of ranks");
+    finder->client = client;
+    pthread_mutex_init(&finder->lock, NULL);
+    *finder_out = finder;
+    return WEFT_OK;
+}
+
+static void forget_all(struct weft_finder *finder)
+{
+    struct place *place, *next;
+    HASH_ITER(hh, finder->places, place, next)
+    {
+        HASH_DEL(finder->places, place);
+        free(place);
+    }
+}
+
+void weft__finder_close(struct weft_finder *finder)
+{
+    if (finder == NULL)
+        return;
+    forget_all(finder);
+    pthread_mutex_destroy(&finder->lock);
+    free(finder);
+}
+
+static struct who who_of(const struct weft_executor_request *request)
+{
+    return (struct who){.app = request->app, .rank = request->rank};
+}
+
+static bool recall(struct weft_finder *finder, const struct weft_executor_request *request,
+                   struct where *where_out)
+{
+    struct who who = who_of(request);
+    struct place *place;
+    pthread_mutex_lock(&finder->lock);
+    HASH_FIND(hh, finder->places, &who, sizeof(who), place);
+    if (place != NULL)
+        *where_out = place->where;
+    pthread_mutex_unlock(&finder->lock);
+    return place != NULL;
+}
+
+/* where NULL: it is not where we thought. Without memory nothing is remembered, which only costs
+ * time. */
+static void note(struct weft_finder *finder, const struct weft_executor_request *request,
+                 const struct where *where)
+{
+    struct who who = who_of(request);
+    struct place *place;
+    pthread_mutex_lock(&finder->lock);
+    HASH_FIND(hh, finder->places, &who, sizeof(who), place);
+    if (where == NULL && place != NULL) {
+        HASH_DEL(finder->places, place);
+        free(place);
+    } else if (where != NULL && place != NULL) {
+        place->where = *where;
+    } else if (where != NULL) {
+        if (HASH_COUNT(finder->places) >= PLACES_MAX)
+            forget_all(finder);
+        place = calloc(1, sizeof(*place));
+        if (place != NULL) {
+            place->who = who;
+            place->where = *where;
+            HASH_ADD(hh, finder->places, who, sizeof(who), place);
+        }
+    }
+    pthread_mutex_unlock(&finder->lock);
+}
+
+/* 0: the time is over. */
+static uint32_t left_ms(const struct calling *calling)
+{
+    uint64_t now_ns = weft__now_ns();
+    if (now_ns >= calling->deadline_ns)
+        return 0;
+    return (uint32_t)((calling->deadline_ns - now_ns + WEFT_NS_PER_MS - 1) / WEFT_NS_PER_MS);
+}
+
+static int find(const struct calling *calling, struct where *where_out)
+{
+    const struct weft_executor_request *request = calling->request;
+    Weft__Host__FindRankRequest wish = WEFT__HOST__FIND_RANK_REQUEST__INIT;
+    ProtobufCMessage *message;
+    uint32_t left = left_ms(calling);
+    if (recall(calling->finder, request, where_out))
+        return WEFT_OK;
+    wish.app = request->app;
+    wish.rank = request->rank;
+    int err = weft__client_wait(
+        calling->finder->client,
+        &(struct weft_client_call){.url = request->home,
+                                   .code = WEFT_CALL_FIND_RANK,
+                                   .request = &wish.base,
+                                   .reply_type = &weft__host__find_rank_reply__descriptor,
+                                   .timeout_ms = left < FIND_MS ? left : FIND_MS,
+                                   .flags = WEFT_CLIENT_IDEMPOTENT},
+        &message);
+    if (err != WEFT_OK)
+        return err;
+    const Weft__Host__FindRankReply *reply = (const Weft__Host__FindRankReply *)message;
+    if (strlen(reply->control) >= sizeof(where_out->control)) {
+        err = weft_fail(WEFT_EPROTO, "the home of app %llx tells a url of %zu characters",
+                        (unsigned long long)request->app, strlen(reply->control));
+    } else {
+        memcpy(where_out->control, reply->control, strlen(reply->control) + 1);
+        where_out->token = reply->token;
+        note(calling->finder, request, where_out);
+    }
+    weft__message_free(message);
+    return err;
+}
+
+static int copy_body(const Weft__Host__ExecuteReply *reply, void **body_out, size_t *len_out)
+{
+    void *body = malloc(reply->body.len + 1);
+    if (body == NULL)
+        return weft_fail(WEFT_ENOMEM, "no memory for an answer of %zu bytes", reply->body.len);
+    if (reply->body.len > 0)
+        memcpy(body, reply->body.data, reply->body.len);
+    *body_out = body;
+    *len_out = reply->body.len;
+    return WEFT_OK;
+}
+
+static int execute(const struct calling *calling, const struct where *where, void **body_out,
+                   size_t *len_out)
+{
+    const struct weft_executor_request *request = calling->request;
+    Weft__Host__ExecuteRequest wish = WEFT__HOST__EXECUTE_REQUEST__INIT;
+    ProtobufCMessage *message;
+    uint32_t left = left_ms(calling);
+    wish.token = where->token;
+    wish.rank = request->rank;
+    wish.code = request->code;
+    wish.body.data = (uint8_t *)(uintptr_t)request->body;
+    wish.body.len = request->len_bytes;
+    /* Not marked as idempotent, which would send it again to the same place. */
+    int err = weft__client_wait(
+        calling->finder->client,
+        &(struct weft_client_call){.url = where->control,
+                                   .code = WEFT_CALL_EXECUTE,
+                                   .request = &wish.base,
+                                   .reply_type = &weft__host__execute_reply__descriptor,
+                                   .timeout_ms = left > 0 ? left : 1},
+        &message);
+    if (err != WEFT_OK)
+        return err;
+    err = copy_body((const Weft__Host__ExecuteReply *)message, body_out, len_out);
+    weft__message_free(message);
+    return err;
+}
+
+/* Whether another try may help, and do no harm; then it has waited a little. */
+static bool again(struct calling *calling, int err)
+{
+    bool idempotent = (calling->request->flags & WEFT_CLIENT_IDEMPOTENT) != 0;
+    bool broke = weft_error_damage(err) == WEFT_DAMAGE_PEER || err == WEFT_ESHUTDOWN;
+    if (err != WEFT_ESTALE && !broke)
+        return false;
+    note(calling->finder, calling->request, NULL);
+    if (broke && !idempotent)
+        return false;
+    if (left_ms(calling) <= calling->pause_ms)
+        return false;
+    (void)usleep(calling->pause_ms * 1000u);
+    if (calling->pause_ms < PAUSE_MAX_MS)
+        calling->pause_ms *= 2;
+    return true;
+}
+
+/* The same for the question where the rank is: nothing has begun. */
+static bool find_again(struct calling *calling, int err)
+{
+    uint32_t pause_ms = err == WEFT_EAGAIN ? weft_fail_retry_ms() : 0;
+    if (pause_ms == 0)
+        pause_ms = calling->pause_ms;
+    if (err != WEFT_EAGAIN || left_ms(calling) <= pause_ms)
+        return false;
+    (void)usleep(pause_ms * 1000u);
+    return true;
+}
+
+int weft__finder_call(struct weft_finder *finder, const struct weft_executor_request *request,
+                      void **body_out, size_t *len_out)
+{
+    struct calling calling = {.finder = finder,
+                              .request = request,
+                              .deadline_ns = weft__now_ns() + request->timeout_ms * WEFT_NS_PER_MS,
+                              .pause_ms = PAUSE_MIN_MS};
+    struct where where;
+    int err;
+    do {
+        do
+            err = find(&calling, &where);
+        while (err != WEFT_OK && find_again(&calling, err));
+        if (err != WEFT_OK)
+            return err;
+        err = execute(&calling, &where, body_out, len_out);
+    } while (err != WEFT_OK && again(&calling, err));
+    return err;
+}
