@@ -12,6 +12,10 @@
 
 #include "weft/api.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* What an error leaves broken: nothing but the operation (retry or give up), the peer (drop it),
  * the endpoint (reopen it), or the whole host (leave it). */
 enum weft_damage {
@@ -96,6 +100,10 @@ WEFT_API void weft_fail_set_retry_ms(uint32_t retry_ms);
 
 /* Forgets this thread's text. */
 WEFT_API void weft_fail_clear(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #ifdef __clang_analyzer__
 /* Static analysis does not see by itself that weft_fail() returns its first argument. */

@@ -133,6 +133,15 @@ static int check_call(struct weft_call *call, const void *body, size_t body_len,
     return rc;
 }
 
+static void run_it(struct weft_call *call, const struct weft_handler_desc *handler)
+{
+    if ((handler->flags & WEFT_HANDLER_RUN_BYTES) == 0)
+        handler->run(call->service->ctx, call, call->request);
+    else
+        ((weft_bytes_handler *)(void (*)(void))handler->run)(call->service->ctx, call, call->body,
+                                                             call->body_len);
+}
+
 /* The call may be gone when its handler returns; the service stays. */
 static void run_handler(struct weft_call *call, uint64_t now_ns)
 {
@@ -140,7 +149,7 @@ static void run_handler(struct weft_call *call, uint64_t now_ns)
 
     weft__times_add(&service->queued, (now_ns - call->arrived_ns) / WEFT_NS_PER_US);
     in_hand = call;
-    call->handler->run(service->ctx, call, call->request);
+    run_it(call, call->handler);
     if (in_hand != NULL)
         weft__counter_add(&service->deferred, 1);
     in_hand = NULL;

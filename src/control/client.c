@@ -287,6 +287,7 @@ static void wait_over_bytes(void *ctx, int err, const char *text, const void *bo
         }
         if (len_bytes > 0)
             memcpy(waiter->body, body, len_bytes);
+        ((char *)waiter->body)[len_bytes] = '\0';
         waiter->len_bytes = len_bytes;
     }
     wait_end(waiter, err, text);

@@ -9,7 +9,7 @@
 
 #include <protobuf-c/protobuf-c.h>
 
-struct weft_client;
+#include "weft/client.h"
 
 struct weft_client_desc {
     const char *scheme; /* NULL: "zmq" */
@@ -27,20 +27,7 @@ void weft__client_close(struct weft_client *client);
 typedef void weft_client_done(void *ctx, int err, const char *text, const ProtobufCMessage *reply);
 /* The same for calls whose reply is bytes. In both weft_fail_retry_ms() is the server's hint when
  * err is WEFT_EAGAIN. */
-typedef void weft_client_done_bytes(void *ctx, int err, const char *text, const void *body,
-                                    size_t len_bytes);
-
-enum weft_client_flag {
-    /* May run more than once: sent again, until its deadline, when its connection breaks, the
-     * server is full (after the pause that it names) or shuts down. Other calls fail then, and were
-     * run at most once. */
-    WEFT_CLIENT_IDEMPOTENT = 1
-};
-
-/* Names a call under way; never used again. */
-struct weft_client_ticket {
-    uint64_t id;
-};
+typedef weft_client_answer weft_client_done_bytes;
 
 struct weft_client_call {
     const char *url; /* "tcp://127.0.0.2:8100": a sync port */

@@ -16,29 +16,33 @@
 
 #include <protobuf-c/protobuf-c.h>
 
-struct weft_server;
-
-/* One request or push in hand. Owned by the handler from its start until it is answered. */
-struct weft_call;
+#include "weft/service.h"
 
 /* request: decoded by desc->request_type; NULL where the type is NULL. It is the call's and goes
  * with it: it may be gone as soon as the call is answered, also inside the handler. */
 typedef void weft_handler(void *ctx, struct weft_call *call, const ProtobufCMessage *request);
 
-enum weft_handler_flag {
-    WEFT_HANDLER_INLINE = 1, /* runs on the fan-in thread: must not block */
-    WEFT_HANDLER_SYNC = 2,
-    WEFT_HANDLER_ASYNC = 4,
-    WEFT_HANDLER_BYTES = 8 /* the body is kept as it came, for weft__call_body(); no request_type */
-};
+/* The same for a handler that takes bytes: the body, which is the call's. */
+typedef weft_service_run weft_bytes_handler;
+
+/* Beside enum weft_handler_flag. BYTES: the body is kept as it came, for weft__call_body(); no
+ * request_type. RUN_BYTES, with BYTES: run is a weft_bytes_handler,
+ * converted by weft__bytes_handler(). */
+#define WEFT_HANDLER_BYTES 8
+#define WEFT_HANDLER_RUN_BYTES 16
 
 struct weft_handler_desc {
     uint16_t code;
-    uint16_t flags; /* INLINE; SYNC and/or ASYNC: which ports it may come by */
+    uint16_t flags; /* INLINE, BYTES; SYNC and/or ASYNC: which ports it may come by */
     const char *name;
     const ProtobufCMessageDescriptor *request_type; /* NULL: the body is ignored */
     weft_handler *run;
 };
+
+static inline weft_handler *weft__bytes_handler(weft_bytes_handler *run)
+{
+    return (weft_handler *)(void (*)(void))run;
+}
 
 /* The table is copied; names, types and ctx must outlive the server. A port is opened where a
  * handler takes its kind of calls, or where it is given; the other one's number is 0. */
@@ -61,24 +65,6 @@ struct weft_server_desc {
     uint16_t port_first, port_last; /* 0: ports chosen by the system */
     const struct weft_service_desc *services;
     size_t services_n;
-};
-
-/* How long something took, in microseconds; bucket bounds: at most 1/8 too high. */
-struct weft_service_times {
-    uint64_t n;
-    uint64_t p50_us, p99_us, p999_us, max_us;
-};
-
-struct weft_service_stats {
-    uint64_t accepted, pushes; /* by a handler's code and port, whatever came of them afterwards */
-    uint64_t answered, failed; /* by their owner; failed: and by stop */
-    uint64_t deferred;         /* answered after their handler had returned, or still open */
-    uint64_t cancelled;        /* by their client */
-    uint64_t repeated;         /* came again: not run a second time */
-    uint64_t refused_malformed, refused_unknown, refused_full, refused_late, refused_client_full;
-    uint64_t queue_depth, open;                /* now: waiting for a worker; not answered yet */
-    unsigned workers;                          /* running */
-    struct weft_service_times queued, handled; /* between arrival and handler; in the handler */
 };
 
 /* A client can be served when this returns.  Errors: WEFT_EADDRINUSE, naming the port;
@@ -114,13 +100,9 @@ const void *weft__call_body(const struct weft_call *call, size_t *len_bytes_out)
 /* The client's number in the frame; 0: it has none. */
 uint64_t weft__call_client(const struct weft_call *call);
 
-/* The client has cancelled the call, or its connection is gone. Runs on the fan-in thread, at most
- * once, only while the call is open; it may answer the call (the answer is dropped) or leave that
- * to the call's owner, whom it may race: the owner's lock decides. The call's memory is valid
- * during the callback whoever answers. */
-typedef void weft_call_cancelled(void *ctx, struct weft_call *call);
-/* Sets it.  Thread: the handler's, before it answers or hands the call on.  If the call was
- * cancelled already, the callback runs soon all the same. */
+/* Sets what runs, on the fan-in thread, when the client gives the call up.  Thread: the handler's,
+ * before it answers or hands the call on.  If the call was cancelled already, the callback runs
+ * soon all the same. */
 void weft__call_on_cancel(struct weft_call *call, weft_call_cancelled *cancelled, void *ctx);
 
 #endif

@@ -24,6 +24,8 @@
 
 static int check_handlers(const struct weft_service_desc *desc)
 {
+    const unsigned bytes = WEFT_HANDLER_BYTES | WEFT_HANDLER_RUN_BYTES;
+
     for (size_t i = 0; i < desc->handlers_n; i++) {
         const struct weft_handler_desc *handler = &desc->handlers[i];
 
@@ -32,7 +34,7 @@ static int check_handlers(const struct weft_service_desc *desc)
             return weft_fail(WEFT_EINVAL,
                              "service %s: handler %zu lacks a function, a name or a port",
                              desc->name, i);
-        if (handler->request_type != NULL && (handler->flags & WEFT_HANDLER_BYTES) != 0)
+        if (handler->request_type != NULL && (handler->flags & bytes) != 0)
             return weft_fail(WEFT_EINVAL, "service %s: handler %s takes bytes and a message",
                              desc->name, handler->name);
         for (size_t j = 0; j < i; j++) {
