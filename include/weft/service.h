@@ -101,6 +101,7 @@ struct weft_service_stats {
     uint64_t deferred;         /* answered after their handler had returned, or still open */
     uint64_t cancelled;        /* by their client */
     uint64_t repeated;         /* came again: not run a second time */
+    uint64_t dropped;          /* answers that their client did not take in time */
     uint64_t refused_malformed, refused_unknown, refused_full, refused_late, refused_client_full;
     uint64_t queue_depth, open;                /* now: waiting for a worker; not answered yet */
     unsigned workers;                          /* running */

@@ -11,6 +11,7 @@
 #include "transport/spi.h"
 #include "wire/frame.h"
 
+struct weft_party;
 struct weft_service;
 
 /* Who finishes it: the owner by answering, or the server by giving up on it at stop; the first one
@@ -25,9 +26,13 @@ struct weft_call {
     struct weft_server *server; /* holds a reference */
     struct weft_service *service;
     const struct weft_handler_desc *handler;
-    struct weft_call *next;      /* of the service's queue, or of the answers that wait for room */
+    struct weft_call *next;      /* of the service's queue, or of its party's unsent answers */
     struct weft_call *open_next; /* of the server's open calls: the fan-in thread's */
     struct weft_call *open_prev;
+    struct weft_party *connection; /* whose calls it is among; NULL: none */
+    struct weft_call *party_next;
+    struct weft_call *party_prev;
+    struct weft_party *number; /* the same by the client's number */
     uint64_t correlation;
     uint64_t arrived_ns;
     uint64_t deadline_ns;

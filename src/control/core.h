@@ -10,6 +10,7 @@
 #include "base/ring.h"
 #include "control/call.h"
 #include "control/lock.h"
+#include "control/party.h"
 #include "control/pump.h"
 #include "control/queue.h"
 #include "control/server.h"
@@ -33,6 +34,7 @@ struct weft_service {
     struct weft_handler_desc *handlers;
     size_t handlers_n;
     size_t body_max;
+    size_t client_calls_max;
     uint16_t sync_port;
     uint16_t async_port;
     struct weft_queue queue;
@@ -42,7 +44,7 @@ struct weft_service {
     _Atomic unsigned workers_n;
     _Atomic uint64_t open; /* calls that are not answered; the fan-in thread's, read by others */
     struct weft_counter accepted, answered, failed, deferred, cancelled, pushes;
-    struct weft_counter malformed, unknown, full, late;
+    struct weft_counter malformed, unknown, full, late, client_full, dropped;
     struct weft_times queued, handled;
 };
 
@@ -79,7 +81,7 @@ struct weft_server {
     uint64_t turn_ns; /* when the turn's first request was taken; 0: none yet */
     struct weft_call *open;
     size_t open_n;
-    struct weft_call *unsent; /* answers for which the transport had no room */
+    struct weft_parties parties;
     bool refusing;
     bool calling_back; /* in an on_cancel: no call may be freed under it */
 };
@@ -109,6 +111,8 @@ void weft__fanin_request(void *ctx, unsigned port_index, const struct weft_tp_fr
                          const void *data, size_t len_bytes);
 /* Sends call->answer (or nothing, for a push) and frees the call.  Thread: any. */
 void weft__fanin_answer(struct weft_server *server, struct weft_call *call);
+/* Frees a call that is over.  Thread: fan-in. */
+void weft__fanin_finish(struct weft_server *server, struct weft_call *call);
 /* Has the fan-in thread run the callbacks of cancelled calls.  Thread: any. */
 void weft__fanin_cancel_due(struct weft_server *server);
 

@@ -8,21 +8,16 @@
  * After the endpoint is closed the ring has no reader. `closed` decides by one atomic exchange who
  * reads it last: an owner that adds its answer after the exchange sees `closed` and drains the ring
  * itself, one that came before is seen by the last drain.
- *
- * A reply for which the transport has no room (a client that does not read) waits in `unsent` until
- * its deadline; it never makes the thread wait.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "control/core.h"
+#include "control/outbox.h"
 #include "weft/error.h"
 #include "wire/frame.h"
 
-#define UNSENT_RETRY_NS WEFT_NS_PER_MS
-#define UNSENT_KEEP_NS (10 * WEFT_NS_PER_S)
 #define LAST_ANSWERS_NS (100 * WEFT_NS_PER_MS)
 
 static _Thread_local const struct weft_server *here; /* whose fan-in thread this is */
@@ -55,51 +50,20 @@ static void open_remove(struct weft_server *server, struct weft_call *call)
     if (call->open_next != NULL)
         call->open_next->open_prev = call->open_prev;
     server->open_n--;
+    weft__party_leave(&server->parties, call);
     open_count(call->service, UINT64_MAX);
 }
 
-static void finish(struct weft_server *server, struct weft_call *call)
+void weft__fanin_finish(struct weft_server *server, struct weft_call *call)
 {
     open_remove(server, call);
     weft__call_free(call);
 }
 
-/* Whether the answer has gone, or never will. */
-static bool try_answer(struct weft_server *server, struct weft_call *call)
-{
-    const struct weft_tp_ctl_ops *ctl = server->pump.transport->ctl;
-
-    return call->answer == NULL || (atomic_load(&call->cancel) & WEFT_CALL_CANCELLED) != 0 ||
-           ctl->reply(server->pump.ep, &call->from, call->answer, call->answer_len) != WEFT_EAGAIN;
-}
-
 static void answer(struct weft_server *server, struct weft_call *call)
 {
-    if (try_answer(server, call)) {
-        finish(server, call);
-        return;
-    }
-    if (call->deadline_ns == WEFT_NEVER)
-        call->deadline_ns = weft__now_ns() + UNSENT_KEEP_NS;
-    call->next = server->unsent;
-    server->unsent = call;
-}
-
-static void retry_unsent(struct weft_server *server)
-{
-    struct weft_call **at = &server->unsent;
-    uint64_t now_ns = weft__now_ns();
-
-    while (*at != NULL) {
-        struct weft_call *call = *at;
-
-        if (!try_answer(server, call) && now_ns < call->deadline_ns) {
-            at = &call->next;
-            continue;
-        }
-        *at = call->next;
-        finish(server, call);
-    }
+    if (weft__outbox_send(server, call))
+        weft__fanin_finish(server, call);
 }
 
 /* What is in the ring when the endpoint is gone can only be freed. */
@@ -176,26 +140,18 @@ static void run_due(struct weft_server *server)
         run_on_cancel(server, call);
 }
 
-static bool same_from(const struct weft_tp_from *a, const struct weft_tp_from *b)
-{
-    return a->port_index == b->port_index && a->len == b->len &&
-           memcmp(a->bytes, b->bytes, a->len) == 0;
-}
-
 /* Whatever becomes of the call, it is not answered. */
 static void cancel(struct weft_server *server, const struct weft_tp_from *from,
                    uint64_t correlation)
 {
-    struct weft_call *call = server->open;
+    struct weft_call *call = weft__party_find(&server->parties, from, correlation);
 
-    while (call != NULL && (call->correlation != correlation || !same_from(&call->from, from)))
-        call = call->open_next;
     if (call == NULL ||
         (atomic_fetch_or(&call->cancel, WEFT_CALL_CANCELLED) & WEFT_CALL_CANCELLED) != 0)
         return;
     weft__counter_add(&call->service->cancelled, 1);
     if (weft__queue_remove(&call->service->queue, call))
-        finish(server, call);
+        weft__fanin_finish(server, call);
     else
         run_on_cancel(server, call);
 }
@@ -238,8 +194,15 @@ static int take_call(struct weft_server *server, struct weft_service *service,
     const unsigned flags = call->handler->flags;
     int rc;
 
-    open_add(server, call);
     weft__counter_add(call->push ? &service->pushes : &service->accepted, 1);
+    rc = weft__party_join(&server->parties, call);
+    if (rc != WEFT_OK) {
+        weft_fail_set_retry_ms(weft__service_retry_ms(service));
+        weft__counter_add(&service->client_full, 1);
+        weft__call_free(call);
+        return rc;
+    }
+    open_add(server, call);
     if ((flags & (WEFT_HANDLER_INLINE | WEFT_HANDLER_BYTES)) == WEFT_HANDLER_INLINE) {
         weft__call_run(call, frame->body, frame->body_len);
         return WEFT_OK;
@@ -251,7 +214,7 @@ static int take_call(struct weft_server *server, struct weft_service *service,
         rc = weft__service_feed(service, call);
     if (rc != WEFT_OK) {
         weft__counter_add(&service->full, 1);
-        finish(server, call);
+        weft__fanin_finish(server, call);
     }
     return rc;
 }
@@ -299,18 +262,15 @@ static void send_answers(struct weft_server *server)
 
     while ((call = weft__mpsc_pop(&server->answers)) != NULL)
         answer(server, call);
-    if (server->unsent != NULL)
-        retry_unsent(server);
+    weft__outbox_retry(server);
 }
 
 static void turn(struct weft_server *server, uint64_t deadline_ns)
 {
-    uint64_t until_ns = deadline_ns;
+    uint64_t due_ns = weft__outbox_due_ns(server);
 
-    if (server->unsent != NULL && weft__now_ns() + UNSENT_RETRY_NS < until_ns)
-        until_ns = weft__now_ns() + UNSENT_RETRY_NS;
     server->turn_ns = 0;
-    weft__pump_turn(&server->pump, until_ns);
+    weft__pump_turn(&server->pump, due_ns < deadline_ns ? due_ns : deadline_ns);
     run_due(server);
     send_answers(server);
 }
@@ -334,30 +294,36 @@ static void refuse_new(struct weft_server *server)
     }
 }
 
-/* Fails every call that its owner has not answered; the owner frees it when he does. */
+/* Takes the call from its owner, who frees it when he answers. */
+static void give_up(struct weft_server *server, struct weft_call *call)
+{
+    struct weft_frame frame = {.call = call->handler->code, .correlation = call->correlation};
+    struct weft_tp_from from = call->from;
+    struct weft_service *service = call->service;
+    bool silent = call->push || (atomic_load(&call->cancel) & WEFT_CALL_CANCELLED) != 0;
+    int expected = WEFT_CALL_OPEN;
+
+    open_remove(server, call);
+    if (!atomic_compare_exchange_strong(&call->state, &expected, WEFT_CALL_GIVEN_UP)) {
+        open_add(server, call); /* answered just now: it is on the way */
+        return;
+    }
+    /* The call may be gone from here on. */
+    weft__counter_add(&service->failed, 1);
+    refuse(
+        server, silent ? NULL : &from, &frame,
+        weft_fail(WEFT_ESHUTDOWN, "service %s shut down before it had an answer", service->name));
+}
+
 static void give_up_open(struct weft_server *server)
 {
     struct weft_call *call = server->open;
 
     while (call != NULL) {
         struct weft_call *next = call->open_next;
-        struct weft_frame frame = {.call = call->handler->code, .correlation = call->correlation};
-        struct weft_tp_from from = call->from;
-        struct weft_service *service = call->service;
-        bool push = call->push;
-        int expected = WEFT_CALL_OPEN;
 
-        open_remove(server, call);
-        if (atomic_compare_exchange_strong(&call->state, &expected, WEFT_CALL_GIVEN_UP)) {
-            /* The call may be gone from here on. */
-            int rc = weft_fail(WEFT_ESHUTDOWN, "service %s shut down before it had an answer",
-                               service->name);
-
-            weft__counter_add(&service->failed, 1);
-            refuse(server, push ? NULL : &from, &frame, rc);
-        } else {
-            open_add(server, call); /* its answer is on the way */
-        }
+        if (atomic_load(&call->state) == WEFT_CALL_OPEN)
+            give_up(server, call);
         call = next;
     }
 }
@@ -380,12 +346,7 @@ static void shut(struct weft_server *server)
     give_up_open(server);
     while (server->open != NULL && weft__now_ns() < limit_ns)
         turn(server, limit_ns);
-    while (server->unsent != NULL) {
-        struct weft_call *call = server->unsent;
-
-        server->unsent = call->next;
-        finish(server, call);
-    }
+    weft__outbox_clear(server);
     weft__pump_close(&server->pump);
     atomic_fetch_or(&server->closed, 1);
     drain_closed(server);

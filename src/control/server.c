@@ -32,6 +32,7 @@ void weft__server_put(struct weft_server *server)
         return;
     for (size_t i = 0; i < server->services_n; i++)
         weft__service_fini(&server->services[i]);
+    weft__parties_fini(&server->parties);
     weft__pump_fini(&server->pump);
     weft__mpsc_fini(&server->answers);
     weft__lock_fini(&server->drain_lock);
@@ -195,6 +196,8 @@ void weft__server_stats(const struct weft_server *server, size_t service,
         .refused_unknown = weft__counter_get(&from->unknown),
         .refused_full = weft__counter_get(&from->full),
         .refused_late = weft__counter_get(&from->late),
+        .refused_client_full = weft__counter_get(&from->client_full),
+        .dropped = weft__counter_get(&from->dropped),
         .queue_depth = weft__queue_length(&from->queue),
         .open = atomic_load(&from->open),
         .workers = atomic_load(&from->workers_n),

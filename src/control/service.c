@@ -17,6 +17,7 @@
 
 #define WORKERS_DEFAULT 2
 #define QUEUE_DEFAULT 1024
+#define CLIENT_CALLS_DEFAULT 1024
 #define BODY_DEFAULT ((size_t)1 << 20)
 #define RETRY_MAX_MS 1000u
 #define RETRY_BLIND_MS 10u        /* before any handler has returned */
@@ -64,6 +65,8 @@ int weft__service_init(struct weft_service *service, struct weft_server *server,
     service->ctx = desc->ctx;
     service->handlers_n = desc->handlers_n;
     service->body_max = desc->body_max == 0 ? BODY_DEFAULT : desc->body_max;
+    service->client_calls_max =
+        desc->client_calls_max == 0 ? CLIENT_CALLS_DEFAULT : desc->client_calls_max;
     service->workers_max = desc->workers == 0 ? WORKERS_DEFAULT : desc->workers;
     service->handlers = malloc(desc->handlers_n * sizeof(*desc->handlers));
     service->workers = calloc(service->workers_max, sizeof(*service->workers));

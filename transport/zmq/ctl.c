@@ -104,6 +104,17 @@ static int reply_failed(struct weft_zmq_ep *ep)
     }
 }
 
+static int reply_message(struct weft_zmq_ep *ep, const struct weft_tp_from *to, const void *data,
+                         size_t len_bytes, zmq_msg_t *message_out)
+{
+    if (len_bytes >= WEFT_ZMQ_DEBT_FROM_BYTES)
+        return weft__zmq_debt_message(&ep->debts, to, data, len_bytes, message_out);
+    if (zmq_msg_init_size(message_out, len_bytes) != 0)
+        return weft__zmq_fail("cannot reply");
+    memcpy(zmq_msg_data(message_out), data, len_bytes);
+    return WEFT_OK;
+}
+
 static int ctl_reply(struct weft_tp_ep *base, const struct weft_tp_from *to, const void *data,
                      size_t len_bytes)
 {
@@ -115,14 +126,20 @@ static int ctl_reply(struct weft_tp_ep *base, const struct weft_tp_from *to, con
         return weft_fail(WEFT_EMSGSIZE, "a reply of %zu bytes: the limit is %zu", len_bytes,
                          ep->msg_max_bytes);
     struct weft_zmq_sock *sock = &ep->ports[to->port_index].sock;
+    zmq_msg_t message;
+    int err = reply_message(ep, to, data, len_bytes, &message);
+    if (err) {
+        ep->stats.replies_full += err == WEFT_EAGAIN;
+        return err;
+    }
     sock->look = true; /* the sends may swallow the tell-tale of a request */
-    if (zmq_send(sock->handle, to->bytes + 1, to->len - 1u, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
-        return reply_failed(ep);
-    if (to->bytes[0] && zmq_send(sock->handle, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
-        return reply_failed(ep);
-    if (zmq_send(sock->handle, data, len_bytes, ZMQ_DONTWAIT) < 0)
-        return reply_failed(ep);
-    return WEFT_OK;
+    if (zmq_send(sock->handle, to->bytes + 1, to->len - 1u, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
+        (to->bytes[0] && zmq_send(sock->handle, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) ||
+        zmq_msg_send(&message, sock->handle, ZMQ_DONTWAIT) < 0) {
+        err = reply_failed(ep);
+        zmq_msg_close(&message);
+    }
+    return err;
 }
 
 /* [identity][frame] or [identity][][frame]; the frame's part, or -1. */

@@ -110,6 +110,7 @@ static void ep_free(struct weft_zmq_ep *ep)
         weft__zmq_sock_close(&ep->ports[i].sock);
     while (ep->zctx && zmq_ctx_term(ep->zctx) != 0 && zmq_errno() == EINTR) {
     }
+    weft__zmq_debts_fini(&ep->debts);
     if (ep->epfd >= 0)
         close(ep->epfd);
     if (ep->timerfd >= 0)

@@ -12,6 +12,7 @@
 #include "transport/ops.h"
 #include "transport/slots.h"
 #include "transport/spi.h"
+#include "transport/zmq/debt.h"
 #include "transport/zmq/zmq.h"
 
 #define WEFT_ZMQ_PORTS_MAX 32
@@ -78,6 +79,7 @@ struct weft_zmq_ep {
     uint32_t waiting;             /* sends in all links' waiting lists */
     struct weft_op_list finished; /* done runs in the next progress() */
     uint32_t in_flight;
+    struct weft_zmq_debts debts; /* of replies */
     struct weft_zmq_stats stats;
 };
 

@@ -1,0 +1,254 @@
+/* Clients that ask too much, or do not read what they are answered. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <zmq.h>
+
+#include "raw.h"
+#include "rig.h"
+#include "weft/error.h"
+
+#define CALLS_MAX 4
+#define HELD 64
+#define BIG ((size_t)64 << 10)
+#define READERS 7
+#define READS 100
+
+enum code { HOLD = 1, BIG_ANSWER, ECHO };
+
+static struct weft_server *server;
+static struct weft_call *calls[HELD];
+static _Atomic uint32_t calls_n;
+static char url[64], async_url[64];
+
+static void run_hold(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
+{
+    uint32_t at = atomic_load(&calls_n);
+
+    (void)ctx;
+    (void)request;
+    calls[at] = call;
+    atomic_store(&calls_n, at + 1);
+}
+
+static void run_big(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
+{
+    static const char body[BIG];
+
+    (void)ctx;
+    (void)request;
+    weft__call_reply_bytes(call, body, sizeof(body));
+}
+
+static void run_echo(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
+{
+    size_t len_bytes;
+    const void *body = weft__call_body(call, &len_bytes);
+
+    (void)ctx;
+    (void)request;
+    weft__call_reply_bytes(call, body, len_bytes);
+}
+
+static const struct weft_handler_desc handlers[] = {
+    {HOLD, WEFT_HANDLER_SYNC | WEFT_HANDLER_ASYNC | WEFT_HANDLER_INLINE, "hold", NULL, run_hold},
+    {BIG_ANSWER, WEFT_HANDLER_SYNC, "big answer", NULL, run_big},
+    {ECHO, WEFT_HANDLER_SYNC | WEFT_HANDLER_BYTES, "echo", NULL, run_echo},
+};
+
+static void start(size_t client_calls_max)
+{
+    const struct weft_service_desc service = {.name = "slow",
+                                              .handlers = handlers,
+                                              .handlers_n = sizeof(handlers) / sizeof(handlers[0]),
+                                              .queue_max = 4096,
+                                              .client_calls_max = client_calls_max};
+    const struct weft_server_desc desc = {
+        .bind = "127.0.0.1", .services = &service, .services_n = 1};
+
+    atomic_store(&calls_n, 0);
+    assert_int_equal(weft__server_start(&desc, &server), WEFT_OK);
+    snprintf(url, sizeof(url), "tcp://127.0.0.1:%u", weft__server_sync_port(server, 0));
+    snprintf(async_url, sizeof(async_url), "tcp://127.0.0.1:%u",
+             weft__server_async_port(server, 0));
+}
+
+static struct weft_service_stats stats(void)
+{
+    struct weft_service_stats now;
+
+    weft__server_stats(server, 0, &now);
+    return now;
+}
+
+static void hold(struct raw *raw, uint64_t client, uint64_t number)
+{
+    raw_say(raw,
+            (struct weft_frame){.call = HOLD,
+                                .correlation = number,
+                                .client = client,
+                                .sequence = client == 0 ? 0 : number},
+            "");
+}
+
+static void answer_all(void)
+{
+    for (uint32_t i = 0; i < atomic_load(&calls_n); i++)
+        weft__call_reply(calls[i], NULL);
+}
+
+static void a_connection_has_so_many_calls_under_way(void **state)
+{
+    struct raw_answer answer;
+    struct raw raw, other;
+
+    (void)state;
+    start(CALLS_MAX);
+    raw_open(&raw, ZMQ_DEALER, url);
+    raw_open(&other, ZMQ_DEALER, url);
+    for (uint64_t i = 1; i <= CALLS_MAX + 1; i++)
+        hold(&raw, 0, i);
+    assert_int_equal(raw_hear_of(&raw, CALLS_MAX + 1, &answer), WEFT_EAGAIN);
+    assert_in_range(answer.frame.deadline_ms, 1, 1000);
+    assert_non_null(strstr(answer.body, "this client has 4 calls under way"));
+    hold(&other, 0, 1);
+    assert_true(RIG_UNTIL(atomic_load(&calls_n) == CALLS_MAX + 1));
+    assert_true(stats().refused_client_full == 1 && stats().open == CALLS_MAX + 1);
+    answer_all();
+    for (uint64_t i = 1; i <= CALLS_MAX; i++)
+        assert_int_equal(raw_hear_of(&raw, i, &answer), 0);
+    assert_int_equal(raw_hear_of(&other, 1, &answer), 0);
+    hold(&raw, 0, 9);
+    assert_true(RIG_UNTIL(atomic_load(&calls_n) == CALLS_MAX + 2));
+    weft__call_reply(calls[CALLS_MAX + 1], NULL);
+    assert_int_equal(raw_hear_of(&raw, 9, &answer), 0);
+    assert_true(stats().open == 0);
+    raw_close(&raw);
+    raw_close(&other);
+    weft__server_stop(server, RIG_TIMEOUT_MS);
+}
+
+static void a_client_is_counted_over_its_connections_and_ports(void **state)
+{
+    struct raw_answer answer;
+    struct raw raw, other, push;
+
+    (void)state;
+    start(CALLS_MAX);
+    raw_open(&raw, ZMQ_DEALER, url);
+    raw_open(&other, ZMQ_DEALER, url);
+    raw_open(&push, ZMQ_PUSH, async_url);
+    hold(&raw, 77, 1);
+    hold(&raw, 77, 2);
+    assert_true(RIG_UNTIL(atomic_load(&calls_n) == 2));
+    hold(&push, 77, 3);
+    assert_true(RIG_UNTIL(atomic_load(&calls_n) == 3));
+    hold(&other, 77, 4);
+    hold(&other, 77, 5);
+    assert_int_equal(raw_hear_of(&other, 5, &answer), WEFT_EAGAIN);
+    hold(&push, 77, 6);
+    assert_true(RIG_UNTIL(stats().refused_client_full == 2));
+    hold(&other, 78, 1);
+    assert_true(RIG_UNTIL(atomic_load(&calls_n) == 5));
+    answer_all();
+    assert_int_equal(raw_hear_of(&raw, 1, &answer), 0);
+    assert_true(RIG_UNTIL(stats().open == 0));
+    raw_close(&raw);
+    raw_close(&other);
+    raw_close(&push);
+    weft__server_stop(server, RIG_TIMEOUT_MS);
+}
+
+static void *read_answers(void *arg)
+{
+    uintptr_t wrong = 0;
+    struct raw raw;
+
+    (void)arg;
+    raw_open(&raw, ZMQ_DEALER, url);
+    for (uint64_t i = 1; i <= READS; i++) {
+        struct raw_answer answer;
+        char text[32];
+
+        snprintf(text, sizeof(text), "number %d", (int)i);
+        raw_say(&raw, (struct weft_frame){.call = ECHO, .correlation = i}, text);
+        raw_hear(&raw, &answer);
+        wrong += answer.frame.correlation != i || strcmp(answer.body, text) != 0;
+    }
+    raw_close(&raw);
+    return (void *)wrong;
+}
+
+static size_t resident_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    unsigned long pages = 0;
+
+    assert_int_equal(fscanf(file, "%*u %lu", &pages), 1);
+    fclose(file);
+    return pages * 4096;
+}
+
+/* Its own queue is small, so what it does not read stays with the server. */
+static void open_deaf(struct raw *raw)
+{
+    int one = 1, small = 4096;
+
+    raw->ctx = zmq_ctx_new();
+    raw->sock = zmq_socket(raw->ctx, ZMQ_DEALER);
+    zmq_setsockopt(raw->sock, ZMQ_RCVHWM, &one, sizeof(one));
+    zmq_setsockopt(raw->sock, ZMQ_RCVBUF, &small, sizeof(small));
+    one = 0;
+    zmq_setsockopt(raw->sock, ZMQ_LINGER, &one, sizeof(one));
+    assert_int_equal(zmq_connect(raw->sock, url), 0);
+}
+
+/* 400 MB of answers to one that does not read them. */
+static void who_never_reads_slows_nobody_and_costs_little(void **state)
+{
+    pthread_t readers[READERS];
+    struct weft_service_stats now;
+    struct raw deaf;
+    size_t before;
+
+    (void)state;
+    start(0);
+    open_deaf(&deaf);
+    before = resident_bytes();
+    for (uint64_t i = 1; i <= 6400; i++) {
+        raw_say(&deaf, (struct weft_frame){.call = BIG_ANSWER, .correlation = i}, "");
+        if (i == 640) {
+            for (int j = 0; j < READERS; j++)
+                assert_int_equal(pthread_create(&readers[j], NULL, read_answers, NULL), 0);
+        }
+    }
+    for (int j = 0; j < READERS; j++) {
+        void *wrong;
+
+        pthread_join(readers[j], &wrong);
+        assert_null(wrong);
+    }
+    assert_true(RIG_UNTIL((now = stats(), now.dropped > 0 && now.refused_client_full > 0)));
+    assert_true(now.refused_full == 0);
+    print_message("%zu KiB more in memory\n", (resident_bytes() - before) >> 10);
+    assert_true(resident_bytes() < before + ((size_t)100 << 20));
+    raw_close(&deaf);
+    weft__server_stop(server, RIG_TIMEOUT_MS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_connection_has_so_many_calls_under_way),
+        cmocka_unit_test(a_client_is_counted_over_its_connections_and_ports),
+        cmocka_unit_test(who_never_reads_slows_nobody_and_costs_little),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
