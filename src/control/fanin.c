@@ -14,7 +14,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "control/core.h"
-#include "control/outbox.h"
+#include "control/unsent.h"
 #include "weft/error.h"
 #include "wire/frame.h"
 
@@ -62,7 +62,7 @@ void weft__fanin_finish(struct weft_server *server, struct weft_call *call)
 
 static void answer(struct weft_server *server, struct weft_call *call)
 {
-    if (weft__outbox_send(server, call))
+    if (weft__unsent_send(server, call))
         weft__fanin_finish(server, call);
 }
 
@@ -262,12 +262,12 @@ static void send_answers(struct weft_server *server)
 
     while ((call = weft__mpsc_pop(&server->answers)) != NULL)
         answer(server, call);
-    weft__outbox_retry(server);
+    weft__unsent_retry(server);
 }
 
 static void turn(struct weft_server *server, uint64_t deadline_ns)
 {
-    uint64_t due_ns = weft__outbox_due_ns(server);
+    uint64_t due_ns = weft__unsent_due_ns(server);
 
     server->turn_ns = 0;
     weft__pump_turn(&server->pump, due_ns < deadline_ns ? due_ns : deadline_ns);
@@ -346,7 +346,7 @@ static void shut(struct weft_server *server)
     give_up_open(server);
     while (server->open != NULL && weft__now_ns() < limit_ns)
         turn(server, limit_ns);
-    weft__outbox_clear(server);
+    weft__unsent_clear(server);
     weft__pump_close(&server->pump);
     atomic_fetch_or(&server->closed, 1);
     drain_closed(server);

@@ -7,7 +7,7 @@
  * until it has taken what is kept. Dropping the oldest instead was rejected: a client that reads
  * again finds the answers to what it asked first.
  */
-#include "control/outbox.h"
+#include "control/unsent.h"
 
 #include "base/clock.h"
 #include "control/core.h"
@@ -67,7 +67,7 @@ static bool keep(struct weft_server *server, struct weft_party *party, struct we
     return true;
 }
 
-bool weft__outbox_send(struct weft_server *server, struct weft_call *call)
+bool weft__unsent_send(struct weft_server *server, struct weft_call *call)
 {
     struct weft_party *party = call->connection;
     bool first = party == NULL || party->unsent == NULL;
@@ -87,7 +87,7 @@ static void take(struct weft_server *server, struct weft_party *party, struct we
         stuck_remove(server, party);
 }
 
-bool weft__outbox_withdraw(struct weft_server *server, struct weft_call *call)
+bool weft__unsent_withdraw(struct weft_server *server, struct weft_call *call)
 {
     struct weft_party *party = call->connection;
     struct weft_call **at = party == NULL ? NULL : &party->unsent;
@@ -100,7 +100,7 @@ bool weft__outbox_withdraw(struct weft_server *server, struct weft_call *call)
     return true;
 }
 
-uint64_t weft__outbox_due_ns(const struct weft_server *server)
+uint64_t weft__unsent_due_ns(const struct weft_server *server)
 {
     uint64_t due_ns = WEFT_NEVER;
 
@@ -137,7 +137,7 @@ static void retry(struct weft_server *server, struct weft_party *party, uint64_t
     party->pause_ns = party->pause_ns < PAUSE_MAX_NS ? 2 * party->pause_ns : PAUSE_MAX_NS;
 }
 
-void weft__outbox_retry(struct weft_server *server)
+void weft__unsent_retry(struct weft_server *server)
 {
     struct weft_party *party = server->parties.stuck, *next;
     uint64_t now_ns = party == NULL ? 0 : weft__now_ns();
@@ -149,7 +149,7 @@ void weft__outbox_retry(struct weft_server *server)
     }
 }
 
-void weft__outbox_clear(struct weft_server *server)
+void weft__unsent_clear(struct weft_server *server)
 {
     while (server->parties.stuck != NULL) {
         struct weft_party *party = server->parties.stuck;
