@@ -1,0 +1,278 @@
+/* Calls from clients straight to the ranks of a real app: many callers, a rank that moves between
+ * calls, one that is slow, one whose process dies. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "ask.h"
+#include "cluster.h"
+#include "control/client.h"
+#include "host/executor.h"
+#include "stage.h"
+#include "weft/error.h"
+
+enum { RANKS = 4, CALLERS = 64, EACH = 20, MOVERS = 8, MOVES = 4, CALL_MS = CLUSTER_MS };
+/* As programs/serve.c has them. */
+enum { ECHO = 1, COUNT, WAIT_FOR_FILE, END, DIE };
+
+/* An app of ranks that serve, on home and a (b is free), and a caller. */
+struct scene {
+    struct cluster *cluster;
+    struct cluster_app app;
+    struct weft_finder *finder;
+};
+
+static void scene_open(struct cluster *cluster, struct scene *scene)
+{
+    cluster_three(cluster, 2);
+    *scene = (struct scene){
+        .cluster = cluster,
+        .app = cluster_run(cluster, &cluster->hosts[0], "-n", "4", cluster_program("serve"), NULL)};
+    assert_int_equal(weft__finder_open(cluster->client, &scene->finder), WEFT_OK);
+}
+
+/* Any thread. The reply's text goes into text_out[64]. */
+static int call(const struct scene *scene, int rank, uint32_t code, const char *body,
+                char text_out[64])
+{
+    void *reply;
+    size_t len;
+    int err = weft__finder_call(scene->finder,
+                                &(struct weft_executor_request){.home = scene->app.home->url,
+                                                                .app = scene->app.id,
+                                                                .rank = rank,
+                                                                .code = code,
+                                                                .body = body,
+                                                                .len_bytes = strlen(body),
+                                                                .timeout_ms = CALL_MS},
+                                &reply, &len);
+    text_out[0] = '\0';
+    if (err != WEFT_OK)
+        return err;
+    snprintf(text_out, 64, "%.*s", (int)len, (const char *)reply);
+    free(reply);
+    return WEFT_OK;
+}
+
+static uint64_t count_of(const struct scene *scene, int rank)
+{
+    char text[64];
+    int err = call(scene, rank, COUNT, "", text);
+    if (err != WEFT_OK)
+        cluster_fail(scene->cluster, "rank %d: %s", rank, weft_fail_text(err));
+    return strtoull(text, NULL, 10) - 1; /* without this call */
+}
+
+/* The first call may meet the process that is gone, where nobody knows whether it had begun. */
+static bool is_gone(const struct scene *scene, int rank)
+{
+    char text[64];
+    int err = call(scene, rank, ECHO, "", text);
+    return err == WEFT_ENOENT ||
+           (err == WEFT_EPEERDEAD && call(scene, rank, ECHO, "", text) == WEFT_ENOENT);
+}
+
+static void scene_close(struct scene *scene)
+{
+    char text[64];
+    for (int rank = 0; rank < RANKS; rank++)
+        cluster_check(scene->cluster, call(scene, rank, END, "", text) == WEFT_OK);
+    cluster_check(scene->cluster, child_wait(scene->app.run, CLUSTER_MS) == 0);
+    cluster_check(scene->cluster, is_gone(scene, 0));
+    weft__finder_close(scene->finder);
+    stage_all_free(scene->cluster);
+}
+
+struct caller {
+    pthread_t thread;
+    struct scene *scene;
+    int rank;
+    atomic_bool *enough; /* NULL: EACH calls */
+    unsigned answered;
+    int err;
+    char text[256];
+};
+
+static void *count_up(void *arg)
+{
+    struct caller *caller = arg;
+    char text[64];
+    while (caller->enough != NULL ? !atomic_load(caller->enough) : caller->answered < EACH) {
+        caller->err = call(caller->scene, caller->rank, COUNT, "", text);
+        if (caller->err != WEFT_OK) {
+            snprintf(caller->text, sizeof(caller->text), "%s", weft_fail_text(caller->err));
+            break;
+        }
+        caller->answered++;
+    }
+    return NULL;
+}
+
+static void callers_start(struct caller *callers, unsigned n, struct caller like)
+{
+    for (unsigned i = 0; i < n; i++) {
+        callers[i] = like;
+        if (like.rank < 0)
+            callers[i].rank = (int)(i % RANKS);
+        assert_int_equal(pthread_create(&callers[i].thread, NULL, count_up, &callers[i]), 0);
+    }
+}
+
+/* Returns how many calls were answered. */
+static unsigned callers_end(struct scene *scene, struct caller *callers, unsigned n)
+{
+    unsigned answered = 0;
+    for (unsigned i = 0; i < n; i++) {
+        (void)pthread_join(callers[i].thread, NULL);
+        answered += callers[i].answered;
+    }
+    for (unsigned i = 0; i < n; i++)
+        if (callers[i].err != WEFT_OK)
+            cluster_fail(scene->cluster, "caller %u of rank %d: %s", i, callers[i].rank,
+                         callers[i].text);
+    return answered;
+}
+
+static void calls_of_64_callers_are_each_answered_once(void **state)
+{
+    struct scene scene;
+    static struct caller callers[CALLERS];
+    scene_open(*state, &scene);
+    callers_start(callers, CALLERS, (struct caller){.scene = &scene, .rank = -1});
+    cluster_check(*state, callers_end(&scene, callers, CALLERS) == CALLERS * EACH);
+    for (int rank = 0; rank < RANKS; rank++)
+        cluster_check(*state, count_of(&scene, rank) == CALLERS / RANKS * EACH);
+    scene_close(&scene);
+}
+
+/* No call is lost, and none runs twice: the rank's count is the number of answers. */
+static void a_rank_that_moves_is_found_again_and_no_call_is_lost_or_doubled(void **state)
+{
+    static const char *const to[MOVES] = {"b", "a", "b", "a"};
+    struct cluster *cluster = *state;
+    struct scene scene;
+    struct caller callers[MOVERS];
+    atomic_bool enough = false;
+    scene_open(cluster, &scene);
+    cluster_check(cluster, ask_rank_is(cluster, &scene.app, 3, "a"));
+    callers_start(callers, MOVERS, (struct caller){.scene = &scene, .rank = 3, .enough = &enough});
+    for (unsigned i = 0; i < MOVES; i++) {
+        struct ask_move move;
+        int err = ask_migrate(cluster, &scene.app, 3, to[i], &move);
+        if (err != WEFT_OK || strcmp(move.outcome, "moved") != 0)
+            cluster_fail(cluster, "move to %s: %s", to[i],
+                         err != WEFT_OK ? weft_fail_text(err) : move.reason);
+    }
+    atomic_store(&enough, true);
+    unsigned answered = callers_end(&scene, callers, MOVERS);
+    uint64_t counted = count_of(&scene, 3);
+    fprintf(stderr, "%u calls answered during %d moves\n", answered, MOVES);
+    if (counted != answered)
+        cluster_fail(cluster, "%u calls were answered, the rank has counted %llu", answered,
+                     (unsigned long long)counted);
+    scene_close(&scene);
+}
+
+struct busy {
+    pthread_t thread;
+    struct scene *scene;
+    const char *path;
+    atomic_bool over;
+    int err;
+};
+
+static void *keep_busy(void *arg)
+{
+    struct busy *busy = arg;
+    char text[64];
+    busy->err = call(busy->scene, 0, WAIT_FOR_FILE, busy->path, text);
+    atomic_store(&busy->over, true);
+    return NULL;
+}
+
+static void a_rank_at_work_does_not_delay_calls_to_another_of_its_process(void **state)
+{
+    struct cluster *cluster = *state;
+    struct scene scene;
+    struct ask_app now;
+    char text[64];
+    scene_open(cluster, &scene);
+    cluster_check(cluster, ask_app(cluster, &scene.app, &now));
+    cluster_check(cluster, now.ranks[0].pid == now.ranks[1].pid);
+    struct busy busy = {.scene = &scene, .path = cluster_file(cluster, "go")};
+    assert_int_equal(pthread_create(&busy.thread, NULL, keep_busy, &busy), 0);
+    for (int i = 0; i < 200; i++)
+        cluster_check(cluster, call(&scene, 1, ECHO, "hello", text) == WEFT_OK &&
+                                   strcmp(text, "hello") == 0);
+    cluster_check(cluster, !atomic_load(&busy.over));
+    FILE *file = fopen(busy.path, "we");
+    cluster_check(cluster, file != NULL);
+    fclose(file);
+    (void)pthread_join(busy.thread, NULL);
+    cluster_check(cluster, busy.err == WEFT_OK);
+    scene_close(&scene);
+}
+
+static void callers_of_a_rank_whose_process_dies_are_told(void **state)
+{
+    struct cluster *cluster = *state;
+    struct scene scene;
+    char text[64];
+    scene_open(cluster, &scene);
+    cluster_check(cluster, call(&scene, 3, ECHO, "", text) == WEFT_OK);
+    int err = call(&scene, 3, DIE, "", text);
+    fprintf(stderr, "the call that killed it: %s\n", weft_fail_text(err));
+    cluster_check(cluster, err == WEFT_EPEERDEAD);
+    cluster_check(cluster, child_wait(scene.app.run, CLUSTER_MS) != 0);
+    cluster_check(cluster, call(&scene, 3, ECHO, "", text) == WEFT_ENOENT);
+    cluster_check(cluster, is_gone(&scene, 0));
+    weft__finder_close(scene.finder);
+    stage_all_free(cluster);
+}
+
+static void ranks_and_apps_that_there_are_not_cannot_be_called(void **state)
+{
+    struct scene scene;
+    char text[64];
+    scene_open(*state, &scene);
+    cluster_check(*state, call(&scene, RANKS, ECHO, "", text) == WEFT_EINVAL);
+    cluster_check(*state, call(&scene, -1, ECHO, "", text) == WEFT_EINVAL);
+    cluster_check(*state, call(&scene, 0, 99, "", text) == WEFT_EUNKNOWNCALL);
+    cluster_check(*state, call(&scene, 2, END, "", text) == WEFT_OK);
+    cluster_await(*state, CLUSTER_MS, call(&scene, 2, ECHO, "", text) == WEFT_ENOENT);
+    struct scene other = scene;
+    other.app.id ^= 1;
+    cluster_check(*state, call(&other, 0, ECHO, "", text) == WEFT_ENOENT);
+    for (int rank = 0; rank < RANKS; rank++)
+        (void)call(&scene, rank, END, "", text);
+    cluster_check(*state, child_wait(scene.app.run, CLUSTER_MS) == 0);
+    weft__finder_close(scene.finder);
+    stage_all_free(*state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(calls_of_64_callers_are_each_answered_once, cluster_open,
+                                        cluster_close),
+        cmocka_unit_test_setup_teardown(
+            a_rank_that_moves_is_found_again_and_no_call_is_lost_or_doubled, cluster_open,
+            cluster_close),
+        cmocka_unit_test_setup_teardown(
+            a_rank_at_work_does_not_delay_calls_to_another_of_its_process, cluster_open,
+            cluster_close),
+        cmocka_unit_test_setup_teardown(callers_of_a_rank_whose_process_dies_are_told, cluster_open,
+                                        cluster_close),
+        cmocka_unit_test_setup_teardown(ranks_and_apps_that_there_are_not_cannot_be_called,
+                                        cluster_open, cluster_close),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
