@@ -54,6 +54,13 @@ static int check_rma(const struct weft_transport *transport)
     return WEFT_OK;
 }
 
+static int check_sleep(const struct weft_transport *transport)
+{
+    NEED(sleep, watch);
+    NEED(sleep, wait);
+    return WEFT_OK;
+}
+
 int weft__transport_check(const struct weft_transport *transport)
 {
     if (!transport || !transport->scheme || !transport->scheme[0])
@@ -67,5 +74,7 @@ int weft__transport_check(const struct weft_transport *transport)
         err = check_msg(transport);
     if (!err && transport->rma)
         err = check_rma(transport);
+    if (!err && transport->sleep)
+        err = check_sleep(transport);
     return err;
 }

@@ -5,7 +5,7 @@
  * transport's name.
  *
  * Threads: an endpoint belongs to one thread at a time; the caller (a lane, a control server) hands
- * it over with full ordering. No function of this table locks, blocks or sleeps. Read
+ * it over with full ordering. No function of this table locks, blocks or sleeps but wait(). Read
  * transport/inproc first: it is the reference.
  *
  * Operations: an operation lives in the caller's memory (struct weft_tp_op), completes exactly
@@ -220,12 +220,24 @@ struct weft_tp_ctl_ops {
                  size_t len_bytes);
 };
 
+/* Sleeping in one system call, for endpoints that can do it themselves. */
+struct weft_tp_sleep_ops {
+    /* From now on wait() ends also when fd becomes readable; it is polled edge-triggered and never
+     * read. */
+    int (*watch)(struct weft_tp_ep *ep, int fd);
+    /* Sleeps until progress() has work, a watched descriptor fires or deadline_ns of the monotonic
+     * clock is over (0: only looks; WEFT_NEVER: no limit). Call it before each progress(), which
+     * then looks at nothing itself. The one slot that blocks. */
+    void (*wait)(struct weft_tp_ep *ep, uint64_t deadline_ns);
+};
+
 struct weft_transport {
     const char *scheme; /* "inproc", "zmq", "ofi", "tcp" */
     const struct weft_tp_core_ops *core;
     const struct weft_tp_ctl_ops *ctl;
     const struct weft_tp_msg_ops *msg;
     const struct weft_tp_rma_ops *rma; /* NULL: wrap the endpoint with the shim (transport/shim) */
+    const struct weft_tp_sleep_ops *sleep; /* NULL: poll wait_fd */
 };
 
 /* Whether core is whole and each family is whole or absent.  Errors: WEFT_EINVAL, naming the slot.

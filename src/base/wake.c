@@ -4,7 +4,9 @@
  * the eventfd first and clears the flag second. A set() in between writes nothing, but its caller
  * has queued its work before, and the drainer looks at the queue afterwards: the flag's exchange
  * orders the two. The other order could leave the flag up with nothing in the eventfd, and every
- * later set() silent.
+ * later set() silent. An owner that listens only while it sleeps holds the flag up itself when it
+ * is awake: the exchange of listen() orders it with each set(), which either is seen by the owner's
+ * last look at the queue or finds the flag down and writes.
  *
  * futex: the word itself carries the ordering (release by who changes it, acquire here), so that
  * ThreadSanitizer sees what the kernel's queue does not tell it. Futexes are process-private.
@@ -78,6 +80,16 @@ void weft__wakefd_drain(struct weft_wakefd *wake)
     } while (n < 0 && errno == EINTR);
     weft__check(n == (ssize_t)sizeof(count) || errno == EAGAIN);
     atomic_exchange_explicit(&wake->pending, 0, memory_order_acq_rel);
+}
+
+void weft__wakefd_listen(struct weft_wakefd *wake)
+{
+    atomic_exchange_explicit(&wake->pending, 0, memory_order_acq_rel);
+}
+
+void weft__wakefd_unlisten(struct weft_wakefd *wake)
+{
+    atomic_exchange_explicit(&wake->pending, 1, memory_order_acq_rel);
 }
 
 int weft__futex_wait(const _Atomic uint32_t *word, uint32_t seen, uint64_t deadline_ns)

@@ -17,6 +17,11 @@ int weft__wakefd_open(struct weft_wakefd *wake);
 void weft__wakefd_close(struct weft_wakefd *wake); /* fine on a zeroed or closed one */
 void weft__wakefd_set(struct weft_wakefd *wake);
 void weft__wakefd_drain(struct weft_wakefd *wake);
+/* For an owner that polls the descriptor edge-triggered and never reads it: while it is awake,
+ * set() costs no system call. unlisten() when it wakes; listen() before it sleeps, and then a last
+ * look at the queue. */
+void weft__wakefd_listen(struct weft_wakefd *wake);
+void weft__wakefd_unlisten(struct weft_wakefd *wake);
 
 /* Sleeps while *word == seen, at most until deadline_ns of the monotonic clock (WEFT_NEVER: no
  * limit). Errors: WEFT_ETIMEDOUT. Spurious returns are possible. */

@@ -82,6 +82,7 @@ struct weft_server {
     struct weft_call *open;
     size_t open_n;
     struct weft_parties parties;
+    uint32_t phase_seen; /* what it has acted on */
     bool refusing;
     bool calling_back; /* in an on_cancel: no call may be freed under it */
 };

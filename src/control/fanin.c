@@ -265,6 +265,15 @@ static void send_answers(struct weft_server *server)
     weft__unsent_retry(server);
 }
 
+/* All that others may ask of the fan-in thread. */
+static bool asked(void *ctx)
+{
+    struct weft_server *server = ctx;
+
+    return !weft__mpsc_empty(&server->answers) || atomic_load(&server->cancel_due) != 0 ||
+           atomic_load(&server->phase) != server->phase_seen;
+}
+
 static void turn(struct weft_server *server, uint64_t deadline_ns)
 {
     uint64_t due_ns = weft__unsent_due_ns(server);
@@ -342,6 +351,7 @@ static void shut(struct weft_server *server)
 {
     uint64_t limit_ns = weft__now_ns() + LAST_ANSWERS_NS;
 
+    server->phase_seen = atomic_load(&server->phase);
     refuse_new(server);
     give_up_open(server);
     while (server->open != NULL && weft__now_ns() < limit_ns)
@@ -360,12 +370,16 @@ void *weft__fanin_run(void *arg)
     uint32_t phase;
 
     here = server;
+    server->pump.more = asked;
+    server->pump.more_ctx = server;
     while ((phase = atomic_load(&server->phase)) < WEFT_SERVER_FINISHING) {
         if (phase == WEFT_SERVER_REFUSING) {
             refuse_new(server);
             atomic_compare_exchange_strong(&server->phase, &phase, WEFT_SERVER_REFUSED);
             weft__futex_wake(&server->phase);
+            phase = WEFT_SERVER_REFUSED;
         }
+        server->phase_seen = phase;
         turn(server, WEFT_NEVER);
     }
     shut(server);

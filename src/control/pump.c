@@ -1,10 +1,14 @@
 /* The loop that the server's fan-in thread and the client's thread share.
  *
- * A turn either moves something or sleeps, in this order: progress; arm; poll on the endpoint and
- * the wake-up. Arming after the last progress is what makes the sleep safe: an edge-triggered
- * descriptor (ZeroMQ's) has fired already for what came between. An endpoint without a descriptor
- * is polled each millisecond. An endpoint that reports an error is asked again after a pause, so
- * that a broken one costs no processor.
+ * An endpoint that can sleep by itself does so first, on its sockets and the wake-up at once, and
+ * then moves what has come: one system call says what there is to do. Around the sleep the wake-up
+ * listens, and only then: whoever adds to the queues of a thread that is awake calls nothing.
+ *
+ * With any other endpoint a turn either moves something or sleeps, in this order: progress; arm;
+ * poll on the endpoint and the wake-up. Arming after the last progress is what makes the sleep
+ * safe: an edge-triggered descriptor has fired already for what came between. An endpoint without a
+ * descriptor is polled each millisecond. An endpoint that reports an error is asked again after a
+ * pause, so that a broken one costs no processor.
  */
 #include "control/pump.h"
 
@@ -64,7 +68,11 @@ int weft__pump_open(struct weft_pump *pump, const char *scheme, const struct wef
     }
     pump->transport = ep->transport;
     pump->ep = ep;
-    return WEFT_OK;
+    if (pump->transport->sleep != NULL)
+        rc = pump->transport->sleep->watch(ep, pump->wake.fd);
+    if (rc != WEFT_OK)
+        weft__pump_fini(pump);
+    return rc;
 }
 
 void weft__pump_close(struct weft_pump *pump)
@@ -104,19 +112,39 @@ static void sleep_until(struct weft_pump *pump, int ep_fd, uint64_t deadline_ns)
         weft__wakefd_drain(&pump->wake);
 }
 
+/* The wake-up is not read: it is watched edge-triggered. */
+static void sleep_first(struct weft_pump *pump, uint64_t deadline_ns)
+{
+    const struct weft_tp_sleep_ops *ops = pump->transport->sleep;
+
+    if (pump->more != NULL) {
+        weft__wakefd_listen(&pump->wake);
+        if (pump->more(pump->more_ctx))
+            deadline_ns = 0;
+    }
+    ops->wait(pump->ep, deadline_ns);
+    if (pump->more != NULL)
+        weft__wakefd_unlisten(&pump->wake);
+    else
+        weft__wakefd_listen(&pump->wake);
+}
+
 void weft__pump_turn(struct weft_pump *pump, uint64_t deadline_ns)
 {
     const struct weft_tp_core_ops *core = pump->transport->core;
-    int events = core->progress(pump->ep);
+    int events;
     int fd;
 
+    if (pump->transport->sleep != NULL)
+        sleep_first(pump, deadline_ns);
+    events = core->progress(pump->ep);
     if (events < 0) {
         weft__error("%s: the control endpoint failed: %s", pump->transport->scheme,
                     weft_fail_text(events));
         sleep_until(pump, -1, earlier(deadline_ns, weft__now_ns() + BROKEN_PAUSE_NS));
         return;
     }
-    if (events > 0)
+    if (events > 0 || pump->transport->sleep != NULL)
         return;
     fd = core->wait_fd(pump->ep);
     if (fd < 0)

@@ -2,15 +2,22 @@
 #ifndef WEFT_CONTROL_PUMP_H
 #define WEFT_CONTROL_PUMP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/wake.h"
 #include "transport/spi.h"
 
+/* Whether something is in the queues behind the wake-up. */
+typedef bool weft_pump_more(void *ctx);
+
 struct weft_pump {
     const struct weft_transport *transport;
     struct weft_tp_ep *ep;
     struct weft_wakefd wake;
+    weft_pump_more *more; /* set it before the first turn, or leave it NULL: then each wake-up costs
+                             a system call, also while the thread is awake */
+    void *more_ctx;
 };
 
 /* Opens an endpoint of scheme (NULL: "zmq"; "fault(SPEC)+zmq": transport/fault) with the ctl

@@ -9,6 +9,7 @@
  * that an idle poll costs one system call however many sockets there are.
  */
 #include <arpa/inet.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "transport/zmq/endpoint.h"
 #include "weft/error.h"
 
@@ -193,18 +195,19 @@ static void ep_peer_drop(struct weft_tp_ep *ep, struct weft_tp_peer peer)
     weft__zmq_peer_drop(weft__zmq_ep(ep), peer.id);
 }
 
-/* Marks the sockets whose descriptors say that something has happened. */
-static void mark_ready(struct weft_zmq_ep *ep)
+/* Marks the sockets whose descriptors say that something has happened, waiting for one at most so
+ * long. */
+static void mark_ready(struct weft_zmq_ep *ep, int timeout_ms)
 {
     struct epoll_event events[16];
-    int n = epoll_wait(ep->epfd, events, 16, 0);
+    int n = epoll_wait(ep->epfd, events, 16, timeout_ms);
     for (int i = 0; i < n; i++) {
         uint64_t fired;
         struct weft_zmq_sock *sock = events[i].data.ptr;
-        if (sock)
+        if (sock == NULL) /* disarmed meanwhile: then there is nothing to read */
+            (void)!read(ep->timerfd, &fired, sizeof(fired));
+        else if (sock != &ep->watched)
             sock->look = true;
-        else if (read(ep->timerfd, &fired, sizeof(fired)) < 0)
-            continue; /* disarmed meanwhile */
     }
 }
 
@@ -212,7 +215,9 @@ static int ep_progress(struct weft_tp_ep *base)
 {
     struct weft_zmq_ep *ep = weft__zmq_ep(base);
     int n = finish_all(ep);
-    mark_ready(ep);
+    if (!ep->looked)
+        mark_ready(ep, 0);
+    ep->looked = false;
     n += weft__zmq_messages_take(ep);
     n += weft__zmq_replies_take(ep);
     for (unsigned i = 0; i < ep->ports_n; i++)
@@ -237,9 +242,8 @@ static void links_wait(const struct weft_zmq_ep *ep)
         timerfd_settime(ep->timerfd, 0, &after, NULL);
 }
 
-static int ep_wait_arm(struct weft_tp_ep *base)
+static bool has_work(struct weft_zmq_ep *ep)
 {
-    struct weft_zmq_ep *ep = weft__zmq_ep(base);
     bool ready = ep->waiting && weft__zmq_sends_retry(ep) > 0;
     ready |= ep->finished.first != NULL;
     ready |= weft__zmq_sock_ready(&ep->in);
@@ -247,9 +251,48 @@ static int ep_wait_arm(struct weft_tp_ep *base)
     ready |= weft__zmq_sock_ready(&ep->monitor);
     for (unsigned i = 0; i < ep->ports_n; i++)
         ready |= weft__zmq_sock_ready(&ep->ports[i].sock);
-    if (!ready)
-        links_wait(ep);
-    return ready ? WEFT_EAGAIN : WEFT_OK;
+    return ready;
+}
+
+static int ep_wait_arm(struct weft_tp_ep *base)
+{
+    struct weft_zmq_ep *ep = weft__zmq_ep(base);
+    if (has_work(ep))
+        return WEFT_EAGAIN;
+    links_wait(ep);
+    return WEFT_OK;
+}
+
+static int ep_watch(struct weft_tp_ep *base, int fd)
+{
+    struct weft_zmq_ep *ep = weft__zmq_ep(base);
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = &ep->watched};
+    if (epoll_ctl(ep->epfd, EPOLL_CTL_ADD, fd, &event) != 0)
+        return weft_fail(-errno, "cannot watch a descriptor: %s", strerrordesc_np(errno));
+    return WEFT_OK;
+}
+
+/* Milliseconds, rounded up; -1: for ever. */
+static int left_ms(uint64_t deadline_ns)
+{
+    if (deadline_ns == 0)
+        return 0;
+    if (deadline_ns == WEFT_NEVER)
+        return -1;
+    uint64_t now_ns = weft__now_ns();
+    uint64_t ms =
+        deadline_ns > now_ns ? (deadline_ns - now_ns + WEFT_NS_PER_MS - 1) / WEFT_NS_PER_MS : 0;
+    return ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+static void ep_wait(struct weft_tp_ep *base, uint64_t deadline_ns)
+{
+    struct weft_zmq_ep *ep = weft__zmq_ep(base);
+    int timeout_ms = has_work(ep) ? 0 : left_ms(deadline_ns);
+    if (ep->waiting && timeout_ms != 0)
+        timeout_ms = WEFT_ZMQ_RETRY_NS / WEFT_NS_PER_MS; /* as in links_wait() */
+    mark_ready(ep, timeout_ms);
+    ep->looked = true;
 }
 
 static int ep_cancel(struct weft_tp_ep *base, struct weft_tp_op *op)
@@ -294,10 +337,13 @@ static const struct weft_tp_core_ops core_ops = {
     .limits = ep_limits,
 };
 
+static const struct weft_tp_sleep_ops sleep_ops = {.watch = ep_watch, .wait = ep_wait};
+
 const struct weft_transport weft__tp_zmq = {
     .scheme = "zmq",
     .core = &core_ops,
     .ctl = &weft__zmq_ctl_ops,
     .msg = &weft__zmq_msg_ops,
     .rma = NULL,
+    .sleep = &sleep_ops,
 };

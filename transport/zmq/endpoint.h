@@ -27,7 +27,8 @@
 
 struct weft_zmq_sock {
     void *handle; /* NULL: not open */
-    bool look;    /* may have messages although its descriptor is silent */
+    bool look;    /* may have messages although its descriptor is silent: every call on the handle
+                     sets it, but for a receive that finds nothing */
 };
 
 enum weft_zmq_kind { WEFT_ZMQ_CALL, WEFT_ZMQ_MESSAGE, WEFT_ZMQ_PUSH };
@@ -59,6 +60,7 @@ struct weft_zmq_ep {
     void *zctx;
     int epfd;    /* over the sockets' descriptors and timerfd: wait_fd */
     int timerfd; /* see links_wait() */
+    bool looked; /* wait() has asked epfd for the next progress() */
     bool closing;
     bool ipv6;
     char bind[64];
@@ -69,6 +71,7 @@ struct weft_zmq_ep {
     int depth;                    /* messages queued per msg peer at either end */
     struct weft_zmq_sock in;      /* MSG: bound DEALER; peers' `out` connect to it */
     struct weft_zmq_sock out;     /* ROUTER, connected to every request and msg peer */
+    struct weft_zmq_sock watched; /* not open: what watch()ed descriptors are known by in epfd */
     struct weft_zmq_sock monitor; /* PAIR: tells what becomes of out's connections */
     struct weft_zmq_port ports[WEFT_ZMQ_PORTS_MAX];
     unsigned ports_n;
@@ -108,8 +111,8 @@ int weft__zmq_bind(struct weft_zmq_ep *ep, void *handle, uint16_t port, uint16_t
 /* Takes one message; false: none left (look is cleared). Close the parts with parts_close. */
 bool weft__zmq_take(struct weft_zmq_sock *sock, struct weft_zmq_parts *parts_out);
 void weft__zmq_parts_close(struct weft_zmq_parts *parts);
-/* Whether the socket has something to take; clears look if not. Afterwards its descriptor tells of
- * anything new. */
+/* Whether the socket has something to take; asks libzmq only where look is set, and clears it if
+ * not. Afterwards its descriptor tells of anything new. */
 bool weft__zmq_sock_ready(struct weft_zmq_sock *sock);
 /* Whether text is "tcp://" + numeric address + port. */
 bool weft__zmq_url_ok(const char *url);

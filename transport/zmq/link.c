@@ -141,6 +141,12 @@ static int link_connect(struct weft_zmq_ep *ep, struct weft_zmq_link *link)
     return link->kind == WEFT_ZMQ_PUSH ? connect_push(ep, link) : connect_out(ep, link);
 }
 
+static void disconnect_out(struct weft_zmq_ep *ep, const struct weft_zmq_link *link)
+{
+    ep->out.look = true;
+    zmq_disconnect(ep->out.handle, link->url);
+}
+
 static void link_free(struct weft_zmq_ep *ep, struct weft_zmq_link *link)
 {
     struct weft_zmq_link **at = &ep->links;
@@ -152,7 +158,7 @@ static void link_free(struct weft_zmq_ep *ep, struct weft_zmq_link *link)
     if (link->push)
         zmq_close(link->push);
     else if (link->state == WEFT_ZMQ_UP)
-        zmq_disconnect(ep->out.handle, link->url);
+        disconnect_out(ep, link);
     free(link);
 }
 
@@ -299,7 +305,7 @@ static void link_lost(struct weft_zmq_ep *ep, struct weft_zmq_link *link)
     weft__debug("zmq: the connection to %s is lost", link->url);
     int err = link->state == WEFT_ZMQ_UP ? WEFT_ECONNRESET : WEFT_EHOSTUNREACH;
     weft__zmq_replies_take(ep); /* what came before the end still counts */
-    zmq_disconnect(ep->out.handle, link->url);
+    disconnect_out(ep, link);
     link->state = link->kind == WEFT_ZMQ_CALL ? WEFT_ZMQ_IDLE : WEFT_ZMQ_LOST;
     ep->stats.links_lost++;
     weft__zmq_sends_fail(ep, link, 0, err);

@@ -157,17 +157,10 @@ int weft__zmq_bind(struct weft_zmq_ep *ep, void *handle, uint16_t port, uint16_t
     return err ? bind_fail(ep, err, first, last) : WEFT_OK;
 }
 
-static bool has_more(void *handle)
-{
-    int more = 0;
-    size_t len = sizeof(more);
-    return zmq_getsockopt(handle, ZMQ_RCVMORE, &more, &len) == 0 && more;
-}
-
 bool weft__zmq_take(struct weft_zmq_sock *sock, struct weft_zmq_parts *parts_out)
 {
-    parts_out->n = 0;
-    do {
+    bool more = true;
+    for (parts_out->n = 0; more; parts_out->n++) {
         zmq_msg_t excess;
         bool keep = parts_out->n < WEFT_ZMQ_PARTS_MAX;
         zmq_msg_t *into = keep ? &parts_out->part[parts_out->n] : &excess;
@@ -177,10 +170,10 @@ bool weft__zmq_take(struct weft_zmq_sock *sock, struct weft_zmq_parts *parts_out
             zmq_msg_close(into);
             break;
         }
+        more = zmq_msg_more(into);
         if (!keep)
             zmq_msg_close(into);
-        parts_out->n++;
-    } while (has_more(sock->handle));
+    }
     return parts_out->n > 0;
 }
 
@@ -194,7 +187,7 @@ bool weft__zmq_sock_ready(struct weft_zmq_sock *sock)
 {
     int events = 0;
     size_t len = sizeof(events);
-    if (!sock->handle || zmq_getsockopt(sock->handle, ZMQ_EVENTS, &events, &len) != 0)
+    if (!sock->look || zmq_getsockopt(sock->handle, ZMQ_EVENTS, &events, &len) != 0)
         return false;
     sock->look = events & ZMQ_POLLIN;
     return sock->look;

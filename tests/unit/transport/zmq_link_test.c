@@ -52,7 +52,8 @@ static void take_lost(void *ctx, struct weft_tp_peer peer)
         weft__tp_zmq.core->peer_drop(end->ep, peer);
 }
 
-static const struct weft_tp_handlers handlers = {take_message, take_request, take_reply, take_lost};
+static const struct weft_tp_handlers handlers = {
+    .message = take_message, .request = take_request, .reply = take_reply, .peer_lost = take_lost};
 
 static void end_open(struct end *end, uint32_t families)
 {
