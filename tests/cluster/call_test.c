@@ -14,20 +14,20 @@
 
 #include "ask.h"
 #include "cluster.h"
-#include "control/client.h"
-#include "host/executor.h"
 #include "stage.h"
+#include "weft/caller.h"
 #include "weft/error.h"
 
 enum { RANKS = 4, CALLERS = 64, EACH = 20, MOVERS = 8, MOVES = 4, CALL_MS = CLUSTER_MS };
 /* As programs/serve.c has them. */
 enum { ECHO = 1, COUNT, WAIT_FOR_FILE, END, DIE };
 
-/* An app of ranks that serve, on home and a (b is free), and a caller. */
+/* An app of ranks that serve, on home and a (b is free), and a caller
+ * that knows b. */
 struct scene {
     struct cluster *cluster;
     struct cluster_app app;
-    struct weft_finder *finder;
+    struct weft_caller *caller;
 };
 
 static void scene_open(struct cluster *cluster, struct scene *scene)
@@ -36,7 +36,8 @@ static void scene_open(struct cluster *cluster, struct scene *scene)
     *scene = (struct scene){
         .cluster = cluster,
         .app = cluster_run(cluster, &cluster->hosts[0], "-n", "4", cluster_program("serve"), NULL)};
-    assert_int_equal(weft__finder_open(cluster->client, &scene->finder), WEFT_OK);
+    assert_int_equal(weft_caller_open(cluster->client, cluster->hosts[2].address, &scene->caller),
+                     WEFT_OK);
 }
 
 /* Any thread. The reply's text goes into text_out[64]. */
@@ -45,15 +46,14 @@ static int call(const struct scene *scene, int rank, uint32_t code, const char *
 {
     void *reply;
     size_t len;
-    int err = weft__finder_call(scene->finder,
-                                &(struct weft_executor_request){.home = scene->app.home->url,
-                                                                .app = scene->app.id,
-                                                                .rank = rank,
-                                                                .code = code,
-                                                                .body = body,
-                                                                .len_bytes = strlen(body),
-                                                                .timeout_ms = CALL_MS},
-                                &reply, &len);
+    int err = weft_executor_call(scene->caller,
+                                 &(struct weft_executor_request){.app = scene->app.id,
+                                                                 .rank = rank,
+                                                                 .code = code,
+                                                                 .body = body,
+                                                                 .body_bytes = strlen(body),
+                                                                 .timeout_ms = CALL_MS},
+                                 &reply, &len);
     text_out[0] = '\0';
     if (err != WEFT_OK)
         return err;
@@ -87,7 +87,7 @@ static void scene_close(struct scene *scene)
         cluster_check(scene->cluster, call(scene, rank, END, "", text) == WEFT_OK);
     cluster_check(scene->cluster, child_wait(scene->app.run, CLUSTER_MS) == 0);
     cluster_check(scene->cluster, is_gone(scene, 0));
-    weft__finder_close(scene->finder);
+    weft_caller_close(scene->caller);
     stage_all_free(scene->cluster);
 }
 
@@ -234,7 +234,7 @@ static void callers_of_a_rank_whose_process_dies_are_told(void **state)
     cluster_check(cluster, child_wait(scene.app.run, CLUSTER_MS) != 0);
     cluster_check(cluster, call(&scene, 3, ECHO, "", text) == WEFT_ENOENT);
     cluster_check(cluster, is_gone(&scene, 0));
-    weft__finder_close(scene.finder);
+    weft_caller_close(scene.caller);
     stage_all_free(cluster);
 }
 
@@ -254,7 +254,7 @@ static void ranks_and_apps_that_there_are_not_cannot_be_called(void **state)
     for (int rank = 0; rank < RANKS; rank++)
         (void)call(&scene, rank, END, "", text);
     cluster_check(*state, child_wait(scene.app.run, CLUSTER_MS) == 0);
-    weft__finder_close(scene.finder);
+    weft_caller_close(scene.caller);
     stage_all_free(*state);
 }
 

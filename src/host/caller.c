@@ -1,9 +1,9 @@
-/* A table of places by (app, rank), filled by the apps' homes and dropped entry by entry when an
- * app process says that the rank is not there. A place is only a hint, so nothing has to tell us of
- * moves; the process that is asked decides.
+/* Two tables: homes by app, and places by (app, rank), filled by the homes and dropped entry by
+ * entry when an app process says that the rank is not there. A place is only a hint, so nothing has
+ * to tell us of moves; the process that is asked decides.
  *
- * The table is bounded: when it is full it is emptied, and ranks are asked for again. */
-#include "host/executor.h"
+ * The tables are bounded: one that is full is emptied, and its entries are asked for again. */
+#include "weft/caller.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -15,15 +15,19 @@
 #include <uthash.h>
 
 #include "base/clock.h"
+#include "base/config.h"
+#include "base/parse.h"
 #include "control/client.h"
+#include "host/caller_home.h"
 #include "host/calls.h"
-#include "registry/registry.h"
+#include "host/state_dir.h"
 #include "weft/error.h"
 #include "wire/host.pb-c.h"
 #include "wire/message.h"
 
 enum { PLACES_MAX = 65536, FIND_MS = 2000, PAUSE_MIN_MS = 1, PAUSE_MAX_MS = 50 };
 
+/* rank -1: the app's home. */
 struct who {
     uint64_t app;
     int64_t rank;
@@ -40,93 +44,102 @@ struct place {
     struct where where;
 };
 
-struct weft_finder {
+struct weft_caller {
     struct weft_client *client;
+    char url[WEFT_REGISTRY_URL_MAX]; /* of the host that we know */
     pthread_mutex_t lock;
     struct place *places;
 };
 
 /* One call under way: what is asked and until when, and how long to wait before the next try. */
 struct calling {
-    struct weft_finder *finder;
+    struct weft_caller *caller;
     const struct weft_executor_request *request;
     uint64_t deadline_ns;
     uint32_t pause_ms;
 };
 
-int weft__finder_open(struct weft_client *client, struct weft_finder **finder_out)
+static int read_host(const char *host, char url_out[WEFT_REGISTRY_URL_MAX])
 {
-    struct weft_finder *finder = calloc(1, sizeof(*finder));
-    if (finder == NULL)
+    uint16_t first = 0, last = 0;
+    int err = host == NULL ? weft__config_load() : WEFT_OK;
+    if (err == WEFT_OK)
+        err = weft__parse_ports(weft__config_text("WEFT_PORTS"), &first, &last);
+    if (err != WEFT_OK)
+        return err;
+    return weft__host_url(host != NULL ? host : weft__config_text("WEFT_HOST"), first, url_out,
+                          WEFT_REGISTRY_URL_MAX);
+}
+
+int weft_caller_open(struct weft_client *client, const char *host, struct weft_caller **caller_out)
+{
+    struct weft_caller *caller = calloc(1, sizeof(*caller));
+    if (caller == NULL)
         return weft_fail(WEFT_ENOMEM, "no memory for a table of ranks");
-    finder->client = client;
-    pthread_mutex_init(&finder->lock, NULL);
-    *finder_out = finder;
+    int err = read_host(host, caller->url);
+    if (err != WEFT_OK) {
+        free(caller);
+        return err;
+    }
+    caller->client = client;
+    pthread_mutex_init(&caller->lock, NULL);
+    *caller_out = caller;
     return WEFT_OK;
 }
 
-static void forget_all(struct weft_finder *finder)
+static void forget_all(struct weft_caller *caller)
 {
     struct place *place, *next;
-    HASH_ITER(hh, finder->places, place, next)
+    HASH_ITER(hh, caller->places, place, next)
     {
-        HASH_DEL(finder->places, place);
+        HASH_DEL(caller->places, place);
         free(place);
     }
 }
 
-void weft__finder_close(struct weft_finder *finder)
+void weft_caller_close(struct weft_caller *caller)
 {
-    if (finder == NULL)
+    if (caller == NULL)
         return;
-    forget_all(finder);
-    pthread_mutex_destroy(&finder->lock);
-    free(finder);
+    forget_all(caller);
+    pthread_mutex_destroy(&caller->lock);
+    free(caller);
 }
 
-static struct who who_of(const struct weft_executor_request *request)
+static bool recall(struct weft_caller *caller, struct who who, struct where *where_out)
 {
-    return (struct who){.app = request->app, .rank = request->rank};
-}
-
-static bool recall(struct weft_finder *finder, const struct weft_executor_request *request,
-                   struct where *where_out)
-{
-    struct who who = who_of(request);
     struct place *place;
-    pthread_mutex_lock(&finder->lock);
-    HASH_FIND(hh, finder->places, &who, sizeof(who), place);
+    pthread_mutex_lock(&caller->lock);
+    HASH_FIND(hh, caller->places, &who, sizeof(who), place);
     if (place != NULL)
         *where_out = place->where;
-    pthread_mutex_unlock(&finder->lock);
+    pthread_mutex_unlock(&caller->lock);
     return place != NULL;
 }
 
 /* where NULL: it is not where we thought. Without memory nothing is remembered, which only costs
  * time. */
-static void note(struct weft_finder *finder, const struct weft_executor_request *request,
-                 const struct where *where)
+static void note(struct weft_caller *caller, struct who who, const struct where *where)
 {
-    struct who who = who_of(request);
     struct place *place;
-    pthread_mutex_lock(&finder->lock);
-    HASH_FIND(hh, finder->places, &who, sizeof(who), place);
+    pthread_mutex_lock(&caller->lock);
+    HASH_FIND(hh, caller->places, &who, sizeof(who), place);
     if (where == NULL && place != NULL) {
-        HASH_DEL(finder->places, place);
+        HASH_DEL(caller->places, place);
         free(place);
     } else if (where != NULL && place != NULL) {
         place->where = *where;
     } else if (where != NULL) {
-        if (HASH_COUNT(finder->places) >= PLACES_MAX)
-            forget_all(finder);
+        if (HASH_COUNT(caller->places) >= PLACES_MAX)
+            forget_all(caller);
         place = calloc(1, sizeof(*place));
         if (place != NULL) {
             place->who = who;
             place->where = *where;
-            HASH_ADD(hh, finder->places, who, sizeof(who), place);
+            HASH_ADD(hh, caller->places, who, sizeof(who), place);
         }
     }
-    pthread_mutex_unlock(&finder->lock);
+    pthread_mutex_unlock(&caller->lock);
 }
 
 /* 0: the time is over. */
@@ -138,19 +151,47 @@ static uint32_t left_ms(const struct calling *calling)
     return (uint32_t)((calling->deadline_ns - now_ns + WEFT_NS_PER_MS - 1) / WEFT_NS_PER_MS);
 }
 
+static struct who rank_of(const struct calling *calling)
+{
+    return (struct who){.app = calling->request->app, .rank = calling->request->rank};
+}
+
+static struct who home_of(const struct calling *calling)
+{
+    return (struct who){.app = calling->request->app, .rank = -1};
+}
+
+static int find_home(const struct calling *calling, struct where *home_out)
+{
+    struct weft_caller *caller = calling->caller;
+    home_out->token = 0;
+    if (recall(caller, home_of(calling), home_out))
+        return WEFT_OK;
+    int err = weft__caller_home(caller->client, caller->url, calling->request->app,
+                                calling->deadline_ns, home_out->control);
+    if (err == WEFT_OK)
+        note(caller, home_of(calling), home_out);
+    return err;
+}
+
 static int find(const struct calling *calling, struct where *where_out)
 {
     const struct weft_executor_request *request = calling->request;
+    struct who who = rank_of(calling);
+    struct where home;
     Weft__Host__FindRankRequest wish = WEFT__HOST__FIND_RANK_REQUEST__INIT;
     ProtobufCMessage *message;
     uint32_t left = left_ms(calling);
-    if (recall(calling->finder, request, where_out))
+    if (recall(calling->caller, who, where_out))
         return WEFT_OK;
+    int err = find_home(calling, &home);
+    if (err != WEFT_OK)
+        return err;
     wish.app = request->app;
     wish.rank = request->rank;
-    int err = weft__client_wait(
-        calling->finder->client,
-        &(struct weft_client_call){.url = request->home,
+    err = weft__client_wait(
+        calling->caller->client,
+        &(struct weft_client_call){.url = home.control,
                                    .code = WEFT_CALL_FIND_RANK,
                                    .request = &wish.base,
                                    .reply_type = &weft__host__find_rank_reply__descriptor,
@@ -166,7 +207,7 @@ static int find(const struct calling *calling, struct where *where_out)
     } else {
         memcpy(where_out->control, reply->control, strlen(reply->control) + 1);
         where_out->token = reply->token;
-        note(calling->finder, request, where_out);
+        note(calling->caller, who, where_out);
     }
     weft__message_free(message);
     return err;
@@ -174,13 +215,17 @@ static int find(const struct calling *calling, struct where *where_out)
 
 static int copy_body(const Weft__Host__ExecuteReply *reply, void **body_out, size_t *len_out)
 {
-    void *body = malloc(reply->body.len + 1);
+    if (len_out != NULL)
+        *len_out = reply->body.len;
+    if (body_out == NULL)
+        return WEFT_OK;
+    char *body = malloc(reply->body.len + 1);
     if (body == NULL)
         return weft_fail(WEFT_ENOMEM, "no memory for an answer of %zu bytes", reply->body.len);
     if (reply->body.len > 0)
         memcpy(body, reply->body.data, reply->body.len);
+    body[reply->body.len] = '\0';
     *body_out = body;
-    *len_out = reply->body.len;
     return WEFT_OK;
 }
 
@@ -195,10 +240,10 @@ static int execute(const struct calling *calling, const struct where *where, voi
     wish.rank = request->rank;
     wish.code = request->code;
     wish.body.data = (uint8_t *)(uintptr_t)request->body;
-    wish.body.len = request->len_bytes;
+    wish.body.len = request->body_bytes;
     /* Not marked as idempotent, which would send it again to the same place. */
     int err = weft__client_wait(
-        calling->finder->client,
+        calling->caller->client,
         &(struct weft_client_call){.url = where->control,
                                    .code = WEFT_CALL_EXECUTE,
                                    .request = &wish.base,
@@ -219,7 +264,7 @@ static bool again(struct calling *calling, int err)
     bool broke = weft_error_damage(err) == WEFT_DAMAGE_PEER || err == WEFT_ESHUTDOWN;
     if (err != WEFT_ESTALE && !broke)
         return false;
-    note(calling->finder, calling->request, NULL);
+    note(calling->caller, rank_of(calling), NULL);
     if (broke && !idempotent)
         return false;
     if (left_ms(calling) <= calling->pause_ms)
@@ -242,10 +287,15 @@ static bool find_again(struct calling *calling, int err)
     return true;
 }
 
-int weft__finder_call(struct weft_finder *finder, const struct weft_executor_request *request,
-                      void **body_out, size_t *len_out)
+int weft_executor_call(struct weft_caller *caller, const struct weft_executor_request *request,
+                       void **reply_out, size_t *reply_bytes_out)
 {
-    struct calling calling = {.finder = finder,
+    if (request->rank < 0)
+        return weft_fail(WEFT_EINVAL, "there is no rank %d", request->rank);
+    if (request->timeout_ms == 0)
+        return weft_fail(WEFT_EINVAL, "a call needs a time-out");
+
+    struct calling calling = {.caller = caller,
                               .request = request,
                               .deadline_ns = weft__now_ns() + request->timeout_ms * WEFT_NS_PER_MS,
                               .pause_ms = PAUSE_MIN_MS};
@@ -257,7 +307,7 @@ int weft__finder_call(struct weft_finder *finder, const struct weft_executor_req
         while (err != WEFT_OK && find_again(&calling, err));
         if (err != WEFT_OK)
             return err;
-        err = execute(&calling, &where, body_out, len_out);
+        err = execute(&calling, &where, reply_out, reply_bytes_out);
     } while (err != WEFT_OK && again(&calling, err));
     return err;
 }
