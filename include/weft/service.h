@@ -108,6 +108,7 @@ struct weft_service_stats {
     struct weft_service_times queued, handled; /* between arrival and handler; in the handler */
 };
 
+/* What service number `service` has done since the start.   Thread: any. */
 WEFT_API void weft_server_stats(const struct weft_server *server, size_t service,
                                 struct weft_service_stats *stats_out);
 
