@@ -28,6 +28,10 @@ static int port_open(struct weft_zmq_ep *ep, struct weft_zmq_port *port)
         err = weft__zmq_set(port->sock.handle, ZMQ_ROUTER_MANDATORY, 1);
     if (!err && sync)
         err = weft__zmq_set(port->sock.handle, ZMQ_ROUTER_HANDOVER, 1);
+    if (!err)
+        err = weft__zmq_curve_server(ep, port->sock.handle);
+    if (!err)
+        err = weft__zmq_gate_open(ep, &port->gate, port->sock.handle);
     return err;
 }
 
@@ -44,11 +48,14 @@ static int ctl_listen(struct weft_tp_ep *base, enum weft_tp_port_mode mode, uint
     int err = port_open(ep, slot);
     if (!err)
         err = weft__zmq_bind(ep, slot->sock.handle, port, port_out);
-    if (err)
+    if (err) {
+        weft__zmq_gate_close(&slot->gate);
         weft__zmq_sock_close(&slot->sock);
-    else
-        ep->ports_n++;
-    return err;
+        return err;
+    }
+    slot->gate.port = *port_out;
+    ep->ports_n++;
+    return WEFT_OK;
 }
 
 static int ctl_connect(struct weft_tp_ep *base, const char *url, enum weft_tp_port_mode mode,

@@ -66,6 +66,8 @@ static int set_desc(struct weft_zmq_ep *ep, const struct weft_tp_open *desc)
                         : msg               ? MSG_DEFAULT_BYTES
                                             : CTL_DEFAULT_BYTES;
     ep->depth = clamp_depth(ep->msg_max_bytes);
+    ep->security = desc->security;
+    ep->connections_max = desc->connections_max;
     weft__slots_init(&ep->peers, WEFT_ZMQ_PEERS_MAX);
     weft__slots_init(&ep->routes, 2 * WEFT_ZMQ_PEERS_MAX);
     return set_bind(ep, desc->bind);
@@ -95,7 +97,13 @@ static int open_msg(struct weft_zmq_ep *ep)
     if (!err)
         err = weft__zmq_set_liveness(ep->in.handle, WEFT_ZMQ_MESSAGE);
     if (!err)
+        err = weft__zmq_curve_server(ep, ep->in.handle);
+    if (!err)
+        err = weft__zmq_gate_open(ep, &ep->in_gate, ep->in.handle);
+    if (!err)
         err = weft__zmq_bind(ep, ep->in.handle, 0, &port);
+    if (!err)
+        ep->in_gate.port = port;
     if (!err)
         snprintf(ep->address, sizeof(ep->address), ep->ipv6 ? "tcp://[%s]:%u" : "tcp://%s:%u",
                  ep->bind, (unsigned)port);
@@ -107,9 +115,13 @@ static void ep_free(struct weft_zmq_ep *ep)
 {
     weft__zmq_sock_close(&ep->monitor);
     weft__zmq_sock_close(&ep->out);
+    weft__zmq_gate_close(&ep->in_gate);
     weft__zmq_sock_close(&ep->in);
-    for (unsigned i = 0; i < ep->ports_n; i++)
+    for (unsigned i = 0; i < ep->ports_n; i++) {
+        weft__zmq_gate_close(&ep->ports[i].gate);
         weft__zmq_sock_close(&ep->ports[i].sock);
+    }
+    weft__zmq_sock_close(&ep->zap);
     while (ep->zctx && zmq_ctx_term(ep->zctx) != 0 && zmq_errno() == EINTR) {
     }
     weft__zmq_debts_fini(&ep->debts);
@@ -117,6 +129,8 @@ static void ep_free(struct weft_zmq_ep *ep)
         close(ep->epfd);
     if (ep->timerfd >= 0)
         close(ep->timerfd);
+    if (ep->spare_fd >= 0)
+        close(ep->spare_fd);
     weft__slots_fini(&ep->peers);
     weft__slots_fini(&ep->routes);
     free(ep);
@@ -127,7 +141,7 @@ static int ep_open(const struct weft_tp_open *desc, struct weft_tp_ep **ep_out)
     struct weft_zmq_ep *ep = calloc(1, sizeof(*ep));
     if (!ep)
         return weft_fail(WEFT_ENOMEM, "no memory for a zmq endpoint");
-    ep->epfd = ep->timerfd = -1;
+    ep->epfd = ep->timerfd = ep->spare_fd = -1;
     int err = set_desc(ep, desc);
     if (!err)
         err = open_waits(ep);
@@ -211,6 +225,29 @@ static void mark_ready(struct weft_zmq_ep *ep, int timeout_ms)
     }
 }
 
+/* The sockets that come alive only when connections come and go. */
+static int gates_watch(struct weft_zmq_ep *ep)
+{
+    int n = ep->zap.look ? weft__zmq_curve_answer(ep) : 0;
+    if (ep->in_gate.monitor.look)
+        n += weft__zmq_gate_watch(ep, &ep->in_gate);
+    for (unsigned i = 0; i < ep->ports_n; i++) {
+        if (ep->ports[i].gate.monitor.look)
+            n += weft__zmq_gate_watch(ep, &ep->ports[i].gate);
+    }
+    return n;
+}
+
+/* Nobody but gates_watch() touches them, so their descriptors tell of everything new: only what it
+ * has left counts. */
+static bool gates_left(const struct weft_zmq_ep *ep)
+{
+    bool left = ep->zap.look || ep->in_gate.monitor.look;
+    for (unsigned i = 0; i < ep->ports_n; i++)
+        left |= ep->ports[i].gate.monitor.look;
+    return left;
+}
+
 static int ep_progress(struct weft_tp_ep *base)
 {
     struct weft_zmq_ep *ep = weft__zmq_ep(base);
@@ -222,6 +259,7 @@ static int ep_progress(struct weft_tp_ep *base)
     n += weft__zmq_replies_take(ep);
     for (unsigned i = 0; i < ep->ports_n; i++)
         n += weft__zmq_requests_take(ep, i);
+    n += gates_watch(ep);
     n += weft__zmq_links_watch(ep);
     n += weft__zmq_sends_retry(ep);
     return n;
@@ -246,6 +284,7 @@ static bool has_work(struct weft_zmq_ep *ep)
 {
     bool ready = ep->waiting && weft__zmq_sends_retry(ep) > 0;
     ready |= ep->finished.first != NULL;
+    ready |= gates_left(ep);
     ready |= weft__zmq_sock_ready(&ep->in);
     ready |= weft__zmq_sock_ready(&ep->out);
     ready |= weft__zmq_sock_ready(&ep->monitor);
@@ -322,6 +361,19 @@ static void ep_limits(struct weft_tp_ep *base, struct weft_tp_limits *limits_out
 void weft__zmq_stats(const struct weft_tp_ep *ep, struct weft_zmq_stats *stats_out)
 {
     *stats_out = ((const struct weft_zmq_ep *)(const void *)ep)->stats;
+}
+
+void weft__zmq_gate_stats(const struct weft_tp_ep *base, struct weft_zmq_gate_stats *stats_out)
+{
+    const struct weft_zmq_ep *ep = (const struct weft_zmq_ep *)(const void *)base;
+    *stats_out = (struct weft_zmq_gate_stats){
+        .connections = weft__counter_get(&ep->gates.connections),
+        .connections_max = ep->connections_max,
+        .refused = weft__counter_get(&ep->gates.refused),
+        .denied = weft__counter_get(&ep->gates.denied),
+        .handshakes_failed = weft__counter_get(&ep->gates.handshakes_failed),
+        .accept_failed = weft__counter_get(&ep->gates.accept_failed),
+    };
 }
 
 static const struct weft_tp_core_ops core_ops = {

@@ -9,10 +9,12 @@
 
 #include <zmq.h>
 
+#include "base/counter.h"
 #include "transport/ops.h"
 #include "transport/slots.h"
 #include "transport/spi.h"
 #include "transport/zmq/debt.h"
+#include "transport/zmq/gate.h"
 #include "transport/zmq/zmq.h"
 
 #define WEFT_ZMQ_PORTS_MAX 32
@@ -24,32 +26,47 @@
 #define WEFT_ZMQ_BUDGET 256       /* messages taken from one socket per progress() */
 #define WEFT_ZMQ_CONNECT_MS 5000  /* a connection that is not made by then is lost */
 #define WEFT_ZMQ_RETRY_NS 1000000 /* see links_wait() */
-
-struct weft_zmq_sock {
-    void *handle; /* NULL: not open */
-    bool look;    /* may have messages although its descriptor is silent: every call on the handle
-                     sets it, but for a receive that finds nothing */
-};
+#define WEFT_ZMQ_HANDSHAKE_MS                                                                      \
+    10000 /* a connection that has not introduced itself by then is closed */
 
 enum weft_zmq_kind { WEFT_ZMQ_CALL, WEFT_ZMQ_MESSAGE, WEFT_ZMQ_PUSH };
-enum weft_zmq_state { WEFT_ZMQ_IDLE, WEFT_ZMQ_CONNECTING, WEFT_ZMQ_UP, WEFT_ZMQ_LOST };
+/* ASKING: the handshake failed, the host is asked why (greeting.c). */
+enum weft_zmq_state {
+    WEFT_ZMQ_IDLE,
+    WEFT_ZMQ_CONNECTING,
+    WEFT_ZMQ_UP,
+    WEFT_ZMQ_ASKING,
+    WEFT_ZMQ_LOST
+};
+/* What is known about a handshake that failed; CLOSED: not why. */
+enum weft_zmq_verdict {
+    WEFT_ZMQ_FINE,
+    WEFT_ZMQ_CLOSED,
+    WEFT_ZMQ_OTHER_MODE,
+    WEFT_ZMQ_OTHER_KEY,
+    WEFT_ZMQ_DENIED
+};
+struct weft_zmq_greeting;
 
 /* One connection; peers with the same url and kind share it. */
 struct weft_zmq_link {
     struct weft_zmq_link *next;
     enum weft_zmq_kind kind;
     enum weft_zmq_state state;
-    uint32_t refs;               /* peers, and whoever walks over it */
-    uint32_t route;              /* routing id on the ROUTER `out` */
-    uint32_t peer_id;            /* one of its peers: whom replies are told of */
-    int fd;                      /* as the monitor names it; UP only */
-    void *push;                  /* PUSH: its socket */
-    struct weft_op_list waiting; /* sends that the full queue has not taken */
+    uint32_t refs;    /* peers, and whoever walks over it */
+    uint32_t route;   /* routing id on the ROUTER `out` */
+    uint32_t peer_id; /* one of its peers: whom replies are told of */
+    int fd;           /* as the monitor names it; UP only */
+    enum weft_zmq_verdict verdict;
+    struct weft_zmq_greeting *greeting; /* ASKING only */
+    void *push;                         /* PUSH: its socket */
+    struct weft_op_list waiting;        /* sends that the full queue has not taken */
     char url[WEFT_TP_ADDR_MAX];
 };
 
 struct weft_zmq_port {
     struct weft_zmq_sock sock;
+    struct weft_zmq_gate gate;
     enum weft_tp_port_mode mode;
 };
 
@@ -84,6 +101,24 @@ struct weft_zmq_ep {
     uint32_t in_flight;
     struct weft_zmq_debts debts; /* of replies */
     struct weft_zmq_stats stats;
+
+    const struct weft_tp_security *security; /* NULL: none */
+    uint32_t connections_max;                /* per port; 0: no limit */
+    struct weft_zmq_sock zap;                /* with security, once there is a port */
+    struct weft_zmq_gate in_gate;
+    int spare_fd;        /* see gate.c; -1: none */
+    unsigned gates_made; /* names their monitors */
+    unsigned asking;     /* links in that state */
+    struct {
+        struct weft_counter connections, refused, denied, handshakes_failed, accept_failed;
+    } gates; /* read by any thread */
+};
+
+/* What a socket's monitor tells. */
+struct weft_zmq_event {
+    uint16_t kind;
+    int32_t value;
+    char url[WEFT_TP_ADDR_MAX];
 };
 
 /* The parts of one received message, at most WEFT_ZMQ_PARTS_MAX of them. */
@@ -116,6 +151,8 @@ void weft__zmq_parts_close(struct weft_zmq_parts *parts);
 bool weft__zmq_sock_ready(struct weft_zmq_sock *sock);
 /* Whether text is "tcp://" + numeric address + port. */
 bool weft__zmq_url_ok(const char *url);
+/* Reads a monitor's message; false: it is none. */
+bool weft__zmq_event_read(struct weft_zmq_parts *parts, struct weft_zmq_event *event_out);
 
 /* link.c */
 /* How the socket's connections notice that the other side is dead. */
@@ -134,6 +171,26 @@ int weft__zmq_link_send(struct weft_zmq_ep *ep, struct weft_zmq_link *link, cons
 /* Reads the monitor: which connections are up or lost.  Returns the number of events. */
 int weft__zmq_links_watch(struct weft_zmq_ep *ep);
 void weft__zmq_links_free(struct weft_zmq_ep *ep);
+
+/* curve.c: no-ops without security. */
+/* Opens the ZAP handler, if it is not open. */
+int weft__zmq_curve_open(struct weft_zmq_ep *ep);
+/* Before the socket is bound. */
+int weft__zmq_curve_server(struct weft_zmq_ep *ep, void *handle);
+/* Before the socket is connected to url. */
+int weft__zmq_curve_client(const struct weft_zmq_ep *ep, void *handle, const char *url);
+/* Says who may come in.  Returns the number of answers. */
+int weft__zmq_curve_answer(struct weft_zmq_ep *ep);
+/* The text of a verdict (OTHER_MODE, OTHER_KEY, DENIED): returns WEFT_EACCES. */
+int weft__zmq_curve_fail(const struct weft_zmq_ep *ep, const char *url, enum weft_zmq_verdict why);
+
+/* greeting.c */
+struct weft_zmq_greeting *weft__zmq_greeting_ask(const struct weft_zmq_ep *ep,
+                                                 const char *url); /* NULL: cannot be asked */
+/* CLOSED: no answer yet; FINE: no answer that would tell anything. */
+enum weft_zmq_verdict weft__zmq_greeting_heard(const struct weft_zmq_ep *ep,
+                                               struct weft_zmq_greeting *greeting);
+void weft__zmq_greeting_free(struct weft_zmq_greeting *greeting); /* NULL is fine */
 
 /* ctl.c */
 extern const struct weft_tp_ctl_ops weft__zmq_ctl_ops;

@@ -26,10 +26,13 @@
 #define HEARTBEAT_MS 1000
 #define HEARTBEAT_DEAD_MS 4000
 #define ROUTE_BYTES 5
+#define HANDSHAKE_FAILED                                                                           \
+    (ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |                  \
+     ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
 
 static int monitor_open(struct weft_zmq_ep *ep)
 {
-    int events = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED;
+    int events = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED | HANDSHAKE_FAILED;
     if (zmq_socket_monitor(ep->out.handle, MONITOR_URL, events) != 0)
         return weft__zmq_fail("cannot monitor a zmq socket");
     /* No limit on this queue: libzmq's I/O thread would block on it. A link makes a handful of
@@ -96,8 +99,11 @@ static int connect_out(struct weft_zmq_ep *ep, struct weft_zmq_link *link)
     if (!err)
         err = weft__zmq_set(ep->out.handle, ZMQ_SNDHWM,
                             link->kind == WEFT_ZMQ_MESSAGE ? ep->depth : WEFT_ZMQ_CALL_DEPTH);
+    if (!err)
+        err = weft__zmq_curve_client(ep, ep->out.handle, link->url);
     if (err)
         return err;
+    link->verdict = WEFT_ZMQ_FINE;
     if (link->route)
         weft__slots_take(&ep->routes, link->route);
     link->route = 0;
@@ -130,6 +136,10 @@ static int connect_push(struct weft_zmq_ep *ep, struct weft_zmq_link *link)
         err = weft__zmq_set(link->push, ZMQ_IPV6, strchr(link->url, '[') != NULL);
     if (!err)
         err = weft__zmq_set_liveness(link->push, link->kind);
+    if (!err)
+        err = weft__zmq_set(link->push, ZMQ_HANDSHAKE_IVL, WEFT_ZMQ_HANDSHAKE_MS);
+    if (!err)
+        err = weft__zmq_curve_client(ep, link->push, link->url);
     if (!err && zmq_connect(link->push, link->url) != 0)
         err = weft__zmq_fail(link->url);
     link->state = WEFT_ZMQ_UP;
@@ -155,6 +165,9 @@ static void link_free(struct weft_zmq_ep *ep, struct weft_zmq_link *link)
     *at = link->next;
     if (link->route)
         weft__slots_take(&ep->routes, link->route);
+    if (link->state == WEFT_ZMQ_ASKING)
+        ep->asking--;
+    weft__zmq_greeting_free(link->greeting);
     if (link->push)
         zmq_close(link->push);
     else if (link->state == WEFT_ZMQ_UP)
@@ -271,7 +284,9 @@ int weft__zmq_link_send(struct weft_zmq_ep *ep, struct weft_zmq_link *link, cons
 {
     size_t len = 0;
     zmq_msg_t msg;
-    int err = link->state == WEFT_ZMQ_IDLE ? link_connect(ep, link) : WEFT_OK;
+    int err = link->state == WEFT_ZMQ_IDLE     ? link_connect(ep, link)
+              : link->state == WEFT_ZMQ_ASKING ? WEFT_EAGAIN
+                                               : WEFT_OK;
     if (err)
         return err;
     for (unsigned i = 0; i < n; i++)
@@ -290,67 +305,114 @@ int weft__zmq_link_send(struct weft_zmq_ep *ep, struct weft_zmq_link *link, cons
 }
 
 /* Tells the owner; its handler may drop peers, this one included. */
-static void tell_lost(struct weft_zmq_ep *ep, struct weft_zmq_link *link)
+static void tell_lost(struct weft_zmq_ep *ep, struct weft_zmq_link *link, bool refused)
 {
     uint32_t cursor = 0, id;
     void *item;
-    while (ep->on.peer_lost && (item = weft__slots_next(&ep->peers, &cursor, &id))) {
+    void (*tell)(void *ctx, struct weft_tp_peer peer) =
+        refused && ep->on.peer_refused ? ep->on.peer_refused : ep->on.peer_lost;
+    while (tell && (item = weft__slots_next(&ep->peers, &cursor, &id))) {
         if (item == link)
-            ep->on.peer_lost(ep->ctx, (struct weft_tp_peer){id});
+            tell(ep->ctx, (struct weft_tp_peer){id});
     }
+}
+
+/* The connection is gone for libzmq too. */
+static void link_end(struct weft_zmq_ep *ep, struct weft_zmq_link *link, int err)
+{
+    bool refused = link->verdict != WEFT_ZMQ_FINE && link->verdict != WEFT_ZMQ_CLOSED;
+    if (refused)
+        err = weft__zmq_curve_fail(ep, link->url, link->verdict);
+    weft__debug("zmq: the connection to %s is lost: %s", link->url, weft_error_text(err));
+    link->state = link->kind == WEFT_ZMQ_CALL ? WEFT_ZMQ_IDLE : WEFT_ZMQ_LOST;
+    ep->stats.links_lost++;
+    weft__zmq_sends_fail(ep, link, 0, err);
+    tell_lost(ep, link, refused);
 }
 
 static void link_lost(struct weft_zmq_ep *ep, struct weft_zmq_link *link)
 {
-    weft__debug("zmq: the connection to %s is lost", link->url);
-    int err = link->state == WEFT_ZMQ_UP ? WEFT_ECONNRESET : WEFT_EHOSTUNREACH;
     weft__zmq_replies_take(ep); /* what came before the end still counts */
     disconnect_out(ep, link);
-    link->state = link->kind == WEFT_ZMQ_CALL ? WEFT_ZMQ_IDLE : WEFT_ZMQ_LOST;
-    ep->stats.links_lost++;
-    weft__zmq_sends_fail(ep, link, 0, err);
-    tell_lost(ep, link);
+    if (link->verdict == WEFT_ZMQ_CLOSED &&
+        (link->greeting = weft__zmq_greeting_ask(ep, link->url))) {
+        link->state = WEFT_ZMQ_ASKING;
+        ep->asking++;
+        return;
+    }
+    link_end(ep, link, link->state == WEFT_ZMQ_UP ? WEFT_ECONNRESET : WEFT_EHOSTUNREACH);
 }
 
-static void link_event(struct weft_zmq_ep *ep, struct weft_zmq_link *link, int event, int fd)
+static enum weft_zmq_verdict verdict_of(const struct weft_zmq_event *event)
+{
+    if (event->kind == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+        return WEFT_ZMQ_DENIED;
+    if (event->kind == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL &&
+        event->value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
+        return WEFT_ZMQ_OTHER_MODE;
+    return WEFT_ZMQ_CLOSED;
+}
+
+static void link_event(struct weft_zmq_ep *ep, struct weft_zmq_link *link,
+                       const struct weft_zmq_event *event)
 {
     link->refs++;
-    if (event == ZMQ_EVENT_CONNECTED && link->state == WEFT_ZMQ_CONNECTING) {
+    if (event->kind == ZMQ_EVENT_CONNECTED && link->state == WEFT_ZMQ_CONNECTING) {
         link->state = WEFT_ZMQ_UP;
-        link->fd = fd;
-    } else if ((event == ZMQ_EVENT_CLOSED && link->state == WEFT_ZMQ_CONNECTING) ||
-               (event == ZMQ_EVENT_DISCONNECTED && link->state == WEFT_ZMQ_UP && link->fd == fd)) {
+        link->fd = event->value;
+    } else if (event->kind & HANDSHAKE_FAILED) {
+        if (link->state == WEFT_ZMQ_UP)
+            link->verdict = verdict_of(event);
+    } else if ((event->kind == ZMQ_EVENT_CLOSED && link->state == WEFT_ZMQ_CONNECTING) ||
+               (event->kind == ZMQ_EVENT_DISCONNECTED && link->state == WEFT_ZMQ_UP &&
+                link->fd == event->value)) {
         link_lost(ep, link);
     }
     weft__zmq_link_put(ep, link);
 }
 
-static void monitor_event(struct weft_zmq_ep *ep, struct weft_zmq_parts *parts)
+static void monitor_event(struct weft_zmq_ep *ep, const struct weft_zmq_event *event)
 {
-    uint16_t event;
-    int32_t value;
-    char url[WEFT_TP_ADDR_MAX] = "";
-    size_t len = zmq_msg_size(&parts->part[1]);
-    if (zmq_msg_size(&parts->part[0]) < sizeof(event) + sizeof(value) || len >= sizeof(url))
-        return;
-    const unsigned char *data = zmq_msg_data(&parts->part[0]);
-    memcpy(&event, data, sizeof(event));
-    memcpy(&value, data + sizeof(event), sizeof(value));
-    memcpy(url, zmq_msg_data(&parts->part[1]), len);
     for (enum weft_zmq_kind kind = WEFT_ZMQ_CALL; kind <= WEFT_ZMQ_MESSAGE; kind++) {
-        struct weft_zmq_link *link = link_find(ep, url, kind);
+        struct weft_zmq_link *link = link_find(ep, event->url, kind);
         if (link)
-            link_event(ep, link, event, value);
+            link_event(ep, link, event);
     }
+}
+
+/* Who was asked why the handshake failed has answered, or will not. */
+static int greetings_take(struct weft_zmq_ep *ep)
+{
+    int n = 0;
+    struct weft_zmq_link *link = ep->links;
+    while (link && ep->asking) {
+        struct weft_zmq_link *next;
+        link->refs++;
+        if (link->state == WEFT_ZMQ_ASKING) {
+            link->verdict = weft__zmq_greeting_heard(ep, link->greeting);
+            if (link->verdict != WEFT_ZMQ_CLOSED) {
+                weft__zmq_greeting_free(link->greeting);
+                link->greeting = NULL;
+                ep->asking--;
+                link_end(ep, link, WEFT_ECONNRESET);
+                n++;
+            }
+        }
+        next = link->next;
+        weft__zmq_link_put(ep, link);
+        link = next;
+    }
+    return n;
 }
 
 int weft__zmq_links_watch(struct weft_zmq_ep *ep)
 {
     struct weft_zmq_parts parts;
-    int n = 0;
+    struct weft_zmq_event event;
+    int n = ep->asking ? greetings_take(ep) : 0;
     while (ep->monitor.look && weft__zmq_take(&ep->monitor, &parts)) {
-        if (parts.n == 2)
-            monitor_event(ep, &parts);
+        if (weft__zmq_event_read(&parts, &event))
+            monitor_event(ep, &event);
         weft__zmq_parts_close(&parts);
         n++;
     }
@@ -362,6 +424,7 @@ void weft__zmq_links_free(struct weft_zmq_ep *ep)
     while (ep->links) {
         struct weft_zmq_link *link = ep->links;
         ep->links = link->next;
+        weft__zmq_greeting_free(link->greeting);
         if (link->push)
             zmq_close(link->push);
         free(link);

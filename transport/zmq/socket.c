@@ -71,6 +71,8 @@ static int set_common(const struct weft_zmq_ep *ep, void *handle, int depth)
     if (!err)
         err = weft__zmq_set(handle, ZMQ_CONNECT_TIMEOUT, WEFT_ZMQ_CONNECT_MS);
     if (!err)
+        err = weft__zmq_set(handle, ZMQ_HANDSHAKE_IVL, WEFT_ZMQ_HANDSHAKE_MS);
+    if (!err)
         err = weft__zmq_set(handle, ZMQ_IPV6, ep->ipv6);
     return err;
 }
@@ -181,6 +183,21 @@ void weft__zmq_parts_close(struct weft_zmq_parts *parts)
 {
     for (unsigned i = 0; i < parts->n && i < WEFT_ZMQ_PARTS_MAX; i++)
         zmq_msg_close(&parts->part[i]);
+}
+
+bool weft__zmq_event_read(struct weft_zmq_parts *parts, struct weft_zmq_event *event_out)
+{
+    if (parts->n != 2 ||
+        zmq_msg_size(&parts->part[0]) < sizeof(event_out->kind) + sizeof(event_out->value) ||
+        zmq_msg_size(&parts->part[1]) >= sizeof(event_out->url))
+        return false;
+    const unsigned char *data = zmq_msg_data(&parts->part[0]);
+    size_t len = zmq_msg_size(&parts->part[1]);
+    memcpy(&event_out->kind, data, sizeof(event_out->kind));
+    memcpy(&event_out->value, data + sizeof(event_out->kind), sizeof(event_out->value));
+    memcpy(event_out->url, zmq_msg_data(&parts->part[1]), len);
+    event_out->url[len] = '\0';
+    return true;
 }
 
 bool weft__zmq_sock_ready(struct weft_zmq_sock *sock)

@@ -6,7 +6,11 @@
  * A control peer whose connection breaks, or cannot be made, is reported by peer_lost: what was
  * asked there will not be answered. The peer stays usable: the next request() connects anew. A msg
  * peer that is lost stays lost: drop it and add it again. Push peers reconnect by themselves and
- * are never reported. */
+ * are never reported.
+ *
+ * With security every connection is CURVE: bound sockets ask `allow` about each client, connecting
+ * ones insist on the key that `server_key` names. A peer with which the handshake fails is reported
+ * by peer_refused, sends to it end with WEFT_EACCES. */
 #ifndef WEFT_TRANSPORT_ZMQ_H
 #define WEFT_TRANSPORT_ZMQ_H
 
@@ -26,5 +30,19 @@ struct weft_zmq_stats {
 
 /* Thread: the one that drives the endpoint. ep must be one of weft__tp_zmq. */
 void weft__zmq_stats(const struct weft_tp_ep *ep, struct weft_zmq_stats *stats_out);
+
+/* Who came to the endpoint's bound ports. */
+struct weft_zmq_gate_stats {
+    uint64_t connections;       /* now, of all ports */
+    uint32_t connections_max;   /* of one port; 0: no limit */
+    uint64_t refused;           /* connections beyond the limit, or for want of descriptors */
+    uint64_t denied;            /* clients whose key is not allowed */
+    uint64_t handshakes_failed; /* connections that ended before they had introduced themselves:
+                                   without a key, with a wrong one, strangers, refused ones */
+    uint64_t accept_failed;     /* how often the system could not accept a connection */
+};
+
+/* Thread: any, while the endpoint is open. */
+void weft__zmq_gate_stats(const struct weft_tp_ep *ep, struct weft_zmq_gate_stats *stats_out);
 
 #endif
