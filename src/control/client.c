@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/hub.h"
+#include "control/security.h"
 #include "weft/error.h"
 #include "wire/frame.h"
 #include "wire/message.h"
@@ -48,12 +49,11 @@ static void client_free(struct weft_client *client)
 int weft__client_open(const struct weft_client_desc *desc, struct weft_client **client_out)
 {
     struct weft_client *client = calloc(1, sizeof(*client));
-    const struct weft_tp_open open = {.bind = "127.0.0.1",
-                                      .families = WEFT_TP_CTL,
-                                      .msg_max_bytes =
-                                          WEFT_FRAME_HEADER_BYTES + WEFT_FRAME_BODY_MAX,
-                                      .handlers = &weft__hub_handlers,
-                                      .ctx = client};
+    struct weft_tp_open open = {.bind = "127.0.0.1",
+                                .families = WEFT_TP_CTL,
+                                .msg_max_bytes = WEFT_FRAME_HEADER_BYTES + WEFT_FRAME_BODY_MAX,
+                                .handlers = &weft__hub_handlers,
+                                .ctx = client};
     int rc;
 
     if (client == NULL)
@@ -72,6 +72,8 @@ int weft__client_open(const struct weft_client_desc *desc, struct weft_client **
     rc = weft__mpsc_init(&client->orders, ring_capacity(client->pending_max));
     if (rc == WEFT_OK)
         rc = weft__flights_init(&client->flights, client->pending_max);
+    if (rc == WEFT_OK)
+        rc = weft__security_resolve(desc->security, &open.security);
     if (rc == WEFT_OK)
         rc = weft__pump_open(&client->pump, desc->scheme, &open);
     if (rc == WEFT_OK)

@@ -11,9 +11,12 @@
 
 #include "weft/client.h"
 
+struct weft_tp_security;
+
 struct weft_client_desc {
-    const char *scheme; /* NULL: "zmq" */
-    size_t pending_max; /* requests under way; 0: 4096; beyond: WEFT_EAGAIN */
+    const char *scheme;                      /* NULL: "zmq" */
+    size_t pending_max;                      /* requests under way; 0: 4096; beyond: WEFT_EAGAIN */
+    const struct weft_tp_security *security; /* NULL: as the settings say (control/security.h) */
 };
 
 int weft__client_open(const struct weft_client_desc *desc, struct weft_client **client_out);

@@ -90,6 +90,7 @@ void weft__conn_free(struct weft_client *client, struct weft_conn *conn)
         at = &(*at)->next;
     *at = conn->next;
     client->pump.transport->core->peer_drop(client->pump.ep, conn->peer);
+    free(conn->refused);
     free(conn);
 }
 

@@ -258,11 +258,14 @@ static void reap(struct weft_client *client, struct weft_conn *conn)
         return;
     while ((flight = conn->first) != NULL) {
         int rc =
-            weft_fail(WEFT_EPEERDEAD,
+            conn->refused != NULL
+                ? weft_fail(WEFT_EACCES, "%s", conn->refused)
+                : weft_fail(
+                      WEFT_EPEERDEAD,
                       "%s is gone: the connection broke or was refused, call %u had no answer%s",
                       conn->url, flight->code, what_became(flight));
 
-        if (!conn->forgotten && weft__resend_later(client, flight, rc, 0))
+        if (rc != WEFT_EACCES && !conn->forgotten && weft__resend_later(client, flight, rc, 0))
             continue;
         if (conn->mode == WEFT_TP_SYNC)
             weft__counter_add(&client->lost, 1);
@@ -495,16 +498,29 @@ static void on_reply(void *ctx, struct weft_tp_peer peer, const void *data, size
     finish(client, flight, rc, NULL, NULL);
 }
 
-static void on_peer_lost(void *ctx, struct weft_tp_peer peer)
+/* refused: why, of a handshake that failed; NULL: the connection broke. */
+static void lose(struct weft_client *client, struct weft_tp_peer peer, const char *refused)
 {
-    struct weft_client *client = ctx;
-
     for (size_t i = 0; i < WEFT_CONN_BUCKETS; i++) {
         for (struct weft_conn *conn = client->conns[i]; conn != NULL; conn = conn->next) {
-            if (conn->peer.id == peer.id)
-                weft__conn_doom(client, conn);
+            if (conn->peer.id != peer.id)
+                continue;
+            if (refused != NULL && conn->refused == NULL)
+                conn->refused = strdup(refused);
+            weft__conn_doom(client, conn);
         }
     }
 }
 
-const struct weft_tp_handlers weft__hub_handlers = {.reply = on_reply, .peer_lost = on_peer_lost};
+static void on_peer_lost(void *ctx, struct weft_tp_peer peer)
+{
+    lose(ctx, peer, NULL);
+}
+
+static void on_peer_refused(void *ctx, struct weft_tp_peer peer)
+{
+    lose(ctx, peer, weft_fail_text(WEFT_EACCES));
+}
+
+const struct weft_tp_handlers weft__hub_handlers = {
+    .reply = on_reply, .peer_lost = on_peer_lost, .peer_refused = on_peer_refused};

@@ -25,6 +25,7 @@ struct weft_conn {
     bool doomed;    /* to be dropped at the end of the turn */
     bool stuck;     /* a frame waits for room */
     bool forgotten; /* nothing of it is sent again */
+    char *refused;  /* why the handshake failed; NULL: it did not */
     char url[];
 };
 

@@ -12,8 +12,11 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/config.h"
 #include "base/log.h"
 #include "control/core.h"
+#include "control/security.h"
+#include "transport/zmq/zmq.h"
 #include "weft/error.h"
 #include "wire/frame.h"
 
@@ -87,16 +90,18 @@ static int listen_on(struct weft_server *server, struct weft_service *service,
 
 static int open_ports(struct weft_server *server, const struct weft_server_desc *desc)
 {
-    const struct weft_tp_open open = {.bind = desc->bind,
-                                      .port_first = desc->port_first,
-                                      .port_last = desc->port_last,
-                                      .families = WEFT_TP_CTL,
-                                      .msg_max_bytes =
-                                          WEFT_FRAME_HEADER_BYTES + WEFT_FRAME_BODY_MAX,
-                                      .handlers = &handlers,
-                                      .ctx = server};
-    int rc = weft__pump_open(&server->pump, desc->scheme, &open);
+    struct weft_tp_open open = {.bind = desc->bind,
+                                .port_first = desc->port_first,
+                                .port_last = desc->port_last,
+                                .families = WEFT_TP_CTL,
+                                .msg_max_bytes = WEFT_FRAME_HEADER_BYTES + WEFT_FRAME_BODY_MAX,
+                                .handlers = &handlers,
+                                .ctx = server};
+    int rc = weft__security_resolve(desc->security, &open.security);
 
+    open.connections_max = (uint32_t)weft__config_u64("WEFT_CONNECTIONS_MAX");
+    if (rc == WEFT_OK)
+        rc = weft__pump_open(&server->pump, desc->scheme, &open);
     for (size_t i = 0; rc == WEFT_OK && i < server->services_n; i++) {
         rc = listen_on(server, &server->services[i], WEFT_TP_SYNC, desc->services[i].sync_port);
         if (rc == WEFT_OK)
@@ -168,6 +173,19 @@ void weft__server_stop(struct weft_server *server, uint32_t timeout_ms)
         weft__thread_leave(&server->fanin);
     }
     weft__server_put(server);
+}
+
+void weft__server_access(const struct weft_server *server, struct weft_server_access *access_out)
+{
+    struct weft_zmq_gate_stats gate = {0};
+
+    if (server->pump.transport == &weft__tp_zmq)
+        weft__zmq_gate_stats(server->pump.ep, &gate);
+    *access_out = (struct weft_server_access){.connections = gate.connections,
+                                              .connections_max = gate.connections_max,
+                                              .refused = gate.refused,
+                                              .denied = gate.denied,
+                                              .handshakes_failed = gate.handshakes_failed};
 }
 
 uint16_t weft__server_sync_port(const struct weft_server *server, size_t service)

@@ -18,6 +18,8 @@
 
 #include "weft/service.h"
 
+struct weft_tp_security;
+
 /* request: decoded by desc->request_type; NULL where the type is NULL. It is the call's and goes
  * with it: it may be gone as soon as the call is answered, also inside the handler. */
 typedef void weft_handler(void *ctx, struct weft_call *call, const ProtobufCMessage *request);
@@ -65,6 +67,7 @@ struct weft_server_desc {
     uint16_t port_first, port_last; /* 0: ports chosen by the system */
     const struct weft_service_desc *services;
     size_t services_n;
+    const struct weft_tp_security *security; /* NULL: as the settings say (control/security.h) */
 };
 
 /* A client can be served when this returns.  Errors: WEFT_EADDRINUSE, naming the port;
@@ -78,6 +81,18 @@ int weft__server_start(const struct weft_server_desc *desc, struct weft_server *
  * until the handler returns. (An inline one takes the endpoint with it: its ports stay in use.)
  * Thread: any but a handler's.  Blocks: timeout_ms, and up to 2 s more where a thread is stuck. */
 void weft__server_stop(struct weft_server *server, uint32_t timeout_ms);
+/* Who came to the server's ports; all 0 on a transport that does not tell. */
+struct weft_server_access {
+    uint64_t connections;       /* now */
+    uint32_t connections_max;   /* of one port */
+    uint64_t refused;           /* connections beyond it, or for want of file descriptors */
+    uint64_t denied;            /* clients with a key that is not on the list */
+    uint64_t handshakes_failed; /* connections that ended before they were one: no key, a wrong one,
+                                   strangers, refused ones */
+};
+
+/* Thread: any, while the server serves. */
+void weft__server_access(const struct weft_server *server, struct weft_server_access *access_out);
 uint16_t weft__server_sync_port(const struct weft_server *server, size_t service);
 uint16_t weft__server_async_port(const struct weft_server *server, size_t service);
 void weft__server_stats(const struct weft_server *server, size_t service,
