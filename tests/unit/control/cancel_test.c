@@ -24,7 +24,7 @@ static struct held {
     _Atomic uint32_t calls_n;
     _Atomic uint32_t cancelled;
     _Atomic uint32_t inside, open, counted;
-    bool answer_in_callback;
+    _Atomic bool answer_in_callback;
     char url[64], async_url[64];
     struct raw raw;
 } held;
@@ -181,6 +181,7 @@ static void fence(void)
 
     ask(TURN_INLINE, 999);
     assert_int_equal(raw_hear_of(&held.raw, 999, &answer), 0);
+    (void)atomic_load(&held.calls_n); /* what keep() wrote is seen */
 }
 
 static void bytes_are_taken_and_answered(void **state)
