@@ -1,0 +1,76 @@
+/* A process's access to the snapshots of hosts. */
+#ifndef WEFT_SNAPSHOT_CLIENT_H
+#define WEFT_SNAPSHOT_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "snapshot/region.h"
+#include "transport/spi.h"
+
+struct weft_client;
+struct weft_snapshots;
+
+struct weft_snapshots_desc {
+    struct weft_client *client;                     /* must outlive it */
+    const struct weft_transport *const *transports; /* for the lane, which opens on first use */
+    size_t transports_n;
+    const char *scheme; /* NULL: WEFT_DATA */
+};
+
+int weft__snapshots_open(const struct weft_snapshots_desc *desc,
+                         struct weft_snapshots **snapshots_out);
+/* No call is under way. NULL is fine. */
+void weft__snapshots_close(struct weft_snapshots *snapshots);
+
+/* One snapshot: on which host, under which key. */
+struct weft_snapshot_at {
+    const char *url;     /* of the snapshot service's sync port; its async port is the next one */
+    const char *key;     /* 1 to WEFT_SNAPSHOT_KEY_MAX bytes of UTF-8 */
+    uint32_t timeout_ms; /* > 0; for the whole call */
+};
+
+/* Thread: any but the client's own.  Blocks: at most timeout_ms, and for as long as a get that is
+ * on its way needs to come to an end.  Errors of all: WEFT_EINVAL; WEFT_ETIMEDOUT; WEFT_EPEERDEAD;
+ * those of the lane. */
+
+/* Copies what was touched of the region to the host, which must not change until this returns.
+ * Errors: WEFT_ENOSPC the host's memory for snapshots is full; WEFT_EAGAIN too much under way
+ * there. After WEFT_ETIMEDOUT or WEFT_EPEERDEAD the host has it or does not. */
+int weft__snapshot_push(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
+                        const struct weft_region *region);
+/* The same for bytes of any number but 0. */
+int weft__snapshot_push_bytes(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
+                              const void *bytes, size_t len_bytes);
+
+/* A snapshot that has come here. */
+struct weft_snapshot_copy {
+    struct weft_region region; /* its first size_bytes; the rest of the last page is 0 */
+    uint64_t size_bytes;
+    uint64_t version;
+};
+/* Owns: the copy's region, weft__region_fini().  Errors: WEFT_ENOENT; WEFT_ESTALE it was replaced
+ * over and over while it was pulled. */
+int weft__snapshot_pull(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
+                        struct weft_snapshot_copy *copy_out);
+
+/* existed_out may be NULL. */
+int weft__snapshot_delete(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
+                          bool *existed_out);
+/* Without waiting, or knowing whether it came to pass.  Blocks: no. */
+int weft__snapshot_delete_soon(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at);
+
+struct weft_snapshot_info {
+    char *key; /* NULL from weft__snapshot_info() */
+    uint64_t size_bytes, held_bytes, version, pushed_wall_ms;
+};
+/* Errors: WEFT_ENOENT. */
+int weft__snapshot_info(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
+                        struct weft_snapshot_info *info_out);
+/* All whose key begins with at->key (""), sorted. Owns: weft__snapshot_list_free(). */
+int weft__snapshot_list(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
+                        struct weft_snapshot_info **infos_out, size_t *n_out);
+void weft__snapshot_list_free(struct weft_snapshot_info *infos, size_t n);
+
+#endif

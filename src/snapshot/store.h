@@ -1,0 +1,75 @@
+/* Snapshots by key, in memory that is bounded. Thread: any, for everything. */
+#ifndef WEFT_SNAPSHOT_STORE_H
+#define WEFT_SNAPSHOT_STORE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "snapshot/image.h"
+#include "snapshot/region.h"
+
+struct weft_store;
+
+/* Has more than one owner: the store, and whoever reads it. Nothing in it changes once it is in the
+ * store, but for what `lock` covers. */
+struct weft_snapshot {
+    atomic_uint owners;
+    struct weft_store *store;
+    uint64_t size_bytes;
+    uint64_t held_bytes; /* of memory */
+    uint64_t version;
+    uint64_t pushed_wall_ms;
+    uint8_t *bytes; /* a small one's; NULL: it has a region */
+    struct weft_region region;
+
+    pthread_mutex_t lock;
+    bool withdrawn;           /* it is no longer in the store: nobody may be told to pull it */
+    struct weft_image *image; /* as it is shared; NULL: nobody has pulled it yet */
+    uint8_t *descriptor;
+    size_t descriptor_len;
+};
+
+int weft__store_open(uint64_t memory_max, struct weft_store **store_out);
+/* Every snapshot must have been given back.  NULL is fine. */
+void weft__store_close(struct weft_store *store);
+
+/* An empty snapshot with memory set apart for it, owned by the caller: weft__snapshot_put().
+ * Errors: WEFT_ENOSPC, naming the bound; WEFT_EAGAIN held by pushes under way: there may be room
+ * soon; WEFT_ENOMEM. */
+int weft__snapshot_new(struct weft_store *store, uint64_t size_bytes, uint64_t held_bytes,
+                       struct weft_snapshot **snapshot_out);
+void weft__snapshot_put(struct weft_snapshot *snapshot);
+/* Shares it over a lane, where it is not shared yet, and tells how to pull it.
+ * Owns: *descriptor_out is the snapshot's.  Errors: WEFT_ESTALE withdrawn; the image's. */
+int weft__snapshot_share(struct weft_snapshot *snapshot, struct weft_lane *lane,
+                         const uint8_t **descriptor_out, size_t *len_out);
+
+/* Puts a snapshot under a key; one that was there goes. Sets its version and time. Owns: the store
+ * has taken a reference of its own.  Errors: WEFT_ENOSPC too many keys; WEFT_ENOMEM. */
+int weft__store_set(struct weft_store *store, const char *key, struct weft_snapshot *snapshot);
+/* Owns: the caller's reference.  NULL: none. */
+struct weft_snapshot *weft__store_get(struct weft_store *store, const char *key);
+/* Returns whether there was one. */
+bool weft__store_delete(struct weft_store *store, const char *key);
+
+struct weft_store_entry {
+    char *key;
+    uint64_t size_bytes, held_bytes, version, pushed_wall_ms;
+};
+/* Those with the prefix and behind `after`, sorted, at most max. Owns: *entries_out and its keys:
+ * weft__store_list_free().  Errors: WEFT_ENOMEM.
+ * lint: what is asked and what comes back belong to one call. */
+int weft__store_list(struct weft_store *store, const char *prefix, const char *after, size_t max,
+                     struct weft_store_entry **entries_out, size_t *n_out);
+void weft__store_list_free(struct weft_store_entry *entries, size_t n);
+
+struct weft_store_stats {
+    uint64_t snapshots;
+    uint64_t held_bytes; /* of those in the store, and of those being pushed or read */
+    uint64_t memory_max;
+};
+void weft__store_stats(struct weft_store *store, struct weft_store_stats *stats_out);
+
+#endif
