@@ -32,6 +32,8 @@ int cli_exit_code(int err)
     case WEFT_ENOSLOTS:
     case WEFT_EPERM:
     case WEFT_EACCES:
+    case WEFT_EAGAIN:
+    case WEFT_EUNKNOWNCALL:
         return CLI_REFUSED;
     default:
         return CLI_NETWORK;

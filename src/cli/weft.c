@@ -18,6 +18,7 @@ static const struct {
     {"apps", cmd_apps, "list the apps, their ranks and moves"},
     {"migrate", cmd_migrate, "move a rank, or carry out the plan that is better now"},
     {"kill", cmd_kill, "end an app"},
+    {"call", cmd_call, "call a service with bytes and print the reply"},
     {"info", cmd_info, "show a host, its settings and counters"},
 };
 enum { COMMANDS_N = sizeof(commands) / sizeof(commands[0]) };
