@@ -33,6 +33,7 @@ int weft__call_new(struct weft_service *service, const struct weft_arrival *arri
     call->service = service;
     call->handler = arrival->handler;
     call->correlation = frame->correlation;
+    call->asked = frame->correlation;
     call->arrived_ns = arrival->at_ns;
     call->deadline_ns = WEFT_NEVER;
     if (frame->deadline_ms != 0)

@@ -11,6 +11,7 @@
 #include "transport/spi.h"
 #include "wire/frame.h"
 
+struct weft_dedupe_entry;
 struct weft_party;
 struct weft_service;
 
@@ -32,8 +33,10 @@ struct weft_call {
     struct weft_party *connection; /* whose calls it is among; NULL: none */
     struct weft_call *party_next;
     struct weft_call *party_prev;
-    struct weft_party *number; /* the same by the client's number */
-    uint64_t correlation;
+    struct weft_party *number;       /* the same by the client's number */
+    struct weft_dedupe_entry *entry; /* NULL: it may run again */
+    uint64_t correlation;            /* as it came first: what the answer is packed with */
+    uint64_t asked;                  /* as it came last: what the answer is sent with */
     uint64_t arrived_ns;
     uint64_t deadline_ns;
     ProtobufCMessage *request;

@@ -44,7 +44,7 @@ struct weft_service {
     _Atomic unsigned workers_n;
     _Atomic uint64_t open; /* calls that are not answered; the fan-in thread's, read by others */
     struct weft_counter accepted, answered, failed, deferred, cancelled, pushes;
-    struct weft_counter malformed, unknown, full, late, client_full, dropped;
+    struct weft_counter malformed, unknown, full, late, client_full, dropped, repeated;
     struct weft_times queued, handled;
 };
 
@@ -82,7 +82,8 @@ struct weft_server {
     struct weft_call *open;
     size_t open_n;
     struct weft_parties parties;
-    uint32_t phase_seen; /* what it has acted on */
+    struct weft_dedupe *dedupe; /* NULL: no request had a client number yet */
+    uint32_t phase_seen;        /* what it has acted on */
     bool refusing;
     bool calling_back; /* in an on_cancel: no call may be freed under it */
 };
@@ -112,6 +113,8 @@ void weft__fanin_request(void *ctx, unsigned port_index, const struct weft_tp_fr
                          const void *data, size_t len_bytes);
 /* Sends call->answer (or nothing, for a push) and frees the call.  Thread: any. */
 void weft__fanin_answer(struct weft_server *server, struct weft_call *call);
+/* Sends or keeps the answer of a call that has one. The call may be gone.  Thread: fan-in. */
+void weft__fanin_send(struct weft_server *server, struct weft_call *call);
 /* Frees a call that is over.  Thread: fan-in. */
 void weft__fanin_finish(struct weft_server *server, struct weft_call *call);
 /* Has the fan-in thread run the callbacks of cancelled calls.  Thread: any. */

@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "control/core.h"
+#include "control/repeat.h"
 #include "control/unsent.h"
 #include "weft/error.h"
 #include "wire/frame.h"
@@ -57,10 +58,11 @@ static void open_remove(struct weft_server *server, struct weft_call *call)
 void weft__fanin_finish(struct weft_server *server, struct weft_call *call)
 {
     open_remove(server, call);
+    weft__repeat_end(server, call);
     weft__call_free(call);
 }
 
-static void answer(struct weft_server *server, struct weft_call *call)
+void weft__fanin_send(struct weft_server *server, struct weft_call *call)
 {
     if (weft__unsent_send(server, call))
         weft__fanin_finish(server, call);
@@ -82,7 +84,7 @@ void weft__fanin_answer(struct weft_server *server, struct weft_call *call)
     bool pushed;
 
     if (here == server && !server->calling_back) {
-        answer(server, call);
+        weft__fanin_send(server, call);
         return;
     }
     weft__server_get(
@@ -150,10 +152,12 @@ static void cancel(struct weft_server *server, const struct weft_tp_from *from,
         (atomic_fetch_or(&call->cancel, WEFT_CALL_CANCELLED) & WEFT_CALL_CANCELLED) != 0)
         return;
     weft__counter_add(&call->service->cancelled, 1);
-    if (weft__queue_remove(&call->service->queue, call))
+    if (weft__queue_remove(&call->service->queue, call)) {
         weft__fanin_finish(server, call);
-    else
-        run_on_cancel(server, call);
+        return;
+    }
+    weft__repeat_end(server, call);
+    run_on_cancel(server, call);
 }
 
 /* What can be said against a frame before its handler sees it. */
@@ -195,10 +199,15 @@ static int take_call(struct weft_server *server, struct weft_service *service,
     int rc;
 
     weft__counter_add(call->push ? &service->pushes : &service->accepted, 1);
+    if (!weft__repeat_begin(server, call, frame, &rc)) {
+        weft__call_free(call);
+        return rc;
+    }
     rc = weft__party_join(&server->parties, call);
     if (rc != WEFT_OK) {
         weft_fail_set_retry_ms(weft__service_retry_ms(service));
         weft__counter_add(&service->client_full, 1);
+        weft__repeat_undo(call);
         weft__call_free(call);
         return rc;
     }
@@ -214,6 +223,7 @@ static int take_call(struct weft_server *server, struct weft_service *service,
         rc = weft__service_feed(service, call);
     if (rc != WEFT_OK) {
         weft__counter_add(&service->full, 1);
+        weft__repeat_undo(call);
         weft__fanin_finish(server, call);
     }
     return rc;
@@ -261,7 +271,7 @@ static void send_answers(struct weft_server *server)
     struct weft_call *call;
 
     while ((call = weft__mpsc_pop(&server->answers)) != NULL)
-        answer(server, call);
+        weft__fanin_send(server, call);
     weft__unsent_retry(server);
 }
 
@@ -306,7 +316,7 @@ static void refuse_new(struct weft_server *server)
 /* Takes the call from its owner, who frees it when he answers. */
 static void give_up(struct weft_server *server, struct weft_call *call)
 {
-    struct weft_frame frame = {.call = call->handler->code, .correlation = call->correlation};
+    struct weft_frame frame = {.call = call->handler->code, .correlation = call->asked};
     struct weft_tp_from from = call->from;
     struct weft_service *service = call->service;
     bool silent = call->push || (atomic_load(&call->cancel) & WEFT_CALL_CANCELLED) != 0;

@@ -238,7 +238,7 @@ struct weft_call *weft__party_find(const struct weft_parties *parties,
     key_of_connection(from, &key);
     party = find(parties, &key, hash_of(&key));
     call = party == NULL ? NULL : party->calls;
-    while (call != NULL && call->correlation != correlation)
+    while (call != NULL && call->asked != correlation)
         call = call->party_next;
     return call;
 }

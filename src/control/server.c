@@ -15,6 +15,7 @@
 #include "base/config.h"
 #include "base/log.h"
 #include "control/core.h"
+#include "control/dedupe.h"
 #include "control/security.h"
 #include "transport/zmq/zmq.h"
 #include "weft/error.h"
@@ -35,6 +36,7 @@ void weft__server_put(struct weft_server *server)
         return;
     for (size_t i = 0; i < server->services_n; i++)
         weft__service_fini(&server->services[i]);
+    weft__dedupe_free(server->dedupe);
     weft__parties_fini(&server->parties);
     weft__pump_fini(&server->pump);
     weft__mpsc_fini(&server->answers);
@@ -215,6 +217,7 @@ void weft__server_stats(const struct weft_server *server, size_t service,
         .refused_full = weft__counter_get(&from->full),
         .refused_late = weft__counter_get(&from->late),
         .refused_client_full = weft__counter_get(&from->client_full),
+        .repeated = weft__counter_get(&from->repeated),
         .dropped = weft__counter_get(&from->dropped),
         .queue_depth = weft__queue_length(&from->queue),
         .open = atomic_load(&from->open),

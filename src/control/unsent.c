@@ -23,8 +23,11 @@ static bool try_send(struct weft_server *server, struct weft_call *call)
 {
     const struct weft_tp_ctl_ops *ctl = server->pump.transport->ctl;
 
-    return call->answer == NULL || (atomic_load(&call->cancel) & WEFT_CALL_CANCELLED) != 0 ||
-           ctl->reply(server->pump.ep, &call->from, call->answer, call->answer_len) != WEFT_EAGAIN;
+    if (call->answer == NULL || (atomic_load(&call->cancel) & WEFT_CALL_CANCELLED) != 0)
+        return true;
+    if (call->asked != call->correlation)
+        weft__frame_set_correlation(call->answer, call->asked);
+    return ctl->reply(server->pump.ep, &call->from, call->answer, call->answer_len) != WEFT_EAGAIN;
 }
 
 static void stuck_add(struct weft_server *server, struct weft_party *party)

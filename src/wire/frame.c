@@ -1,4 +1,4 @@
-/* The 32-byte header, written and read byte by byte so that neither alignment nor the machine's
+/* The header, written and read byte by byte so that neither alignment nor the machine's
  * byte order matters.
  *
  * A decoder sits in front of everything that a stranger can send, so it checks each field before
@@ -61,6 +61,11 @@ void weft__frame_encode_header(const struct weft_frame *frame,
     put32(header_out + 28, frame->body_len);
     put64(header_out + 32, frame->client);
     put64(header_out + 40, frame->sequence);
+}
+
+void weft__frame_set_correlation(uint8_t header[WEFT_FRAME_HEADER_BYTES], uint64_t correlation)
+{
+    put64(header + 16, correlation);
 }
 
 /* What no side that speaks this version writes. */

@@ -59,6 +59,8 @@ struct weft_frame {
 
 void weft__frame_encode_header(const struct weft_frame *frame,
                                uint8_t header_out[WEFT_FRAME_HEADER_BYTES]);
+/* Changes the correlation in an encoded header. */
+void weft__frame_set_correlation(uint8_t header[WEFT_FRAME_HEADER_BYTES], uint64_t correlation);
 /* Errors: WEFT_EPROTO short, wrong magic, unknown flags, lengths disagree, a client without a
  * sequence; WEFT_EVERSION; WEFT_EMSGSIZE body over
  * body_max. On an error call and correlation are set all the same where the header could be read,

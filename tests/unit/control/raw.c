@@ -21,6 +21,18 @@ void raw_open(struct raw *raw, int type, const char *url)
     assert_int_equal(zmq_connect(raw->sock, url), 0);
 }
 
+void raw_open_deaf(struct raw *raw, const char *url)
+{
+    int linger_ms = 0, one = 1, small = 4096;
+
+    raw->ctx = zmq_ctx_new();
+    raw->sock = zmq_socket(raw->ctx, ZMQ_DEALER);
+    zmq_setsockopt(raw->sock, ZMQ_LINGER, &linger_ms, sizeof(linger_ms));
+    zmq_setsockopt(raw->sock, ZMQ_RCVHWM, &one, sizeof(one));
+    zmq_setsockopt(raw->sock, ZMQ_RCVBUF, &small, sizeof(small));
+    assert_int_equal(zmq_connect(raw->sock, url), 0);
+}
+
 void raw_close(struct raw *raw)
 {
     zmq_close(raw->sock);

@@ -22,6 +22,9 @@ struct raw_answer {
 
 /* type: ZMQ_DEALER, ZMQ_PUSH ... */
 void raw_open(struct raw *raw, int type, const char *url);
+/* A DEALER that takes next to nothing in before somebody reads it: the rest stays with the server.
+ */
+void raw_open_deaf(struct raw *raw, const char *url);
 void raw_close(struct raw *raw);
 /* body: a text, sent as bytes. */
 void raw_say(struct raw *raw, struct weft_frame frame, const char *body);

@@ -195,20 +195,6 @@ static size_t resident_bytes(void)
     return pages * 4096;
 }
 
-/* Its own queue is small, so what it does not read stays with the server. */
-static void open_deaf(struct raw *raw)
-{
-    int one = 1, small = 4096;
-
-    raw->ctx = zmq_ctx_new();
-    raw->sock = zmq_socket(raw->ctx, ZMQ_DEALER);
-    zmq_setsockopt(raw->sock, ZMQ_RCVHWM, &one, sizeof(one));
-    zmq_setsockopt(raw->sock, ZMQ_RCVBUF, &small, sizeof(small));
-    one = 0;
-    zmq_setsockopt(raw->sock, ZMQ_LINGER, &one, sizeof(one));
-    assert_int_equal(zmq_connect(raw->sock, url), 0);
-}
-
 /* 400 MB of answers to one that does not read them. */
 static void who_never_reads_slows_nobody_and_costs_little(void **state)
 {
@@ -219,7 +205,7 @@ static void who_never_reads_slows_nobody_and_costs_little(void **state)
 
     (void)state;
     start(0);
-    open_deaf(&deaf);
+    raw_open_deaf(&deaf, url);
     before = resident_bytes();
     for (uint64_t i = 1; i <= 6400; i++) {
         raw_say(&deaf, (struct weft_frame){.call = BIG_ANSWER, .correlation = i}, "");

@@ -1,0 +1,303 @@
+/* The window is that of IPsec's anti-replay service (RFC 4303, section 3.4.3), as bits in words
+ * that are cleared whole when the newest number enters them (RFC 6479). A client's numbers reach
+ * one port over one connection in their order, so only what came by an older connection can be
+ * behind; 1024 is far more than that.
+ *
+ * A number is marked when its request is taken, so it runs at most once even where its answer is
+ * no longer kept. undo takes the mark back: a request that was refused because something was full
+ * has not run and may be sent again. A request that runs is found at any age, one that has ended
+ * as long as its answer is kept.
+ *
+ * All is bounded. Answers go in the order in which they were given, by bytes, and by time when
+ * they come to the front: one that is kept long may hold up others behind it, within the same
+ * bytes. Of a client that is forgotten nothing is known afterwards: that clients_max others were
+ * heard since is the price of bounded memory. One without running requests is preferred, among
+ * the few that were silent longest.
+ */
+#include "control/dedupe.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "weft/error.h"
+
+#define IDLE_LOOKS 16
+
+struct weft_dedupe_client {
+    LIST_ENTRY(weft_dedupe_client) in_bucket;
+    TAILQ_ENTRY(weft_dedupe_client) in_clients;
+    LIST_HEAD(, weft_dedupe_entry) entries;
+    size_t running_n;
+    uint64_t number;
+    uint32_t port;
+    uint64_t newest;
+    uint64_t seen[WEFT_DEDUPE_WORDS]; /* bit n % 64 of word n / 64 % WORDS */
+};
+
+int weft__dedupe_new(const struct weft_dedupe_limits *limits, struct weft_dedupe **dedupe_out)
+{
+    struct weft_dedupe *dedupe = calloc(1, sizeof(*dedupe));
+
+    if (dedupe == NULL)
+        return weft_fail(WEFT_ENOMEM, "no memory to know requests that come again");
+    dedupe->limits = *limits;
+    TAILQ_INIT(&dedupe->clients);
+    TAILQ_INIT(&dedupe->kept);
+    *dedupe_out = dedupe;
+    return WEFT_OK;
+}
+
+static uint64_t mix(uint64_t value)
+{
+    value ^= value >> 32;
+    value *= UINT64_C(0x9e3779b97f4a7c15);
+    return value ^ (value >> 29);
+}
+
+static size_t client_bucket(uint64_t number, uint32_t port)
+{
+    return mix(number + port) % WEFT_DEDUPE_CLIENT_BUCKETS;
+}
+
+static size_t entry_bucket(const struct weft_dedupe_client *client, uint64_t sequence)
+{
+    return (mix(client->number + client->port) + sequence) % WEFT_DEDUPE_BUCKETS;
+}
+
+static uint64_t *word_of(struct weft_dedupe_client *client, uint64_t sequence)
+{
+    return &client->seen[sequence / 64 % WEFT_DEDUPE_WORDS];
+}
+
+static uint64_t bit_of(uint64_t sequence)
+{
+    return UINT64_C(1) << sequence % 64;
+}
+
+static bool is_old(const struct weft_dedupe_client *client, uint64_t sequence)
+{
+    return sequence < client->newest && client->newest - sequence >= WEFT_DEDUPE_WINDOW;
+}
+
+static void advance(struct weft_dedupe_client *client, uint64_t sequence)
+{
+    uint64_t words = sequence / 64 - client->newest / 64;
+
+    if (words > WEFT_DEDUPE_WORDS)
+        words = WEFT_DEDUPE_WORDS;
+    for (uint64_t i = 0; i < words; i++)
+        *word_of(client, sequence - i * 64) = 0;
+    client->newest = sequence;
+}
+
+static void unkeep(struct weft_dedupe *dedupe, struct weft_dedupe_entry *entry)
+{
+    TAILQ_REMOVE(&dedupe->kept, entry, in_kept);
+    dedupe->kept_bytes -= sizeof(*entry) + entry->answer_len;
+    free(entry->answer);
+    entry->answer = NULL;
+}
+
+/* Of an entry that is not kept. */
+static void drop(struct weft_dedupe_entry *entry)
+{
+    if (entry->client != NULL)
+        LIST_REMOVE(entry, in_bucket);
+    LIST_REMOVE(entry, in_client);
+    free(entry);
+}
+
+static void drop_kept(struct weft_dedupe *dedupe, struct weft_dedupe_entry *entry)
+{
+    unkeep(dedupe, entry);
+    drop(entry);
+}
+
+static void forget_client(struct weft_dedupe *dedupe, struct weft_dedupe_client *client)
+{
+    struct weft_dedupe_entry *entry;
+
+    while ((entry = LIST_FIRST(&client->entries)) != NULL) {
+        if (entry->answer != NULL) {
+            drop_kept(dedupe, entry);
+            continue;
+        }
+        LIST_REMOVE(entry, in_bucket);
+        LIST_REMOVE(entry, in_client);
+        entry->client = NULL;
+        LIST_INSERT_HEAD(&dedupe->alone, entry, in_client);
+    }
+    LIST_REMOVE(client, in_bucket);
+    TAILQ_REMOVE(&dedupe->clients, client, in_clients);
+    dedupe->clients_n--;
+    free(client);
+}
+
+static void make_room(struct weft_dedupe *dedupe)
+{
+    struct weft_dedupe_client *last = TAILQ_LAST(&dedupe->clients, weft_dedupe_clients),
+                              *client = last;
+
+    for (int i = 0; i < IDLE_LOOKS && client != NULL && client->running_n > 0; i++)
+        client = TAILQ_PREV(client, weft_dedupe_clients, in_clients);
+    forget_client(dedupe, client != NULL && client->running_n == 0 ? client : last);
+}
+
+void weft__dedupe_free(struct weft_dedupe *dedupe)
+{
+    if (dedupe == NULL)
+        return;
+    while (!TAILQ_EMPTY(&dedupe->clients))
+        forget_client(dedupe, TAILQ_FIRST(&dedupe->clients));
+    while (!LIST_EMPTY(&dedupe->alone))
+        drop(LIST_FIRST(&dedupe->alone));
+    free(dedupe);
+}
+
+static void expire(struct weft_dedupe *dedupe, uint64_t now_ns)
+{
+    struct weft_dedupe_entry *entry;
+
+    while ((entry = TAILQ_FIRST(&dedupe->kept)) != NULL && entry->until_ns <= now_ns)
+        drop_kept(dedupe, entry);
+}
+
+/* The client, first in the order; a new one has seen nothing. */
+static struct weft_dedupe_client *client_get(struct weft_dedupe *dedupe,
+                                             const struct weft_dedupe_key *key)
+{
+    size_t bucket = client_bucket(key->client, key->port);
+    struct weft_dedupe_client *client;
+
+    LIST_FOREACH(client, &dedupe->client_bucket[bucket], in_bucket)
+    {
+        if (client->number == key->client && client->port == key->port)
+            break;
+    }
+    if (client != NULL) {
+        TAILQ_REMOVE(&dedupe->clients, client, in_clients);
+        TAILQ_INSERT_HEAD(&dedupe->clients, client, in_clients);
+        return client;
+    }
+    client = calloc(1, sizeof(*client));
+    if (client == NULL)
+        return NULL;
+    if (dedupe->clients_n >= dedupe->limits.clients_max)
+        make_room(dedupe);
+    client->number = key->client;
+    client->port = key->port;
+    client->newest = key->sequence;
+    LIST_INSERT_HEAD(&dedupe->client_bucket[bucket], client, in_bucket);
+    TAILQ_INSERT_HEAD(&dedupe->clients, client, in_clients);
+    dedupe->clients_n++;
+    return client;
+}
+
+static struct weft_dedupe_entry *find(struct weft_dedupe *dedupe,
+                                      const struct weft_dedupe_client *client, uint64_t sequence)
+{
+    struct weft_dedupe_entry *entry;
+
+    LIST_FOREACH(entry, &dedupe->bucket[entry_bucket(client, sequence)], in_bucket)
+    {
+        if (entry->client == client && entry->sequence == sequence)
+            return entry;
+    }
+    return NULL;
+}
+
+static enum weft_dedupe_verdict missing(const struct weft_dedupe_client *client, uint64_t sequence)
+{
+    return is_old(client, sequence) ? WEFT_DEDUPE_OLD : WEFT_DEDUPE_FORGOTTEN;
+}
+
+/* What is known of a number that is not above the newest. */
+static enum weft_dedupe_verdict known(struct weft_dedupe *dedupe, struct weft_dedupe_client *client,
+                                      uint64_t sequence, struct weft_dedupe_entry **entry_out)
+{
+    struct weft_dedupe_entry *entry;
+
+    if (!is_old(client, sequence) && (*word_of(client, sequence) & bit_of(sequence)) == 0)
+        return WEFT_DEDUPE_NEW;
+    entry = find(dedupe, client, sequence);
+    if (entry == NULL)
+        return missing(client, sequence);
+    *entry_out = entry;
+    return entry->answer == NULL ? WEFT_DEDUPE_RUNNING : WEFT_DEDUPE_ANSWERED;
+}
+
+static struct weft_dedupe_entry *entry_new(struct weft_dedupe *dedupe,
+                                           struct weft_dedupe_client *client, uint64_t sequence)
+{
+    struct weft_dedupe_entry *entry = calloc(1, sizeof(*entry));
+
+    if (entry == NULL)
+        return NULL;
+    if (sequence > client->newest)
+        advance(client, sequence);
+    *word_of(client, sequence) |= bit_of(sequence);
+    entry->client = client;
+    entry->sequence = sequence;
+    LIST_INSERT_HEAD(&dedupe->bucket[entry_bucket(client, sequence)], entry, in_bucket);
+    LIST_INSERT_HEAD(&client->entries, entry, in_client);
+    client->running_n++;
+    return entry;
+}
+
+enum weft_dedupe_verdict weft__dedupe_take(struct weft_dedupe *dedupe,
+                                           const struct weft_dedupe_key *key, uint64_t now_ns,
+                                           struct weft_dedupe_entry **entry_out)
+{
+    struct weft_dedupe_client *client;
+    enum weft_dedupe_verdict verdict = WEFT_DEDUPE_NEW;
+
+    expire(dedupe, now_ns);
+    client = client_get(dedupe, key);
+    if (client == NULL)
+        return WEFT_DEDUPE_NO_MEMORY;
+    if (key->sequence <= client->newest) {
+        verdict = known(dedupe, client, key->sequence, entry_out);
+        if (verdict == WEFT_DEDUPE_ANSWERED && (*entry_out)->until_ns <= now_ns) {
+            drop_kept(dedupe, *entry_out);
+            verdict = missing(client, key->sequence);
+        }
+    }
+    if (verdict != WEFT_DEDUPE_NEW)
+        return verdict;
+    *entry_out = entry_new(dedupe, client, key->sequence);
+    return *entry_out == NULL ? WEFT_DEDUPE_NO_MEMORY : WEFT_DEDUPE_NEW;
+}
+
+void weft__dedupe_undo(struct weft_dedupe_entry *entry)
+{
+    struct weft_dedupe_client *client = entry->client;
+
+    if (client != NULL) {
+        client->running_n--;
+        if (!is_old(client, entry->sequence))
+            *word_of(client, entry->sequence) &= ~bit_of(entry->sequence);
+    }
+    drop(entry);
+}
+
+void weft__dedupe_end(struct weft_dedupe *dedupe, struct weft_dedupe_entry *entry, uint8_t *answer,
+                      size_t answer_len, uint64_t until_ns)
+{
+    size_t cost = sizeof(*entry) + answer_len;
+
+    if (entry->client != NULL)
+        entry->client->running_n--;
+    if (answer == NULL || entry->client == NULL || cost > dedupe->limits.kept_max_bytes) {
+        free(answer);
+        drop(entry);
+        return;
+    }
+    while (dedupe->kept_bytes + cost > dedupe->limits.kept_max_bytes)
+        drop_kept(dedupe, TAILQ_FIRST(&dedupe->kept));
+    entry->owner = NULL;
+    entry->answer = answer;
+    entry->answer_len = answer_len;
+    entry->until_ns = until_ns;
+    TAILQ_INSERT_TAIL(&dedupe->kept, entry, in_kept);
+    dedupe->kept_bytes += cost;
+}
