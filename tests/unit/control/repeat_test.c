@@ -233,6 +233,7 @@ static void what_cannot_be_known_is_stale(void **state)
     assert_int_equal(raw_hear_of(&raw, 3, &answer), WEFT_ESTALE);
     assert_non_null(strstr(answer.body, "too old"));
     assert_int_equal(atomic_load(&counted), 0);
+    assert_int_equal(atomic_load(&holds), 1);
     weft__call_reply(held, NULL);
     assert_true(RIG_UNTIL(stats().open == 0));
     ask(&raw, HOLD, 5000, 4);
@@ -249,6 +250,7 @@ static void what_was_refused_may_come_again(void **state)
     ask(&raw, GATE, 1, 1);
     assert_true(RIG_UNTIL(atomic_load(&inside) == 1));
     ask(&raw, COUNT, 2, 2);
+    assert_true(RIG_UNTIL(stats().queue_depth == 1));
     for (; tries < 3; tries++) {
         ask(&other, COUNT, 3, 10 + tries);
         assert_int_equal(raw_hear_of(&other, 10 + tries, &answer), WEFT_EAGAIN);
