@@ -220,7 +220,8 @@ int weft__key_lines_parse(const char *text, bool addresses, struct weft_key_file
         else
             skipped += !blank;
         at = strchr(at, '\n');
-        at += at != NULL;
+        if (at != NULL)
+            at++;
     }
     free(file_out->lines);
     file_out->lines = lines;

@@ -1,0 +1,61 @@
+/* What people and peers write as text: numbers, sizes, ranges of ports, addresses of lanes,
+ * schemes. Input: a byte that chooses the parser, then the text. */
+#include <strings.h>
+
+#include "base/parse.h"
+#include "fuzz.h"
+#include "link/address.h"
+#include "transport/fault/dice.h"
+#include "transport/fault/fault.h"
+#include "weft/error.h"
+
+static void parse_numbers(const char *text)
+{
+    uint64_t number = 0;
+    uint16_t first, last;
+    if (weft__parse_u64(text, 3, 1000000, &number) == WEFT_OK)
+        FUZZ_CHECK(number >= 3 && number <= 1000000);
+    if (weft__parse_size(text, 1, (uint64_t)1 << 62, &number) == WEFT_OK)
+        FUZZ_CHECK(number >= 1 && number <= (uint64_t)1 << 62);
+    if (weft__parse_ports(text, &first, &last) == WEFT_OK)
+        FUZZ_CHECK(first >= 1 && first <= last);
+}
+
+static void parse_address(const char *text)
+{
+    struct weft_tp_addr addr;
+    char again[WEFT_LANE_ADDRESS_MAX];
+    if (weft__address_parse(text, "zmq", &addr) != WEFT_OK)
+        return;
+    FUZZ_CHECK(addr.len <= WEFT_TP_ADDR_MAX);
+    weft__address_format("zmq", &addr, again);
+    FUZZ_CHECK(strcasecmp(text, again) == 0);
+}
+
+static void parse_scheme(const char *text)
+{
+    struct weft_fault_scheme parts;
+    struct weft_fault_plan plan;
+    if (weft__fault_scheme(text, &parts) == WEFT_OK &&
+        weft__fault_plan(parts.spec, &plan) == WEFT_OK)
+        FUZZ_CHECK(plan.drop <= WEFT_FAULT_ONE && plan.cut <= WEFT_FAULT_ONE);
+    (void)weft__fault_plan(text, &plan);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct fuzz_input input = {data, size};
+    unsigned which = (unsigned)fuzz_number(&input, 1) % 3;
+    char *text = (char *)fuzz_copy(input.at, input.left);
+    text = realloc(text, input.left + 1);
+    FUZZ_CHECK(text != NULL);
+    text[input.left] = '\0';
+    if (which == 0)
+        parse_numbers(text);
+    else if (which == 1)
+        parse_address(text);
+    else
+        parse_scheme(text);
+    free(text);
+    return 0;
+}
