@@ -27,6 +27,10 @@
 
 #include "weft/api.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define WEFT_GROUP_MEMBERS_MAX 4096u
 #define WEFT_GROUP_MESSAGE_MAX (1u << 20) /* bytes; more belongs into a snapshot or state */
 
@@ -95,12 +99,17 @@ WEFT_API int weft_group_barrier(struct weft_group *group, uint32_t timeout_ms);
 WEFT_API int weft_group_notify(struct weft_group *group, uint32_t timeout_ms);
 
 /* Messages of a pair arrive once and in order. A pair has room for 256 of them and 1 MiB that have
- * not been received.  Errors: WEFT_EAGAIN no room within timeout_ms, with a hint
- * (weft_fail_retry_ms()); WEFT_EMSGSIZE. */
+ * not been received. A message whose send ended with another error than these may still arrive, in
+ * its place.  Errors: WEFT_EAGAIN no room within timeout_ms, with a hint (weft_fail_retry_ms());
+ * WEFT_EMSGSIZE; WEFT_EINVAL no such member. */
 WEFT_API int weft_group_send(struct weft_group *group, uint32_t to, const void *data,
                              size_t len_bytes, uint32_t timeout_ms);
 /* The next message of a member.  Owns: *data_out is the caller's, free(). */
 WEFT_API int weft_group_recv(struct weft_group *group, uint32_t from, uint32_t timeout_ms,
                              void **data_out, size_t *len_bytes_out);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -59,7 +59,8 @@ enum weft_coord_call_flag { WEFT_COORD_RECURSIVE = 1, WEFT_COORD_TRY = 2 };
 /* What a member asks of its host. Repeating a call that is under way or was answered last is fine:
  * number names the member's n-th lock, unlock, barrier, notify, or message of a pair, from 1 on; an
  * answered one is answered again, one that waits is taken over (the older call is answered with
- * WEFT_ECANCELED). RECV with number n says that all before n have been received. */
+ * WEFT_ECANCELED). A lock's number may skip some. RECV with number n says that all before n have
+ * been received. */
 struct weft_coord_call {
     enum weft_coord_op op;
     uint32_t flags;
@@ -67,6 +68,7 @@ struct weft_coord_call {
     uint64_t session, group;
     uint32_t member, peer; /* peer: SEND to, RECV from */
     uint64_t number;
+    uint64_t settled;     /* LOCK: the newest of its locks whose answer the member has seen */
     uint64_t deadline_ns; /* when waiting ends */
     const uint8_t *bytes; /* SEND */
     size_t len_bytes;
@@ -162,6 +164,8 @@ void weft__coord_call(struct weft_coord *coord, const struct weft_coord_call *ca
                       uint64_t now_ns);
 /* A sign of life of a member's process; a call is none. */
 void weft__coord_beat(struct weft_coord *coord, uint64_t session, uint64_t now_ns);
+/* The process has ended, as it says itself. */
+void weft__coord_bye(struct weft_coord *coord, uint64_t session, uint64_t now_ns);
 /* Takes over what the items hold, and clears them. */
 void weft__coord_take(struct weft_coord *coord, struct weft_coord_frame *frame, uint64_t now_ns);
 /* The hosts that live now. One that was listed, and is not any more, is dead. */

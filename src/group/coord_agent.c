@@ -136,6 +136,12 @@ static void want_anew(struct weft_coord *coord, struct coord_group *group,
 {
     bool recursive = (call->flags & WEFT_COORD_RECURSIVE) != 0;
     weft__coord_want_ends(coord, group, member, WEFT_ECANCELED);
+    if (member->want == COORD_GRANTED && member->asked > call->settled && member->depth > 0) {
+        member->depth--; /* the member never learnt that it had it */
+        weft__coord_tell_home(
+            coord, group,
+            (struct weft_coord_item){.kind = WEFT_COORD_RELINQUISH, .member = member->index});
+    }
     member->asked = call->number;
     if (member->depth > 0 && !(recursive && member->recursive)) {
         member->want = COORD_REFUSED;
@@ -161,7 +167,7 @@ static void want_anew(struct weft_coord *coord, struct coord_group *group,
 static void lock_call(struct weft_coord *coord, struct coord_group *group,
                       struct coord_member *member, const struct weft_coord_call *call)
 {
-    if (call->number == member->asked + 1)
+    if (call->number > member->asked)
         want_anew(coord, group, member, call);
     else if (call->number != member->asked || call->number == 0)
         weft__coord_answer(coord, call->token, WEFT_EINVAL, "not the number of the next lock");

@@ -289,6 +289,19 @@ void weft__coord_beat(struct weft_coord *coord, uint64_t session, uint64_t now_n
     (void)alive(coord, session);
 }
 
+void weft__coord_bye(struct weft_coord *coord, uint64_t id, uint64_t now_ns)
+{
+    struct coord_session *session = NULL;
+    coord->now_ns = now_ns;
+    HASH_FIND(hh, coord->sessions, &id, sizeof(id), session);
+    if (session == NULL)
+        return;
+    HASH_DEL(coord->sessions, session);
+    free(session);
+    session_gone(coord, id);
+    settle(coord);
+}
+
 void weft__coord_take(struct weft_coord *coord, struct weft_coord_frame *frame, uint64_t now_ns)
 {
     const struct weft_coord_pace pace = {coord->desc.resend_ns, coord->desc.ack_ns};
