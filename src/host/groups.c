@@ -12,6 +12,7 @@
 #include "host/calls.h"
 #include "host/state_dir.h"
 #include "registry/registry.h"
+#include "weft/error.h"
 
 _Static_assert((int)WEFT_PORT_GROUP == (int)WEFT_GROUP_PORT_AT &&
                    (int)WEFT_PORT_GROUP_ASYNC == (int)WEFT_GROUP_ASYNC_PORT_AT,

@@ -23,11 +23,13 @@
 #include "base/parse.h"
 #include "control/client.h"
 #include "control/server.h"
+#include "group/service.h"
 #include "host/calls.h"
 #include "host/cores.h"
 #include "host/move_wire.h"
 #include "host/state_dir.h"
 #include "host/weftd_app.h"
+#include "host/weftd_group.h"
 #include "host/weftd_guest.h"
 #include "host/weftd_lane.h"
 #include "link/data.h"
@@ -135,6 +137,7 @@ static int start_server(struct weft_host *host)
         services[n].workers = (unsigned)weft__config_u64("WEFT_REGISTRY_SERVER_THREADS");
         n++;
     }
+    weft__weftd_group_service(host, &services[n++]);
     for (size_t i = 0; i < n; i++)
         host->service_names[i] = services[i].name;
     host->services_n = n;
@@ -324,6 +327,8 @@ static int host_open(struct weft_host *host, const struct weft_host_options *opt
         weft__weftd_guests_init(host);
     if (err == WEFT_OK)
         err = weft__weftd_lane_init(host);
+    if (err == WEFT_OK)
+        err = weft__weftd_group_init(host);
     if (err == WEFT_OK && options->head == NULL)
         err = start_registry(host);
     if (err == WEFT_OK)
@@ -345,7 +350,10 @@ static void host_close(struct weft_host *host)
     if (host->epoch != 0)
         weft__weftd_leave(host);
     weft__data_stop(host->data); /* a worker may be opening it */
+    weft__group_stop(host->groups); /* before the server: whoever waits gets an answer */
     weft__server_stop(host->server, SERVER_STOP_MS);
+    weft__group_close(host->groups);
+    host->groups = NULL;
     weft__data_close(host->data);
     weft__client_close(host->asker.client); /* what is under way is answered: ESHUTDOWN */
     host->asker.client = NULL;

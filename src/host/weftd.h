@@ -32,6 +32,7 @@ struct weft_guest;
 struct weft_app;
 struct weft_probe;
 struct weft_refresh;
+struct weft_group_service;
 struct weft_data;
 
 /* function, registry, state, snapshot, group */
@@ -50,6 +51,8 @@ struct weft_host {
     struct weft_server *server;
     const char *service_names[WEFT_HOST_SERVICES_MAX]; /* in the server's order */
     size_t services_n;
+    struct weft_group_service *groups;
+    uint64_t groups_revision; /* of the newest list of hosts that it was told */
     struct weft_data *data;         /* our lane, if anybody has needed it */
     struct weft_registry *registry; /* NULL: kept by another host */
     char name[WEFT_HOST_NAME_MAX];

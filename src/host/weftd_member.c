@@ -21,6 +21,7 @@
 #include "base/must.h"
 #include "host/weftd.h"
 #include "host/weftd_app.h"
+#include "host/weftd_group.h"
 
 enum { JOIN_WAIT_MS = 5000, WATCH_MS = 10000, WATCH_RETRY_MS = 500, JOIN_RETRY_US = 50000 };
 
@@ -162,6 +163,7 @@ static void members_set(struct weft_host *host, const struct news *news)
     if (kept > 0)
         qsort(fresh, host->members_n, sizeof(*fresh), by_name);
     free(before);
+    weft__weftd_group_hosts(host, news->revision);
 }
 
 static void beat(struct weft_host *host);
@@ -207,6 +209,7 @@ static void take_beaten(struct weft_host *host, const struct news *news)
             "this host was declared dead after a silence; its processes end and it joins anew");
         weft__weftd_processes_end(host, "its host was declared dead");
         host->incarnation++;
+        weft__weftd_group_hosts(host, host->groups_revision);
     }
     join_again(host);
 }
