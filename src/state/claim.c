@@ -185,6 +185,7 @@ struct weft_claim_step weft__claim_set(struct weft_claiming *claiming, uint64_t 
 
 static struct weft_claim_step is_dead(struct weft_claiming *claiming)
 {
+    claiming->absent = false;
     if (claiming->want == WEFT_CLAIM_DROP)
         return erase(claiming);
     return end(weft_fail(WEFT_EHOSTDEAD,

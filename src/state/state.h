@@ -13,7 +13,7 @@ enum weft_state_call {
     WEFT_STATE_OPEN = 0x0410,    /* OpenRequest -> OpenReply */
     WEFT_STATE_PULL,             /* PullRequest -> PullReply */
     WEFT_STATE_PART,             /* PartRequest -> PartReply */
-    WEFT_STATE_UNPIN,            /* UnpinRequest -> empty */
+    WEFT_STATE_UNPIN,            /* UnpinRequest -> UnpinReply */
     WEFT_STATE_PUSH,             /* PushRequest -> ChangeReply; also a push */
     WEFT_STATE_STAGE,            /* StageRequest -> empty */
     WEFT_STATE_RESIZE,           /* ResizeRequest -> ChangeReply */

@@ -1,0 +1,197 @@
+#include "rig.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "transport/inproc/inproc.h"
+#include "transport/ofi/ofi.h"
+#include "transport/zmq/zmq.h"
+
+#define STOP_MS 10000
+#define TOKEN 0x57a7eu
+
+const char *rig_scheme = NULL;
+uint64_t rig_memory = 0;
+uint32_t rig_timeout_ms = 60000;
+
+static void no_message(void *ctx, const void *data, size_t len_bytes)
+{
+    (void)ctx;
+    (void)data;
+    (void)len_bytes;
+}
+
+static void lane_open(const char *name, struct weft_lane **lane_out)
+{
+    static const struct weft_transport *const all[] = {&weft__tp_inproc, &weft__tp_zmq,
+                                                       &weft__tp_ofi};
+    if (rig_scheme == NULL)
+        return;
+    const struct weft_lane_desc desc = {.transports = all,
+                                        .transports_n = 3,
+                                        .scheme = rig_scheme,
+                                        .progress = "thread",
+                                        .bind = strcmp(rig_scheme, "inproc") ? "127.0.0.1" : name,
+                                        .token = TOKEN,
+                                        .msg_max_bytes = 65536,
+                                        .message = no_message};
+    assert_int_equal(weft__lane_open(&desc, lane_out), WEFT_OK);
+}
+
+static int lane_of_host(void *ctx, struct weft_lane **lane_out)
+{
+    struct rig_host *host = ctx;
+    *lane_out = host->lane;
+    return host->lane != NULL ? WEFT_OK : WEFT_ENOTSUP;
+}
+
+static int lane_of_rig(void *ctx, struct weft_lane **lane_out)
+{
+    struct rig *rig = ctx;
+    *lane_out = rig->lane;
+    return rig->lane != NULL ? WEFT_OK : WEFT_ENOTSUP;
+}
+
+static void serve(struct rig_host *host)
+{
+    struct weft_service_desc service;
+    weft__state_server_service(host->state, &service);
+    service.sync_port = host->port;
+    service.async_port = host->async_port;
+    const struct weft_server_desc desc = {
+        .bind = "127.0.0.1", .services = &service, .services_n = 1};
+    assert_int_equal(weft__server_start(&desc, &host->server), WEFT_OK);
+    host->port = weft__server_sync_port(host->server, 0);
+    host->async_port = weft__server_async_port(host->server, 0);
+    snprintf(host->url, sizeof(host->url), "tcp://127.0.0.1:%u", host->port);
+    snprintf(host->async_url, sizeof(host->async_url), "tcp://127.0.0.1:%u", host->async_port);
+    weft__state_server_at(host->state, host->url, host->async_url);
+}
+
+void rig_host_start(struct rig *rig, struct rig_host *host)
+{
+    struct weft_registry_host self = {.slots = 1, .incarnation = ++host->incarnation, .pid = 1};
+    struct weft_registry_reply reply;
+    assert_int_equal(weft__client_open(&(struct weft_client_desc){0}, &host->client), WEFT_OK);
+    host->registry_at = (struct weft_registry_at){
+        .client = host->client, .url = rig->registry_url, .timeout_ms = 20000};
+    lane_open(host->name, &host->lane);
+    const struct weft_state_server_desc desc = {.host = host->name,
+                                                .incarnation = host->incarnation,
+                                                .registry = &host->registry_at,
+                                                .dead_ms = RIG_DEAD_MS,
+                                                .memory_max = rig_memory,
+                                                .lane = lane_of_host,
+                                                .ctx = host};
+    assert_int_equal(weft__state_server_open(&desc, &host->state), WEFT_OK);
+    serve(host);
+    snprintf(self.name, sizeof(self.name), "%s", host->name);
+    snprintf(self.address, sizeof(self.address), "127.0.0.1");
+    snprintf(self.control, sizeof(self.control), "%s", host->url);
+    uint64_t sent_ns = weft__now_ns();
+    assert_int_equal(weft__registry_join_wait(&host->registry_at, &self, &reply), WEFT_OK);
+    weft__state_server_alive(host->state, host->incarnation, sent_ns);
+}
+
+void rig_host_kill(struct rig_host *host)
+{
+    if (host->server == NULL)
+        return;
+    weft__state_server_leave(host->state);
+    weft__server_stop(host->server, STOP_MS);
+    weft__client_close(host->client);
+    weft__state_server_close(host->state);
+    if (host->lane != NULL)
+        weft__lane_close(host->lane);
+    host->server = NULL;
+    host->client = NULL;
+    host->state = NULL;
+    host->lane = NULL;
+}
+
+void rig_host_forget(struct rig *rig, struct rig_host *host)
+{
+    struct weft_registry_at at = {
+        .client = rig->client, .url = rig->registry_url, .timeout_ms = 20000};
+    assert_int_equal(weft__registry_leave_wait(&at, host->name, host->incarnation), WEFT_OK);
+}
+
+struct weft_state *rig_process(struct rig *rig, struct rig_host *host)
+{
+    struct weft_state *state;
+    const struct weft_state_desc desc = {.client = rig->client,
+                                         .url = host->url,
+                                         .timeout_ms = rig_timeout_ms,
+                                         .lane = lane_of_rig,
+                                         .ctx = rig};
+    assert_int_equal(weft__state_open(&desc, &state), WEFT_OK);
+    return state;
+}
+
+static void registry_start(struct rig *rig)
+{
+    struct weft_service_desc service;
+    snprintf(rig->folder, sizeof(rig->folder), "/tmp/weft-state-XXXXXX");
+    assert_non_null(mkdtemp(rig->folder));
+    snprintf(rig->log, sizeof(rig->log), "%s/log", rig->folder);
+    const struct weft_registry_desc desc = {
+        .log_path = rig->log, .beat_ms = 1000, .dead_ms = RIG_DEAD_MS};
+    assert_int_equal(weft__registry_open(&desc, &rig->registry), WEFT_OK);
+    weft__registry_service(rig->registry, &service);
+    const struct weft_server_desc server = {
+        .bind = "127.0.0.1", .services = &service, .services_n = 1};
+    assert_int_equal(weft__server_start(&server, &rig->registry_server), WEFT_OK);
+    snprintf(rig->registry_url, sizeof(rig->registry_url), "tcp://127.0.0.1:%u",
+             weft__server_sync_port(rig->registry_server, 0));
+}
+
+int rig_open(void **state)
+{
+    struct rig *rig = calloc(1, sizeof(*rig));
+    if (rig == NULL)
+        return -1;
+    registry_start(rig);
+    assert_int_equal(weft__client_open(&(struct weft_client_desc){0}, &rig->client), WEFT_OK);
+    lane_open("clients", &rig->lane);
+    rig->hosts[0].name = "a";
+    rig->hosts[1].name = "b";
+    for (int i = 0; i < RIG_HOSTS; i++)
+        rig_host_start(rig, &rig->hosts[i]);
+    rig->a = rig_process(rig, &rig->hosts[0]);
+    rig->b = rig_process(rig, &rig->hosts[1]);
+    *state = rig;
+    return 0;
+}
+
+int rig_close(void **state)
+{
+    struct rig *rig = *state;
+    weft_state_close(rig->a);
+    weft_state_close(rig->b);
+    weft__client_close(rig->client);
+    if (rig->lane != NULL)
+        weft__lane_close(rig->lane);
+    for (int i = 0; i < RIG_HOSTS; i++)
+        rig_host_kill(&rig->hosts[i]);
+    weft__server_stop(rig->registry_server, STOP_MS);
+    weft__registry_close(rig->registry);
+    unlink(rig->log);
+    int err = rmdir(rig->folder);
+    free(rig);
+    return err;
+}
+
+struct weft_state_stats rig_stats(struct weft_state *state)
+{
+    struct weft_state_stats stats;
+    weft_state_stats(state, &stats);
+    return stats;
+}
