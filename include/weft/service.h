@@ -73,7 +73,9 @@ struct weft_server_options {
 
 /* Clients are served when this returns.
  * Thread: any.   Blocks: no.
- * Errors: WEFT_EADDRINUSE, naming the port; WEFT_EADDRNOTAVAIL; WEFT_EINVAL; WEFT_ENOMEM. */
+ * Errors: WEFT_EADDRINUSE, naming the port; WEFT_EADDRNOTAVAIL; WEFT_EINVAL; WEFT_ENOMEM;
+ *         WEFT_EACCES keys that WEFT_SECURITY=curve needs; WEFT_EPERM an address that other
+ * machines reach, without WEFT_SECURITY. */
 WEFT_API int weft_server_start(const struct weft_server_options *options,
                                struct weft_server **server_out);
 

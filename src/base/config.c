@@ -50,6 +50,7 @@ struct value {
 };
 
 static struct value values[SETTINGS_N];
+static bool loaded;
 
 static size_t index_of(const char *name)
 {
@@ -234,8 +235,14 @@ int weft__config_load(void)
     free_values(values);
     for (size_t i = 0; i < SETTINGS_N; i++)
         values[i] = table[i];
+    loaded = true;
     apply_log_level();
     return WEFT_OK;
+}
+
+bool weft__config_is_loaded(void)
+{
+    return loaded;
 }
 
 int weft__config_set(const char *name, const char *value)
@@ -247,9 +254,11 @@ int weft__config_set(const char *name, const char *value)
                          tail ? ": did you mean " PREFIX : "", tail ? tail : "");
     }
     int err = put_value(values, i, value, "option");
-    if (!err)
-        apply_log_level();
-    return err;
+    if (err)
+        return err;
+    loaded = true;
+    apply_log_level();
+    return WEFT_OK;
 }
 
 const char *weft__config_text(const char *name)

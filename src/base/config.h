@@ -13,6 +13,8 @@
  * were. Call once at start, before threads. Errors: WEFT_ENOENT the file named by WEFT_CONFIG
  * cannot be read; WEFT_EINVAL a line or value is wrong; WEFT_ERANGE. */
 int weft__config_load(void);
+/* Whether weft__config_load() has read the settings, or weft__config_set() has set one. */
+bool weft__config_is_loaded(void);
 /* Overrides a setting for this process, e.g. from an option of the command line; before threads.
  * Errors: WEFT_ENOENT no such setting, naming the nearest; WEFT_EINVAL, WEFT_ERANGE wrong value;
  * WEFT_ENOMEM. */

@@ -75,5 +75,6 @@ int cmd_migrate(int argc, char **argv);
 int cmd_kill(int argc, char **argv);
 int cmd_call(int argc, char **argv);
 int cmd_info(int argc, char **argv);
+int cmd_keygen(int argc, char **argv);
 
 #endif

@@ -2,32 +2,33 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/config.h"
 #include "cli/cli.h"
+#include "cli/info_reach.h"
 #include "host/calls.h"
 #include "wire/message.h"
 
 enum { PROBE_MS = 20000 };
 
 static const char usage[] =
-    "Usage: weft info [-c] [--at HOST]\n"
+    "Usage: weft info [-c] [--at HOST] [--json FILE]\n"
     "\n"
     "Shows a host: its address, slots, registry, counters, who can reach it, and which transports "
     "work\n"
     "there and why the others do not: it tries them, which takes a moment.\n"
     "\n"
     "  -c, --settings   instead list all settings, their values here and where they come from\n"
-    "  --at HOST        address[:port] of the host (default: WEFT_HOST)\n";
+    "  --at HOST        address[:port] of the host (default: WEFT_HOST)\n"
+    "  --json FILE      write it there as JSON (-: stdout)\n";
 
 static void show(const Weft__Host__InfoReply *info)
 {
-    bool loopback = strncmp(info->address, "127.", 4) == 0;
     printf("host       %s, weftd %s, process %" PRIu64 "\n", info->name, info->version, info->pid);
     printf("control    %s\n", info->control);
-    printf("reach      %s\n", loopback ? "every user of this machine (loopback, no authentication)"
-                                       : "everybody who reaches this address (no authentication)");
+    info_reach_show(info->reach);
     printf("registry   %s, epoch %" PRIu64 "%s\n", info->registry, info->epoch,
            info->head ? ", kept here" : "");
     printf("slots      %u, %u in use\n", info->slots, info->used);
@@ -39,6 +40,24 @@ static void show(const Weft__Host__InfoReply *info)
         printf("counter    %-24s %s\n", info->counters[i]->name, info->counters[i]->value);
 }
 
+static json_t *info_json(const Weft__Host__InfoReply *info)
+{
+    json_t *counters = json_object(), *transports = json_array();
+    for (size_t i = 0; i < info->n_counters; i++)
+        json_object_set_new(counters, info->counters[i]->name,
+                            json_integer(atoll(info->counters[i]->value)));
+    for (size_t i = 0; i < info->n_transports; i++)
+        json_array_append_new(transports, json_string(info->transports[i]));
+    return json_pack("{s:s, s:s, s:s, s:I, s:s, s:o, s:s, s:I, s:b, s:i, s:i, s:s, s:o, s:i, s:i, "
+                     "s:o}",
+                     "name", info->name, "address", info->address, "version", info->version, "pid",
+                     (json_int_t)info->pid, "control", info->control, "reach",
+                     info_reach_json(info->reach), "registry", info->registry, "epoch",
+                     (json_int_t)info->epoch, "head", info->head, "slots", (int)info->slots, "used",
+                     (int)info->used, "data", info->data, "transports", transports, "apps_home",
+                     (int)info->apps_home, "processes", (int)info->processes, "counters", counters);
+}
+
 static void settings(void *wanted, int option)
 {
     (void)option;
@@ -48,7 +67,7 @@ static void settings(void *wanted, int option)
 int cmd_info(int argc, char **argv)
 {
     static const struct option options[] = {
-        CLI_AT, CLI_HELP, {"settings", no_argument, NULL, 'c'}, {0}};
+        CLI_AT, CLI_JSON, CLI_HELP, {"settings", no_argument, NULL, 'c'}, {0}};
     bool settings_wanted = false;
     struct cli_command command = {.name = "info",
                                   .usage = usage,
@@ -77,7 +96,9 @@ int cmd_info(int argc, char **argv)
                                     .timeout_ms = PROBE_MS};
     if (code == CLI_OK)
         code = cli_ask(&cli, "show the host", &call, &message);
-    if (code == CLI_OK)
+    if (code == CLI_OK && command.json != NULL)
+        code = cli_write_json(command.json, info_json((const Weft__Host__InfoReply *)message));
+    else if (code == CLI_OK)
         show((const Weft__Host__InfoReply *)message);
     weft__message_free(message);
     cli_close(&cli);

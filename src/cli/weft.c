@@ -20,6 +20,7 @@ static const struct {
     {"kill", cmd_kill, "end an app"},
     {"call", cmd_call, "call a service with bytes and print the reply"},
     {"info", cmd_info, "show a host, its settings and counters"},
+    {"keygen", cmd_keygen, "make the keys of WEFT_SECURITY=curve"},
 };
 enum { COMMANDS_N = sizeof(commands) / sizeof(commands[0]) };
 

@@ -6,13 +6,16 @@
 #include <stdlib.h>
 
 #include "control/client.h"
+#include "control/security.h"
 
 int weft_client_open(const struct weft_client_options *options, struct weft_client **client_out)
 {
     const struct weft_client_desc desc = {.pending_max =
                                               options == NULL ? 0 : options->pending_max};
 
-    return weft__client_open(&desc, client_out);
+    int rc = weft__security_prepare();
+
+    return rc == WEFT_OK ? weft__client_open(&desc, client_out) : rc;
 }
 
 void weft_client_close(struct weft_client *client)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "control/security.h"
 #include "control/server.h"
 
 static void fill_handlers(const struct weft_service_options *options,
@@ -69,6 +70,9 @@ int weft_server_start(const struct weft_server_options *options, struct weft_ser
         handlers_n += options->services[i].handlers_n;
     if (handlers_n == 0)
         return weft_fail(WEFT_EINVAL, "a server needs services, and they need handlers");
+    rc = weft__security_prepare();
+    if (rc != WEFT_OK)
+        return rc;
     services = calloc(options->services_n, sizeof(*services));
     handlers = calloc(handlers_n, sizeof(*handlers));
     if (services == NULL || handlers == NULL)

@@ -195,6 +195,37 @@ int weft__security_get(const struct weft_tp_security **security_out)
     return err;
 }
 
+int weft__security_prepare(void)
+{
+    pthread_mutex_lock(&ours_lock);
+    int err = weft__config_is_loaded() ? WEFT_OK : weft__config_load();
+    pthread_mutex_unlock(&ours_lock);
+    return err;
+}
+
+bool weft__security_is_loopback(const char *address)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (inet_pton(AF_INET, address, &v4) == 1)
+        return ntohl(v4.s_addr) >> 24 == 127;
+    return inet_pton(AF_INET6, address, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+int weft__security_check_bind(const char *address, const struct weft_tp_security *security)
+{
+    unsigned char raw[sizeof(struct in6_addr)];
+    bool numeric = inet_pton(AF_INET, address, raw) == 1 || inet_pton(AF_INET6, address, raw) == 1;
+    if (security != NULL || !numeric || weft__security_is_loopback(address) ||
+        strcmp(weft__config_source("WEFT_SECURITY"), "default") != 0)
+        return WEFT_OK;
+    return weft_fail(WEFT_EPERM,
+                     "other machines reach %s, and whoever reaches it could run programs as you: "
+                     "make keys (weft keygen) and set WEFT_SECURITY=curve on all hosts, or, where "
+                     "only people whom you trust reach it, set WEFT_SECURITY=none",
+                     address);
+}
+
 int weft__security_resolve(const struct weft_tp_security *wanted,
                            const struct weft_tp_security **security_out)
 {

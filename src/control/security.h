@@ -27,6 +27,15 @@ extern const struct weft_tp_security weft__security_none;
 /* What the settings say, read at the first call that succeeds; *security_out is NULL for none, else
  * valid until weft__security_forget().  Thread: any.  Errors: WEFT_EACCES. */
 int weft__security_get(const struct weft_tp_security **security_out);
+/* Reads the settings where nobody has: for the calls of other programs, which know of no settings.
+ * Thread: any, before the first other thread that uses settings.  Errors: as weft__config_load().
+ */
+int weft__security_prepare(void);
+/* Whether a server may bind there: an address that other machines reach needs keys, or
+ * WEFT_SECURITY=none said explicitly.  Errors: WEFT_EPERM. */
+int weft__security_check_bind(const char *address, const struct weft_tp_security *security);
+/* Of a numeric address; anything else is none. */
+bool weft__security_is_loopback(const char *address);
 /* What a description's field asks for: as weft__security_get() for NULL. */
 int weft__security_resolve(const struct weft_tp_security *wanted,
                            const struct weft_tp_security **security_out);

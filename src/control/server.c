@@ -102,6 +102,8 @@ static int open_ports(struct weft_server *server, const struct weft_server_desc 
     int rc = weft__security_resolve(desc->security, &open.security);
 
     open.connections_max = (uint32_t)weft__config_u64("WEFT_CONNECTIONS_MAX");
+    if (rc == WEFT_OK && desc->security == NULL)
+        rc = weft__security_check_bind(desc->bind, open.security);
     if (rc == WEFT_OK)
         rc = weft__pump_open(&server->pump, desc->scheme, &open);
     for (size_t i = 0; rc == WEFT_OK && i < server->services_n; i++) {

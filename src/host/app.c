@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "control/client.h"
+#include "control/security.h"
 #include "control/server.h"
 #include "host/calls.h"
 #include "host/transports.h"
@@ -402,7 +403,9 @@ int weft_app_probe(const char *address)
                                   .open = {.bind = address,
                                            .families = WEFT_TP_MSG | WEFT_TP_RMA,
                                            .msg_max_bytes = WEFT_EXEC_PACKET_MAX}};
-    err = weft__select_report(&select, &report);
+    err = weft__security_get(&select.open.security);
+    if (err == WEFT_OK)
+        err = weft__select_report(&select, &report);
     if (err != WEFT_OK)
         return err;
     (void)puts(report);

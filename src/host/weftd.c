@@ -31,6 +31,7 @@
 #include "host/weftd_app.h"
 #include "host/weftd_group.h"
 #include "host/weftd_guest.h"
+#include "host/weftd_reach.h"
 #include "host/weftd_lane.h"
 #include "link/data.h"
 #include "registry/service.h"
@@ -188,8 +189,10 @@ static int find_registry(struct weft_host *host, const char *head)
                                     .timeout_ms = 1000};
     uint64_t deadline = weft__now_ns() + HEAD_WAIT_MS * WEFT_NS_PER_MS;
     while ((err = weft__client_wait(host->asker.client, &call, &message)) != WEFT_OK &&
-           weft__now_ns() < deadline)
+           err != WEFT_EACCES && weft__now_ns() < deadline)
         (void)usleep(HEAD_RETRY_US); /* it may be starting */
+    if (err == WEFT_EACCES)          /* it answers, but not us: the text says why */
+        return err;
     if (err != WEFT_OK)
         return weft_fail(WEFT_EREGISTRY, "no weftd answers at the head %s: %s", url,
                          weft_error_text(err));
@@ -389,6 +392,7 @@ int weft_host_run(const struct weft_host_options *options)
     if (err == WEFT_OK) {
         if (options->ready_fd >= 0)
             (void)dprintf(options->ready_fd, "%s\n", host->control);
+        weft__weftd_reach_warn(host);
         weft__info("serves at %s with %u slots", host->control, host->leases.slots);
         weft__loop_run(host->asker.loop);
     }

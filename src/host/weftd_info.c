@@ -25,6 +25,7 @@
 #include "control/server.h"
 #include "host/spawn.h"
 #include "host/weftd_app.h"
+#include "host/weftd_reach.h"
 #include "wire/message.h"
 
 enum { PROBE_MS = 15000, LINES_MAX = 16, COUNTERS_MAX = 64 };
@@ -109,6 +110,7 @@ static size_t cut_lines(char *text, char *lines[LINES_MAX])
 static void answer(struct weft_host *host, char *transports, struct weft_call *call)
 {
     Weft__Host__InfoReply reply = WEFT__HOST__INFO_REPLY__INIT;
+    struct weft_reach reach;
     struct counters counters = {.n = 0};
     char *lines[LINES_MAX];
     count_all(&counters, host);
@@ -127,6 +129,7 @@ static void answer(struct weft_host *host, char *transports, struct weft_call *c
     reply.data = weft__message_text(weft__config_text("WEFT_DATA"));
     reply.apps_home = (uint32_t)host->apps_n;
     reply.processes = (uint32_t)weft__weftd_processes_n(host);
+    reply.reach = weft__weftd_reach(host, &reach);
     reply.transports = lines;
     if (transports != NULL)
         reply.n_transports = cut_lines(transports, lines);

@@ -30,6 +30,7 @@
 #include "base/check.h"
 #include "base/config.h"
 #include "base/log.h"
+#include "control/security.h"
 #include "link/address.h"
 #include "link/impl.h"
 #include "link/select.h"
@@ -269,7 +270,9 @@ static int endpoint(struct weft_lane *lane, const struct weft_lane_desc *desc)
                  .ctx = lane},
     };
     struct weft__selected selected;
-    int err = weft__select(&select, &selected);
+    int err = weft__security_get(&select.open.security);
+    if (err == WEFT_OK)
+        err = weft__select(&select, &selected);
     if (err != WEFT_OK)
         return err;
     lane->tp = selected.transport;
