@@ -115,6 +115,18 @@ static void settle_error(struct weft_call *call, struct weft_call_error error)
     settle(call);
 }
 
+static int fail_late(const struct weft_call *call)
+{
+    weft__counter_add(&call->service->late, 1);
+    return weft_fail(WEFT_ETIMEDOUT, "%s.%s: its deadline passed before a worker was free",
+                     call->service->name, call->handler->name);
+}
+
+void weft__call_refuse_late(struct weft_call *call)
+{
+    settle_error(call, (struct weft_call_error){.err = fail_late(call)});
+}
+
 /* What can be said against a call before its handler sees it. */
 static int check_call(struct weft_call *call, const void *body, size_t body_len, uint64_t now_ns)
 {
@@ -122,11 +134,8 @@ static int check_call(struct weft_call *call, const void *body, size_t body_len,
     const struct weft_handler_desc *handler = call->handler;
     int rc = WEFT_OK;
 
-    if (now_ns >= call->deadline_ns) {
-        weft__counter_add(&service->late, 1);
-        return weft_fail(WEFT_ETIMEDOUT, "%s.%s: its deadline passed before a worker was free",
-                         service->name, handler->name);
-    }
+    if (now_ns >= call->deadline_ns)
+        return fail_late(call);
     if (handler->request_type != NULL)
         rc = weft__message_decode(handler->request_type, body, body_len, &call->request);
     if (rc != WEFT_OK)

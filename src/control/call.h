@@ -71,6 +71,9 @@ int weft__call_keep_body(struct weft_call *call, const struct weft_frame *frame)
 /* Decodes and runs the handler, or refuses a call that is late or malformed.  Thread: a worker, or
  * the fan-in thread. */
 void weft__call_run(struct weft_call *call, const void *body, size_t body_len);
+/* Refuses a call whose deadline has passed. */
+void weft__call_refuse_late(struct weft_call *call);
+
 /* What is said of a call that failed. */
 struct weft_call_error {
     int err;

@@ -40,6 +40,7 @@ struct weft_service {
     struct weft_queue queue;
     struct weft_worker *workers; /* room for workers_max; the first workers_n run. The fan-in
                                     thread's until it has refused */
+    uint64_t swept_ns;           /* when late calls were last taken out of the queue */
     unsigned workers_max;
     _Atomic unsigned workers_n;
     _Atomic uint64_t open; /* calls that are not answered; the fan-in thread's, read by others */

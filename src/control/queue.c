@@ -88,6 +88,29 @@ bool weft__queue_remove(struct weft_queue *queue, struct weft_call *call)
     return found;
 }
 
+struct weft_call *weft__queue_remove_late(struct weft_queue *queue, uint64_t now_ns)
+{
+    struct weft_call **at = &queue->head, *late = NULL, **late_tail = &late;
+
+    weft__lock_take(&queue->lock);
+    while (*at != NULL) {
+        struct weft_call *call = *at;
+
+        if (call->deadline_ns > now_ns) {
+            at = &call->next;
+            continue;
+        }
+        *at = call->next;
+        *late_tail = call;
+        late_tail = &call->next;
+        queue->length--;
+    }
+    *late_tail = NULL;
+    queue->tail = at;
+    weft__lock_drop(&queue->lock);
+    return late;
+}
+
 size_t weft__queue_length(struct weft_queue *queue)
 {
     size_t length;

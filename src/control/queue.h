@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "control/lock.h"
 
@@ -29,6 +30,8 @@ int weft__queue_push(struct weft_queue *queue, struct weft_call *call, bool *sho
 struct weft_call *weft__queue_pop(struct weft_queue *queue);
 /* Takes the call out; false: it is not in there (any more). */
 bool weft__queue_remove(struct weft_queue *queue, struct weft_call *call);
+/* Takes out the calls whose deadline has passed.  Returns them, a list by `next`. */
+struct weft_call *weft__queue_remove_late(struct weft_queue *queue, uint64_t now_ns);
 size_t weft__queue_length(struct weft_queue *queue);
 /* Ends all pops.  Returns the calls that waited, a list by `next`. */
 struct weft_call *weft__queue_close(struct weft_queue *queue);

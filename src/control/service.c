@@ -20,7 +20,8 @@
 #define CLIENT_CALLS_DEFAULT 1024
 #define BODY_DEFAULT ((size_t)1 << 20)
 #define RETRY_MAX_MS 1000u
-#define RETRY_BLIND_MS 10u        /* before any handler has returned */
+#define RETRY_BLIND_MS 10u /* before any handler has returned */
+#define SWEEP_PAUSE_NS WEFT_NS_PER_MS
 #define IDLE_END_NS WEFT_NS_PER_S /* for a worker that is in no handler: it is ending already */
 
 static int check_handlers(const struct weft_service_desc *desc)
@@ -161,6 +162,33 @@ uint32_t weft__service_retry_ms(struct weft_service *service)
     return ms < 1 ? 1 : ms > RETRY_MAX_MS ? RETRY_MAX_MS : (uint32_t)ms;
 }
 
+/* A full queue of calls that nobody waits for any more makes room for those that somebody does. */
+static void sweep_late(struct weft_service *service, uint64_t now_ns)
+{
+    struct weft_call *call;
+
+    if (now_ns < service->swept_ns + SWEEP_PAUSE_NS)
+        return;
+    service->swept_ns = now_ns;
+    call = weft__queue_remove_late(&service->queue, now_ns);
+    while (call != NULL) {
+        struct weft_call *next = call->next;
+
+        weft__call_refuse_late(call);
+        call = next;
+    }
+}
+
+static int push(struct weft_service *service, struct weft_call *call, bool *short_out)
+{
+    int rc = weft__queue_push(&service->queue, call, short_out);
+
+    if (rc == WEFT_OK)
+        return rc;
+    sweep_late(service, call->arrived_ns);
+    return weft__queue_push(&service->queue, call, short_out);
+}
+
 int weft__service_feed(struct weft_service *service, struct weft_call *call)
 {
     bool more = false;
@@ -168,7 +196,7 @@ int weft__service_feed(struct weft_service *service, struct weft_call *call)
 
     if (service->workers_n == 0)
         rc = start_worker(service);
-    if (rc == WEFT_OK && weft__queue_push(&service->queue, call, &more) != WEFT_OK)
+    if (rc == WEFT_OK && push(service, call, &more) != WEFT_OK)
         rc = weft_fail(WEFT_EAGAIN, "service %s: %zu requests wait already; try again later",
                        service->name, service->queue.length_max);
     if (rc == WEFT_EAGAIN)

@@ -54,6 +54,65 @@ static void a_call_without_a_sleeping_worker_asks_for_more(void **state)
     weft__queue_fini(&queue);
 }
 
+/* Takes the n-th out and returns what is left, as digits. */
+static int left_without(int n)
+{
+    struct weft_queue queue;
+    struct weft_call calls[3] = {0}, *call;
+    int left = 0;
+    bool more;
+
+    weft__queue_init(&queue, 3);
+    for (int i = 0; i < 3; i++)
+        weft__queue_push(&queue, &calls[i], &more);
+    assert_true(weft__queue_remove(&queue, &calls[n]));
+    assert_false(weft__queue_remove(&queue, &calls[n]));
+    assert_int_equal(weft__queue_length(&queue), 2);
+    assert_int_equal(weft__queue_push(&queue, &calls[n], &more), WEFT_OK);
+    assert_true(weft__queue_remove(&queue, &calls[n]));
+    for (call = weft__queue_close(&queue); call != NULL; call = call->next)
+        left = left * 10 + (int)(call - calls);
+    weft__queue_fini(&queue);
+    return left;
+}
+
+static void any_call_can_be_taken_out(void **state)
+{
+    (void)state;
+    assert_int_equal(left_without(0), 12);
+    assert_int_equal(left_without(1), 2);
+    assert_int_equal(left_without(2), 1);
+}
+
+static void late_calls_are_taken_out_in_order(void **state)
+{
+    struct weft_queue queue;
+    struct weft_call calls[5] = {{.deadline_ns = 10},
+                                 {.deadline_ns = 30},
+                                 {.deadline_ns = 20},
+                                 {.deadline_ns = 40},
+                                 {.deadline_ns = 15}};
+    struct weft_call *late;
+    bool more;
+
+    (void)state;
+    weft__queue_init(&queue, 5);
+    for (int i = 0; i < 5; i++)
+        weft__queue_push(&queue, &calls[i], &more);
+    assert_null(weft__queue_remove_late(&queue, 9));
+    late = weft__queue_remove_late(&queue, 20);
+    assert_ptr_equal(late, &calls[0]);
+    assert_ptr_equal(late->next, &calls[2]);
+    assert_ptr_equal(late->next->next, &calls[4]);
+    assert_null(calls[4].next);
+    assert_int_equal(weft__queue_length(&queue), 2);
+    weft__queue_push(&queue, &calls[0], &more);
+    assert_ptr_equal(weft__queue_pop(&queue), &calls[1]);
+    assert_ptr_equal(weft__queue_pop(&queue), &calls[3]);
+    assert_ptr_equal(weft__queue_pop(&queue), &calls[0]);
+    weft__queue_fini(&queue);
+}
+
 static void *pop_one(void *queue)
 {
     return weft__queue_pop(queue);
@@ -98,6 +157,8 @@ int main(void)
         cmocka_unit_test(calls_come_out_in_order),
         cmocka_unit_test(a_full_queue_refuses_the_next_call),
         cmocka_unit_test(a_call_without_a_sleeping_worker_asks_for_more),
+        cmocka_unit_test(any_call_can_be_taken_out),
+        cmocka_unit_test(late_calls_are_taken_out_in_order),
         cmocka_unit_test(close_hands_back_what_waited_and_ends_pops),
         cmocka_unit_test(close_wakes_sleepers),
     };

@@ -11,7 +11,7 @@
 #include "weft/error.h"
 #include "wire/message.h"
 
-#define CYCLES 200
+#define CYCLES 1000
 
 static struct rig rig;
 
