@@ -177,7 +177,7 @@ static int attach(struct weft_state *state, const struct weft_state_name *name,
                   const struct weft_whereabouts *at, uint64_t deadline_ns,
                   struct weft_value **value_out)
 {
-    struct weft_value *fresh, *listed;
+    struct weft_value *fresh = NULL, *listed;
     uint64_t size, version;
     int err = value_new(state, name, at, &fresh);
     if (err != WEFT_OK)
