@@ -109,10 +109,15 @@ static void once_open(const char *scheme, bool zmq)
 
 static void once_close(void)
 {
+    struct weft_call *last;
+
     weft__client_close(once.client);
-    if (once.deferred != NULL)
-        answer(once.deferred);
     weft__server_stop(once.server, RIG_TIMEOUT_MS);
+    pthread_mutex_lock(&once.lock);
+    last = once.deferred;
+    pthread_mutex_unlock(&once.lock);
+    if (last != NULL)
+        answer(last); /* which frees it */
 }
 
 static void over(void *ctx, int err, const char *text, const void *body, size_t len_bytes)
