@@ -29,6 +29,10 @@
 
 #include "weft/api.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define WEFT_STATE_USER_MAX 64 /* bytes, without the NUL */
 #define WEFT_STATE_KEY_MAX 160
 #define WEFT_STATE_VALUE_MAX (UINT64_C(1) << 40) /* bytes */
@@ -150,5 +154,9 @@ struct weft_state_stats {
     uint64_t tried_again, resolved;
 };
 WEFT_API void weft_state_stats(struct weft_state *state, struct weft_state_stats *stats_out);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -19,6 +19,8 @@
     X(WEFT_FUNCTION_SERVER_THREADS, NUMBER, "2", 1, 256, "", "workers of a host's function service")                   \
     X(WEFT_REGISTRY_SERVER_THREADS, NUMBER, "2", 1, 256, "", "workers of the head's registry service")                 \
     X(WEFT_GROUP_SERVER_THREADS, NUMBER, "2", 1, 256, "", "workers of a host's group service")                         \
+    X(WEFT_STATE_SERVER_THREADS, NUMBER, "2", 1, 256, "", "workers of a host's state service")                         \
+    X(WEFT_STATE_MEMORY, SIZE, "0", 0, UINT64_MAX, "", "bytes of state that a host keeps; 0: a quarter of its memory")  \
     X(WEFT_HEARTBEAT_MS, NUMBER, "500", 10, 60000, "", "time between two heartbeats of a host")                        \
     X(WEFT_DEAD_MS, NUMBER, "3000", 50, 600000, "", "silence after which a host counts as dead")                       \
     X(WEFT_STATE_DIR, TEXT, "", 0, 0, "", "folder of the registry log; empty: a temporary one, removed at the end")            \

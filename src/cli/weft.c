@@ -19,6 +19,7 @@ static const struct {
     {"migrate", cmd_migrate, "move a rank, or carry out the plan that is better now"},
     {"kill", cmd_kill, "end an app"},
     {"call", cmd_call, "call a service with bytes and print the reply"},
+    {"state", cmd_state, "list, read and change values that hosts keep"},
     {"info", cmd_info, "show a host, its settings and counters"},
     {"keygen", cmd_keygen, "make the keys of WEFT_SECURITY=curve"},
 };

@@ -33,8 +33,10 @@
 #include "host/weftd_guest.h"
 #include "host/weftd_reach.h"
 #include "host/weftd_lane.h"
+#include "host/weftd_state.h"
 #include "link/data.h"
 #include "registry/service.h"
+#include "state/server.h"
 #include "wire/message.h"
 
 enum {
@@ -139,6 +141,7 @@ static int start_server(struct weft_host *host)
         n++;
     }
     weft__weftd_group_service(host, &services[n++]);
+    weft__weftd_state_service(host, &services[n++]);
     for (size_t i = 0; i < n; i++)
         host->service_names[i] = services[i].name;
     host->services_n = n;
@@ -332,6 +335,8 @@ static int host_open(struct weft_host *host, const struct weft_host_options *opt
         err = weft__weftd_lane_init(host);
     if (err == WEFT_OK)
         err = weft__weftd_group_init(host);
+    if (err == WEFT_OK)
+        err = weft__weftd_state_init(host);
     if (err == WEFT_OK && options->head == NULL)
         err = start_registry(host);
     if (err == WEFT_OK)
@@ -350,15 +355,18 @@ static void host_close(struct weft_host *host)
     host->stopping = true;
     weft__weftd_probe_fini(host);
     weft__weftd_processes_kill(host);
+    weft__state_server_leave(host->state); /* before others hear that we have left */
     if (host->epoch != 0)
         weft__weftd_leave(host);
-    weft__data_stop(host->data); /* a worker may be opening it */
+    weft__data_stop(host->data);    /* a worker may be opening it */
     weft__group_stop(host->groups); /* before the server: whoever waits gets an answer */
     weft__server_stop(host->server, SERVER_STOP_MS);
     weft__group_close(host->groups);
     host->groups = NULL;
-    weft__data_close(host->data);
     weft__client_close(host->asker.client); /* what is under way is answered: ESHUTDOWN */
+    weft__state_server_close(host->state);
+    host->state = NULL;
+    weft__data_close(host->data);
     host->asker.client = NULL;
     host->registry_at.client = NULL; /* and whatever these answers lead to is refused */
     if (host->asker.loop != NULL)

@@ -34,6 +34,7 @@ struct weft_probe;
 struct weft_refresh;
 struct weft_group_service;
 struct weft_data;
+struct weft_state_server;
 
 /* function, registry, state, snapshot, group */
 #define WEFT_HOST_SERVICES_MAX 5
@@ -51,8 +52,9 @@ struct weft_host {
     struct weft_server *server;
     const char *service_names[WEFT_HOST_SERVICES_MAX]; /* in the server's order */
     size_t services_n;
+    struct weft_state_server *state;
     struct weft_group_service *groups;
-    uint64_t groups_revision; /* of the newest list of hosts that it was told */
+    uint64_t groups_revision;       /* of the newest list of hosts that it was told */
     struct weft_data *data;         /* our lane, if anybody has needed it */
     struct weft_registry *registry; /* NULL: kept by another host */
     char name[WEFT_HOST_NAME_MAX];
@@ -75,6 +77,8 @@ struct weft_host {
     uint64_t list_revision;
     struct weft_refresh *refreshes; /* who waits for the list that is being fetched */
     struct weft_timer beat_timer, watch_timer;
+    uint64_t beat_sent_ns;     /* the newest beat, or join */
+    uint32_t registry_dead_ms; /* after which the head declares us dead */
     uint64_t beat_answered_ns; /* when the head last answered */
     bool beating;              /* a beat is under way, */
     bool joining;              /* or a join, */

@@ -21,6 +21,7 @@
 #include "base/must.h"
 #include "host/weftd.h"
 #include "host/weftd_app.h"
+#include "state/server.h"
 #include "host/weftd_group.h"
 
 enum { JOIN_WAIT_MS = 5000, WATCH_MS = 10000, WATCH_RETRY_MS = 500, JOIN_RETRY_US = 50000 };
@@ -33,6 +34,7 @@ struct news {
     int err;
     char text[200];
     uint64_t epoch, revision;
+    uint32_t dead_ms;
     struct weft_registry_host *hosts;
     size_t hosts_n;
 };
@@ -63,6 +65,7 @@ static void news_done(void *ctx, int err, const char *text, const struct weft_re
     if (err == WEFT_OK) {
         news->epoch = reply->epoch;
         news->revision = reply->revision;
+        news->dead_ms = reply->dead_ms;
         news->hosts = weft__must_copy(reply->hosts, reply->hosts_n * sizeof(*news->hosts));
         news->hosts_n = reply->hosts_n;
     }
@@ -168,13 +171,22 @@ static void members_set(struct weft_host *host, const struct news *news)
 
 static void beat(struct weft_host *host);
 
+/* The registry has answered what we sent last: it counts us as alive. */
+static void answered(struct weft_host *host)
+{
+    host->beat_answered_ns = weft__now_ns();
+    weft__state_server_alive(host->state, host->incarnation, host->beat_sent_ns,
+                             host->registry_dead_ms);
+}
+
 static void joined_again(struct news *news)
 {
     struct weft_host *host = news->host;
     host->joining = false;
     if (news->err == WEFT_OK) {
         host->epoch = news->epoch;
-        host->beat_answered_ns = weft__now_ns();
+        host->registry_dead_ms = news->dead_ms;
+        answered(host);
         weft__info("joined again, epoch %llu", (unsigned long long)news->epoch);
     } else if (news->err != WEFT_EREGISTRY && news->err != WEFT_ESHUTDOWN) {
         weft__error("cannot join again: %s", news->text);
@@ -188,6 +200,7 @@ static void join_again(struct weft_host *host)
     struct weft_registry_host self;
     struct news *news = news_new(host, joined_again);
     host->joining = true;
+    host->beat_sent_ns = weft__now_ns();
     self_describe(host, &self);
     news_refused(news, weft__registry_join(&host->registry_at, &self, news_done, news));
 }
@@ -196,9 +209,10 @@ static void join_again(struct weft_host *host)
 static void take_beaten(struct weft_host *host, const struct news *news)
 {
     if (news->err == WEFT_OK) {
-        host->beat_answered_ns = weft__now_ns();
         if (news->epoch != host->epoch)
             join_again(host);
+        else
+            answered(host);
         return;
     }
     if (news->err != WEFT_ESTALE)
@@ -234,6 +248,7 @@ static void beat(struct weft_host *host)
     if (host->beat_again || host->stopping)
         return;
     host->beating = true;
+    host->beat_sent_ns = weft__now_ns();
     struct news *news = news_new(host, beaten);
     self_describe(host, &self);
     news_refused(news, weft__registry_beat(&host->registry_at, &self, news_done, news));
@@ -314,14 +329,20 @@ void weft__weftd_refresh(struct weft_host *host, weft_refreshed *done, void *ctx
     news_refused(news, weft__registry_list(&host->registry_at, news_done, news));
 }
 
-int weft__weftd_join(struct weft_host *host)
+static int join_once(struct weft_host *host, struct weft_registry_reply *reply_out)
 {
     struct weft_registry_host self;
+    self_describe(host, &self);
+    host->beat_sent_ns = weft__now_ns();
+    return weft__registry_join_wait(&host->registry_at, &self, reply_out);
+}
+
+int weft__weftd_join(struct weft_host *host)
+{
     struct weft_registry_reply reply;
     uint64_t deadline = weft__now_ns() + JOIN_WAIT_MS * WEFT_NS_PER_MS;
     int err;
-    self_describe(host, &self);
-    while ((err = weft__registry_join_wait(&host->registry_at, &self, &reply)) != WEFT_OK &&
+    while ((err = join_once(host, &reply)) != WEFT_OK &&
            (err == WEFT_EREGISTRY || err == WEFT_EEXIST) && weft__now_ns() < deadline)
         (void)usleep(
             JOIN_RETRY_US); /* the head may be starting, a predecessor of our name may be dying */
@@ -331,7 +352,8 @@ int weft__weftd_join(struct weft_host *host)
     if (err != WEFT_OK)
         return err;
     host->epoch = reply.epoch;
-    host->beat_answered_ns = weft__now_ns();
+    host->registry_dead_ms = reply.dead_ms;
+    answered(host);
     host->beat_timer.fire = beat_fired;
     host->watch_timer.fire = watch_fired;
     weft__loop_timer(host->asker.loop, &host->beat_timer, weft__now_ns());

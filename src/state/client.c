@@ -18,6 +18,7 @@
 
 #define TIMEOUT_MS 10000
 #define BULK_BYTES (64u << 10)
+#define NO_LANE_NS (60 * WEFT_NS_PER_S)
 #define HOST_TRY_MS 5000
 #define HOST_NAP_NS (20 * WEFT_NS_PER_MS)
 
@@ -29,9 +30,13 @@ uint64_t weft__state_deadline(const struct weft_state *state)
 struct weft_lane *weft__state_lane(struct weft_state *state)
 {
     struct weft_lane *lane = NULL;
-    if (state->desc.lane == NULL || state->desc.lane(state->desc.ctx, &lane) != WEFT_OK)
+    if (state->desc.lane == NULL || weft__now_ns() < atomic_load(&state->no_lane_until_ns))
         return NULL;
-    return lane;
+    if (state->desc.lane(state->desc.ctx, &lane) == WEFT_OK)
+        return lane;
+    /* Trying takes seconds: bytes go by message for a while. */
+    atomic_store(&state->no_lane_until_ns, weft__now_ns() + NO_LANE_NS);
+    return NULL;
 }
 
 static void sleep_until(uint64_t until_ns)

@@ -34,6 +34,7 @@ struct weft_state_server {
     /* under lock */
     struct weft_state_main main;
     uint64_t incarnation;
+    uint32_t dead_ms; /* the registry's */
     uint64_t nonces;
     bool left; /* the thread ends or has ended */
     struct weft__state_job *jobs;

@@ -20,6 +20,7 @@
 struct weft_state {
     struct weft_state_desc desc;
     char url[WEFT_STATE_URL_MAX];
+    _Atomic uint64_t no_lane_until_ns;
     pthread_mutex_t lock;
     struct weft_value *values; /* hash by name */
     struct weft_counter pulls, pushes, posts, appends, bytes_pulled, bytes_pushed, bulk_pulls,

@@ -165,8 +165,7 @@ int weft__state_server_open(const struct weft_state_server_desc *desc,
                                        .sessions_max = WEFT_STATE_SESSIONS_MAX,
                                        .pins_max = WEFT_STATE_PINS_MAX};
     server->desc = *desc;
-    if (server->desc.dead_ms == 0)
-        server->desc.dead_ms = DEAD_MS;
+    server->dead_ms = desc->dead_ms != 0 ? desc->dead_ms : DEAD_MS;
     strncpy(server->host, desc->host, sizeof(server->host) - 1);
     server->incarnation = desc->incarnation;
     weft__main_init(&server->main, &limits);
@@ -218,11 +217,13 @@ void weft__state_server_at(struct weft_state_server *server, const char *url, co
 }
 
 void weft__state_server_alive(struct weft_state_server *server, uint64_t incarnation,
-                              uint64_t sent_ns)
+                              uint64_t sent_ns, uint32_t dead_ms)
 {
-    /* An eighth is for clocks that do not run alike. */
-    uint64_t until_ns = sent_ns + server->desc.dead_ms * (WEFT_NS_PER_MS - WEFT_NS_PER_MS / 8);
     weft__state_lock(server);
+    if (dead_ms != 0)
+        server->dead_ms = dead_ms;
+    /* An eighth is for clocks that do not run alike. */
+    uint64_t until_ns = sent_ns + server->dead_ms * (WEFT_NS_PER_MS - WEFT_NS_PER_MS / 8);
     if (incarnation != server->incarnation) {
         if (server->main.values != NULL)
             weft__warn("%u values of state are lost: this host was declared dead",

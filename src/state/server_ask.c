@@ -143,10 +143,11 @@ static void go(struct asking *asking, struct weft_claim_step step)
 }
 
 /* The registry is known from the first join on. */
-static int may_ask(struct weft_state_server *server)
+static int may_ask(struct weft_state_server *server, uint64_t *dead_ns_out)
 {
     weft__state_lock(server);
     bool left = server->left;
+    *dead_ns_out = server->dead_ms * WEFT_NS_PER_MS;
     uint64_t lease_ns = server->main.lease_until_ns;
     weft__state_unlock(server);
     if (left)
@@ -161,12 +162,13 @@ static struct asking *asking_new(struct weft_state_server *server, struct weft_c
                                  const char *user, const char *name, enum weft_claim_want want)
 {
     char key[WEFT_REGISTRY_KEY_MAX + 1];
+    uint64_t dead_ns;
     int err = weft__claim_key(user, name, key);
     struct asking *asking = err == WEFT_OK ? calloc(1, sizeof(*asking)) : NULL;
     if (err == WEFT_OK && asking == NULL)
         err = weft_fail(WEFT_ENOMEM, "no memory for a question");
     if (err == WEFT_OK)
-        err = may_ask(server);
+        err = may_ask(server, &dead_ns);
     if (err != WEFT_OK) {
         free(asking);
         weft__state_fail(call, err);
@@ -177,10 +179,8 @@ static struct asking *asking_new(struct weft_state_server *server, struct weft_c
     memcpy(asking->user, user, strlen(user) + 1);
     memcpy(asking->name, name, strlen(name) + 1);
     memcpy(asking->key, key, sizeof(key));
-    asking->claiming = (struct weft_claiming){.want = want,
-                                              .user = asking->user,
-                                              .key = asking->name,
-                                              .dead_ns = server->desc.dead_ms * WEFT_NS_PER_MS};
+    asking->claiming = (struct weft_claiming){
+        .want = want, .user = asking->user, .key = asking->name, .dead_ns = dead_ns};
     return asking;
 }
 
@@ -401,8 +401,9 @@ void weft__state_on_hosts(void *ctx, struct weft_call *call, const ProtobufCMess
 {
     struct weft_state_server *server = ctx;
     struct hosts_asking *asking = NULL;
+    uint64_t dead_ns;
     (void)message;
-    int err = may_ask(server);
+    int err = may_ask(server, &dead_ns);
     if (err == WEFT_OK && (asking = calloc(1, sizeof(*asking))) == NULL)
         err = weft_fail(WEFT_ENOMEM, "no memory for a list of hosts");
     if (err == WEFT_OK) {
