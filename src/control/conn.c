@@ -28,10 +28,16 @@ int weft__conn_get(struct weft_client *client, const char *url, enum weft_tp_por
     int rc;
 
     for (conn = *bucket; conn != NULL; conn = conn->next) {
-        if (!conn->doomed && conn->mode == mode && strcmp(conn->url, url) == 0) {
-            *conn_out = conn;
-            return WEFT_OK;
-        }
+        if (!conn->doomed && conn->mode == mode && strcmp(conn->url, url) == 0)
+            break;
+    }
+    if (conn != NULL && conn->silent && conn->first == NULL) {
+        weft__conn_free(client, conn);
+        conn = NULL;
+    }
+    if (conn != NULL) {
+        *conn_out = conn;
+        return WEFT_OK;
     }
     conn = calloc(1, sizeof(*conn) + url_bytes);
     if (conn == NULL)

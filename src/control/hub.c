@@ -13,9 +13,9 @@
  * where the transport has no room for that, the server goes by the request's deadline.
  *
  * A lost connection is dropped whole, with whatever the transport still holds for it, and made anew
- * by the next call. The same happens when a request times out on a connection over which nothing
- * ever came: otherwise requests to a host that is down would pile up and be carried out, long after
- * their callers gave up, when it comes back.
+ * by the next call. The same becomes of a connection on which a request has timed out and over
+ * which nothing ever came, before it is used again: otherwise requests to a host that is down would
+ * pile up and be carried out, long after their callers gave up, when it comes back.
  */
 #include "control/hub.h"
 
@@ -291,8 +291,8 @@ static void time_out(struct weft_client *client, struct weft_flight *flight)
         weft__counter_add(&client->timed_out, 1);
     send_cancel(client, flight);
     finish(client, flight, rc, NULL, NULL);
-    if (conn != NULL && !conn->heard && conn->first == NULL)
-        weft__conn_doom(client, conn);
+    if (conn != NULL && !conn->heard)
+        conn->silent = true;
 }
 
 static void end(struct weft_client *client, struct weft_flight *flight)
@@ -487,6 +487,7 @@ static void on_reply(void *ctx, struct weft_tp_peer peer, const void *data, size
         return;
     }
     flight->conn->heard = true;
+    flight->conn->silent = false;
     if (rc == WEFT_OK && ((frame.flags & WEFT_FRAME_REPLY) == 0 || frame.call != flight->code))
         rc =
             weft_fail(WEFT_EPROTO, "the reply of %s to call %u is none", flight->url, flight->code);

@@ -22,6 +22,7 @@ struct weft_conn {
     struct weft_tp_peer peer;
     enum weft_tp_port_mode mode;
     bool heard;     /* something came back since it was made */
+    bool silent;    /* a request has timed out, and nothing ever came back */
     bool doomed;    /* to be dropped at the end of the turn */
     bool stuck;     /* a frame waits for room */
     bool forgotten; /* nothing of it is sent again */
