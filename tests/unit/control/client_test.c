@@ -162,6 +162,65 @@ static void what_done_starts_after_a_time_out_is_sent_at_once(void **state)
     rig_close(&rig);
 }
 
+/* A request that may run twice; with a text. */
+static void start_idempotent(uint16_t code, struct rig_ask *asked)
+{
+    Weft__Test__Text request = WEFT__TEST__TEXT__INIT;
+    const struct weft_client_call call = {.url = rig.url,
+                                          .code = code,
+                                          .flags = WEFT_CLIENT_IDEMPOTENT,
+                                          .request = &request.base,
+                                          .reply_type = &weft__test__text__descriptor,
+                                          .timeout_ms = 3 * RIG_TIMEOUT_MS,
+                                          .done = rig_over,
+                                          .ctx = asked};
+
+    request.text = (char *)(uintptr_t) "again";
+    atomic_store(&asked->over, 0);
+    assert_int_equal(weft__client_start(rig.client, &call), WEFT_OK);
+}
+
+static void what_may_run_twice_waits_for_room(void **state)
+{
+    struct rig_ask inside, waiting, asked[8];
+
+    rig_open(&rig, &(struct rig_desc){.scheme = *state, .workers = 1, .queue_max = 1});
+    assert_int_equal(rig_start(&rig, RIG_BLOCK, "x", RIG_TIMEOUT_MS, &inside), WEFT_OK);
+    assert_true(RIG_UNTIL(atomic_load(&rig.inside) == 1));
+    assert_int_equal(rig_start(&rig, RIG_ECHO, "x", RIG_TIMEOUT_MS, &waiting), WEFT_OK);
+    for (int i = 0; i < 8; i++)
+        start_idempotent(RIG_ECHO, &asked[i]);
+    assert_true(RIG_UNTIL(stats().resent >= 8));
+    rig_release(&rig);
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(rig_await(&asked[i]), WEFT_OK);
+        assert_string_equal(asked[i].text, "again");
+    }
+    assert_int_equal(rig_await(&inside), WEFT_OK);
+    assert_int_equal(rig_await(&waiting), WEFT_OK);
+    rig_close(&rig);
+}
+
+static void what_may_run_twice_outlives_a_restart_of_its_server(void **state)
+{
+    struct rig_ask asked;
+    uint16_t port;
+
+    rig_open(&rig, &(struct rig_desc){.scheme = *state});
+    port = weft__server_sync_port(rig.server, 0);
+    start_idempotent(RIG_DEFER, &asked);
+    assert_true(RIG_UNTIL(atomic_load(&rig.deferred_n) == 1));
+    weft__server_stop(rig.server, 0);
+    assert_true(RIG_UNTIL(stats().resent >= 1));
+    assert_int_equal(atomic_load(&asked.over), 0);
+    assert_int_equal(rig_serve(&rig, &(struct rig_desc){.scheme = *state, .port = port}), WEFT_OK);
+    assert_true(RIG_UNTIL(atomic_load(&rig.deferred_n) == 2));
+    rig_answer_deferred(&rig);
+    assert_int_equal(rig_await(&asked), WEFT_OK);
+    assert_string_equal(asked.text, "again");
+    rig_close(&rig);
+}
+
 static void a_host_that_is_not_there_ends_the_request(void **state)
 {
     char url[64];
@@ -469,6 +528,8 @@ int main(void)
         OVER_BOTH(a_cancelled_request_ends_at_once_and_the_server_hears_of_it),
         OVER_BOTH(done_may_cancel_what_it_has_started),
         OVER_BOTH(what_done_starts_after_a_time_out_is_sent_at_once),
+        OVER_BOTH(what_may_run_twice_waits_for_room),
+        OVER_BOTH(what_may_run_twice_outlives_a_restart_of_its_server),
         OVER_BOTH(a_host_that_is_not_there_ends_the_request),
         WITH("zmq", a_silent_port_ends_the_request_by_its_deadline),
         OVER_BOTH(a_server_that_stops_ends_its_requests),
