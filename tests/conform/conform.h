@@ -19,7 +19,8 @@ struct conform_subject {
     const char
         *bind_foreign; /* an address that is not of this machine; NULL: there is no such thing */
     const char *provider;
-    const char *url_format; /* of bind and port; NULL: no ctl */
+    const char *url_format;                  /* of bind and port; NULL: no ctl */
+    const struct weft_tp_security *security; /* of both sides */
 };
 
 /* NULL-terminated by name; defined by each program. argv[1] picks one by name, none: all. */

@@ -81,6 +81,7 @@ int side_try_open(struct side *side, uint32_t families, const char *bind, uint16
         .sends_max = side->sends_max,
         .msg_max_bytes = side->msg_max_bytes ? side->msg_max_bytes : 64u << 10,
         .provider = conform_subject->provider,
+        .security = conform_subject->security,
         .handlers = &handlers,
         .ctx = side,
     };

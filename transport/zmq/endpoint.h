@@ -26,6 +26,7 @@
 #define WEFT_ZMQ_BUDGET 256       /* messages taken from one socket per progress() */
 #define WEFT_ZMQ_CONNECT_MS 5000  /* a connection that is not made by then is lost */
 #define WEFT_ZMQ_RETRY_NS 1000000 /* see links_wait() */
+#define WEFT_ZMQ_CURVE_BYTES 33   /* a MESSAGE command of CURVE has so many more than its message */
 #define WEFT_ZMQ_HANDSHAKE_MS                                                                      \
     10000 /* a connection that has not introduced itself by then is closed */
 
@@ -136,6 +137,8 @@ static inline struct weft_zmq_ep *weft__zmq_ep(struct weft_tp_ep *ep)
 /* Translates libzmq's errno; the text is "what: reason". */
 int weft__zmq_fail(const char *what);
 int weft__zmq_set(void *handle, int option, int value);
+/* Longer messages than the endpoint's close their connection. */
+int weft__zmq_limit(const struct weft_zmq_ep *ep, void *handle);
 /* Creates a socket with the endpoint's common options and queues of depth messages; puts it under
  * epfd. */
 int weft__zmq_sock_open(struct weft_zmq_ep *ep, int type, int depth, struct weft_zmq_sock *sock);

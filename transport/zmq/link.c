@@ -137,6 +137,8 @@ static int connect_push(struct weft_zmq_ep *ep, struct weft_zmq_link *link)
     if (!err)
         err = weft__zmq_set_liveness(link->push, link->kind);
     if (!err)
+        err = weft__zmq_limit(ep, link->push);
+    if (!err)
         err = weft__zmq_set(link->push, ZMQ_HANDSHAKE_IVL, WEFT_ZMQ_HANDSHAKE_MS);
     if (!err)
         err = weft__zmq_curve_client(ep, link->push, link->url);

@@ -58,12 +58,20 @@ int weft__zmq_set(void *handle, int option, int value)
     return weft__zmq_fail(what);
 }
 
-static int set_common(const struct weft_zmq_ep *ep, void *handle, int depth)
+int weft__zmq_limit(const struct weft_zmq_ep *ep, void *handle)
 {
-    int64_t size_max = (int64_t)ep->msg_max_bytes;
+    /* Encrypted messages are longer, and libzmq measures those. */
+    int64_t size_max = (int64_t)(ep->msg_max_bytes + (ep->security ? WEFT_ZMQ_CURVE_BYTES : 0));
     if (zmq_setsockopt(handle, ZMQ_MAXMSGSIZE, &size_max, sizeof(size_max)) != 0)
         return weft__zmq_fail("cannot limit the message size");
-    int err = weft__zmq_set(handle, ZMQ_LINGER, WEFT_ZMQ_LINGER_MS);
+    return WEFT_OK;
+}
+
+static int set_common(const struct weft_zmq_ep *ep, void *handle, int depth)
+{
+    int err = weft__zmq_limit(ep, handle);
+    if (!err)
+        err = weft__zmq_set(handle, ZMQ_LINGER, WEFT_ZMQ_LINGER_MS);
     if (!err)
         err = weft__zmq_set(handle, ZMQ_SNDHWM, depth);
     if (!err)
