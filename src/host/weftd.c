@@ -33,9 +33,11 @@
 #include "host/weftd_guest.h"
 #include "host/weftd_reach.h"
 #include "host/weftd_lane.h"
+#include "host/weftd_snapshot.h"
 #include "host/weftd_state.h"
 #include "link/data.h"
 #include "registry/service.h"
+#include "snapshot/service.h"
 #include "state/server.h"
 #include "wire/message.h"
 
@@ -142,6 +144,7 @@ static int start_server(struct weft_host *host)
     }
     weft__weftd_group_service(host, &services[n++]);
     weft__weftd_state_service(host, &services[n++]);
+    weft__weftd_snapshot_table(host, &services[n++]);
     for (size_t i = 0; i < n; i++)
         host->service_names[i] = services[i].name;
     host->services_n = n;
@@ -334,6 +337,8 @@ static int host_open(struct weft_host *host, const struct weft_host_options *opt
     if (err == WEFT_OK)
         err = weft__weftd_lane_init(host);
     if (err == WEFT_OK)
+        err = weft__weftd_snapshot_init(host);
+    if (err == WEFT_OK)
         err = weft__weftd_group_init(host);
     if (err == WEFT_OK)
         err = weft__weftd_state_init(host);
@@ -358,11 +363,13 @@ static void host_close(struct weft_host *host)
     weft__state_server_leave(host->state); /* before others hear that we have left */
     if (host->epoch != 0)
         weft__weftd_leave(host);
-    weft__data_stop(host->data);    /* a worker may be opening it */
+    weft__data_stop(host->data); /* a worker may be opening it */
+    weft__snapshot_service_stop(host->snapshots);
     weft__group_stop(host->groups); /* before the server: whoever waits gets an answer */
     weft__server_stop(host->server, SERVER_STOP_MS);
     weft__group_close(host->groups);
     host->groups = NULL;
+    weft__snapshot_service_close(host->snapshots);
     weft__client_close(host->asker.client); /* what is under way is answered: ESHUTDOWN */
     weft__state_server_close(host->state);
     host->state = NULL;

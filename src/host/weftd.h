@@ -35,6 +35,7 @@ struct weft_refresh;
 struct weft_group_service;
 struct weft_data;
 struct weft_state_server;
+struct weft_snapshot_service;
 
 /* function, registry, state, snapshot, group */
 #define WEFT_HOST_SERVICES_MAX 5
@@ -54,8 +55,9 @@ struct weft_host {
     size_t services_n;
     struct weft_state_server *state;
     struct weft_group_service *groups;
-    uint64_t groups_revision;       /* of the newest list of hosts that it was told */
-    struct weft_data *data;         /* our lane, if anybody has needed it */
+    uint64_t groups_revision; /* of the newest list of hosts that it was told */
+    struct weft_data *data;   /* our lane, if anybody has needed it */
+    struct weft_snapshot_service *snapshots;
     struct weft_registry *registry; /* NULL: kept by another host */
     char name[WEFT_HOST_NAME_MAX];
     char address[WEFT_REGISTRY_ADDRESS_MAX];

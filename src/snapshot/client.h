@@ -17,6 +17,7 @@ struct weft_snapshots_desc {
     const struct weft_transport *const *transports; /* for the lane, which opens on first use */
     size_t transports_n;
     const char *scheme; /* NULL: WEFT_DATA */
+    const char *bind;   /* of the lane; NULL: the interface that leads to the first host */
 };
 
 int weft__snapshots_open(const struct weft_snapshots_desc *desc,
@@ -50,8 +51,7 @@ struct weft_snapshot_copy {
     uint64_t size_bytes;
     uint64_t version;
 };
-/* Owns: the copy's region, weft__region_fini().  Errors: WEFT_ENOENT; WEFT_ESTALE it was replaced
- * over and over while it was pulled. */
+/* Owns: the copy's region, weft__region_fini().  Errors: WEFT_ENOENT. */
 int weft__snapshot_pull(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
                         struct weft_snapshot_copy *copy_out);
 

@@ -14,6 +14,7 @@
 enum weft_snapshot_call {
     WEFT_SNAPSHOT_PUSH = 0x0500, /* PushRequest -> PushReply */
     WEFT_SNAPSHOT_PULL,          /* PullRequest -> PullReply */
+    WEFT_SNAPSHOT_PULLED,        /* PulledRequest -> nothing; also by the async port */
     WEFT_SNAPSHOT_DELETE,        /* DeleteRequest -> DeleteReply; also by the async port */
     WEFT_SNAPSHOT_INFO,          /* InfoRequest -> Info */
     WEFT_SNAPSHOT_LIST           /* ListRequest -> ListReply */
@@ -25,6 +26,7 @@ enum weft_snapshot_call {
 #define WEFT_SNAPSHOTS_MAX 65536u            /* keys of a host */
 #define WEFT_SNAPSHOT_LIST_MAX 1000u         /* of one answer */
 #define WEFT_SNAPSHOT_PULLS_MAX 16u          /* large pushes under way; more: WEFT_EAGAIN */
+#define WEFT_SNAPSHOT_LEASES_MAX 4096u       /* large pulls under way; more: WEFT_EAGAIN */
 #define WEFT_SNAPSHOT_CHUNK_MAX (4u << 20)   /* of the images of pushes */
 
 struct weft_data;
@@ -43,7 +45,7 @@ void weft__snapshot_service_stop(struct weft_snapshot_service *service);
 /* After the server has stopped, while the lane is open still. NULL is fine. */
 void weft__snapshot_service_close(struct weft_snapshot_service *service);
 /* The table for weft__server_start; ports and workers are the caller's. */
-void weft__snapshot_service_desc(struct weft_snapshot_service *service,
-                                 struct weft_service_desc *service_out);
+void weft__snapshot_service_table(struct weft_snapshot_service *service,
+                                  struct weft_service_desc *service_out);
 
 #endif

@@ -25,7 +25,6 @@ struct weft_snapshot {
     struct weft_region region;
 
     pthread_mutex_t lock;
-    bool withdrawn;           /* it is no longer in the store: nobody may be told to pull it */
     struct weft_image *image; /* as it is shared; NULL: nobody has pulled it yet */
     uint8_t *descriptor;
     size_t descriptor_len;
@@ -41,8 +40,8 @@ void weft__store_close(struct weft_store *store);
 int weft__snapshot_new(struct weft_store *store, uint64_t size_bytes, uint64_t held_bytes,
                        struct weft_snapshot **snapshot_out);
 void weft__snapshot_put(struct weft_snapshot *snapshot);
-/* Shares it over a lane, where it is not shared yet, and tells how to pull it.
- * Owns: *descriptor_out is the snapshot's.  Errors: WEFT_ESTALE withdrawn; the image's. */
+/* Shares it over a lane, where it is not shared yet, and tells how to pull it, until the last
+ * reference goes.  Owns: *descriptor_out is the snapshot's.  Errors: the image's. */
 int weft__snapshot_share(struct weft_snapshot *snapshot, struct weft_lane *lane,
                          const uint8_t **descriptor_out, size_t *len_out);
 

@@ -1,0 +1,339 @@
+/* A hash table of references under one lock; the bytes of a snapshot are never touched under it.
+ *
+ * Memory is set apart before a byte of a snapshot comes, and given back when the last reference
+ * goes: so a snapshot that is replaced counts until nobody reads it any more, and the bound holds
+ * for what there is, not for what has a key. Small snapshots are plain memory: a region costs a
+ * file descriptor and a page at least. */
+#include "snapshot/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+
+#include "base/clock.h"
+#include "snapshot/service.h"
+#include "weft/error.h"
+
+struct kept {
+    UT_hash_handle hh;
+    struct weft_snapshot *snapshot;
+    char key[];
+};
+
+struct weft_store {
+    pthread_mutex_t lock;
+    struct kept *kept;
+    uint64_t kept_bytes; /* of those with a key */
+    uint64_t held_bytes; /* of all */
+    uint64_t memory_max;
+    uint64_t versions;
+};
+
+int weft__store_open(uint64_t memory_max, struct weft_store **store_out)
+{
+    struct weft_store *store = calloc(1, sizeof(*store));
+    if (!store)
+        return weft_fail(WEFT_ENOMEM, "no memory for a store of snapshots");
+    store->memory_max = memory_max;
+    pthread_mutex_init(&store->lock, NULL);
+    *store_out = store;
+    return WEFT_OK;
+}
+
+/* ---- snapshots ---- */
+
+static int reserve(struct weft_store *store, uint64_t bytes)
+{
+    pthread_mutex_lock(&store->lock);
+    uint64_t max = store->memory_max, held = store->held_bytes, kept = store->kept_bytes;
+    bool fits = bytes <= max && held <= max - bytes;
+    if (fits)
+        store->held_bytes += bytes;
+    pthread_mutex_unlock(&store->lock);
+    if (fits)
+        return WEFT_OK;
+    if (bytes <= max && kept <= max - bytes)
+        return weft_fail(WEFT_EAGAIN,
+                         "no room for a snapshot of %llu bytes while others are pushed or read",
+                         (unsigned long long)bytes);
+    return weft_fail(WEFT_ENOSPC,
+                     "no room for a snapshot of %llu bytes: %llu of %llu are taken; delete some, "
+                     "or set WEFT_SNAPSHOT_MEMORY to more",
+                     (unsigned long long)bytes, (unsigned long long)held, (unsigned long long)max);
+}
+
+static void give_back(struct weft_store *store, uint64_t bytes)
+{
+    pthread_mutex_lock(&store->lock);
+    store->held_bytes -= bytes;
+    pthread_mutex_unlock(&store->lock);
+}
+
+static uint64_t whole_pages(uint64_t bytes)
+{
+    return (bytes + WEFT_REGION_PAGE - 1) / WEFT_REGION_PAGE * WEFT_REGION_PAGE;
+}
+
+static int make_memory(struct weft_snapshot *snapshot)
+{
+    if (snapshot->size_bytes > WEFT_SNAPSHOT_INLINE_MAX)
+        return weft__region_init(&snapshot->region, "weft-snapshot", NULL,
+                                 whole_pages(snapshot->size_bytes));
+    snapshot->bytes = malloc(snapshot->size_bytes);
+    return snapshot->bytes ? WEFT_OK : weft_fail(WEFT_ENOMEM, "no memory for a snapshot");
+}
+
+int weft__snapshot_new(struct weft_store *store, uint64_t size_bytes, uint64_t held_bytes,
+                       struct weft_snapshot **snapshot_out)
+{
+    if (size_bytes == 0 || size_bytes > WEFT_REGION_MAX_BYTES)
+        return weft_fail(WEFT_EINVAL, "a snapshot has 1 to %zu bytes, not %llu",
+                         WEFT_REGION_MAX_BYTES, (unsigned long long)size_bytes);
+    int err = reserve(store, held_bytes);
+    if (err)
+        return err;
+    struct weft_snapshot *snapshot = calloc(1, sizeof(*snapshot));
+    if (!snapshot) {
+        give_back(store, held_bytes);
+        return weft_fail(WEFT_ENOMEM, "no memory for a snapshot");
+    }
+    *snapshot =
+        (struct weft_snapshot){.store = store, .size_bytes = size_bytes, .held_bytes = held_bytes};
+    atomic_init(&snapshot->owners, 1);
+    pthread_mutex_init(&snapshot->lock, NULL);
+    err = make_memory(snapshot);
+    if (err)
+        weft__snapshot_put(snapshot);
+    else
+        *snapshot_out = snapshot;
+    return err;
+}
+
+/* The caller holds the snapshot's lock, or is its last owner. */
+static void stop_sharing(struct weft_snapshot *snapshot)
+{
+    if (!snapshot->image)
+        return;
+    uint64_t packed = snapshot->image->packed_len_bytes;
+    weft__image_free(snapshot->image);
+    snapshot->image = NULL;
+    give_back(snapshot->store, packed);
+}
+
+void weft__snapshot_put(struct weft_snapshot *snapshot)
+{
+    if (atomic_fetch_sub(&snapshot->owners, 1) != 1)
+        return;
+    stop_sharing(snapshot);
+    free(snapshot->descriptor);
+    if (snapshot->region.base)
+        weft__region_fini(&snapshot->region);
+    free(snapshot->bytes);
+    pthread_mutex_destroy(&snapshot->lock);
+    give_back(snapshot->store, snapshot->held_bytes);
+    free(snapshot);
+}
+
+/* Scattered pages are packed into a buffer beside the region, if there is memory for it. */
+static int build(struct weft_snapshot *snapshot, struct weft_image **image_out)
+{
+    struct weft_image_desc desc = {.region = &snapshot->region};
+    int err = weft__image_build(&desc, image_out);
+    if (err || reserve(snapshot->store, (*image_out)->packed_len_bytes) == WEFT_OK)
+        return err;
+    weft__image_free(*image_out);
+    desc.pack_below_bytes = 1;
+    return weft__image_build(&desc, image_out);
+}
+
+/* The caller holds the snapshot's lock. */
+static int share(struct weft_snapshot *snapshot, struct weft_lane *lane)
+{
+    struct weft_image *image = NULL;
+    if (snapshot->image)
+        return WEFT_OK;
+    int err = build(snapshot, &image);
+    if (err)
+        return err;
+    snapshot->image = image;
+    err = weft__image_share(image, lane);
+    if (!err)
+        err = weft__image_encode(image, &snapshot->descriptor, &snapshot->descriptor_len);
+    if (err)
+        stop_sharing(snapshot);
+    return err;
+}
+
+int weft__snapshot_share(struct weft_snapshot *snapshot, struct weft_lane *lane,
+                         const uint8_t **descriptor_out, size_t *len_out)
+{
+    pthread_mutex_lock(&snapshot->lock);
+    int err = share(snapshot, lane);
+    pthread_mutex_unlock(&snapshot->lock);
+    if (err)
+        return err;
+    *descriptor_out = snapshot->descriptor;
+    *len_out = snapshot->descriptor_len;
+    return WEFT_OK;
+}
+
+/* ---- keys ---- */
+
+/* The caller holds the lock. NULL: none. */
+static struct kept *find(struct weft_store *store, const char *key)
+{
+    struct kept *kept;
+    HASH_FIND_STR(store->kept, key, kept);
+    return kept;
+}
+
+static int add(struct weft_store *store, const char *key, struct kept **kept_out)
+{
+    size_t len = strlen(key) + 1;
+    if (HASH_COUNT(store->kept) >= WEFT_SNAPSHOTS_MAX)
+        return weft_fail(WEFT_ENOSPC, "the host keeps %u snapshots already", WEFT_SNAPSHOTS_MAX);
+    struct kept *kept = malloc(sizeof(*kept) + len);
+    if (!kept)
+        return weft_fail(WEFT_ENOMEM, "no memory for a key");
+    memcpy(kept->key, key, len);
+    kept->snapshot = NULL;
+    HASH_ADD_STR(store->kept, key, kept);
+    *kept_out = kept;
+    return WEFT_OK;
+}
+
+int weft__store_set(struct weft_store *store, const char *key, struct weft_snapshot *snapshot)
+{
+    struct weft_snapshot *old = NULL;
+    int err = WEFT_OK;
+    pthread_mutex_lock(&store->lock);
+    struct kept *kept = find(store, key);
+    if (!kept)
+        err = add(store, key, &kept);
+    if (!err) {
+        old = kept->snapshot;
+        kept->snapshot = snapshot;
+        store->kept_bytes += snapshot->held_bytes - (old ? old->held_bytes : 0);
+        snapshot->version = ++store->versions;
+        snapshot->pushed_wall_ms = weft__wall_ms();
+        atomic_fetch_add(&snapshot->owners, 1);
+    }
+    pthread_mutex_unlock(&store->lock);
+    if (old)
+        weft__snapshot_put(old);
+    return err;
+}
+
+struct weft_snapshot *weft__store_get(struct weft_store *store, const char *key)
+{
+    pthread_mutex_lock(&store->lock);
+    const struct kept *kept = find(store, key);
+    struct weft_snapshot *snapshot = kept ? kept->snapshot : NULL;
+    if (snapshot)
+        atomic_fetch_add(&snapshot->owners, 1);
+    pthread_mutex_unlock(&store->lock);
+    return snapshot;
+}
+
+/* The caller holds the lock, or is alone; the snapshot is the caller's. */
+static struct weft_snapshot *take_out(struct weft_store *store, struct kept *kept)
+{
+    struct weft_snapshot *snapshot = kept->snapshot;
+    HASH_DEL(store->kept, kept);
+    store->kept_bytes -= snapshot->held_bytes;
+    free(kept);
+    return snapshot;
+}
+
+bool weft__store_delete(struct weft_store *store, const char *key)
+{
+    pthread_mutex_lock(&store->lock);
+    struct kept *kept = find(store, key);
+    struct weft_snapshot *snapshot = kept ? take_out(store, kept) : NULL;
+    pthread_mutex_unlock(&store->lock);
+    if (!snapshot)
+        return false;
+    weft__snapshot_put(snapshot);
+    return true;
+}
+
+void weft__store_close(struct weft_store *store)
+{
+    struct kept *kept, *next;
+    if (!store)
+        return;
+    HASH_ITER(hh, store->kept, kept, next)
+    weft__snapshot_put(take_out(store, kept));
+    pthread_mutex_destroy(&store->lock);
+    free(store);
+}
+
+/* ---- lists ---- */
+
+static int by_key(const void *a, const void *b)
+{
+    const struct weft_store_entry *x = a, *y = b;
+    return strcmp(x->key, y->key);
+}
+
+void weft__store_list_free(struct weft_store_entry *entries, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(entries[i].key);
+    free(entries);
+}
+
+/* All that match, unsorted.  The caller holds the lock. Returns whether there was memory. */
+static bool collect(const struct weft_store *store, const char *prefix, const char *after,
+                    struct weft_store_entry *entries, size_t *n_out)
+{
+    size_t n = 0, prefix_len = strlen(prefix);
+    for (const struct kept *kept = store->kept; kept; kept = kept->hh.next) {
+        const struct weft_snapshot *snapshot = kept->snapshot;
+        if (strncmp(kept->key, prefix, prefix_len) != 0 || strcmp(kept->key, after) <= 0)
+            continue;
+        entries[n] = (struct weft_store_entry){.key = strdup(kept->key),
+                                               .size_bytes = snapshot->size_bytes,
+                                               .held_bytes = snapshot->held_bytes,
+                                               .version = snapshot->version,
+                                               .pushed_wall_ms = snapshot->pushed_wall_ms};
+        if (!entries[n].key) {
+            *n_out = n;
+            return false;
+        }
+        n++;
+    }
+    *n_out = n;
+    return true;
+}
+
+/* lint: see the header. */
+int weft__store_list(struct weft_store *store, const char *prefix, const char *after, size_t max,
+                     struct weft_store_entry **entries_out, size_t *n_out)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&store->lock);
+    struct weft_store_entry *entries = calloc(HASH_COUNT(store->kept) + 1, sizeof(*entries));
+    bool fits = entries && collect(store, prefix, after, entries, &n);
+    pthread_mutex_unlock(&store->lock);
+    if (!fits) {
+        weft__store_list_free(entries, n);
+        return weft_fail(WEFT_ENOMEM, "no memory for a list of snapshots");
+    }
+    qsort(entries, n, sizeof(*entries), by_key);
+    for (; n > max; n--)
+        free(entries[n - 1].key);
+    *entries_out = entries;
+    *n_out = n;
+    return WEFT_OK;
+}
+
+void weft__store_stats(struct weft_store *store, struct weft_store_stats *stats_out)
+{
+    pthread_mutex_lock(&store->lock);
+    *stats_out = (struct weft_store_stats){.snapshots = HASH_COUNT(store->kept),
+                                           .held_bytes = store->held_bytes,
+                                           .memory_max = store->memory_max};
+    pthread_mutex_unlock(&store->lock);
+}

@@ -1,0 +1,476 @@
+/* The snapshot service and its client in one process, over the lane that the command line names. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "control/client.h"
+#include "control/server.h"
+#include "link/data.h"
+#include "snapshot/client.h"
+#include "snapshot/image.h"
+#include "snapshot/service.h"
+#include "transport/inproc/inproc.h"
+#include "transport/ofi/ofi.h"
+#include "transport/zmq/zmq.h"
+#include "weft/error.h"
+#include "wire/message.h"
+#include "wire/snapshot.pb-c.h"
+
+enum { MEMORY = 32 << 20, SMALL = 1000, LARGE = 3 << 20, CALL_MS = 20000, THREADS = 4 };
+#define TOKEN UINT64_C(0x0123456789abcdef)
+
+static const char *scheme = "inproc";
+static const struct weft_transport *const transports[] = {&weft__tp_inproc, &weft__tp_zmq,
+                                                          &weft__tp_ofi};
+
+struct rig {
+    struct weft_data *data;
+    struct weft_snapshot_service *service;
+    struct weft_server *server;
+    struct weft_client *client;
+    struct weft_snapshots *snapshots;
+    char url[64], async_url[64];
+    unsigned char *bytes;
+};
+
+static int token(void *ctx, uint64_t *token_out)
+{
+    (void)ctx;
+    *token_out = TOKEN;
+    return WEFT_OK;
+}
+
+static const char *bind_as(const char *name)
+{
+    return strcmp(scheme, "inproc") == 0 ? name : "127.0.0.1";
+}
+
+static void host_open(struct rig *rig)
+{
+    struct weft_service_desc table;
+    assert_int_equal(weft__data_open(&(struct weft_data_desc){.transports = transports,
+                                                              .transports_n = 3,
+                                                              .scheme = scheme,
+                                                              .bind = bind_as("host"),
+                                                              .token = token},
+                                     &rig->data),
+                     WEFT_OK);
+    assert_int_equal(
+        weft__snapshot_service_open(
+            &(struct weft_snapshot_service_desc){.memory_max = MEMORY, .data = rig->data},
+            &rig->service),
+        WEFT_OK);
+    weft__snapshot_service_table(rig->service, &table);
+    struct weft_server_desc desc = {.bind = "127.0.0.1", .services = &table, .services_n = 1};
+    assert_int_equal(weft__server_start(&desc, &rig->server), WEFT_OK);
+    snprintf(rig->url, sizeof(rig->url), "tcp://127.0.0.1:%u",
+             weft__server_sync_port(rig->server, 0));
+    snprintf(rig->async_url, sizeof(rig->async_url), "tcp://127.0.0.1:%u",
+             weft__server_async_port(rig->server, 0));
+}
+
+static void host_close(struct rig *rig)
+{
+    weft__data_stop(rig->data);
+    weft__snapshot_service_stop(rig->service);
+    weft__server_stop(rig->server, 5000);
+    weft__snapshot_service_close(rig->service);
+    weft__data_close(rig->data);
+    rig->server = NULL;
+}
+
+static int rig_open(void **state)
+{
+    struct rig *rig = calloc(1, sizeof(*rig));
+    *state = rig;
+    host_open(rig);
+    assert_int_equal(weft__client_open(&(struct weft_client_desc){0}, &rig->client), WEFT_OK);
+    assert_int_equal(weft__snapshots_open(&(struct weft_snapshots_desc){.client = rig->client,
+                                                                        .transports = transports,
+                                                                        .transports_n = 3,
+                                                                        .scheme = scheme,
+                                                                        .bind = bind_as("client")},
+                                          &rig->snapshots),
+                     WEFT_OK);
+    rig->bytes = malloc(LARGE);
+    for (size_t i = 0; i < LARGE; i++)
+        rig->bytes[i] = (unsigned char)(i * 7 + i / 4096);
+    return 0;
+}
+
+static int rig_close(void **state)
+{
+    struct rig *rig = *state;
+    weft__snapshots_close(rig->snapshots);
+    if (rig->server != NULL)
+        host_close(rig);
+    weft__client_close(rig->client);
+    free(rig->bytes);
+    free(rig);
+    return 0;
+}
+
+static struct weft_snapshot_at at(const struct rig *rig, const char *key)
+{
+    return (struct weft_snapshot_at){.url = rig->url, .key = key, .timeout_ms = CALL_MS};
+}
+
+static int push(struct rig *rig, const char *key, size_t len)
+{
+    struct weft_snapshot_at where = at(rig, key);
+    return weft__snapshot_push_bytes(rig->snapshots, &where, rig->bytes, len);
+}
+
+static void assert_pulled(struct rig *rig, const char *key, size_t len)
+{
+    struct weft_snapshot_at where = at(rig, key);
+    struct weft_snapshot_copy copy;
+    int err = weft__snapshot_pull(rig->snapshots, &where, &copy);
+    if (err != WEFT_OK)
+        print_message("%s: %s\n", key, weft_fail_text(err));
+    assert_int_equal(err, WEFT_OK);
+    assert_int_equal(copy.size_bytes, len);
+    assert_memory_equal(copy.region.base, rig->bytes, len);
+    weft__region_fini(&copy.region);
+}
+
+static uint64_t held(struct rig *rig, size_t *n_out)
+{
+    Weft__Snapshot__ListRequest request = WEFT__SNAPSHOT__LIST_REQUEST__INIT;
+    ProtobufCMessage *message;
+    assert_int_equal(weft__client_wait(rig->client,
+                                       &(struct weft_client_call){
+                                           .url = rig->url,
+                                           .code = WEFT_SNAPSHOT_LIST,
+                                           .request = &request.base,
+                                           .reply_type = &weft__snapshot__list_reply__descriptor,
+                                           .timeout_ms = CALL_MS},
+                                       &message),
+                     WEFT_OK);
+    const Weft__Snapshot__ListReply *reply = (const Weft__Snapshot__ListReply *)message;
+    uint64_t bytes = reply->held_bytes;
+    *n_out = reply->n_snapshots;
+    weft__message_free(message);
+    return bytes;
+}
+
+/* Nothing is left in the store, at once or soon. */
+static void assert_nothing_held(struct rig *rig)
+{
+    size_t n;
+    uint64_t until = weft__now_ns() + CALL_MS * WEFT_NS_PER_MS;
+    while (held(rig, &n) != 0 && weft__now_ns() < until)
+        ;
+    assert_int_equal(held(rig, &n), 0);
+    assert_int_equal(n, 0);
+}
+
+static void snapshots_of_every_size_come_back_as_they_went(void **state)
+{
+    static const size_t sizes[] = {
+        1, SMALL, 4096, WEFT_SNAPSHOT_INLINE_MAX, WEFT_SNAPSHOT_INLINE_MAX + 1, 1 << 20, LARGE};
+    struct rig *rig = *state;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        assert_int_equal(push(rig, "k", sizes[i]), WEFT_OK);
+        assert_pulled(rig, "k", sizes[i]);
+        assert_pulled(rig, "k", sizes[i]);
+    }
+}
+
+static void a_sparse_region_takes_the_memory_of_what_was_touched(void **state)
+{
+    struct rig *rig = *state;
+    struct weft_snapshot_at where = at(rig, "sparse");
+    struct weft_snapshot_info info;
+    struct weft_snapshot_copy copy;
+    struct weft_region region;
+    const size_t len = (size_t)1 << 30; /* far more than the host's memory for snapshots */
+    assert_int_equal(weft__region_init(&region, "sparse", NULL, len), WEFT_OK);
+    for (size_t page = 0; page < 100; page++)
+        memset((char *)region.base + page * 1000 * 4096, (int)page + 1, 4096);
+    assert_int_equal(weft__snapshot_push(rig->snapshots, &where, &region), WEFT_OK);
+    assert_int_equal(weft__snapshot_info(rig->snapshots, &where, &info), WEFT_OK);
+    assert_int_equal(info.size_bytes, len);
+    assert_true(info.held_bytes >= 100 * 4096 && info.held_bytes < 200 * 4096);
+    assert_int_equal(weft__snapshot_pull(rig->snapshots, &where, &copy), WEFT_OK);
+    for (size_t page = 0; page < 100; page++)
+        assert_memory_equal((char *)copy.region.base + page * 1000 * 4096,
+                            (char *)region.base + page * 1000 * 4096, 4096);
+    weft__region_fini(&copy.region);
+    weft__region_fini(&region);
+}
+
+static void deleting_gives_the_memory_back(void **state)
+{
+    struct rig *rig = *state;
+    struct weft_snapshot_at large = at(rig, "large"), small = at(rig, "small");
+    struct weft_snapshot_copy copy;
+    bool existed = false;
+    assert_int_equal(push(rig, "large", LARGE), WEFT_OK);
+    assert_int_equal(push(rig, "small", SMALL), WEFT_OK);
+    assert_pulled(rig, "large", LARGE);
+    assert_int_equal(weft__snapshot_delete(rig->snapshots, &large, &existed), WEFT_OK);
+    assert_true(existed);
+    assert_int_equal(weft__snapshot_delete(rig->snapshots, &large, &existed), WEFT_OK);
+    assert_false(existed);
+    assert_int_equal(weft__snapshot_pull(rig->snapshots, &large, &copy), WEFT_ENOENT);
+    Weft__Snapshot__DeleteRequest request = WEFT__SNAPSHOT__DELETE_REQUEST__INIT;
+    request.key = weft__message_text(small.key);
+    assert_int_equal(
+        weft__client_push(rig->client, rig->async_url, WEFT_SNAPSHOT_DELETE, &request.base),
+        WEFT_OK);
+    assert_nothing_held(rig);
+}
+
+static void a_full_host_refuses_and_keeps_what_it_has(void **state)
+{
+    struct rig *rig = *state;
+    char key[16];
+    int err = WEFT_OK, n = 0;
+    while (err == WEFT_OK && n < 100) {
+        snprintf(key, sizeof(key), "k%d", n);
+        err = push(rig, key, LARGE);
+        n += err == WEFT_OK;
+    }
+    assert_int_equal(err, WEFT_ENOSPC);
+    assert_int_equal(n, MEMORY / (LARGE + 512));
+    assert_non_null(strstr(weft_fail_text(err), "WEFT_SNAPSHOT_MEMORY"));
+    for (int i = 0; i < n; i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        assert_pulled(rig, key, LARGE);
+    }
+}
+
+static void lists_are_whole_and_sorted_however_long(void **state)
+{
+    struct rig *rig = *state;
+    struct weft_snapshot_at where = at(rig, "many/");
+    struct weft_snapshot_info *infos;
+    size_t n;
+    char key[32];
+    const unsigned many = WEFT_SNAPSHOT_LIST_MAX + 10;
+    for (unsigned i = 0; i < many; i++) {
+        snprintf(key, sizeof(key), "many/%06u", i * 7919 % many);
+        assert_int_equal(push(rig, key, 1 + i % 9), WEFT_OK);
+    }
+    assert_int_equal(push(rig, "other", 5), WEFT_OK);
+    assert_int_equal(weft__snapshot_list(rig->snapshots, &where, &infos, &n), WEFT_OK);
+    assert_int_equal(n, many);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(key, sizeof(key), "many/%06zu", i);
+        assert_string_equal(infos[i].key, key);
+    }
+    weft__snapshot_list_free(infos, n);
+}
+
+static int raw_push(struct rig *rig, const Weft__Snapshot__PushRequest *request)
+{
+    return weft__client_wait(rig->client,
+                             &(struct weft_client_call){.url = rig->url,
+                                                        .code = WEFT_SNAPSHOT_PUSH,
+                                                        .request = &request->base,
+                                                        .timeout_ms = CALL_MS},
+                             NULL);
+}
+
+static void pushes_that_make_no_sense_are_refused_and_leave_nothing(void **state)
+{
+    struct rig *rig = *state;
+    char long_key[WEFT_SNAPSHOT_KEY_MAX + 2];
+    Weft__Snapshot__PushRequest request = WEFT__SNAPSHOT__PUSH_REQUEST__INIT;
+    memset(long_key, 'k', sizeof(long_key) - 1);
+    long_key[sizeof(long_key) - 1] = '\0';
+    request.size_bytes = SMALL;
+    request.inline_.data = rig->bytes;
+    request.inline_.len = SMALL;
+    assert_int_equal(raw_push(rig, &request), WEFT_EINVAL); /* no key */
+    request.key = long_key;
+    assert_int_equal(raw_push(rig, &request), WEFT_EINVAL);
+    request.key = weft__message_text("a\nb");
+    assert_int_equal(raw_push(rig, &request), WEFT_EINVAL);
+    request.key = weft__message_text("k");
+    request.size_bytes = 0;
+    assert_int_equal(raw_push(rig, &request), WEFT_EINVAL);
+    request.size_bytes = SMALL + 1;
+    assert_int_equal(raw_push(rig, &request), WEFT_EPROTO);
+    request.size_bytes = request.inline_.len = LARGE;
+    assert_int_equal(raw_push(rig, &request), WEFT_EMSGSIZE);
+    request.inline_.len = 0;
+    request.image.data = rig->bytes;
+    request.image.len = 300;
+    request.lane = weft__message_text("nowhere");
+    assert_int_not_equal(raw_push(rig, &request), WEFT_OK);
+    assert_int_equal(push(rig, "", SMALL), WEFT_EINVAL);
+    assert_int_equal(push(rig, "k", 0), WEFT_EINVAL);
+    assert_int_equal(push(rig, long_key, 1), WEFT_EINVAL);
+    assert_nothing_held(rig);
+}
+
+/* The pusher describes a region and then takes it away, as one that dies does. */
+static void a_push_that_dies_half_way_leaves_nothing(void **state)
+{
+    struct rig *rig = *state;
+    Weft__Snapshot__PushRequest request = WEFT__SNAPSHOT__PUSH_REQUEST__INIT;
+    struct weft_data *data;
+    struct weft_lane *lane;
+    struct weft_region region;
+    struct weft_image *image;
+    uint8_t *descriptor;
+    assert_int_equal(push(rig, "kept", LARGE), WEFT_OK);
+    assert_int_equal(weft__data_open(&(struct weft_data_desc){.transports = transports,
+                                                              .transports_n = 3,
+                                                              .scheme = scheme,
+                                                              .bind = bind_as("dying"),
+                                                              .token = token},
+                                     &data),
+                     WEFT_OK);
+    assert_int_equal(weft__data_lane(data, &lane), WEFT_OK);
+    assert_int_equal(weft__region_init(&region, "dying", NULL, LARGE), WEFT_OK);
+    memset(region.base, 5, LARGE);
+    assert_int_equal(weft__image_build(&(struct weft_image_desc){.region = &region}, &image),
+                     WEFT_OK);
+    assert_int_equal(weft__image_share(image, lane), WEFT_OK);
+    assert_int_equal(weft__image_encode(image, &descriptor, &request.image.len), WEFT_OK);
+    char lane_address[WEFT_LANE_ADDRESS_MAX];
+    snprintf(lane_address, sizeof(lane_address), "%s", weft__lane_address(lane));
+    weft__image_free(image); /* its keys are gone: every get fails */
+    request.key = weft__message_text("kept");
+    request.size_bytes = LARGE;
+    request.image.data = descriptor;
+    request.lane = lane_address;
+    assert_int_not_equal(raw_push(rig, &request), WEFT_OK);
+    free(descriptor);
+    weft__data_close(data);
+    weft__region_fini(&region);
+    assert_pulled(rig, "kept", LARGE); /* as it was */
+    struct weft_snapshot_at where = at(rig, "kept");
+    assert_int_equal(weft__snapshot_delete(rig->snapshots, &where, NULL), WEFT_OK);
+    assert_nothing_held(rig);
+}
+
+struct worker {
+    pthread_t thread;
+    struct rig *rig;
+    unsigned number;
+    bool pushes;
+    int err;
+    char text[256];
+};
+
+/* Each byte of a push is its pusher's number: what is pulled must be of one push. */
+static int push_and_pull(struct worker *worker)
+{
+    struct weft_snapshot_at where = at(worker->rig, "shared");
+    struct weft_snapshot_copy copy;
+    int err = WEFT_OK;
+    unsigned char *bytes = malloc(1 << 20);
+    memset(bytes, (int)worker->number + 1, 1 << 20);
+    for (unsigned i = 0; i < 20 && err == WEFT_OK; i++) {
+        if (worker->pushes) {
+            err = weft__snapshot_push_bytes(worker->rig->snapshots, &where, bytes, 1 << 20);
+            if (err == WEFT_EAGAIN)
+                err = WEFT_OK;
+            continue;
+        }
+        err = weft__snapshot_pull(worker->rig->snapshots, &where, &copy);
+        if (err == WEFT_OK) {
+            const unsigned char *got = copy.region.base;
+            for (size_t k = 1; k < 1 << 20 && err == WEFT_OK; k += 997)
+                if (got[k] != got[0])
+                    err = weft_fail(WEFT_EFAULT, "a mixture at %zu", k);
+            weft__region_fini(&copy.region);
+        }
+    }
+    free(bytes);
+    return err;
+}
+
+static void *work(void *arg)
+{
+    struct worker *worker = arg;
+    worker->err = push_and_pull(worker);
+    snprintf(worker->text, sizeof(worker->text), "%s", weft_fail_text(worker->err));
+    return NULL;
+}
+
+static void pulls_while_others_push_bring_one_push_or_another(void **state)
+{
+    struct worker workers[THREADS];
+    memset(((struct rig *)*state)->bytes, THREADS + 1, 1 << 20);
+    assert_int_equal(push(*state, "shared", 1 << 20), WEFT_OK);
+    for (unsigned i = 0; i < THREADS; i++) {
+        workers[i] = (struct worker){.rig = *state, .number = i, .pushes = i % 2 == 0};
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++)
+        (void)pthread_join(workers[i].thread, NULL);
+    for (unsigned i = 0; i < THREADS; i++) {
+        if (workers[i].err != WEFT_OK)
+            print_message("worker %u: %s\n", i, workers[i].text);
+        assert_int_equal(workers[i].err, WEFT_OK);
+    }
+}
+
+static void a_host_that_is_gone_is_an_error_in_time(void **state)
+{
+    struct rig *rig = *state;
+    struct weft_snapshot_at where = at(rig, "k");
+    struct weft_snapshot_copy copy;
+    assert_int_equal(push(rig, "k", LARGE), WEFT_OK);
+    host_close(rig);
+    where.timeout_ms = 500;
+    assert_int_not_equal(weft__snapshot_pull(rig->snapshots, &where, &copy), WEFT_OK);
+    assert_int_not_equal(weft__snapshot_push_bytes(rig->snapshots, &where, rig->bytes, LARGE),
+                         WEFT_OK);
+}
+
+/* Whether the lane can be had here. */
+static bool is_here(void)
+{
+    struct weft_data *data;
+    struct weft_lane *lane;
+    int err = weft__data_open(&(struct weft_data_desc){.transports = transports,
+                                                       .transports_n = 3,
+                                                       .scheme = scheme,
+                                                       .bind = bind_as("probe"),
+                                                       .token = token},
+                              &data);
+    if (err == WEFT_OK) {
+        err = weft__data_lane(data, &lane);
+        weft__data_close(data);
+    }
+    if (err != WEFT_OK)
+        fprintf(stderr, "skipped: no lane over %s: %s\n", scheme, weft_fail_text(err));
+    return err == WEFT_OK;
+}
+
+#define ON_A_RIG(test) cmocka_unit_test_setup_teardown(test, rig_open, rig_close)
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        ON_A_RIG(snapshots_of_every_size_come_back_as_they_went),
+        ON_A_RIG(a_sparse_region_takes_the_memory_of_what_was_touched),
+        ON_A_RIG(deleting_gives_the_memory_back),
+        ON_A_RIG(a_full_host_refuses_and_keeps_what_it_has),
+        ON_A_RIG(lists_are_whole_and_sorted_however_long),
+        ON_A_RIG(pushes_that_make_no_sense_are_refused_and_leave_nothing),
+        ON_A_RIG(a_push_that_dies_half_way_leaves_nothing),
+        ON_A_RIG(pulls_while_others_push_bring_one_push_or_another),
+        ON_A_RIG(a_host_that_is_gone_is_an_error_in_time),
+    };
+    if (argc > 1)
+        scheme = argv[1];
+    if (!is_here())
+        return 77;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,138 @@
+/* Snapshots by key: bounds, replacing, who owns what, lists. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "snapshot/service.h"
+#include "snapshot/store.h"
+#include "weft/error.h"
+
+enum { MEMORY = 1 << 20, LARGE = 256 << 10 };
+
+static int store_open(void **state)
+{
+    return weft__store_open(MEMORY, (struct weft_store **)state);
+}
+
+static int store_close(void **state)
+{
+    weft__store_close(*state);
+    return 0;
+}
+
+static void set(struct weft_store *store, const char *key, uint64_t size, char fill)
+{
+    struct weft_snapshot *snapshot;
+    assert_int_equal(weft__snapshot_new(store, size, size, &snapshot), WEFT_OK);
+    memset(snapshot->bytes ? (void *)snapshot->bytes : snapshot->region.base, fill, size);
+    assert_int_equal(weft__store_set(store, key, snapshot), WEFT_OK);
+    weft__snapshot_put(snapshot);
+}
+
+static uint64_t held(struct weft_store *store)
+{
+    struct weft_store_stats stats;
+    weft__store_stats(store, &stats);
+    return stats.held_bytes;
+}
+
+static void what_was_set_is_got_until_it_is_deleted(void **state)
+{
+    struct weft_store *store = *state;
+    assert_null(weft__store_get(store, "a"));
+    set(store, "a", 100, 'x');
+    struct weft_snapshot *snapshot = weft__store_get(store, "a");
+    assert_non_null(snapshot);
+    assert_int_equal(snapshot->size_bytes, 100);
+    assert_int_equal(snapshot->bytes[99], 'x');
+    assert_true(weft__store_delete(store, "a"));
+    assert_false(weft__store_delete(store, "a"));
+    assert_null(weft__store_get(store, "a"));
+    assert_int_equal(snapshot->bytes[0], 'x'); /* it is the reader's still */
+    assert_int_equal(held(store), 100);
+    weft__snapshot_put(snapshot);
+    assert_int_equal(held(store), 0);
+}
+
+static void another_push_of_a_key_replaces_the_first_in_one_step(void **state)
+{
+    struct weft_store *store = *state;
+    set(store, "a", 100, 'x');
+    struct weft_snapshot *first = weft__store_get(store, "a");
+    set(store, "a", LARGE, 'y');
+    struct weft_snapshot *second = weft__store_get(store, "a");
+    assert_true(second->version > first->version);
+    assert_int_equal(first->bytes[0], 'x');
+    assert_int_equal(((char *)second->region.base)[LARGE - 1], 'y');
+    weft__snapshot_put(first);
+    weft__snapshot_put(second);
+    assert_int_equal(held(store), LARGE);
+}
+
+static void memory_has_a_bound_that_pushes_under_way_count_for(void **state)
+{
+    struct weft_store *store = *state;
+    struct weft_snapshot *under_way, *more;
+    assert_int_equal(weft__snapshot_new(store, MEMORY + 1, MEMORY + 1, &more), WEFT_ENOSPC);
+    assert_int_equal(weft__snapshot_new(store, MEMORY, MEMORY, &under_way), WEFT_OK);
+    assert_int_equal(weft__snapshot_new(store, 1, 1, &more), WEFT_EAGAIN);
+    weft__snapshot_put(under_way); /* it did not come to its end */
+    set(store, "all", MEMORY, 'x');
+    assert_int_equal(weft__snapshot_new(store, 1, 1, &more), WEFT_ENOSPC);
+    assert_non_null(strstr(weft_fail_text(WEFT_ENOSPC), "WEFT_SNAPSHOT_MEMORY"));
+    assert_true(weft__store_delete(store, "all"));
+    assert_int_equal(held(store), 0);
+    set(store, "one", 1, 'x');
+}
+
+static void a_snapshot_of_no_bytes_is_none(void **state)
+{
+    struct weft_snapshot *snapshot;
+    assert_int_equal(weft__snapshot_new(*state, 0, 0, &snapshot), WEFT_EINVAL);
+    assert_int_equal(weft__snapshot_new(*state, UINT64_MAX, 0, &snapshot), WEFT_EINVAL);
+    assert_int_equal(held(*state), 0);
+}
+
+static void lists_are_sorted_and_cut_by_prefix_and_number(void **state)
+{
+    static const char *const keys[] = {"b/2", "a", "b/1", "c", "b/3"};
+    struct weft_store *store = *state;
+    struct weft_store_entry *entries;
+    size_t n;
+    for (size_t i = 0; i < 5; i++)
+        set(store, keys[i], i + 1, 'x');
+    assert_int_equal(weft__store_list(store, "", "", 10, &entries, &n), WEFT_OK);
+    assert_int_equal(n, 5);
+    assert_string_equal(entries[0].key, "a");
+    assert_string_equal(entries[4].key, "c");
+    assert_int_equal(entries[0].size_bytes, 2);
+    weft__store_list_free(entries, n);
+    assert_int_equal(weft__store_list(store, "b/", "b/1", 1, &entries, &n), WEFT_OK);
+    assert_int_equal(n, 1);
+    assert_string_equal(entries[0].key, "b/2");
+    weft__store_list_free(entries, n);
+    assert_int_equal(weft__store_list(store, "b/", "b/3", 1, &entries, &n), WEFT_OK);
+    assert_int_equal(n, 0);
+    weft__store_list_free(entries, n);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_was_set_is_got_until_it_is_deleted, store_open,
+                                        store_close),
+        cmocka_unit_test_setup_teardown(another_push_of_a_key_replaces_the_first_in_one_step,
+                                        store_open, store_close),
+        cmocka_unit_test_setup_teardown(memory_has_a_bound_that_pushes_under_way_count_for,
+                                        store_open, store_close),
+        cmocka_unit_test_setup_teardown(a_snapshot_of_no_bytes_is_none, store_open, store_close),
+        cmocka_unit_test_setup_teardown(lists_are_sorted_and_cut_by_prefix_and_number, store_open,
+                                        store_close),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
