@@ -315,7 +315,7 @@ static void on_push(void *ctx, struct weft_call *call, const ProtobufCMessage *m
 {
     struct weft_snapshot_service *service = ctx;
     const Weft__Snapshot__PushRequest *request = (const Weft__Snapshot__PushRequest *)message;
-    uint64_t version;
+    uint64_t version = 0;
     int err = check_key(request->key);
     clear_leases(service, weft__now_ns());
     if (err == WEFT_OK && request->size_bytes == 0)
