@@ -96,7 +96,7 @@ static void send_cancel(struct weft_client *client, const struct weft_flight *fl
                                      .sequence = flight->sequence};
     uint8_t header[WEFT_FRAME_HEADER_BYTES];
 
-    if (!flight->sent || flight->mode != WEFT_TP_SYNC)
+    if (flight->conn == NULL || !flight->sent || flight->mode != WEFT_TP_SYNC)
         return;
     weft__frame_encode_header(&frame, header);
     (void)client->pump.transport->ctl->request(client->pump.ep, flight->conn->peer, header,
