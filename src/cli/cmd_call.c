@@ -1,21 +1,28 @@
-/* weft call: one request to any service, as bytes. */
+/* weft call: one request to any service, or to a rank of an app, as bytes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/parse.h"
+#include "cli/app_home.h"
 #include "cli/cli.h"
+#include "weft/caller.h"
 #include "wire/frame.h"
 
 enum { DEFAULT_MS = 10000, MOST_MS = 86400000 };
 
 static const char usage[] =
     "Usage: weft call [OPTION]... URL CODE [BODY|-]\n"
+    "       weft call [OPTION]... APP RANK CODE [BODY|-]\n"
     "\n"
-    "Calls handler CODE of the service at URL, e.g. tcp://127.0.0.1:9000, with the bytes of BODY\n"
-    "(-: of the standard input, nothing: none) and prints the bytes of the reply.\n"
+    "Calls handler CODE of the service at URL, e.g. tcp://127.0.0.1:9000, or of a rank of an app "
+    "(a\n"
+    "number that weft apps lists) wherever the rank is, with the bytes of BODY (-: of the "
+    "standard\n"
+    "input, nothing: none), and prints the bytes of the reply.\n"
     "\n"
+    "  --at HOST      address[:port] of a host of the cluster (default: WEFT_HOST), for APP RANK\n"
     "  --timeout MS   how long to wait for the reply (default: 10000)\n"
     "  --idempotent   the call may run more than once: send it again when its connection breaks "
     "or\n"
@@ -26,6 +33,7 @@ static const char usage[] =
 
 struct call_options {
     const char *timeout;
+    const char *at;
     bool idempotent;
     bool push;
 };
@@ -96,21 +104,42 @@ static int push_to_service(struct weft_client *client, const struct weft_client_
     return WEFT_OK;
 }
 
-/* The words of the command line, without BODY. */
-static int parse(char **words, const struct call_options *options, struct weft_client_call *call)
+/* What is called: the service at a url, or (url NULL) a rank of an app. */
+struct target {
+    const char *url;
+    uint64_t app;
+    uint64_t rank;
+    uint64_t code;
+    uint64_t timeout_ms;
+    const char *body; /* the word; NULL: there is none */
+};
+
+/* The words of the command line. */
+static int parse(char **words, int n, const struct call_options *options, struct target *target)
 {
-    uint64_t code, timeout_ms = DEFAULT_MS;
-    if (strstr(words[0], "://") == NULL)
-        return cli_usage("call", "\"%s\" is no url, e.g. tcp://127.0.0.1:9000", words[0]);
-    if (weft__parse_u64(words[1], 0, UINT16_MAX, &code) != WEFT_OK)
-        return cli_usage("call", "\"%s\" is no call code: 0 to %d", words[1], UINT16_MAX);
+    bool is_url = n > 0 && strstr(words[0], "://") != NULL;
+    int fixed = is_url ? 2 : 3;
+    if (n != fixed && n != fixed + 1)
+        return cli_usage("call",
+                         "URL and CODE, or APP, RANK and CODE, and perhaps BODY are wanted");
+    if (is_url)
+        target->url = words[0];
+    else if (!cli_parse_app(words[0], &target->app))
+        return cli_usage("call", "\"%s\" is no url, e.g. tcp://127.0.0.1:9000, and no app",
+                         words[0]);
+    if (!is_url && weft__parse_u64(words[1], 0, INT32_MAX, &target->rank) != WEFT_OK)
+        return cli_usage("call", "\"%s\" is no rank", words[1]);
+    uint64_t most = is_url ? UINT16_MAX : UINT32_MAX;
+    if (weft__parse_u64(words[fixed - 1], 0, most, &target->code) != WEFT_OK)
+        return cli_usage("call", "\"%s\" is no call code: 0 to %llu", words[fixed - 1],
+                         (unsigned long long)most);
+    target->timeout_ms = DEFAULT_MS;
     if (options->timeout != NULL &&
-        weft__parse_u64(options->timeout, 1, MOST_MS, &timeout_ms) != WEFT_OK)
+        weft__parse_u64(options->timeout, 1, MOST_MS, &target->timeout_ms) != WEFT_OK)
         return cli_usage("call", "--timeout takes 1 to %d milliseconds", MOST_MS);
-    call->url = words[0];
-    call->code = (uint16_t)code;
-    call->timeout_ms = (uint32_t)timeout_ms;
-    call->flags = options->idempotent ? WEFT_CLIENT_IDEMPOTENT : 0;
+    if (!is_url && options->push)
+        return cli_usage("call", "a rank answers its calls: there is no --push to it");
+    target->body = n > fixed ? words[fixed] : NULL;
     return CLI_OK;
 }
 
@@ -123,23 +152,62 @@ static int report(int err)
     return err == WEFT_ETIMEDOUT ? CLI_NETWORK : cli_exit_code(err);
 }
 
-static int run(const struct call_options *options, struct weft_client_call *call, const char *word)
+static int call_rank(struct cli *cli, const struct call_options *options,
+                     const struct target *target, const struct weft_client_call *call)
+{
+    struct weft_caller *caller;
+    void *reply;
+    size_t len_bytes;
+    int err = weft_caller_open(cli->client, cli->url, &caller);
+    if (err != WEFT_OK)
+        return err;
+    err = weft_executor_call(
+        caller,
+        &(struct weft_executor_request){.app = target->app,
+                                        .rank = (int32_t)target->rank,
+                                        .code = (uint32_t)target->code,
+                                        .body = call->body,
+                                        .body_bytes = call->body_len,
+                                        .timeout_ms = (uint32_t)target->timeout_ms,
+                                        .flags = options->idempotent ? WEFT_CLIENT_IDEMPOTENT : 0},
+        &reply, &len_bytes);
+    if (err == WEFT_OK) {
+        print_reply(reply, len_bytes);
+        free(reply);
+    }
+    weft_caller_close(caller);
+    return err;
+}
+
+static int call_target(struct cli *cli, const struct call_options *options,
+                       const struct target *target, struct weft_client_call *call)
+{
+    if (target->url == NULL)
+        return call_rank(cli, options, target, call);
+    call->url = target->url;
+    call->code = (uint16_t)target->code;
+    call->timeout_ms = (uint32_t)target->timeout_ms;
+    call->flags = options->idempotent ? WEFT_CLIENT_IDEMPOTENT : 0;
+    return options->push ? push_to_service(cli->client, call) : call_service(cli->client, call);
+}
+
+static int run(const struct call_options *options, const struct target *target)
 {
     struct cli cli;
+    struct weft_client_call call = {.body = target->body};
     char *input = NULL;
     int err = WEFT_OK, code;
-    if (word != NULL && strcmp(word, "-") == 0) {
-        err = read_input(&input, &call->body_len);
-        call->body = input;
-    } else if (word != NULL) {
-        call->body = word;
-        call->body_len = strlen(word);
+    if (target->body != NULL && strcmp(target->body, "-") == 0) {
+        err = read_input(&input, &call.body_len);
+        call.body = input;
+    } else if (target->body != NULL) {
+        call.body_len = strlen(target->body);
     }
     if (err != WEFT_OK)
         return report(err);
-    code = cli_open(&cli, NULL);
+    code = cli_open(&cli, options->at);
     if (code == CLI_OK) {
-        err = options->push ? push_to_service(cli.client, call) : call_service(cli.client, call);
+        err = call_target(&cli, options, target, &call);
         code = err == WEFT_OK ? CLI_OK : report(err);
     }
     cli_close(&cli);
@@ -149,7 +217,8 @@ static int run(const struct call_options *options, struct weft_client_call *call
 
 int cmd_call(int argc, char **argv)
 {
-    static const struct option options[] = {CLI_HELP,
+    static const struct option options[] = {CLI_AT,
+                                            CLI_HELP,
                                             {"timeout", required_argument, NULL, 't'},
                                             {"idempotent", no_argument, NULL, 'i'},
                                             {"push", no_argument, NULL, 'p'},
@@ -161,12 +230,11 @@ int cmd_call(int argc, char **argv)
                                   .letters = "+h", /* a body may begin with "-" */
                                   .own = take_option,
                                   .ctx = &own};
-    struct weft_client_call call = {.code = 0};
+    struct target target = {.url = NULL};
     int code = cli_options(&command, argc, argv);
     if (code >= 0)
         return code;
-    if (argc - optind != 2 && argc - optind != 3)
-        return cli_usage("call", "URL, CODE and perhaps BODY are wanted");
-    code = parse(argv + optind, &own, &call);
-    return code != CLI_OK ? code : run(&own, &call, argv[optind + 2]);
+    own.at = command.at;
+    code = parse(argv + optind, argc - optind, &own, &target);
+    return code != CLI_OK ? code : run(&own, &target);
 }

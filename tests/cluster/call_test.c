@@ -258,6 +258,25 @@ static void ranks_and_apps_that_there_are_not_cannot_be_called(void **state)
     stage_all_free(*state);
 }
 
+static struct child *weft_call(struct scene *scene, const char *rank, const char *code,
+                               const char *body)
+{
+    return cluster_weft(scene->cluster, "call", "--at", scene->cluster->hosts[1].address,
+                        scene->app.hex, rank, code, body, NULL);
+}
+
+static void weft_call_calls_a_rank_and_prints_its_answer(void **state)
+{
+    struct scene scene;
+    scene_open(*state, &scene);
+    struct child *echo = weft_call(&scene, "3", "1", "hello rank");
+    cluster_check(*state, echo->code == 0 && child_said(echo, "hello rank"));
+    cluster_check(*state, weft_call(&scene, "3", "77", "")->code == 4);
+    cluster_check(*state, weft_call(&scene, "9", "1", "")->code == 2);
+    cluster_check(*state, weft_call(&scene, "many", "1", "")->code == 2);
+    scene_close(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +289,8 @@ int main(void)
             a_rank_at_work_does_not_delay_calls_to_another_of_its_process, cluster_open,
             cluster_close),
         cmocka_unit_test_setup_teardown(callers_of_a_rank_whose_process_dies_are_told, cluster_open,
+                                        cluster_close),
+        cmocka_unit_test_setup_teardown(weft_call_calls_a_rank_and_prints_its_answer, cluster_open,
                                         cluster_close),
         cmocka_unit_test_setup_teardown(ranks_and_apps_that_there_are_not_cannot_be_called,
                                         cluster_open, cluster_close),
