@@ -260,14 +260,15 @@ static void notify_call(struct weft_coord *coord, struct coord_group *group,
         else
             weft__coord_answer(coord, call->token, WEFT_EPEERDEAD,
                                weft__coord_why_gone(group, gone, group->seats[gone].gone, text));
-    } else if (call->number > member->notified + 1 || call->number == 0) {
+    } else if (call->number <= member->notified && call->number > 0) {
+        weft__coord_answer(coord, call->token, WEFT_OK, NULL);
+    } else if (call->number != member->notified + 1) {
         weft__coord_answer(coord, call->token, WEFT_EINVAL, "not the number of the next notify");
     } else if (group->seats[0].gone != 0) {
         weft__coord_answer(coord, call->token, WEFT_EPEERDEAD,
                            weft__coord_why_gone(group, 0, group->seats[0].gone, text));
     } else {
-        if (call->number > member->notified)
-            member->notified = call->number;
+        member->notified = call->number;
         notify_all_here(coord, group);
         weft__coord_answer(coord, call->token, WEFT_OK, NULL);
     }
@@ -420,7 +421,8 @@ void weft__coord_agent_call(struct weft_coord *coord, const struct weft_coord_ca
         return;
     }
     if (group == NULL) {
-        weft__coord_answer(coord, call->token, WEFT_ENOENT,
+        bool left = call->op == WEFT_COORD_LEAVE; /* the group has ended with its last member */
+        weft__coord_answer(coord, call->token, left ? WEFT_OK : WEFT_ENOENT,
                            "no such group on this host: it has ended, or was not made yet");
         return;
     }

@@ -98,6 +98,11 @@ static struct coord_peer *peer_of(struct weft_coord *coord, const struct weft_co
     return peer;
 }
 
+bool weft__coord_watch(struct weft_coord *coord, const struct weft_coord_peer *peer)
+{
+    return same_peer(peer, &coord->desc.self) || peer_of(coord, peer) != NULL;
+}
+
 void weft__coord_post(struct weft_coord *coord, const struct weft_coord_roster *roster,
                       uint32_t host, struct weft_coord_item item)
 {

@@ -174,6 +174,10 @@ struct coord_group *weft__coord_group_new(struct weft_coord *coord,
             members[group->members_n++].index = i;
     }
     HASH_ADD(hh, coord->groups, id, sizeof(group->id), group);
+    for (uint32_t i = 0; i < roster->hosts_n; i++) { /* also those that never say a word */
+        if (!weft__coord_watch(coord, &roster->hosts[i]))
+            weft__coord_agent_host_dead(coord, group, i);
+    }
     return group;
 }
 

@@ -150,6 +150,8 @@ void weft__coord_post(struct weft_coord *coord, const struct weft_coord_roster *
                       uint32_t host, struct weft_coord_item item);
 void weft__coord_post_all(struct weft_coord *coord, const struct coord_group *group,
                           struct weft_coord_item item, bool self_too);
+/* From now on the host's death is noticed; false: it is dead. */
+bool weft__coord_watch(struct weft_coord *coord, const struct weft_coord_peer *peer);
 /* Makes sure that tick() is called by then. */
 void weft__coord_by(struct weft_coord *coord, uint64_t at_ns);
 struct coord_group *weft__coord_group(const struct weft_coord *coord, uint64_t id);

@@ -20,8 +20,13 @@ struct coord_waiter *weft__coord_wait(struct weft_coord *coord, struct coord_wai
     struct coord_waiter *waiter, *next;
     DL_FOREACH_SAFE(*list, waiter, next)
     {
-        if (same_call(waiter, call))
-            weft__coord_wake(coord, list, waiter, WEFT_ECANCELED, "asked again");
+        if (!same_call(waiter, call))
+            continue;
+        if (waiter->deadline_ns > call->deadline_ns) { /* an older one that comes late */
+            weft__coord_answer(coord, call->token, WEFT_ECANCELED, "asked again");
+            return NULL;
+        }
+        weft__coord_wake(coord, list, waiter, WEFT_ECANCELED, "asked again");
     }
     if (call->deadline_ns <= coord->now_ns) {
         weft__coord_answer(coord, call->token, WEFT_ETIMEDOUT, NULL);
