@@ -80,6 +80,10 @@ struct weft_tp_handlers {
     /* CTL: a reply from a peer to an earlier request; matching is the caller's (correlation id in
      * the frame). */
     void (*reply)(void *ctx, struct weft_tp_peer peer, const void *data, size_t len_bytes);
+    /* CTL: the connection over which requests of `from` came has gone: replies to them go nowhere.
+     * Runs in progress(), never for a connection that is there. A transport that cannot tell does
+     * not. May be NULL. */
+    void (*client_gone)(void *ctx, const struct weft_tp_from *from);
     /* A peer has gone (connection lost); operations to it complete with damage PEER. May be NULL.
      */
     void (*peer_lost)(void *ctx, struct weft_tp_peer peer);

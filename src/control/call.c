@@ -274,6 +274,6 @@ void weft__call_on_cancel(struct weft_call *call, weft_call_cancelled *cancelled
 {
     call->on_cancel = cancelled;
     call->on_cancel_ctx = ctx;
-    if ((atomic_fetch_or(&call->cancel, WEFT_CALL_LISTENS) & WEFT_CALL_CANCELLED) != 0)
+    if (atomic_fetch_or(&call->cancel, WEFT_CALL_LISTENS) != 0)
         weft__fanin_cancel_due(call->server);
 }

@@ -19,9 +19,9 @@ struct weft_service;
  * wins. */
 enum weft_call_state { WEFT_CALL_OPEN, WEFT_CALL_ANSWERED, WEFT_CALL_GIVEN_UP };
 
-/* Bits of `cancel`: the client has cancelled it; on_cancel is set. Whoever adds the second bit sees
- * to it that the callback runs. */
-enum weft_call_cancel { WEFT_CALL_CANCELLED = 1, WEFT_CALL_LISTENS = 2 };
+/* Bits of `cancel`: the client has cancelled it, or its connection has gone; on_cancel is set.
+ * Whoever adds the bit that makes a pair sees to it that the callback runs. */
+enum weft_call_cancel { WEFT_CALL_CANCELLED = 1, WEFT_CALL_LEFT = 2, WEFT_CALL_LISTENS = 4 };
 
 struct weft_call {
     struct weft_server *server; /* holds a reference */

@@ -112,6 +112,7 @@ void weft__service_join(struct weft_service *service, uint64_t deadline_ns);
 void *weft__fanin_run(void *server);
 void weft__fanin_request(void *ctx, unsigned port_index, const struct weft_tp_from *from,
                          const void *data, size_t len_bytes);
+void weft__fanin_client_gone(void *ctx, const struct weft_tp_from *from);
 /* Sends call->answer (or nothing, for a push) and frees the call.  Thread: any. */
 void weft__fanin_answer(struct weft_server *server, struct weft_call *call);
 /* Sends or keeps the answer of a call that has one. The call may be gone.  Thread: fan-in. */

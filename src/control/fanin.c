@@ -116,9 +116,9 @@ static void refuse(struct weft_server *server, const struct weft_tp_from *from,
 
 static void run_on_cancel(struct weft_server *server, struct weft_call *call)
 {
-    const int both = WEFT_CALL_CANCELLED | WEFT_CALL_LISTENS;
+    int bits = atomic_load(&call->cancel);
 
-    if (call->on_cancel_ran || atomic_load(&call->cancel) != both ||
+    if (call->on_cancel_ran || (bits & WEFT_CALL_LISTENS) == 0 || bits == WEFT_CALL_LISTENS ||
         atomic_load(&call->state) != WEFT_CALL_OPEN)
         return;
     call->on_cancel_ran = true;
@@ -158,6 +158,20 @@ static void cancel(struct weft_server *server, const struct weft_tp_from *from,
     }
     weft__repeat_end(server, call);
     run_on_cancel(server, call);
+}
+
+/* Its calls go on, and their answers are kept for a client that comes back; but who waits for an
+ * answer of his own, in a queue of somebody's, must not stand in the way of others. */
+void weft__fanin_client_gone(void *ctx, const struct weft_tp_from *from)
+{
+    struct weft_server *server = ctx;
+    struct weft_call *call = weft__party_calls(&server->parties, from), *next;
+
+    for (; call != NULL; call = next) {
+        next = call->party_next;
+        atomic_fetch_or(&call->cancel, WEFT_CALL_LEFT);
+        run_on_cancel(server, call);
+    }
 }
 
 /* What can be said against a frame before its handler sees it. */

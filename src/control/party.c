@@ -228,16 +228,22 @@ int weft__party_move(struct weft_parties *parties, struct weft_call *call,
     return WEFT_OK;
 }
 
-struct weft_call *weft__party_find(const struct weft_parties *parties,
-                                   const struct weft_tp_from *from, uint64_t correlation)
+struct weft_call *weft__party_calls(const struct weft_parties *parties,
+                                    const struct weft_tp_from *from)
 {
     const struct weft_party *party;
-    struct weft_call *call;
     struct key key;
 
     key_of_connection(from, &key);
     party = find(parties, &key, hash_of(&key));
-    call = party == NULL ? NULL : party->calls;
+    return party == NULL ? NULL : party->calls;
+}
+
+struct weft_call *weft__party_find(const struct weft_parties *parties,
+                                   const struct weft_tp_from *from, uint64_t correlation)
+{
+    struct weft_call *call = weft__party_calls(parties, from);
+
     while (call != NULL && call->asked != correlation)
         call = call->party_next;
     return call;

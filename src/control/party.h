@@ -49,6 +49,9 @@ void weft__party_leave(struct weft_parties *parties, struct weft_call *call);
 /* The call is answered over another connection from now on.  Errors: WEFT_ENOMEM. */
 int weft__party_move(struct weft_parties *parties, struct weft_call *call,
                      const struct weft_tp_from *from);
+/* The open calls of that connection, a list by party_next. */
+struct weft_call *weft__party_calls(const struct weft_parties *parties,
+                                    const struct weft_tp_from *from);
 /* The open call of that connection; NULL: none. */
 struct weft_call *weft__party_find(const struct weft_parties *parties,
                                    const struct weft_tp_from *from, uint64_t correlation);

@@ -23,7 +23,8 @@
 
 #define FANIN_END_NS WEFT_NS_PER_S
 
-static const struct weft_tp_handlers handlers = {.request = weft__fanin_request};
+static const struct weft_tp_handlers handlers = {.request = weft__fanin_request,
+                                                 .client_gone = weft__fanin_client_gone};
 
 void weft__server_get(struct weft_server *server)
 {

@@ -122,12 +122,20 @@ static void take_refused(void *ctx, struct weft_tp_peer inner)
         take_lost(ctx, inner);
 }
 
+static void take_gone(void *ctx, const struct weft_tp_from *from)
+{
+    struct weft_fault_ep *ep = ctx;
+    if (ep->on.client_gone)
+        ep->on.client_gone(ep->ctx, from);
+}
+
 static const struct weft_tp_handlers handlers = {
     .message = weft__fault_message_take,
     .request = weft__fault_request_take,
     .reply = weft__fault_reply_take,
     .peer_lost = take_lost,
     .peer_refused = take_refused,
+    .client_gone = take_gone,
 };
 
 static int watch(int epoll_fd, int fd)

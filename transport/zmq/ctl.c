@@ -175,6 +175,8 @@ static void request_take(struct weft_zmq_ep *ep, unsigned port_index, struct wef
         return;
     }
     zmq_msg_t *msg = &parts->part[frame];
+    if (sync && ep->on.client_gone)
+        weft__zmq_origin_note(&ep->origins, &from, msg);
     if (ep->on.request)
         ep->on.request(ep->ctx, port_index, sync ? &from : NULL, zmq_msg_data(msg),
                        zmq_msg_size(msg));

@@ -125,6 +125,7 @@ static void ep_free(struct weft_zmq_ep *ep)
     while (ep->zctx && zmq_ctx_term(ep->zctx) != 0 && zmq_errno() == EINTR) {
     }
     weft__zmq_debts_fini(&ep->debts);
+    weft__zmq_origins_fini(&ep->origins);
     if (ep->epfd >= 0)
         close(ep->epfd);
     if (ep->timerfd >= 0)

@@ -15,6 +15,7 @@
 #include "transport/spi.h"
 #include "transport/zmq/debt.h"
 #include "transport/zmq/gate.h"
+#include "transport/zmq/origin.h"
 #include "transport/zmq/zmq.h"
 
 #define WEFT_ZMQ_PORTS_MAX 32
@@ -100,7 +101,8 @@ struct weft_zmq_ep {
     uint32_t waiting;             /* sends in all links' waiting lists */
     struct weft_op_list finished; /* done runs in the next progress() */
     uint32_t in_flight;
-    struct weft_zmq_debts debts; /* of replies */
+    struct weft_zmq_debts debts;     /* of replies */
+    struct weft_zmq_origins origins; /* of requests */
     struct weft_zmq_stats stats;
 
     const struct weft_tp_security *security; /* NULL: none */

@@ -42,7 +42,7 @@
 #define RESERVE_PART 8u /* and not more than this part of all */
 #define DESCRIPTORS_MAX (1 << 22)
 
-enum { GONE, WITHIN, TURNED };
+enum { GONE, WITHIN, TURNED, LEFT };
 
 int weft__zmq_gate_open(struct weft_zmq_ep *ep, struct weft_zmq_gate *gate, void *handle)
 {
@@ -91,7 +91,8 @@ static void unmark(struct weft_zmq_gate *gate, int fd)
     if ((size_t)fd >= gate->open_len)
         return;
     gate->connections -= gate->open[fd] == WITHIN;
-    gate->open[fd] = GONE;
+    gate->open[fd] = LEFT;
+    gate->left = true;
     for (unsigned i = 0; i < gate->turned_n; i++) {
         if (gate->turned[i] == fd)
             gate->turned[i--] = gate->turned[--gate->turned_n];
@@ -184,6 +185,21 @@ static void gate_event(struct weft_zmq_ep *ep, struct weft_zmq_gate *gate,
     }
 }
 
+/* Tells of connections that have ended, once all events are read: a descriptor that is in use again
+ * by then is not told, because a request may have come over the new connection already. Whoever had
+ * it before is told with it. */
+static void tell_left(struct weft_zmq_ep *ep, struct weft_zmq_gate *gate)
+{
+    uint8_t *at = gate->open;
+    if (!gate->left)
+        return;
+    gate->left = false;
+    while ((at = memchr(at, LEFT, gate->open_len - (size_t)(at - gate->open)))) {
+        *at = GONE;
+        weft__zmq_origin_gone(ep, (int)(at - gate->open));
+    }
+}
+
 int weft__zmq_gate_watch(struct weft_zmq_ep *ep, struct weft_zmq_gate *gate)
 {
     struct weft_zmq_parts parts;
@@ -196,8 +212,10 @@ int weft__zmq_gate_watch(struct weft_zmq_ep *ep, struct weft_zmq_gate *gate)
         weft__zmq_parts_close(&parts);
         n++;
     }
-    if (!gate->monitor.look)
+    if (!gate->monitor.look) {
         turn_away(gate);
+        tell_left(ep, gate);
+    }
     if (gate->connections != before)
         weft__counter_add(&ep->gates.connections, (uint64_t)gate->connections - before);
     return n;

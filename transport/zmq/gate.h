@@ -24,6 +24,7 @@ struct weft_zmq_gate {
     uint32_t connections;
     int turned[WEFT_ZMQ_TURNED_MAX]; /* descriptors that are to be shut */
     unsigned turned_n;
+    bool left; /* some connection has ended whose end is not told */
 };
 
 /* Before the socket is bound; port is set afterwards. */

@@ -1,10 +1,13 @@
 /* Calls of bytes and calls that their client gives up, by a client of plain ZeroMQ. */
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <zmq.h>
@@ -312,6 +315,76 @@ static void nobody_cancels_for_another(void **state)
     assert_int_equal(raw_hear_of(&held.raw, 1, &answer), 0);
 }
 
+static void the_owner_hears_that_a_connection_has_gone(void **state)
+{
+    struct raw_answer answer;
+    struct raw other;
+
+    (void)state;
+    for (uint32_t round = 1; round <= 20; round++) {
+        raw_open(&other, ZMQ_DEALER, held.url);
+        raw_say(&other, (struct weft_frame){.call = HOLD, .correlation = 1}, "");
+        assert_true(RIG_UNTIL(atomic_load(&held.calls_n) == 2 * round - 1));
+        ask(HOLD, 1);
+        fence();
+        raw_close(&other);
+        assert_true(RIG_UNTIL(atomic_load(&held.cancelled) == round));
+        weft__call_reply(held.calls[2 * round - 2], NULL);
+        weft__call_reply(held.calls[2 * round - 1], NULL);
+        assert_int_equal(raw_hear_of(&held.raw, 1, &answer), 0);
+    }
+    assert_true(stats().cancelled == 0);
+}
+
+static void touch_port(void)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET,
+                               .sin_port = htons(weft__server_sync_port(held.server, 0)),
+                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    close(fd);
+}
+
+/* Whoever gets the descriptor of a connection that has just gone. */
+static void a_connection_that_is_there_is_not_taken_for_one_that_has_gone(void **state)
+{
+    struct raw_answer answer;
+    struct raw other;
+
+    (void)state;
+    for (uint32_t round = 1; round <= HELD; round++) {
+        touch_port();
+        raw_open(&other, ZMQ_DEALER, held.url);
+        raw_say(&other, (struct weft_frame){.call = HOLD, .correlation = 1}, "");
+        touch_port();
+        assert_true(RIG_UNTIL(atomic_load(&held.calls_n) == round));
+        touch_port();
+        fence();
+        assert_int_equal(atomic_load(&held.cancelled), 0);
+        weft__call_reply(held.calls[round - 1], NULL);
+        assert_int_equal(raw_hear_of(&other, 1, &answer), 0);
+        raw_close(&other);
+    }
+}
+
+static void what_a_client_sent_before_it_went_is_run(void **state)
+{
+    struct raw other;
+
+    (void)state;
+    for (uint32_t round = 1; round <= 20; round++) {
+        int linger_ms = RIG_TIMEOUT_MS;
+
+        raw_open(&other, ZMQ_DEALER, held.url);
+        zmq_setsockopt(other.sock, ZMQ_LINGER, &linger_ms, sizeof(linger_ms));
+        raw_say(&other, (struct weft_frame){.call = COUNT, .correlation = 1}, "");
+        raw_close(&other);
+        assert_true(RIG_UNTIL(atomic_load(&held.counted) == round));
+    }
+}
+
 static void a_cancel_by_the_wrong_port_is_counted(void **state)
 {
     struct raw push;
@@ -336,6 +409,9 @@ int main(void)
         CASE(a_callback_may_answer_its_call),
         CASE(who_listens_late_hears_it_all_the_same),
         CASE(nobody_cancels_for_another),
+        CASE(the_owner_hears_that_a_connection_has_gone),
+        CASE(a_connection_that_is_there_is_not_taken_for_one_that_has_gone),
+        CASE(what_a_client_sent_before_it_went_is_run),
         CASE(a_cancel_by_the_wrong_port_is_counted),
     };
 
