@@ -115,9 +115,10 @@ static void settle_error(struct weft_call *call, struct weft_call_error error)
     settle(call);
 }
 
-static int fail_late(const struct weft_call *call)
+static int fail_late(struct weft_call *call)
 {
-    weft__counter_add(&call->service->late, 1);
+    if ((atomic_fetch_or(&call->cancel, WEFT_CALL_LATE) & WEFT_CALL_CANCELLED) == 0)
+        weft__counter_add(&call->service->late, 1);
     return weft_fail(WEFT_ETIMEDOUT, "%s.%s: its deadline passed before a worker was free",
                      call->service->name, call->handler->name);
 }
@@ -134,6 +135,9 @@ static int check_call(struct weft_call *call, const void *body, size_t body_len,
     const struct weft_handler_desc *handler = call->handler;
     int rc = WEFT_OK;
 
+    if ((atomic_load_explicit(&call->cancel, memory_order_relaxed) & WEFT_CALL_CANCELLED) != 0)
+        return weft_fail(WEFT_ECANCELED, "%s.%s: its client has given it up", service->name,
+                         handler->name);
     if (now_ns >= call->deadline_ns)
         return fail_late(call);
     if (handler->request_type != NULL)

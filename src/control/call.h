@@ -20,8 +20,14 @@ struct weft_service;
 enum weft_call_state { WEFT_CALL_OPEN, WEFT_CALL_ANSWERED, WEFT_CALL_GIVEN_UP };
 
 /* Bits of `cancel`: the client has cancelled it, or its connection has gone; on_cancel is set.
- * Whoever adds the bit that makes a pair sees to it that the callback runs. */
-enum weft_call_cancel { WEFT_CALL_CANCELLED = 1, WEFT_CALL_LEFT = 2, WEFT_CALL_LISTENS = 4 };
+ * Whoever adds the bit that makes a pair sees to it that the callback runs. LATE: refused for its
+ * deadline; a call counts as late or as cancelled, by who came first. */
+enum weft_call_cancel {
+    WEFT_CALL_CANCELLED = 1,
+    WEFT_CALL_LEFT = 2,
+    WEFT_CALL_LISTENS = 4,
+    WEFT_CALL_LATE = 8
+};
 
 struct weft_call {
     struct weft_server *server; /* holds a reference */

@@ -118,7 +118,8 @@ static void run_on_cancel(struct weft_server *server, struct weft_call *call)
 {
     int bits = atomic_load(&call->cancel);
 
-    if (call->on_cancel_ran || (bits & WEFT_CALL_LISTENS) == 0 || bits == WEFT_CALL_LISTENS ||
+    if (call->on_cancel_ran || (bits & WEFT_CALL_LISTENS) == 0 ||
+        (bits & (WEFT_CALL_CANCELLED | WEFT_CALL_LEFT)) == 0 ||
         atomic_load(&call->state) != WEFT_CALL_OPEN)
         return;
     call->on_cancel_ran = true;
@@ -147,11 +148,15 @@ static void cancel(struct weft_server *server, const struct weft_tp_from *from,
                    uint64_t correlation)
 {
     struct weft_call *call = weft__party_find(&server->parties, from, correlation);
+    int bits;
 
-    if (call == NULL ||
-        (atomic_fetch_or(&call->cancel, WEFT_CALL_CANCELLED) & WEFT_CALL_CANCELLED) != 0)
+    if (call == NULL)
         return;
-    weft__counter_add(&call->service->cancelled, 1);
+    bits = atomic_fetch_or(&call->cancel, WEFT_CALL_CANCELLED);
+    if ((bits & WEFT_CALL_CANCELLED) != 0)
+        return;
+    if ((bits & WEFT_CALL_LATE) == 0)
+        weft__counter_add(&call->service->cancelled, 1);
     if (weft__queue_remove(&call->service->queue, call)) {
         weft__fanin_finish(server, call);
         return;
