@@ -174,6 +174,15 @@ static int end_fail(const struct weft_flight *flight)
                      flight->code, what_became(flight));
 }
 
+static void end(struct weft_client *client, struct weft_flight *flight)
+{
+    int rc = end_fail(flight);
+
+    weft__counter_add(rc == WEFT_ECANCELED ? &client->cancelled : &client->lost, 1);
+    send_cancel(client, flight);
+    finish(client, flight, rc, NULL, NULL);
+}
+
 /* Puts a flight of the table on a connection. */
 static void depart(struct weft_client *client, struct weft_flight *flight)
 {
@@ -192,7 +201,7 @@ static void depart(struct weft_client *client, struct weft_flight *flight)
 
 static void take_order(struct weft_client *client, struct weft_flight *flight)
 {
-    int rc = flight->end;
+    int rc = WEFT_OK;
 
     if (flight->order == WEFT_FLIGHT_FORGET)
         weft__hub_forget(client, flight->url);
@@ -203,9 +212,11 @@ static void take_order(struct weft_client *client, struct weft_flight *flight)
         finish(client, flight, WEFT_OK, NULL, NULL);
         return;
     }
-    if (rc != WEFT_OK)
-        rc = end_fail(flight);
-    else if (atomic_load(&client->closing) != 0)
+    if (flight->end != 0) {
+        end(client, flight);
+        return;
+    }
+    if (atomic_load(&client->closing) != 0)
         rc = weft_fail(WEFT_ESHUTDOWN, "the client is closing");
     else if (!weft__flights_add(&client->flights, flight))
         rc = weft_fail(WEFT_EAGAIN, "%zu requests are under way already", client->pending_max);
@@ -293,15 +304,6 @@ static void time_out(struct weft_client *client, struct weft_flight *flight)
     finish(client, flight, rc, NULL, NULL);
     if (conn != NULL && !conn->heard)
         conn->silent = true;
-}
-
-static void end(struct weft_client *client, struct weft_flight *flight)
-{
-    int rc = end_fail(flight);
-
-    weft__counter_add(rc == WEFT_ECANCELED ? &client->cancelled : &client->lost, 1);
-    send_cancel(client, flight);
-    finish(client, flight, rc, NULL, NULL);
 }
 
 /* Looks at all whose time it is. */

@@ -128,6 +128,7 @@ static void done_may_cancel_what_it_has_started(void **state)
     assert_int_equal(weft__client_start(rig.client, &call), WEFT_OK);
     assert_int_equal(rig_await(&pair.asked[1]), WEFT_ECANCELED);
     assert_non_null(strstr(pair.asked[1].text, "was not sent"));
+    assert_true(stats().cancelled == 1);
     assert_int_equal(rig_ask(&rig, rig.client, RIG_ECHO, "x", NULL), WEFT_OK);
     assert_int_equal(atomic_load(&rig.deferred_n), 0);
     rig_close(&rig);

@@ -76,6 +76,53 @@ static void the_earliest_deadline_is_always_on_top(void **state)
     weft__flights_fini(&flights);
 }
 
+static void what_must_be_looked_at_earlier_comes_to_the_top(void **state)
+{
+    struct weft_flights flights = {0};
+    struct weft_flight all[N];
+
+    (void)state;
+    memset(all, 0, sizeof(all));
+    assert_int_equal(weft__flights_init(&flights, N), WEFT_OK);
+    for (uint64_t i = 0; i < N; i++) {
+        all[i].deadline_ns = 1000 + i;
+        assert_true(weft__flights_add(&flights, &all[i]));
+    }
+    weft__flights_wake(&flights, &all[N - 1], 5);
+    assert_ptr_equal(weft__flights_earliest(&flights), &all[N - 1]);
+    weft__flights_wake(&flights, &all[7], 0);
+    assert_ptr_equal(weft__flights_earliest(&flights), &all[7]);
+    weft__flights_wake(&flights, &all[7], 5000);
+    assert_ptr_equal(weft__flights_earliest(&flights), &all[N - 1]);
+    weft__flights_wake(&flights, &all[N - 1], 6000);
+    assert_ptr_equal(weft__flights_earliest(&flights), &all[0]);
+    weft__flights_fini(&flights);
+}
+
+static void a_flight_is_found_by_its_ticket_until_that_is_removed(void **state)
+{
+    struct weft_flights flights = {0};
+    struct weft_flight all[N], none = {.ticket = 0};
+
+    (void)state;
+    memset(all, 0, sizeof(all));
+    assert_int_equal(weft__flights_init(&flights, 8), WEFT_OK); /* chains are shared */
+    weft__flights_add_ticket(&flights, &none);
+    for (uint64_t i = 0; i < N; i++) {
+        all[i].ticket = 1 + i;
+        weft__flights_add_ticket(&flights, &all[i]);
+    }
+    for (uint64_t i = 0; i < N; i++)
+        assert_ptr_equal(weft__flights_find_ticket(&flights, 1 + i), &all[i]);
+    for (uint64_t i = 0; i < N; i += 3)
+        weft__flights_remove_ticket(&flights, &all[i]);
+    for (uint64_t i = 0; i < N; i++)
+        assert_ptr_equal(weft__flights_find_ticket(&flights, 1 + i), i % 3 == 0 ? NULL : &all[i]);
+    assert_null(weft__flights_find_ticket(&flights, N + 1));
+    weft__flights_remove_ticket(&flights, &none);
+    weft__flights_fini(&flights);
+}
+
 static void fini_of_a_zeroed_table_is_fine(void **state)
 {
     struct weft_flights flights = {0};
@@ -90,6 +137,8 @@ int main(void)
         cmocka_unit_test(a_full_table_takes_no_more),
         cmocka_unit_test(a_flight_is_found_by_its_correlation_only_while_it_lasts),
         cmocka_unit_test(the_earliest_deadline_is_always_on_top),
+        cmocka_unit_test(what_must_be_looked_at_earlier_comes_to_the_top),
+        cmocka_unit_test(a_flight_is_found_by_its_ticket_until_that_is_removed),
         cmocka_unit_test(fini_of_a_zeroed_table_is_fine),
     };
 
