@@ -109,9 +109,10 @@ struct weft_zmq_ep {
     uint32_t connections_max;                /* per port; 0: no limit */
     struct weft_zmq_sock zap;                /* with security, once there is a port */
     struct weft_zmq_gate in_gate;
-    int spare_fd;        /* see gate.c; -1: none */
-    unsigned gates_made; /* names their monitors */
-    unsigned asking;     /* links in that state */
+    int spare_fd;           /* see gate.c; -1: none */
+    uint64_t warn_again_ns; /* about descriptors */
+    unsigned gates_made;    /* names their monitors */
+    unsigned asking;        /* links in that state */
     struct {
         struct weft_counter connections, refused, denied, handshakes_failed, accept_failed;
     } gates; /* read by any thread */

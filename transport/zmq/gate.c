@@ -32,6 +32,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "transport/zmq/endpoint.h"
 #include "weft/error.h"
@@ -41,6 +42,7 @@
 #define RESERVE_MAX 64u /* descriptors that connections leave to the process, */
 #define RESERVE_PART 8u /* and not more than this part of all */
 #define DESCRIPTORS_MAX (1 << 22)
+#define WARN_NS (60 * WEFT_NS_PER_S) /* at most so often */
 
 enum { GONE, WITHIN, TURNED, LEFT };
 
@@ -160,8 +162,11 @@ static void accept_failed(struct weft_zmq_ep *ep, int error)
     weft__counter_add(&ep->gates.accept_failed, 1);
     if ((error != EMFILE && error != ENFILE) || ep->spare_fd < 0)
         return;
-    weft__warn("no file descriptor is left for a new connection: it is refused; raise the limit "
-               "(ulimit -n)");
+    if (weft__now_ns() >= ep->warn_again_ns) {
+        ep->warn_again_ns = weft__now_ns() + WARN_NS;
+        weft__warn("no file descriptor is left for new connections: they are refused; raise the "
+                   "limit (ulimit -n)");
+    }
     close(ep->spare_fd);
     ep->spare_fd = -1;
 }
