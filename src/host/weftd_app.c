@@ -210,6 +210,10 @@ void weft__weftd_on_beat(void *ctx, struct weft_call *call, const ProtobufCMessa
     struct weft_app *app = weft__weftd_app_find(ctx, request->app);
     Weft__Host__AppBeatReply reply = WEFT__HOST__APP_BEAT_REPLY__INIT;
     reply.known = app != NULL && app->token == request->token && app->state != WEFT_APP_ENDED;
+    struct weft_app_process *process =
+        reply.known ? weft__weftd_app_process_on(app, request->host) : NULL;
+    if (process != NULL)
+        process->heard_ns = weft__now_ns();
     weft__call_reply(call, &reply.base);
 }
 
@@ -325,4 +329,31 @@ void weft__weftd_apps_host_dead(struct weft_host *host, const char *name)
     for (size_t i = 0; i < app->processes_n; i++)
         if (strcmp(app->processes[i].host, name) == 0)
             process_dead(app, &app->processes[i], WEFT_EHOSTDEAD, why);
+}
+
+/* The head may hear a host that the home does not. That host hears nothing from here either, and
+ * has ended what it had of the app by then: its last answer came within half of WEFT_DEAD_MS of
+ * what was heard last, and WEFT_DEAD_MS later it gives the home up. */
+static void check_heard(struct weft_app *app, uint64_t now, uint64_t silence_ns)
+{
+    uint64_t dead_ms = weft__config_u64("WEFT_DEAD_MS");
+    uint64_t limit_ns =
+        (dead_ms + dead_ms / 2 + weft__config_u64("WEFT_HEARTBEAT_MS")) * WEFT_NS_PER_MS;
+    for (size_t i = 0; i < app->processes_n && app->state == WEFT_APP_RUNNING; i++) {
+        struct weft_app_process *process = &app->processes[i];
+        char why[256];
+        process->heard_ns += silence_ns;
+        if (!process->launched || process->dead || now <= process->heard_ns + limit_ns)
+            continue;
+        snprintf(why, sizeof(why), "host %s, which runs a rank of it, does not reach its home %s",
+                 process->host, app->host->name);
+        process_dead(app, process, WEFT_EHOSTDEAD, why);
+    }
+}
+
+void weft__weftd_apps_check_heard(struct weft_host *host, uint64_t now, uint64_t silence_ns)
+{
+    struct weft_app *app, *next;
+    HASH_ITER(hh, host->apps, app, next)
+    check_heard(app, now, silence_ns);
 }

@@ -21,10 +21,11 @@ enum weft_app_state { WEFT_APP_STARTING, WEFT_APP_RUNNING, WEFT_APP_ENDING, WEFT
 /* One weft-app of the app. Numbers count from 1 and are never used again. */
 struct weft_app_process {
     uint32_t number;
-    bool launching; /* its host is asked to start it */
-    bool launched;  /* it has greeted */
-    bool dead;      /* it, or its host, has died, or it could not be launched */
-    uint32_t ranks; /* that are there and have not ended */
+    bool launching;    /* its host is asked to start it */
+    bool launched;     /* it has greeted */
+    bool dead;         /* it, or its host, has died, or it could not be launched */
+    uint32_t ranks;    /* that are there and have not ended */
+    uint64_t heard_ns; /* when its host last asked whether the app lives */
     char host[WEFT_HOST_NAME_MAX];
     char host_control[WEFT_URL_MAX];
     char control[WEFT_URL_MAX];
@@ -136,6 +137,9 @@ void weft__weftd_on_rank_exit(void *host, struct weft_call *call, const Protobuf
 void weft__weftd_on_process_exit(void *host, struct weft_call *call,
                                  const ProtobufCMessage *request);
 void weft__weftd_apps_host_dead(struct weft_host *host, const char *name);
+/* Gives up processes on hosts that have not been heard for too long. silence_ns: for how long
+ * nobody could be heard, by our own fault. */
+void weft__weftd_apps_check_heard(struct weft_host *host, uint64_t now, uint64_t silence_ns);
 void weft__weftd_apps_fini(struct weft_host *host);
 /* NULL: not at home here (any more). */
 struct weft_app *weft__weftd_app_find(struct weft_host *host, uint64_t id);

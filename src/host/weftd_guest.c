@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "host/calls.h"
+#include "host/weftd_app.h"
 
 static uint64_t dead_ns(void)
 {
@@ -150,6 +151,7 @@ static void beat_homes(struct weft_timer *timer)
         else if (!guest->home_asked)
             ask_home(guest);
     }
+    weft__weftd_apps_check_heard(host, now, silence_ns);
     weft__loop_timer(host->asker.loop, timer,
                      now + weft__config_u64("WEFT_HEARTBEAT_MS") * WEFT_NS_PER_MS);
 }

@@ -53,6 +53,7 @@ struct weft_app_process *weft__weftd_app_process_add(struct weft_app *app,
     struct weft_app_process *process = &app->processes[app->processes_n++];
     memset(process, 0, sizeof(*process));
     process->number = (uint32_t)app->processes_n;
+    process->heard_ns = weft__now_ns();
     weft__host__exec_stats__init(&process->stats);
     snprintf(process->host, sizeof(process->host), "%s", member->at.name);
     snprintf(process->host_control, sizeof(process->host_control), "%s", member->at.control);
