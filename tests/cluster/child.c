@@ -2,6 +2,7 @@
 #include "child.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,13 @@
 #include <unistd.h>
 
 enum { NAP_US = 5000, TICK_MAX_MS = 50, PRINT_MAX = 6000 };
+
+static int net_fd = -1;
+
+void child_set_net(int fd)
+{
+    net_fd = fd;
+}
 
 uint64_t child_now_ms(void)
 {
@@ -44,7 +52,8 @@ static _Noreturn void become(const struct child *child, char *const *argv, int f
     int in = open("/dev/null", O_RDONLY);
     int out = open(child->out, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
     int err = open(child->err, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || in < 0 || out < 0 ||
+    if ((net_fd >= 0 && setns(net_fd, CLONE_NEWNET) != 0) ||
+        prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || in < 0 || out < 0 ||
         err < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
         _exit(126);
     for (int i = 3; i < 256; i++)

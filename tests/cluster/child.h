@@ -28,6 +28,8 @@ bool child_patience_over(struct child_patience *patience);
 /* Starts argv[0] with stdout and stderr in files folder/NUMBER.out and .err. fd: stays open in the
  * child; -1: none. The child dies with us. */
 bool child_start(struct child *child, const char *folder, char *const *argv, int fd);
+/* The network namespace that children are started in from now on, as an open file; -1: our own. */
+void child_set_net(int net_fd);
 /* Whether it has ended; reaps it. */
 bool child_over(struct child *child);
 /* Its exit code; -1: it still runs after timeout_ms. */

@@ -312,7 +312,10 @@ static void host_start(struct cluster *cluster, struct cluster_host *host)
         argv[9] = "--head";
         argv[10] = head;
     }
+    if (cluster->net_of != NULL)
+        child_set_net(cluster->net_of((unsigned)(host - cluster->hosts)));
     host->weftd = start(cluster, (char *const *)(uintptr_t)argv, pipe_fds[1]);
+    child_set_net(-1);
     host->killed = false;
     close(pipe_fds[1]);
     cluster_await_while(cluster, CLUSTER_MS, read(pipe_fds[0], ready, sizeof(ready) - 1) > 0,

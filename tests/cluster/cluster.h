@@ -34,9 +34,10 @@ struct cluster_host {
 };
 
 struct cluster {
-    char work[96]; /* a folder for this test's files */
-    char net[16];  /* "127.x.y" */
-    char mark[48]; /* in the environment of everything that is started */
+    char work[96];                /* a folder for this test's files */
+    char net[16];                 /* "127.x.y" */
+    int (*net_of)(unsigned host); /* the network namespace of a host, by its number; NULL: ours */
+    char mark[48];                /* in the environment of everything that is started */
     struct cluster_host hosts[CLUSTER_HOSTS_MAX];
     unsigned hosts_n;
     struct child children[CLUSTER_CHILDREN_MAX];

@@ -1,0 +1,175 @@
+/* A holder, a process that sleeps, keeps the namespace of each host: so a host that was killed
+ * finds its address again. Its end of the veth pair is called eth0 and has the host's address.
+ */
+#include "lab.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define NET "10.77.0"
+
+struct room {
+    pid_t holder; /* 0: not made yet */
+    int net_fd;
+};
+
+static struct room rooms[CLUSTER_HOSTS_MAX];
+
+/* The exit code of a command of the shell, in the namespace of net_fd (-1: ours). */
+static int run(int net_fd, const char *command)
+{
+    int status = -1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (net_fd >= 0 && setns(net_fd, CLONE_NEWNET) != 0)
+            _exit(126);
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+        return -1;
+    return WEXITSTATUS(status);
+}
+
+bool lab_enter(void)
+{
+    if (unshare(CLONE_NEWNET) != 0) {
+        printf("skipped: no network namespace of our own: needs root (CAP_SYS_ADMIN)\n");
+        return false;
+    }
+    if (run(-1, "command -v nft >/dev/null && nft add table inet probe && nft delete table inet "
+                "probe") != 0) {
+        printf("skipped: nft is not there, or this kernel has no nf_tables\n");
+        return false;
+    }
+    if (run(-1, "ip link set lo up && ip link add lab0 type bridge forward_delay 0 && "
+                "ip addr add " NET ".254/24 dev lab0 && ip link set lab0 up") != 0) {
+        printf("skipped: no bridge can be made here\n");
+        return false;
+    }
+    return true;
+}
+
+static _Noreturn void hold(int ready_fd)
+{
+    char yes = 1;
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || unshare(CLONE_NEWNET) != 0 ||
+        write(ready_fd, &yes, 1) != 1)
+        _exit(1);
+    for (int i = 0; i < 256; i++)
+        (void)close(i);
+    for (;;)
+        (void)pause();
+}
+
+static int make_room(struct room *room, unsigned host)
+{
+    char command[512], path[64], yes;
+    int ready[2];
+    if (pipe2(ready, O_CLOEXEC) != 0)
+        return -1;
+    room->holder = fork();
+    if (room->holder == 0)
+        hold(ready[1]);
+    close(ready[1]);
+    bool held = room->holder > 0 && read(ready[0], &yes, 1) == 1;
+    close(ready[0]);
+    snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)room->holder);
+    room->net_fd = held ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    snprintf(command, sizeof(command),
+             "ip link add v%u type veth peer name eth0 netns %d && ip link set v%u master lab0 up",
+             host, (int)room->holder, host);
+    if (room->net_fd < 0 || run(-1, command) != 0)
+        return -1;
+    snprintf(command, sizeof(command),
+             "ip link set lo up && ip addr add " NET ".%u/24 dev eth0 && ip link set eth0 up",
+             host + 1);
+    return run(room->net_fd, command);
+}
+
+static int net_of(unsigned host)
+{
+    struct room *room = &rooms[host];
+    if (room->holder == 0 && make_room(room, host) != 0)
+        fail_msg("no namespace for host %u", host);
+    return room->net_fd;
+}
+
+int lab_open(void **state)
+{
+    int rc = cluster_open(state);
+    if (rc == 0) {
+        struct cluster *cluster = *state;
+        snprintf(cluster->net, sizeof(cluster->net), NET);
+        cluster->net_of = net_of;
+        (void)setenv("WEFT_SECURITY", "none", 1); /* nobody else is on this net */
+    }
+    return rc;
+}
+
+/* What listens in the namespaces when all hosts are gone. */
+static unsigned ports_left(void)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < CLUSTER_HOSTS_MAX; i++)
+        if (rooms[i].holder > 0 && run(rooms[i].net_fd, "ss -Hltn | grep . >&2") == 0)
+            n++;
+    return n;
+}
+
+int lab_close(void **state)
+{
+    int rc = cluster_close(state);
+    if (ports_left() > 0) {
+        fprintf(stderr, "left: ports in the namespaces of hosts\n");
+        rc = -1;
+    }
+    for (unsigned i = 0; i < CLUSTER_HOSTS_MAX; i++) {
+        if (rooms[i].holder <= 0)
+            continue;
+        (void)kill(rooms[i].holder, SIGKILL);
+        (void)waitpid(rooms[i].holder, NULL, 0);
+        close(rooms[i].net_fd);
+    }
+    memset(rooms, 0, sizeof(rooms));
+    /* The pairs go with the namespaces, but not at once. */
+    (void)run(-1, "for v in $(ip -br link show type veth | sed 's/[@ ].*//'); do ip link del $v; "
+                  "done 2>/dev/null");
+    return rc;
+}
+
+void lab_in(const struct cluster *cluster, const struct cluster_host *host, const char *command)
+{
+    int code = run(rooms[host - cluster->hosts].net_fd, command);
+    if (code != 0)
+        fail_msg("in the namespace of host %s: %s: exit code %d", host->name, command, code);
+}
+
+void lab_drop(const struct cluster *cluster, const struct cluster_host *host, const char *hook,
+              const char *match)
+{
+    char command[512];
+    snprintf(command, sizeof(command),
+             "nft 'add table inet lab; add chain inet lab %s { type filter hook %s priority 0; }; "
+             "add rule inet lab %s %s drop'",
+             hook, hook, hook, match);
+    lab_in(cluster, host, command);
+}
+
+void lab_heal(const struct cluster *cluster, const struct cluster_host *host)
+{
+    lab_in(cluster, host, "nft delete table inet lab");
+}

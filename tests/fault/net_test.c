@@ -1,0 +1,163 @@
+/* Hosts in network namespaces of their own: silence in one direction, connections that are reset,
+ * and deaths across a real network. What has to end ends within its deadline, what can go on goes
+ * on, and nothing is left.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lab.h"
+#include "scene.h"
+#include "weft/error.h"
+
+/* An app runs on the host from its start to its end. */
+static void takes_work(struct scene *scene, struct cluster_host *host)
+{
+    char words[32];
+    struct child *run =
+        cluster_weft(scene->cluster, "run", "--at", host->address, cluster_program("hello"), NULL);
+    snprintf(words, sizeof(words), "on %s", host->name);
+    if (run->code != 0 || !child_said(run, words))
+        cluster_fail(scene->cluster, "host %s takes no work: exit code %d", host->name, run->code);
+}
+
+/* The app is over because of host a, and a is a host again when it can be reached again. */
+static void ends_and_heals(struct scene *scene)
+{
+    int code = child_wait(scene->app.run, SCENE_FATAL_MS);
+    if (code != 3 || !child_complained(scene->app.run, "host a"))
+        cluster_fail(scene->cluster, "weft run: exit code %d instead of 3 with host a named", code);
+    takes_work(scene, scene->home);
+    lab_heal(scene->cluster, scene->a);
+    cluster_await(scene->cluster, CLUSTER_MS, ask_alive(scene->cluster, 4));
+    stage_all_free(scene->cluster);
+    takes_work(scene, scene->a);
+    stage_close(&scene->stage);
+}
+
+static void a_host_that_nobody_hears_is_dead_in_time(void **state)
+{
+    struct scene scene;
+    scene_open(&scene, *state);
+    lab_drop(*state, scene.a, "output", "oifname eth0");
+    ends_and_heals(&scene);
+}
+
+static void a_host_that_hears_nobody_is_dead_in_time(void **state)
+{
+    struct scene scene;
+    scene_open(&scene, *state);
+    lab_drop(*state, scene.a, "input", "iifname eth0");
+    ends_and_heals(&scene);
+}
+
+/* The head hears both; the app's own processes do not get through to each other. */
+static void two_hosts_that_cannot_talk_end_their_app_alone(void **state)
+{
+    struct scene scene;
+    char match[64];
+    scene_open(&scene, *state);
+    snprintf(match, sizeof(match), "ip daddr %s", scene.home->address);
+    lab_drop(*state, scene.a, "output", match);
+    int code = child_wait(scene.app.run, SCENE_FATAL_MS);
+    if (code != 3 || !child_complained(scene.app.run, "host a"))
+        cluster_fail(*state, "weft run: exit code %d instead of 3 with host a named", code);
+    takes_work(&scene, scene.b);
+    lab_heal(*state, scene.a);
+    stage_all_free(*state);
+    takes_work(&scene, scene.a);
+    stage_close(&scene.stage);
+}
+
+/* Every established TCP connection of a host, at once: control, lanes, all. */
+static void an_app_survives_connections_that_are_reset(void **state)
+{
+    struct scene scene;
+    scene_open(&scene, *state);
+    for (unsigned i = 0; i < 3; i++) {
+        lab_in(*state, scene.a, "ss -tK state established dst 10.77.0.0/24 >/dev/null");
+        stage_runs(*state, &scene.stage, SCENE_RANKS, 20);
+        takes_work(&scene, scene.b);
+    }
+    cluster_check(scene.cluster, ask_alive(*state, 4));
+    scene_ends_well(&scene);
+}
+
+static void a_killed_host_ends_its_apps_and_no_others(void **state)
+{
+    struct scene scene;
+    scene_open(&scene, *state);
+    cluster_host_kill(scene.b);
+    stage_runs(*state, &scene.stage, SCENE_RANKS, 20);
+    cluster_host_kill(scene.a);
+    scene_ends(&scene, 3, "host a");
+    takes_work(&scene, scene.home);
+}
+
+static void a_killed_head_is_found_again_at_its_address(void **state)
+{
+    struct scene scene;
+    scene_open(&scene, *state);
+    cluster_host_kill(scene.head);
+    stage_runs(*state, &scene.stage, SCENE_RANKS, 20);
+    cluster_host_again(*state, scene.head);
+    cluster_await(scene.cluster, CLUSTER_MS, ask_alive(*state, 4));
+    takes_work(&scene, scene.b);
+    scene_ends_well(&scene);
+}
+
+static void a_killed_app_process_ends_its_app_alone(void **state)
+{
+    struct scene scene;
+    scene_open(&scene, *state);
+    stage_signal(*state, scene_process(&scene, scene.a), SIGKILL);
+    scene_ends(&scene, 1, "on host a was ended by signal 9");
+    takes_work(&scene, scene.a);
+}
+
+static void a_host_that_stood_still_for_too_long_comes_back_empty(void **state)
+{
+    struct scene scene;
+    scene_open(&scene, *state);
+    child_signal(scene.a->weftd, SIGSTOP);
+    int code = child_wait(scene.app.run, SCENE_FATAL_MS);
+    child_signal(scene.a->weftd, SIGCONT);
+    cluster_check(scene.cluster, code == 3 && child_complained(scene.app.run, "host a"));
+    cluster_await(scene.cluster, CLUSTER_MS, ask_alive(*state, 4));
+    stage_all_free(*state);
+    cluster_check(scene.cluster, stage_process_on(*state, scene.a) == 0);
+    takes_work(&scene, scene.a);
+    stage_close(&scene.stage);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, lab_open, lab_close)
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest silence[] = {
+        CASE(a_host_that_nobody_hears_is_dead_in_time),
+        CASE(a_host_that_hears_nobody_is_dead_in_time),
+        CASE(two_hosts_that_cannot_talk_end_their_app_alone),
+        CASE(an_app_survives_connections_that_are_reset),
+    };
+    const struct CMUnitTest deaths[] = {
+        CASE(a_killed_host_ends_its_apps_and_no_others),
+        CASE(a_killed_head_is_found_again_at_its_address),
+        CASE(a_killed_app_process_ends_its_app_alone),
+        CASE(a_host_that_stood_still_for_too_long_comes_back_empty),
+    };
+    bool all = argc < 2, first = !all && argv[1][0] == 's', second = !all && argv[1][0] == 'd';
+    if (!lab_enter())
+        return 77;
+    if (argc > 2)
+        cmocka_set_test_filter(argv[2]);
+    int failed = all || first ? cmocka_run_group_tests(silence, NULL, NULL) : 0;
+    return failed + (all || second ? cmocka_run_group_tests(deaths, NULL, NULL) : 0);
+}
