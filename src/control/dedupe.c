@@ -10,9 +10,11 @@
  *
  * All is bounded. Answers go in the order in which they were given, by bytes, and by time when
  * they come to the front: one that is kept long may hold up others behind it, within the same
- * bytes. Of a client that is forgotten nothing is known afterwards: that clients_max others were
- * heard since is the price of bounded memory. One without running requests is preferred, among
- * the few that were silent longest.
+ * bytes. A client has its own share, so that a busy one costs the others nothing, and the memory
+ * that it uses again and again is little enough to stay in the processor's caches. Of a client that
+ * is forgotten nothing is known afterwards: that clients_max others were heard since is the price
+ * of bounded memory. One without running requests is preferred, among the few that were silent
+ * longest.
  */
 #include "control/dedupe.h"
 
@@ -26,8 +28,10 @@
 struct weft_dedupe_client {
     LIST_ENTRY(weft_dedupe_client) in_bucket;
     TAILQ_ENTRY(weft_dedupe_client) in_clients;
-    LIST_HEAD(, weft_dedupe_entry) entries;
-    size_t running_n;
+    struct weft_dedupe_entries running;
+    struct weft_dedupe_entries kept; /* the oldest first */
+    size_t kept_n;
+    size_t kept_bytes;
     uint64_t number;
     uint32_t port;
     uint64_t newest;
@@ -43,6 +47,7 @@ int weft__dedupe_new(const struct weft_dedupe_limits *limits, struct weft_dedupe
     dedupe->limits = *limits;
     TAILQ_INIT(&dedupe->clients);
     TAILQ_INIT(&dedupe->kept);
+    TAILQ_INIT(&dedupe->alone);
     *dedupe_out = dedupe;
     return WEFT_OK;
 }
@@ -90,42 +95,47 @@ static void advance(struct weft_dedupe_client *client, uint64_t sequence)
     client->newest = sequence;
 }
 
-static void unkeep(struct weft_dedupe *dedupe, struct weft_dedupe_entry *entry)
+static size_t cost_of(const struct weft_dedupe_entry *entry)
 {
-    TAILQ_REMOVE(&dedupe->kept, entry, in_kept);
-    dedupe->kept_bytes -= sizeof(*entry) + entry->answer_len;
-    free(entry->answer);
-    entry->answer = NULL;
+    return sizeof(*entry) + entry->answer_len;
 }
 
-/* Of an entry that is not kept. */
-static void drop(struct weft_dedupe_entry *entry)
+static void drop_running(struct weft_dedupe *dedupe, struct weft_dedupe_entry *entry)
 {
-    if (entry->client != NULL)
+    if (entry->client != NULL) {
         LIST_REMOVE(entry, in_bucket);
-    LIST_REMOVE(entry, in_client);
+        TAILQ_REMOVE(&entry->client->running, entry, in_client);
+    } else {
+        TAILQ_REMOVE(&dedupe->alone, entry, in_client);
+    }
     free(entry);
 }
 
 static void drop_kept(struct weft_dedupe *dedupe, struct weft_dedupe_entry *entry)
 {
-    unkeep(dedupe, entry);
-    drop(entry);
+    struct weft_dedupe_client *client = entry->client;
+
+    TAILQ_REMOVE(&dedupe->kept, entry, in_kept);
+    dedupe->kept_bytes -= cost_of(entry);
+    LIST_REMOVE(entry, in_bucket);
+    TAILQ_REMOVE(&client->kept, entry, in_client);
+    client->kept_n--;
+    client->kept_bytes -= cost_of(entry);
+    free(entry->answer);
+    free(entry);
 }
 
 static void forget_client(struct weft_dedupe *dedupe, struct weft_dedupe_client *client)
 {
     struct weft_dedupe_entry *entry;
 
-    while ((entry = LIST_FIRST(&client->entries)) != NULL) {
-        if (entry->answer != NULL) {
-            drop_kept(dedupe, entry);
-            continue;
-        }
+    while (!TAILQ_EMPTY(&client->kept))
+        drop_kept(dedupe, TAILQ_FIRST(&client->kept));
+    while ((entry = TAILQ_FIRST(&client->running)) != NULL) {
         LIST_REMOVE(entry, in_bucket);
-        LIST_REMOVE(entry, in_client);
+        TAILQ_REMOVE(&client->running, entry, in_client);
         entry->client = NULL;
-        LIST_INSERT_HEAD(&dedupe->alone, entry, in_client);
+        TAILQ_INSERT_TAIL(&dedupe->alone, entry, in_client);
     }
     LIST_REMOVE(client, in_bucket);
     TAILQ_REMOVE(&dedupe->clients, client, in_clients);
@@ -138,9 +148,9 @@ static void make_room(struct weft_dedupe *dedupe)
     struct weft_dedupe_client *last = TAILQ_LAST(&dedupe->clients, weft_dedupe_clients),
                               *client = last;
 
-    for (int i = 0; i < IDLE_LOOKS && client != NULL && client->running_n > 0; i++)
+    for (int i = 0; i < IDLE_LOOKS && client != NULL && !TAILQ_EMPTY(&client->running); i++)
         client = TAILQ_PREV(client, weft_dedupe_clients, in_clients);
-    forget_client(dedupe, client != NULL && client->running_n == 0 ? client : last);
+    forget_client(dedupe, client != NULL && TAILQ_EMPTY(&client->running) ? client : last);
 }
 
 void weft__dedupe_free(struct weft_dedupe *dedupe)
@@ -149,8 +159,8 @@ void weft__dedupe_free(struct weft_dedupe *dedupe)
         return;
     while (!TAILQ_EMPTY(&dedupe->clients))
         forget_client(dedupe, TAILQ_FIRST(&dedupe->clients));
-    while (!LIST_EMPTY(&dedupe->alone))
-        drop(LIST_FIRST(&dedupe->alone));
+    while (!TAILQ_EMPTY(&dedupe->alone))
+        drop_running(dedupe, TAILQ_FIRST(&dedupe->alone));
     free(dedupe);
 }
 
@@ -187,6 +197,8 @@ static struct weft_dedupe_client *client_get(struct weft_dedupe *dedupe,
     client->number = key->client;
     client->port = key->port;
     client->newest = key->sequence;
+    TAILQ_INIT(&client->running);
+    TAILQ_INIT(&client->kept);
     LIST_INSERT_HEAD(&dedupe->client_bucket[bucket], client, in_bucket);
     TAILQ_INSERT_HEAD(&dedupe->clients, client, in_clients);
     dedupe->clients_n++;
@@ -239,8 +251,7 @@ static struct weft_dedupe_entry *entry_new(struct weft_dedupe *dedupe,
     entry->client = client;
     entry->sequence = sequence;
     LIST_INSERT_HEAD(&dedupe->bucket[entry_bucket(client, sequence)], entry, in_bucket);
-    LIST_INSERT_HEAD(&client->entries, entry, in_client);
-    client->running_n++;
+    TAILQ_INSERT_TAIL(&client->running, entry, in_client);
     return entry;
 }
 
@@ -268,36 +279,50 @@ enum weft_dedupe_verdict weft__dedupe_take(struct weft_dedupe *dedupe,
     return *entry_out == NULL ? WEFT_DEDUPE_NO_MEMORY : WEFT_DEDUPE_NEW;
 }
 
-void weft__dedupe_undo(struct weft_dedupe_entry *entry)
+void weft__dedupe_undo(struct weft_dedupe *dedupe, struct weft_dedupe_entry *entry)
 {
     struct weft_dedupe_client *client = entry->client;
 
-    if (client != NULL) {
-        client->running_n--;
-        if (!is_old(client, entry->sequence))
-            *word_of(client, entry->sequence) &= ~bit_of(entry->sequence);
-    }
-    drop(entry);
+    if (client != NULL && !is_old(client, entry->sequence))
+        *word_of(client, entry->sequence) &= ~bit_of(entry->sequence);
+    drop_running(dedupe, entry);
+}
+
+/* Room for one more answer that costs cost bytes: first by the client's own. */
+static void make_kept_room(struct weft_dedupe *dedupe, struct weft_dedupe_client *client,
+                           size_t cost)
+{
+    const struct weft_dedupe_limits *limits = &dedupe->limits;
+
+    while (client->kept_n > 0 && (client->kept_n >= limits->client_kept_max ||
+                                  client->kept_bytes + cost > limits->client_kept_max_bytes))
+        drop_kept(dedupe, TAILQ_FIRST(&client->kept));
+    while (dedupe->kept_bytes + cost > limits->kept_max_bytes)
+        drop_kept(dedupe, TAILQ_FIRST(&dedupe->kept));
 }
 
 void weft__dedupe_end(struct weft_dedupe *dedupe, struct weft_dedupe_entry *entry, uint8_t *answer,
                       size_t answer_len, uint64_t until_ns)
 {
+    const struct weft_dedupe_limits *limits = &dedupe->limits;
+    struct weft_dedupe_client *client = entry->client;
     size_t cost = sizeof(*entry) + answer_len;
 
-    if (entry->client != NULL)
-        entry->client->running_n--;
-    if (answer == NULL || entry->client == NULL || cost > dedupe->limits.kept_max_bytes) {
+    if (answer == NULL || client == NULL || cost > limits->kept_max_bytes ||
+        cost > limits->client_kept_max_bytes) {
         free(answer);
-        drop(entry);
+        drop_running(dedupe, entry);
         return;
     }
-    while (dedupe->kept_bytes + cost > dedupe->limits.kept_max_bytes)
-        drop_kept(dedupe, TAILQ_FIRST(&dedupe->kept));
+    make_kept_room(dedupe, client, cost);
+    TAILQ_REMOVE(&client->running, entry, in_client);
+    TAILQ_INSERT_TAIL(&client->kept, entry, in_client);
+    TAILQ_INSERT_TAIL(&dedupe->kept, entry, in_kept);
+    client->kept_n++;
+    client->kept_bytes += cost;
+    dedupe->kept_bytes += cost;
     entry->owner = NULL;
     entry->answer = answer;
     entry->answer_len = answer_len;
     entry->until_ns = until_ns;
-    TAILQ_INSERT_TAIL(&dedupe->kept, entry, in_kept);
-    dedupe->kept_bytes += cost;
 }

@@ -20,7 +20,7 @@ struct weft_dedupe_client;
 /* A request that runs, or whose answer is kept. */
 struct weft_dedupe_entry {
     LIST_ENTRY(weft_dedupe_entry) in_bucket;
-    LIST_ENTRY(weft_dedupe_entry) in_client;
+    TAILQ_ENTRY(weft_dedupe_entry) in_client;
     TAILQ_ENTRY(weft_dedupe_entry) in_kept;
     struct weft_dedupe_client *client; /* NULL: it was forgotten while this runs */
     uint64_t sequence;
@@ -32,9 +32,14 @@ struct weft_dedupe_entry {
 };
 
 struct weft_dedupe_limits {
-    size_t clients_max;    /* the one that was silent longest is forgotten for a new one */
-    size_t kept_max_bytes; /* of answers; the oldest go first */
+    size_t clients_max; /* the one that was silent longest is forgotten for a new one */
+    /* Of answers; the oldest go first. */
+    size_t kept_max_bytes;
+    size_t client_kept_max_bytes;
+    size_t client_kept_max;
 };
+
+TAILQ_HEAD(weft_dedupe_entries, weft_dedupe_entry);
 
 struct weft_dedupe {
     struct weft_dedupe_limits limits;
@@ -44,8 +49,8 @@ struct weft_dedupe {
     TAILQ_HEAD(weft_dedupe_clients, weft_dedupe_client)
     clients; /* the one heard last comes first */
     LIST_HEAD(, weft_dedupe_entry) bucket[WEFT_DEDUPE_BUCKETS];
-    TAILQ_HEAD(, weft_dedupe_entry) kept; /* the oldest first */
-    LIST_HEAD(, weft_dedupe_entry) alone; /* run for clients that are forgotten */
+    struct weft_dedupe_entries kept;  /* the oldest first */
+    struct weft_dedupe_entries alone; /* run for clients that are forgotten */
 };
 
 struct weft_dedupe_key {
@@ -72,7 +77,7 @@ enum weft_dedupe_verdict weft__dedupe_take(struct weft_dedupe *dedupe,
                                            const struct weft_dedupe_key *key, uint64_t now_ns,
                                            struct weft_dedupe_entry **entry_out);
 /* A new request was not run: it may come again. Frees the entry. */
-void weft__dedupe_undo(struct weft_dedupe_entry *entry);
+void weft__dedupe_undo(struct weft_dedupe *dedupe, struct weft_dedupe_entry *entry);
 /* It has run. answer: taken over, free(); NULL: none. It is kept until until_ns, or as long as
  * there is room. The entry may be gone. */
 void weft__dedupe_end(struct weft_dedupe *dedupe, struct weft_dedupe_entry *entry, uint8_t *answer,

@@ -226,7 +226,7 @@ static int take_call(struct weft_server *server, struct weft_service *service,
     if (rc != WEFT_OK) {
         weft_fail_set_retry_ms(weft__service_retry_ms(service));
         weft__counter_add(&service->client_full, 1);
-        weft__repeat_undo(call);
+        weft__repeat_undo(server, call);
         weft__call_free(call);
         return rc;
     }
@@ -242,7 +242,7 @@ static int take_call(struct weft_server *server, struct weft_service *service,
         rc = weft__service_feed(service, call);
     if (rc != WEFT_OK) {
         weft__counter_add(&service->full, 1);
-        weft__repeat_undo(call);
+        weft__repeat_undo(server, call);
         weft__fanin_finish(server, call);
     }
     return rc;

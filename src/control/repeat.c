@@ -15,14 +15,18 @@
 #include "weft/error.h"
 
 #define CLIENTS_MAX 1024
-#define KEPT_MAX_BYTES ((size_t)8 << 20)
+#define KEPT_MAX_BYTES ((size_t)32 << 20)
+#define CLIENT_KEPT_MAX_BYTES (WEFT_FRAME_BODY_MAX + ((size_t)4 << 10)) /* the largest answer */
+#define CLIENT_KEPT_MAX 256
 #define KEPT_NS (5 * WEFT_NS_PER_S)        /* beyond the call's deadline */
 #define KEPT_ALONE_NS (60 * WEFT_NS_PER_S) /* of a call without one */
 
 static int make_table(struct weft_server *server)
 {
     const struct weft_dedupe_limits limits = {.clients_max = CLIENTS_MAX,
-                                              .kept_max_bytes = KEPT_MAX_BYTES};
+                                              .kept_max_bytes = KEPT_MAX_BYTES,
+                                              .client_kept_max_bytes = CLIENT_KEPT_MAX_BYTES,
+                                              .client_kept_max = CLIENT_KEPT_MAX};
 
     return server->dedupe != NULL ? WEFT_OK : weft__dedupe_new(&limits, &server->dedupe);
 }
@@ -111,10 +115,10 @@ bool weft__repeat_begin(struct weft_server *server, struct weft_call *call,
     return true;
 }
 
-void weft__repeat_undo(struct weft_call *call)
+void weft__repeat_undo(struct weft_server *server, struct weft_call *call)
 {
     if (call->entry != NULL)
-        weft__dedupe_undo(call->entry);
+        weft__dedupe_undo(server->dedupe, call->entry);
     call->entry = NULL;
 }
 

@@ -13,7 +13,7 @@ struct weft_server;
 bool weft__repeat_begin(struct weft_server *server, struct weft_call *call,
                         const struct weft_frame *frame, int *rc_out);
 /* The call was not run: it may come again. */
-void weft__repeat_undo(struct weft_call *call);
+void weft__repeat_undo(struct weft_server *server, struct weft_call *call);
 /* The call is over; takes its answer over where it may be asked for again. */
 void weft__repeat_end(struct weft_server *server, struct weft_call *call);
 

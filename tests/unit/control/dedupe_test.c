@@ -20,9 +20,14 @@
 static struct weft_dedupe *dedupe;
 static struct weft_dedupe_entry *entry;
 
+#define CLIENT_KEPT 12
+
 static void start(size_t clients_max, size_t kept_max_bytes)
 {
-    const struct weft_dedupe_limits limits = {clients_max, kept_max_bytes};
+    const struct weft_dedupe_limits limits = {.clients_max = clients_max,
+                                              .kept_max_bytes = kept_max_bytes,
+                                              .client_kept_max_bytes = kept_max_bytes,
+                                              .client_kept_max = CLIENT_KEPT};
 
     assert_int_equal(weft__dedupe_new(&limits, &dedupe), WEFT_OK);
 }
@@ -107,7 +112,7 @@ static void what_was_not_run_may_come_again(void **state)
 {
     (void)state;
     assert_int_equal(take(7), WEFT_DEDUPE_NEW);
-    weft__dedupe_undo(entry);
+    weft__dedupe_undo(dedupe, entry);
     assert_int_equal(take(7), WEFT_DEDUPE_NEW);
     end(entry, NULL, LATER);
     assert_int_equal(take(7), WEFT_DEDUPE_FORGOTTEN);
@@ -228,6 +233,39 @@ static void an_answer_over_the_whole_limit_pushes_nobody_out(void **state)
     assert_int_equal(take(2), WEFT_DEDUPE_FORGOTTEN);
 }
 
+static void a_busy_client_costs_only_its_own_answers(void **state)
+{
+    (void)state;
+    assert_int_equal(take_at(2, 1, NOW), WEFT_DEDUPE_NEW);
+    end(entry, "mine", LATER);
+    for (uint64_t n = 1; n <= CLIENT_KEPT + 5; n++)
+        run(n, "x");
+    for (uint64_t n = 1; n <= CLIENT_KEPT + 5; n++)
+        assert_int_equal(take(n), n <= 5 ? WEFT_DEDUPE_FORGOTTEN : WEFT_DEDUPE_ANSWERED);
+    assert_int_equal(take_at(2, 1, NOW), WEFT_DEDUPE_ANSWERED);
+}
+
+static void a_client_has_its_share_of_the_bytes(void **state)
+{
+    char too_long[2 * KEPT_COST(4) + 1];
+
+    (void)state;
+    memset(too_long, 'x', sizeof(too_long));
+    too_long[sizeof(too_long) - 1] = '\0';
+    dedupe->limits.client_kept_max_bytes = 2 * KEPT_COST(4);
+    assert_int_equal(take_at(2, 1, NOW), WEFT_DEDUPE_NEW);
+    end(entry, "mine", LATER);
+    for (uint64_t n = 1; n <= 3; n++)
+        run(n, "four");
+    assert_int_equal(take(1), WEFT_DEDUPE_FORGOTTEN);
+    assert_int_equal(take(2), WEFT_DEDUPE_ANSWERED);
+    assert_int_equal(take(3), WEFT_DEDUPE_ANSWERED);
+    run(4, too_long);
+    assert_int_equal(take(4), WEFT_DEDUPE_FORGOTTEN);
+    assert_int_equal(take(3), WEFT_DEDUPE_ANSWERED);
+    assert_int_equal(take_at(2, 1, NOW), WEFT_DEDUPE_ANSWERED);
+}
+
 static void the_client_silent_longest_is_forgotten(void **state)
 {
     (void)state;
@@ -264,8 +302,8 @@ static void clients_whose_requests_run_are_forgotten_last(void **state)
     assert_int_equal(take_at(7, 1, NOW), WEFT_DEDUPE_NEW);
     assert_int_equal(take_at(8, 1, NOW), WEFT_DEDUPE_NEW);
     assert_int_equal(take_at(9, 1, NOW), WEFT_DEDUPE_NEW);
-    weft__dedupe_undo(entry);
-    weft__dedupe_undo(running[1]);
+    weft__dedupe_undo(dedupe, entry);
+    weft__dedupe_undo(dedupe, running[1]);
 }
 
 /* The same by lists that are searched from end to end. */
@@ -324,6 +362,24 @@ static enum fate *model_oldest_answer(uint64_t *until_ns_out)
         }
     }
     return oldest;
+}
+
+/* How many answers of the client are kept, and the oldest. */
+static int model_answers(struct model_client *client, enum fate **oldest_out)
+{
+    uint64_t ended = UINT64_MAX;
+    int answers = 0;
+
+    for (int n = 0; n < MODEL_NUMBERS; n++) {
+        if (client->fate[n] != HAS_ANSWER)
+            continue;
+        answers++;
+        if (client->ended[n] < ended) {
+            ended = client->ended[n];
+            *oldest_out = &client->fate[n];
+        }
+    }
+    return answers;
 }
 
 static bool model_runs(const struct model_client *client)
@@ -424,6 +480,7 @@ static void model_end(struct model_client *client, uint64_t n)
     uint64_t until_ns = clock_ns + draw(50);
     size_t len_bytes = 1 + draw(20);
     uint64_t ignored;
+    enum fate *oldest;
 
     client->fate[n] = HAS_RUN;
     if (draw(10) == 0) {
@@ -433,6 +490,8 @@ static void model_end(struct model_client *client, uint64_t n)
     memset(answer, 'a' + (char)(n % 26), len_bytes);
     answer[len_bytes] = '\0';
     end(client->entry[n], answer, until_ns);
+    while (model_answers(client, &oldest) >= CLIENT_KEPT)
+        *oldest = HAS_RUN;
     while (model_bytes() + KEPT_COST(len_bytes) > MODEL_BYTES)
         *model_oldest_answer(&ignored) = HAS_RUN;
     client->fate[n] = HAS_ANSWER;
@@ -452,7 +511,7 @@ static void one_end(void)
         if (client->fate[n] != RUNS)
             continue;
         if (draw(8) == 0) {
-            weft__dedupe_undo(client->entry[n]);
+            weft__dedupe_undo(dedupe, client->entry[n]);
             client->fate[n] = client->newest - n >= WEFT_DEDUPE_WINDOW ? HAS_RUN : NEVER_CAME;
         } else {
             model_end(client, n);
@@ -498,6 +557,8 @@ int main(void)
         CASE(one_that_is_kept_long_hides_nobody_behind_it),
         CASE(the_oldest_answers_go_when_the_bytes_are_used_up),
         CASE(an_answer_over_the_whole_limit_pushes_nobody_out),
+        CASE(a_busy_client_costs_only_its_own_answers),
+        CASE(a_client_has_its_share_of_the_bytes),
         CASE(the_client_silent_longest_is_forgotten),
         CASE(clients_whose_requests_run_are_forgotten_last),
         CASE(random_requests_are_judged_as_by_a_naive_model),
