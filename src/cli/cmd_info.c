@@ -8,20 +8,26 @@
 #include "base/config.h"
 #include "cli/cli.h"
 #include "cli/info_reach.h"
+#include "cli/info_stats.h"
 #include "host/calls.h"
 #include "wire/message.h"
 
 enum { PROBE_MS = 20000 };
 
 static const char usage[] =
-    "Usage: weft info [-c] [--at HOST] [--json FILE]\n"
+    "Usage: weft info [-c | -s] [--at HOST] [--json FILE]\n"
     "\n"
     "Shows a host: its address, slots, registry, counters, who can reach it, and which transports "
     "work\n"
     "there and why the others do not: it tries them, which takes a moment.\n"
     "\n"
     "  -c, --settings   instead list all settings, their values here and where they come from\n"
-    "  --at HOST        address[:port] of the host (default: WEFT_HOST)\n"
+    "  -s, --stats      instead show what each service has counted: calls, refusals by reason, "
+    "queues,\n"
+    "                   times in the queue and in the handler\n"
+    "  --at HOST        address[:port] of the host (default: WEFT_HOST); with -s also the url of "
+    "a\n"
+    "                   process of an app\n"
     "  --json FILE      write it there as JSON (-: stdout)\n";
 
 static void show(const Weft__Host__InfoReply *info)
@@ -58,49 +64,66 @@ static json_t *info_json(const Weft__Host__InfoReply *info)
                      (int)info->apps_home, "processes", (int)info->processes, "counters", counters);
 }
 
-static void settings(void *wanted, int option)
+struct wanted {
+    bool settings, stats;
+};
+
+static void take_option(void *ctx, int option)
 {
-    (void)option;
-    *(bool *)wanted = true;
+    struct wanted *wanted = ctx;
+    if (option == 'c')
+        wanted->settings = true;
+    if (option == 's')
+        wanted->stats = true;
+}
+
+static int show_host(struct cli *cli, const char *json)
+{
+    Weft__Host__InfoRequest request = WEFT__HOST__INFO_REQUEST__INIT;
+    ProtobufCMessage *message = NULL;
+    request.probe = true;
+    struct weft_client_call call = {.url = cli->url,
+                                    .code = WEFT_CALL_INFO,
+                                    .request = &request.base,
+                                    .reply_type = &weft__host__info_reply__descriptor,
+                                    .timeout_ms = PROBE_MS};
+    int code = cli_ask(cli, "show the host", &call, &message);
+    if (code == CLI_OK && json != NULL)
+        code = cli_write_json(json, info_json((const Weft__Host__InfoReply *)message));
+    else if (code == CLI_OK)
+        show((const Weft__Host__InfoReply *)message);
+    weft__message_free(message);
+    return code;
 }
 
 int cmd_info(int argc, char **argv)
 {
-    static const struct option options[] = {
-        CLI_AT, CLI_JSON, CLI_HELP, {"settings", no_argument, NULL, 'c'}, {0}};
-    bool settings_wanted = false;
+    static const struct option options[] = {CLI_AT,
+                                            CLI_JSON,
+                                            CLI_HELP,
+                                            {"settings", no_argument, NULL, 'c'},
+                                            {"stats", no_argument, NULL, 's'},
+                                            {0}};
+    struct wanted wanted = {.settings = false};
     struct cli_command command = {.name = "info",
                                   .usage = usage,
                                   .options = options,
-                                  .letters = "ch",
-                                  .own = settings,
-                                  .ctx = &settings_wanted};
+                                  .letters = "chs",
+                                  .own = take_option,
+                                  .ctx = &wanted};
     struct cli cli;
-    ProtobufCMessage *message = NULL;
-    Weft__Host__InfoRequest request = WEFT__HOST__INFO_REQUEST__INIT;
     int code = cli_options(&command, argc, argv);
     if (code >= 0)
         return code;
     if (optind < argc)
         return cli_usage("info", "what is \"%s\"?", argv[optind]);
-    if (settings_wanted) {
+    if (wanted.settings) {
         weft__config_print(stdout);
         return CLI_OK;
     }
     code = cli_open(&cli, command.at);
-    request.probe = true;
-    struct weft_client_call call = {.url = cli.url,
-                                    .code = WEFT_CALL_INFO,
-                                    .request = &request.base,
-                                    .reply_type = &weft__host__info_reply__descriptor,
-                                    .timeout_ms = PROBE_MS};
     if (code == CLI_OK)
-        code = cli_ask(&cli, "show the host", &call, &message);
-    if (code == CLI_OK && command.json != NULL)
-        code = cli_write_json(command.json, info_json((const Weft__Host__InfoReply *)message));
-    else if (code == CLI_OK)
-        show((const Weft__Host__InfoReply *)message);
-    weft__message_free(message);
+        code = wanted.stats ? info_stats(&cli, command.json) : show_host(&cli, command.json);
     cli_close(&cli);
     return code;
 }

@@ -162,6 +162,7 @@ static const struct {
 } calls[] = {
     {WEFT_CALL_ROUTES, "routes", &weft__host__routes_request__descriptor, on_routes},
     {WEFT_CALL_START, "start", &weft__host__start_request__descriptor, on_start},
+    {WEFT_CALL_SERVICES, "services", NULL, weft__app_on_services},
     {WEFT_CALL_STATS, "stats", &weft__host__stats_request__descriptor, on_stats},
     {WEFT_CALL_MOVE, "move", &weft__host__move_message__descriptor, weft__app_on_move},
 };

@@ -66,8 +66,9 @@ void weft__app_flushed(void *app, int32_t rank, uint32_t incarnation, uint64_t f
 
 /* app_call.c: calls of clients to ranks. */
 void weft__app_doors_init(struct weft_process_app *app);
-/* Thread: fan-in. */
-void weft__app_on_execute(void *app, struct weft_call *call, const ProtobufCMessage *request);
+void weft__app_on_execute(void *app, struct weft_call *call,
+                          const ProtobufCMessage *request); /* Thread: fan-in */
+void weft__app_on_services(void *app, struct weft_call *call, const ProtobufCMessage *request);
 
 /* app_tell.c: news for the home, told until it has them. */
 struct weft_telling;

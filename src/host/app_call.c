@@ -6,12 +6,14 @@
  * a process of another app, which did not begin anything; it has to ask the home again. That error
  * means "not begun" to clients, so a rank that answers with it has its answer turned into
  * WEFT_EFAULT. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/must.h"
 #include "control/server.h"
 #include "host/app.h"
+#include "host/services.h"
 #include "weft/error.h"
 
 enum { TEXT_MAX = 512 };
@@ -87,4 +89,30 @@ void weft__app_on_execute(void *ctx, struct weft_call *call, const ProtobufCMess
         weft__call_fail_again(call, weft_fail_retry_ms(), weft_fail_text(err));
     else if (err != WEFT_OK)
         weft__call_fail(call, err, weft_fail_text(err));
+}
+
+void weft__app_on_services(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
+{
+    static const char *const names[] = {"app"};
+    const struct weft_process_app *app = ctx;
+    struct weft_exec_stats exec;
+    char name[160];
+    (void)request;
+    weft__exec_stats(app->exec, &exec);
+    const struct weft_services_counter counters[] = {
+        {"calls.queued", exec.calls},
+        {"calls.answered", exec.calls_answered},
+        {"calls.refused", exec.calls_refused},
+        {"calls.returned", exec.calls_returned},
+    };
+    snprintf(name, sizeof(name), "process %u of app %" PRIx64 " on %.64s", app->orders->process,
+             app->orders->app, app->orders->host_name);
+    weft__services_answer(
+        call, &(struct weft_services_desc){.name = name,
+                                           .server = app->server,
+                                           .services = names,
+                                           .services_n = 1,
+                                           .lane = weft__exec_lane(app->exec),
+                                           .counters = counters,
+                                           .counters_n = sizeof(counters) / sizeof(counters[0])});
 }

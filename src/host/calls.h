@@ -31,7 +31,9 @@ enum weft_host_call {
     WEFT_CALL_STATS,
     /* from clients, about a rank and straight to it */
     WEFT_CALL_FIND_RANK = 0x01a0, /* to the home */
-    WEFT_CALL_EXECUTE             /* to the app process */
+    WEFT_CALL_EXECUTE,            /* to the app process */
+    /* from clients, to weftd and app processes: no request -> weft.stats.ServicesReply */
+    WEFT_CALL_SERVICES = 0x01b0
 };
 
 #define WEFT_APP_RANKS_MAX 65536u

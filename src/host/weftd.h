@@ -103,6 +103,7 @@ struct weft_host {
 /* weftd_info.c: what weft info shows, and the transports tried in a process of their own. */
 void weft__weftd_on_info(void *host, struct weft_call *call, const ProtobufCMessage *request);
 void weft__weftd_probe_fini(struct weft_host *host);
+void weft__weftd_on_services(void *host, struct weft_call *call, const ProtobufCMessage *request);
 
 /* weftd_member.c: joining, heartbeats, the list of hosts. */
 int weft__weftd_join(struct weft_host *host);   /* Blocks: at most 5 s, before the loop runs */

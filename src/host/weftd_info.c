@@ -23,9 +23,11 @@
 #include "base/must.h"
 #include "control/client.h"
 #include "control/server.h"
+#include "host/services.h"
 #include "host/spawn.h"
 #include "host/weftd_app.h"
 #include "host/weftd_reach.h"
+#include "link/data.h"
 #include "wire/message.h"
 
 enum { PROBE_MS = 15000, LINES_MAX = 16, COUNTERS_MAX = 64 };
@@ -229,4 +231,25 @@ void weft__weftd_on_info(void *ctx, struct weft_call *call, const ProtobufCMessa
     struct asker *asker = weft__must_alloc(1, sizeof(*asker));
     asker->call = call;
     LL_APPEND(host->probe->askers, asker);
+}
+
+void weft__weftd_on_services(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
+{
+    const struct weft_host *host = ctx;
+    struct weft_client_stats client;
+    (void)request;
+    weft__client_stats(host->asker.client, &client);
+    const struct weft_services_counter counters[] = {
+        {"client.sent", client.sent},           {"client.answered", client.answered},
+        {"client.timed_out", client.timed_out}, {"client.lost", client.lost},
+        {"client.resent", client.resent},       {"client.cancelled", client.cancelled},
+    };
+    weft__services_answer(
+        call, &(struct weft_services_desc){.name = host->name,
+                                           .server = host->server,
+                                           .services = host->service_names,
+                                           .services_n = host->services_n,
+                                           .lane = weft__data_peek(host->data),
+                                           .counters = counters,
+                                           .counters_n = sizeof(counters) / sizeof(counters[0])});
 }

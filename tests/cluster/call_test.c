@@ -11,12 +11,17 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "ask.h"
 #include "cluster.h"
+#include "control/client.h"
+#include "host/calls.h"
 #include "stage.h"
 #include "weft/caller.h"
 #include "weft/error.h"
+#include "wire/host.pb-c.h"
+#include "wire/message.h"
 
 enum { RANKS = 4, CALLERS = 64, EACH = 20, MOVERS = 8, MOVES = 4, CALL_MS = CLUSTER_MS };
 /* As programs/serve.c has them. */
@@ -277,6 +282,64 @@ static void weft_call_calls_a_rank_and_prints_its_answer(void **state)
     scene_close(&scene);
 }
 
+static json_t *stats_of(struct cluster *cluster, const char *at)
+{
+    struct child *info = cluster_weft(cluster, "info", "--stats", "--json", "-", "--at", at, NULL);
+    cluster_check(cluster, info->code == 0);
+    char *text = child_read(info->out);
+    json_t *stats = json_loads(text, 0, NULL);
+    free(text);
+    cluster_check(cluster, stats != NULL);
+    return stats;
+}
+
+static json_int_t counter(const json_t *stats, const char *name)
+{
+    return json_integer_value(json_object_get(json_object_get(stats, "counters"), name));
+}
+
+/* Where the process of a rank takes calls: its home tells. */
+static void url_of(struct scene *scene, int rank, char url_out[64])
+{
+    Weft__Host__FindRankRequest wish = WEFT__HOST__FIND_RANK_REQUEST__INIT;
+    ProtobufCMessage *message;
+    wish.app = scene->app.id;
+    wish.rank = rank;
+    cluster_check(scene->cluster,
+                  weft__client_wait(scene->cluster->client,
+                                    &(struct weft_client_call){
+                                        .url = scene->app.home->url,
+                                        .code = WEFT_CALL_FIND_RANK,
+                                        .request = &wish.base,
+                                        .reply_type = &weft__host__find_rank_reply__descriptor,
+                                        .timeout_ms = CALL_MS},
+                                    &message) == WEFT_OK);
+    snprintf(url_out, 64, "%s", ((const Weft__Host__FindRankReply *)message)->control);
+    weft__message_free(message);
+}
+
+static void weft_info_stats_tells_of_hosts_and_of_processes_of_apps(void **state)
+{
+    struct scene scene;
+    char text[64], url[64];
+    scene_open(*state, &scene);
+    for (int i = 0; i < 10; i++)
+        cluster_check(*state, call(&scene, 0, ECHO, "", text) == WEFT_OK);
+    url_of(&scene, 0, url);
+    json_t *process = stats_of(*state, url);
+    cluster_check(*state, counter(process, "calls.queued") == 10);
+    cluster_check(*state, counter(process, "calls.answered") == 10);
+    json_t *host = stats_of(*state, scene.app.home->address);
+    cluster_check(*state, json_array_size(json_object_get(host, "services")) == 5);
+    cluster_check(*state, counter(host, "client.sent") > 0);
+    json_decref(process);
+    json_decref(host);
+    struct child *table =
+        cluster_weft(*state, "info", "--stats", "--at", scene.app.home->address, NULL);
+    cluster_check(*state, table->code == 0 && child_said(table, "function"));
+    scene_close(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +355,8 @@ int main(void)
                                         cluster_close),
         cmocka_unit_test_setup_teardown(weft_call_calls_a_rank_and_prints_its_answer, cluster_open,
                                         cluster_close),
+        cmocka_unit_test_setup_teardown(weft_info_stats_tells_of_hosts_and_of_processes_of_apps,
+                                        cluster_open, cluster_close),
         cmocka_unit_test_setup_teardown(ranks_and_apps_that_there_are_not_cannot_be_called,
                                         cluster_open, cluster_close),
     };
