@@ -74,7 +74,7 @@ struct weft_tp_handlers {
     /* MSG: one whole message; in order per peer. */
     void (*message)(void *ctx, const void *data, size_t len_bytes);
     /* CTL: a request or push on port number port_index (order of listen calls). from is NULL for a
-     * push. */
+     * push. A message of several parts, which is none of ours, comes with length 0. */
     void (*request)(void *ctx, unsigned port_index, const struct weft_tp_from *from,
                     const void *data, size_t len_bytes);
     /* CTL: a reply from a peer to an earlier request; matching is the caller's (correlation id in

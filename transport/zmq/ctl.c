@@ -149,37 +149,37 @@ static int ctl_reply(struct weft_tp_ep *base, const struct weft_tp_from *to, con
     return err;
 }
 
-/* [identity][frame] or [identity][][frame]; the frame's part, or -1. */
+/* [identity][frame] or [identity][][frame]; the frame's part, or 0: some other number of parts; or
+ * -1: no identity that could be answered. */
 static int request_frame(struct weft_zmq_parts *parts, unsigned port_index,
                          struct weft_tp_from *from_out)
 {
-    if (parts->n != 2 && !(parts->n == 3 && zmq_msg_size(&parts->part[1]) == 0))
-        return -1;
+    bool delimited = parts->n > 2 && zmq_msg_size(&parts->part[1]) == 0;
     size_t len = zmq_msg_size(&parts->part[0]);
     if (len == 0 || len >= sizeof(from_out->bytes))
         return -1;
     from_out->port_index = (uint16_t)port_index;
     from_out->len = (uint16_t)(len + 1);
-    from_out->bytes[0] = parts->n == 3;
+    from_out->bytes[0] = delimited;
     memcpy(from_out->bytes + 1, zmq_msg_data(&parts->part[0]), len);
-    return (int)parts->n - 1;
+    return parts->n == 2u + delimited ? (int)parts->n - 1 : 0;
 }
 
 static void request_take(struct weft_zmq_ep *ep, unsigned port_index, struct weft_zmq_parts *parts)
 {
     struct weft_tp_from from;
     bool sync = ep->ports[port_index].mode == WEFT_TP_SYNC;
-    int frame = sync ? request_frame(parts, port_index, &from) : parts->n == 1 ? 0 : -1;
-    if (frame < 0) {
-        ep->stats.malformed++;
+    int frame = sync ? request_frame(parts, port_index, &from) : 0;
+    bool whole = sync ? frame > 0 : parts->n == 1;
+    zmq_msg_t *msg = &parts->part[frame < 0 ? 0 : frame];
+    ep->stats.malformed += !whole;
+    if (frame < 0)
         return;
-    }
-    zmq_msg_t *msg = &parts->part[frame];
-    if (sync && ep->on.client_gone)
+    if (sync && whole && ep->on.client_gone)
         weft__zmq_origin_note(&ep->origins, &from, msg);
     if (ep->on.request)
-        ep->on.request(ep->ctx, port_index, sync ? &from : NULL, zmq_msg_data(msg),
-                       zmq_msg_size(msg));
+        ep->on.request(ep->ctx, port_index, sync ? &from : NULL, whole ? zmq_msg_data(msg) : "",
+                       whole ? zmq_msg_size(msg) : 0);
 }
 
 int weft__zmq_requests_take(struct weft_zmq_ep *ep, unsigned port_index)

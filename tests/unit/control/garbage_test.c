@@ -333,9 +333,10 @@ static void a_message_beyond_every_limit_costs_only_its_sender(void **state)
     rig_close(&rig);
 }
 
-static void messages_of_many_parts_are_dropped(void **state)
+static void messages_of_many_parts_are_answered_and_counted(void **state)
 {
     struct raw raw;
+    size_t n = 0;
 
     (void)state;
     start(0);
@@ -344,7 +345,15 @@ static void messages_of_many_parts_are_dropped(void **state)
         for (int i = 1; i < parts; i++)
             assert_int_equal(zmq_send(raw.sock, "part", 4, ZMQ_SNDMORE), 4);
         assert_int_equal(zmq_send(raw.sock, "last", 4, 0), 4);
+        assert_int_equal(raw_answer(&raw, 0), WEFT_EPROTO);
+        n++;
     }
+    raw_close(&raw);
+    assert_true(stats().refused_malformed == n);
+    raw = raw_open(ZMQ_PUSH, rig.async_url);
+    assert_int_equal(zmq_send(raw.sock, "part", 4, ZMQ_SNDMORE), 4);
+    assert_int_equal(zmq_send(raw.sock, "last", 4, 0), 4);
+    assert_true(RIG_UNTIL(stats().refused_malformed == n + 1));
     for (int i = 0; i < 5; i++)
         serves_the_next_client();
     raw_close(&raw);
@@ -488,7 +497,7 @@ int main(void)
         cmocka_unit_test(every_bad_push_is_counted),
         cmocka_unit_test(a_body_over_the_limit_is_answered),
         cmocka_unit_test(a_message_beyond_every_limit_costs_only_its_sender),
-        cmocka_unit_test(messages_of_many_parts_are_dropped),
+        cmocka_unit_test(messages_of_many_parts_are_answered_and_counted),
         cmocka_unit_test(protobuf_bombs_are_refused_by_their_budget),
         cmocka_unit_test(bytes_that_are_no_zeromq_are_survived),
         cmocka_unit_test(random_damage_is_survived),

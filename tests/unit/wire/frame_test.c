@@ -183,6 +183,20 @@ static void a_frame_may_lie_at_an_odd_address(void **state)
     assert_true(frame.correlation == 0x0102030405060708);
 }
 
+static void the_correlation_of_a_header_can_be_changed(void **state)
+{
+    struct weft_frame frame = {
+        .call = 7, .flags = WEFT_FRAME_REPLY, .correlation = 1, .client = 3, .sequence = 4};
+    uint8_t before[WEFT_FRAME_HEADER_BYTES], after[WEFT_FRAME_HEADER_BYTES];
+
+    (void)state;
+    weft__frame_encode_header(&frame, before);
+    frame.correlation = UINT64_C(0x8877665544332211);
+    weft__frame_encode_header(&frame, after);
+    weft__frame_set_correlation(before, frame.correlation);
+    assert_memory_equal(before, after, sizeof(before));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +211,7 @@ int main(void)
         cmocka_unit_test(a_body_over_the_limit_still_tells_whom_to_answer),
         cmocka_unit_test(reserved_bits_must_be_zero),
         cmocka_unit_test(a_frame_may_lie_at_an_odd_address),
+        cmocka_unit_test(the_correlation_of_a_header_can_be_changed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
