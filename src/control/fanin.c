@@ -309,6 +309,8 @@ static void turn(struct weft_server *server, uint64_t deadline_ns)
 
     server->turn_ns = 0;
     weft__pump_turn(&server->pump, due_ns < deadline_ns ? due_ns : deadline_ns);
+    for (size_t i = 0; i < server->services_n; i++)
+        weft__queue_wake(&server->services[i].queue);
     run_due(server);
     send_answers(server);
 }

@@ -151,6 +151,48 @@ static void close_wakes_sleepers(void **state)
     weft__queue_fini(&queue);
 }
 
+enum { BURST = 3 };
+
+struct meeting {
+    struct weft_queue queue;
+    pthread_barrier_t all_here;
+};
+
+/* A handler that waits until every call of the burst is in one. */
+static void *meet(void *arg)
+{
+    struct meeting *meeting = arg;
+
+    while (weft__queue_pop(&meeting->queue) != NULL)
+        pthread_barrier_wait(&meeting->all_here);
+    return NULL;
+}
+
+static void each_call_of_a_burst_reaches_a_worker_of_its_own(void **state)
+{
+    static struct meeting meeting;
+    struct weft_call calls[BURST] = {0};
+    pthread_t threads[BURST];
+    bool more;
+
+    (void)state;
+    weft__queue_init(&meeting.queue, BURST);
+    pthread_barrier_init(&meeting.all_here, NULL, BURST + 1);
+    for (int i = 0; i < BURST; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, meet, &meeting), 0);
+    for (int round = 0; round < 200; round++) {
+        for (int i = 0; i < BURST; i++)
+            assert_int_equal(weft__queue_push(&meeting.queue, &calls[i], &more), WEFT_OK);
+        weft__queue_wake(&meeting.queue);
+        pthread_barrier_wait(&meeting.all_here);
+    }
+    assert_null(weft__queue_close(&meeting.queue));
+    for (int i = 0; i < BURST; i++)
+        pthread_join(threads[i], NULL);
+    pthread_barrier_destroy(&meeting.all_here);
+    weft__queue_fini(&meeting.queue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -161,6 +203,7 @@ int main(void)
         cmocka_unit_test(late_calls_are_taken_out_in_order),
         cmocka_unit_test(close_hands_back_what_waited_and_ends_pops),
         cmocka_unit_test(close_wakes_sleepers),
+        cmocka_unit_test(each_call_of_a_burst_reaches_a_worker_of_its_own),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
