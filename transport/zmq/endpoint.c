@@ -370,6 +370,7 @@ void weft__zmq_gate_stats(const struct weft_tp_ep *base, struct weft_zmq_gate_st
     *stats_out = (struct weft_zmq_gate_stats){
         .connections = weft__counter_get(&ep->gates.connections),
         .connections_max = ep->connections_max,
+        .accepted = weft__counter_get(&ep->gates.accepted),
         .refused = weft__counter_get(&ep->gates.refused),
         .denied = weft__counter_get(&ep->gates.denied),
         .handshakes_failed = weft__counter_get(&ep->gates.handshakes_failed),

@@ -114,7 +114,8 @@ struct weft_zmq_ep {
     unsigned gates_made;    /* names their monitors */
     unsigned asking;        /* links in that state */
     struct {
-        struct weft_counter connections, refused, denied, handshakes_failed, accept_failed;
+        struct weft_counter connections, accepted, refused, denied, handshakes_failed,
+            accept_failed;
     } gates; /* read by any thread */
 };
 

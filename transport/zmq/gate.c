@@ -143,6 +143,7 @@ static void accepted(struct weft_zmq_ep *ep, struct weft_zmq_gate *gate, int fd)
 {
     if (fd < 0 || fd >= DESCRIPTORS_MAX)
         return;
+    weft__counter_add(&ep->gates.accepted, 1);
     bool full = !mark(gate, fd) || is_scarce(ep, fd) ||
                 (ep->connections_max && gate->connections > ep->connections_max);
     if (!full)

@@ -35,6 +35,7 @@ void weft__zmq_stats(const struct weft_tp_ep *ep, struct weft_zmq_stats *stats_o
 struct weft_zmq_gate_stats {
     uint64_t connections;       /* now, of all ports */
     uint32_t connections_max;   /* of one port; 0: no limit */
+    uint64_t accepted;          /* so far, the refused ones too */
     uint64_t refused;           /* connections beyond the limit, or for want of descriptors */
     uint64_t denied;            /* clients whose key is not allowed */
     uint64_t handshakes_failed; /* connections that ended before they had introduced themselves:
