@@ -15,22 +15,33 @@
 #include "base/wake.h"
 #include "weft/error.h"
 
+/* It names itself: who finds its work done finds its name as well. */
+static void *begin(void *arg)
+{
+    struct weft_thread *thread = arg;
+
+    pthread_setname_np(pthread_self(), thread->name);
+    return thread->run(thread->arg);
+}
+
 int weft__thread_start(struct weft_thread *thread, const char *name, void *(*run)(void *),
                        void *arg)
 {
     sigset_t all, before;
     int rc;
 
+    thread->name = name;
+    thread->run = run;
+    thread->arg = arg;
     atomic_store(&thread->ended, 0);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&thread->id, NULL, run, arg);
+    rc = pthread_create(&thread->id, NULL, begin, thread);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc != 0)
         return weft_fail(WEFT_EAGAIN,
                          "cannot start thread %s: %s; look at ulimit -u and the cgroup's pids.max",
                          name, strerror(rc));
-    pthread_setname_np(thread->id, name);
     thread->started = true;
     return WEFT_OK;
 }

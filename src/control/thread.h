@@ -10,12 +10,16 @@
 
 struct weft_thread {
     pthread_t id;
+    const char *name;
+    void *(*run)(void *);
+    void *arg;
     _Atomic uint32_t ended; /* set by weft__thread_end, a futex word */
     bool started;
 };
 
 /* Starts a thread that takes no signals, so that those of the program reach the program's own
- * threads. name: at most 15 characters.  Errors: WEFT_EAGAIN, the system refuses another thread. */
+ * threads. name: at most 15 characters; it outlives the start.  Errors: WEFT_EAGAIN, the system
+ * refuses another thread. */
 int weft__thread_start(struct weft_thread *thread, const char *name, void *(*run)(void *),
                        void *arg);
 /* The thread's last act but for giving up its reference to the memory in which `thread` lies. */
