@@ -2,6 +2,7 @@
  * from the middle, and nothing is allocated. Taken calls are few, and found by walking. */
 #include "exec/callbox.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <utlist.h>
@@ -21,8 +22,12 @@ static uint32_t hint_ms(const struct weft__callbox *box)
 
 int weft__callbox_put(struct weft__callbox *box, struct weft_exec_call *call, uint32_t max)
 {
-    if (box->waiting_n >= max) {
-        int err = weft_fail(WEFT_EAGAIN, "%u calls wait for it already", box->waiting_n);
+    bool fits =
+        box->waiting_n == 0 || (call->len_bytes <= WEFT__CALLS_BYTES_MAX &&
+                                box->waiting_bytes <= WEFT__CALLS_BYTES_MAX - call->len_bytes);
+    if (box->waiting_n >= max || !fits) {
+        int err = weft_fail(WEFT_EAGAIN, "%u calls of %llu bytes wait for it already",
+                            box->waiting_n, (unsigned long long)box->waiting_bytes);
         weft_fail_set_retry_ms(hint_ms(box));
         return err;
     }
@@ -30,6 +35,7 @@ int weft__callbox_put(struct weft__callbox *box, struct weft_exec_call *call, ui
     call->cancelled = false;
     DL_APPEND(box->waiting, call);
     box->waiting_n++;
+    box->waiting_bytes += call->len_bytes;
     return WEFT_OK;
 }
 
@@ -37,6 +43,7 @@ static void unlink_waiting(struct weft__callbox *box, struct weft_exec_call *cal
 {
     DL_DELETE(box->waiting, call);
     box->waiting_n--;
+    box->waiting_bytes -= call->len_bytes;
 }
 
 struct weft_exec_call *weft__callbox_late(struct weft__callbox *box, uint64_t now_ns)
@@ -103,6 +110,7 @@ struct weft_exec_call *weft__callbox_empty(struct weft__callbox *box)
     struct weft_exec_call *all = box->waiting;
     box->waiting = NULL;
     box->waiting_n = 0;
+    box->waiting_bytes = 0;
     return all;
 }
 

@@ -8,11 +8,13 @@
 #include "exec/exec.h"
 
 #define WEFT__CALLS_TAKEN_MAX 256u
+#define WEFT__CALLS_BYTES_MAX (64u << 20) /* of bodies that wait */
 
 /* A zeroed box is an empty one. Lists that are cut off are linked by next. */
 struct weft__callbox {
     struct weft_exec_call *waiting, *taken;
     uint32_t waiting_n, taken_n;
+    uint64_t waiting_bytes;
     uint64_t ids;
     uint64_t each_ns; /* what a call takes the rank, on average of late */
 };

@@ -67,9 +67,9 @@ int weft__exec_call(struct weft_exec *exec, int32_t number, struct weft_exec_cal
         if (!weft__rank_is_here(rank) || rank->state == WEFT_RANK_EXITED) {
             err = refuse(rank, number);
         } else {
-            if (rank->box.waiting_n >= exec->calls_max)
-                late = weft__callbox_late(&rank->box, weft__now_ns());
             err = weft__callbox_put(&rank->box, call, exec->calls_max);
+            if (err == WEFT_EAGAIN && (late = weft__callbox_late(&rank->box, weft__now_ns())))
+                err = weft__callbox_put(&rank->box, call, exec->calls_max);
             if (!err)
                 weft__rank_ring(rank);
         }

@@ -1,6 +1,6 @@
 /* Where a process finds the state service of its host: the address that it is given, or WEFT_HOST,
  * and the service's place among the host's ports. The lane for bulk bytes opens when they first
- * come, on the interface that leads to that host, with the token that the host tells. */
+ * come, with the transport and the token that the host tells, on the interface that leads there. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,23 +16,11 @@
 #include "state/client.h"
 #include "weft/error.h"
 
-enum { TOKEN_MS = 5000 };
-
 struct process {
     struct weft_client *client;
     struct weft_data *data;
     char url[WEFT_REGISTRY_URL_MAX]; /* of the host's own service */
 };
-
-static int token(void *ctx, uint64_t *token_out)
-{
-    struct process *process = ctx;
-    struct weft_data_host host;
-    int err = weft__data_ask(process->client, process->url, TOKEN_MS, &host);
-    if (err == WEFT_OK)
-        *token_out = host.token;
-    return err;
-}
 
 static int lane(void *ctx, struct weft_lane **lane_out)
 {
@@ -77,15 +65,10 @@ static int find(struct process *process, const char *host, char *state_url, size
 
 static int open_data(struct process *process)
 {
-    char bind[WEFT_DATA_BIND_MAX];
-    int err = weft__data_bind_to(process->url, bind);
-    if (err != WEFT_OK)
-        return err;
     return weft__data_open(&(struct weft_data_desc){.transports = weft__transports,
                                                     .transports_n = weft__transports_n,
-                                                    .bind = bind,
-                                                    .token = token,
-                                                    .ctx = process},
+                                                    .client = process->client,
+                                                    .url = process->url},
                            &process->data);
 }
 

@@ -21,28 +21,41 @@
 #include "wire/data.pb-c.h"
 #include "wire/message.h"
 
-enum { MESSAGE_MAX = 64 };
+enum { MESSAGE_MAX = 64, ASK_MS = 10000, URL_MAX = 256, SCHEME_MAX = 64 };
 
 struct weft_data {
     struct weft_data_desc desc;
-    char bind[WEFT_DATA_BIND_MAX];
-    pthread_mutex_t lock; /* while opening */
+    char bind[WEFT_DATA_BIND_MAX]; /* empty: not known yet */
+    char url[URL_MAX];
+    char scheme[SCHEME_MAX]; /* of the host that was asked */
+    pthread_mutex_t lock;    /* while opening */
     _Atomic(struct weft_lane *) lane;
     uint64_t token;
     bool stopped;
 };
 
+static int check_desc(const struct weft_data_desc *desc)
+{
+    if (desc->bind != NULL && strlen(desc->bind) >= WEFT_DATA_BIND_MAX)
+        return weft_fail(WEFT_EINVAL, "%s is no address", desc->bind);
+    if (desc->client != NULL && (desc->url == NULL || strlen(desc->url) >= URL_MAX))
+        return weft_fail(WEFT_EINVAL, "%s is no url of a host", desc->url);
+    return WEFT_OK;
+}
+
 int weft__data_open(const struct weft_data_desc *desc, struct weft_data **data_out)
 {
-    struct weft_data *data;
-    if (strlen(desc->bind) >= sizeof(data->bind))
-        return weft_fail(WEFT_EINVAL, "%s is no address", desc->bind);
-    data = calloc(1, sizeof(*data));
+    int err = check_desc(desc);
+    if (err != WEFT_OK)
+        return err;
+    struct weft_data *data = calloc(1, sizeof(*data));
     if (data == NULL)
         return weft_fail(WEFT_ENOMEM, "no memory for a data lane");
     data->desc = *desc;
-    memcpy(data->bind, desc->bind, strlen(desc->bind) + 1);
-    data->desc.bind = data->bind;
+    if (desc->bind != NULL)
+        memcpy(data->bind, desc->bind, strlen(desc->bind) + 1);
+    if (desc->client != NULL)
+        memcpy(data->url, desc->url, strlen(desc->url) + 1);
     pthread_mutex_init(&data->lock, NULL);
     *data_out = data;
     return WEFT_OK;
@@ -74,6 +87,23 @@ static void ignore(void *ctx, const void *bytes, size_t len_bytes)
     (void)len_bytes;
 }
 
+/* What a client has to know of its host. */
+static int ask_host(struct weft_data *data)
+{
+    struct weft_data_host host;
+    int err = weft__data_ask(data->desc.client, data->url, ASK_MS, &host);
+    if (err == WEFT_OK && data->bind[0] == '\0')
+        err = weft__data_bind_to(data->url, data->bind);
+    if (err != WEFT_OK)
+        return err;
+    data->token = host.token;
+    snprintf(data->scheme, sizeof(data->scheme), "%.*s", (int)strcspn(host.address, ";"),
+             host.address);
+    if (data->desc.scheme == NULL)
+        data->desc.scheme = data->scheme;
+    return WEFT_OK;
+}
+
 /* The caller holds the lock. */
 static int open_lane(struct weft_data *data)
 {
@@ -82,7 +112,8 @@ static int open_lane(struct weft_data *data)
         return weft_fail(WEFT_ESHUTDOWN, "no data lane: shutting down");
     if (atomic_load(&data->lane) != NULL)
         return WEFT_OK; /* another thread was faster */
-    int err = data->desc.token(data->desc.ctx, &data->token);
+    int err =
+        data->desc.client != NULL ? ask_host(data) : data->desc.token(data->desc.ctx, &data->token);
     if (err == WEFT_OK)
         err = weft__lane_open(&(struct weft_lane_desc){.transports = data->desc.transports,
                                                        .transports_n = data->desc.transports_n,

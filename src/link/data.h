@@ -27,12 +27,15 @@ struct weft_call;
 struct weft_data_desc {
     const struct weft_transport *const *transports; /* as for weft__lane_open */
     size_t transports_n;
-    const char *scheme; /* NULL: WEFT_DATA */
-    const char *bind;   /* copied */
+    const char *scheme; /* NULL: a host: WEFT_DATA; a client: what its host has */
+    const char *bind;   /* copied; NULL (clients): the interface that leads to the host */
     uint16_t port_first, port_last;
-    /* Tells the cluster's token, when the lane opens; may block. */
+    /* A host: tells the cluster's token, when the lane opens; may block. */
     int (*token)(void *ctx, uint64_t *token_out);
     void *ctx;
+    /* A client: asks this host (any service of it that has WEFT_CALL_LANE; copied) instead. */
+    struct weft_client *client;
+    const char *url;
 };
 
 /* Opens no lane yet. */

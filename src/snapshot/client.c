@@ -3,7 +3,8 @@
  * for a descriptor and pulls; when gets fail because the snapshot has been replaced or deleted,
  * asking again tells.
  *
- * The lane opens with the first large snapshot, bound to the interface that leads to that host. */
+ * The lane opens with the first large snapshot, with the transport of that host and bound to the
+ * interface that leads there. */
 #include "snapshot/client.h"
 
 #include <pthread.h>
@@ -28,7 +29,6 @@ struct weft_snapshots {
     struct weft_snapshots_desc desc;
     pthread_mutex_t lock; /* while data is made */
     struct weft_data *data;
-    char url[URL_MAX]; /* of the host that tells the token; written before data is there */
 };
 
 int weft__snapshots_open(const struct weft_snapshots_desc *desc,
@@ -91,46 +91,18 @@ static int ask(struct weft_snapshots *snapshots, const struct weft_snapshot_at *
 
 /* ---- the lane ---- */
 
-static int token(void *ctx, uint64_t *token_out)
-{
-    struct weft_snapshots *snapshots = ctx;
-    struct weft_data_host host;
-    int err = weft__data_ask(snapshots->desc.client, snapshots->url, STALL_MAX_MS, &host);
-    if (err == WEFT_OK)
-        *token_out = host.token;
-    return err;
-}
-
-/* The caller holds the lock. */
-static int make_data(struct weft_snapshots *snapshots, const char *url)
-{
-    char bind[WEFT_DATA_BIND_MAX];
-    const char *from = snapshots->desc.bind;
-    int err = WEFT_OK;
-    if (strlen(url) >= sizeof(snapshots->url))
-        return weft_fail(WEFT_EINVAL, "a url of %zu characters", strlen(url));
-    if (from == NULL) {
-        err = weft__data_bind_to(url, bind);
-        from = bind;
-    }
-    if (err != WEFT_OK)
-        return err;
-    memcpy(snapshots->url, url, strlen(url) + 1);
-    return weft__data_open(&(struct weft_data_desc){.transports = snapshots->desc.transports,
-                                                    .transports_n = snapshots->desc.transports_n,
-                                                    .scheme = snapshots->desc.scheme,
-                                                    .bind = from,
-                                                    .token = token,
-                                                    .ctx = snapshots},
-                           &snapshots->data);
-}
-
 static int lane_to(struct weft_snapshots *snapshots, const char *url, struct weft_lane **lane_out)
 {
     int err = WEFT_OK;
     pthread_mutex_lock(&snapshots->lock);
     if (snapshots->data == NULL)
-        err = make_data(snapshots, url);
+        err = weft__data_open(&(struct weft_data_desc){.transports = snapshots->desc.transports,
+                                                       .transports_n = snapshots->desc.transports_n,
+                                                       .scheme = snapshots->desc.scheme,
+                                                       .bind = snapshots->desc.bind,
+                                                       .client = snapshots->desc.client,
+                                                       .url = url},
+                              &snapshots->data);
     struct weft_data *data = snapshots->data;
     pthread_mutex_unlock(&snapshots->lock);
     return err == WEFT_OK ? weft__data_lane(data, lane_out) : err;

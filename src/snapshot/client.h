@@ -16,7 +16,7 @@ struct weft_snapshots_desc {
     struct weft_client *client;                     /* must outlive it */
     const struct weft_transport *const *transports; /* for the lane, which opens on first use */
     size_t transports_n;
-    const char *scheme; /* NULL: WEFT_DATA */
+    const char *scheme; /* NULL: that of the first host */
     const char *bind;   /* of the lane; NULL: the interface that leads to the first host */
 };
 

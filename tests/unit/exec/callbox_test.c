@@ -50,6 +50,22 @@ static void a_full_queue_refuses_with_a_hint(void **state)
     assert_int_equal(box.waiting_n, MAX);
 }
 
+static void bodies_that_wait_are_bounded_in_bytes(void **state)
+{
+    struct weft__callbox box;
+    (void)state;
+    fill(&box, 1);
+    calls[1].len_bytes = WEFT__CALLS_BYTES_MAX - 1;
+    calls[2].len_bytes = 2;
+    assert_int_equal(weft__callbox_put(&box, &calls[1], MAX), WEFT_OK);
+    assert_int_equal(weft__callbox_put(&box, &calls[2], MAX), WEFT_EAGAIN);
+    (void)weft__callbox_take(&box, 1);
+    assert_ptr_equal(weft__callbox_take(&box, 1), &calls[1]);
+    assert_int_equal(weft__callbox_put(&box, &calls[2], MAX), WEFT_OK);
+    assert_int_equal(box.waiting_bytes, 2);
+    calls[1].len_bytes = calls[2].len_bytes = 0;
+}
+
 static void a_hint_is_never_absurd(void **state)
 {
     struct weft__callbox box;
@@ -122,6 +138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(calls_are_taken_in_the_order_of_arrival),
         cmocka_unit_test(a_full_queue_refuses_with_a_hint),
+        cmocka_unit_test(bodies_that_wait_are_bounded_in_bytes),
         cmocka_unit_test(a_hint_is_never_absurd),
         cmocka_unit_test(late_calls_leave_from_the_middle),
         cmocka_unit_test(a_cancelled_call_leaves_if_it_waits_and_is_marked_if_it_does_not),
