@@ -57,6 +57,21 @@ void weft__group_gate_leave(struct weft_group *group, struct group_gate *gate)
 
 /* ---- lock ---- */
 
+static uint64_t unlocks_sent(struct weft_group *group)
+{
+    pthread_mutex_lock(&group->lock);
+    uint64_t number = group->unlock_number;
+    pthread_mutex_unlock(&group->lock);
+    return number;
+}
+
+static void unlock_is_sent(struct weft_group *group)
+{
+    pthread_mutex_lock(&group->lock);
+    group->unlock_number++;
+    pthread_mutex_unlock(&group->lock);
+}
+
 static int lock(struct weft_group *group, uint32_t flags, uint32_t timeout_ms)
 {
     uint64_t deadline_ns = weft__group_deadline(timeout_ms);
@@ -69,6 +84,7 @@ static int lock(struct weft_group *group, uint32_t flags, uint32_t timeout_ms)
     request.wait_ms = only_try ? TRY_MS : weft__group_left_ms(deadline_ns);
     request.number = ++group->lock_number;
     request.settled = group->lock_settled;
+    request.released = unlocks_sent(group);
     err = weft__group_ask(group->groups, WEFT_GROUP_LOCK, &request, NULL, NULL);
     if (err == WEFT_OK || err == WEFT_EOWNERDEAD)
         group->lock_settled = group->lock_number;
@@ -100,7 +116,7 @@ int weft_group_unlock(struct weft_group *group)
     request.number = group->unlock_number + 1;
     err = weft__group_ask(group->groups, WEFT_GROUP_UNLOCK, &request, NULL, NULL);
     if (err == WEFT_OK || err == WEFT_EPERM)
-        group->unlock_number++;
+        unlock_is_sent(group);
     weft__group_gate_leave(group, &group->unlocks);
     return err;
 }
@@ -116,7 +132,7 @@ int weft_group_unlock_async(struct weft_group *group)
     err = weft__client_push(group->groups->client, group->groups->async_url, WEFT_GROUP_UNLOCK,
                             &request.base);
     if (err == WEFT_OK)
-        group->unlock_number++;
+        unlock_is_sent(group);
     weft__group_gate_leave(group, &group->unlocks);
     return err;
 }

@@ -69,6 +69,7 @@ struct weft_coord_call {
     uint32_t member, peer; /* peer: SEND to, RECV from */
     uint64_t number;
     uint64_t settled;     /* LOCK: the newest of its locks whose answer the member has seen */
+    uint64_t released;    /* LOCK: the newest unlock that was sent before; it may come later */
     uint64_t deadline_ns; /* when waiting ends */
     const uint8_t *bytes; /* SEND */
     size_t len_bytes;
@@ -171,8 +172,10 @@ void weft__coord_take(struct weft_coord *coord, struct weft_coord_frame *frame, 
 /* The hosts that live now. One that was listed, and is not any more, is dead. */
 void weft__coord_hosts(struct weft_coord *coord, const struct weft_coord_peer *hosts, size_t n,
                        uint64_t now_ns);
-/* This host was declared dead and has begun a new life: all groups here fail. */
-void weft__coord_reborn(struct weft_coord *coord, uint64_t incarnation, uint64_t now_ns);
+/* Where this host is, and which life of it this is. A new one begins when it was declared dead: all
+ * groups here fail. */
+void weft__coord_self(struct weft_coord *coord, const struct weft_coord_peer *self,
+                      uint64_t now_ns);
 /* Call it when weft__coord_deadline() has come; earlier is fine. */
 void weft__coord_tick(struct weft_coord *coord, uint64_t now_ns);
 uint64_t weft__coord_deadline(const struct weft_coord *coord);

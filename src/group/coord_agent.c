@@ -92,6 +92,7 @@ void weft__coord_member_gone(struct weft_coord *coord, struct coord_group *group
     weft__coord_member_fini(member);
     if (group->failed != 0) {
         group->seats[index].last = why;
+        coord->sweep = true;
         return;
     }
     weft__coord_post_all(
@@ -131,11 +132,29 @@ void weft__coord_want_ends(struct weft_coord *coord, struct coord_group *group,
                                                    .number = member->asked});
 }
 
+/* Unlocks up to this number: a pushed one may still be on its way, and count for nothing then. */
+static void unlock_up_to(struct weft_coord *coord, const struct coord_group *group,
+                         struct coord_member *member, uint64_t number)
+{
+    for (; member->unlocked < number && member->depth > 0; member->unlocked++) {
+        member->depth--;
+        member->unlocked_err = WEFT_OK;
+        weft__coord_tell_home(
+            coord, group,
+            (struct weft_coord_item){.kind = WEFT_COORD_RELINQUISH, .member = member->index});
+    }
+    if (member->unlocked < number) {
+        member->unlocked = number;
+        member->unlocked_err = WEFT_EPERM;
+    }
+}
+
 static void want_anew(struct weft_coord *coord, struct coord_group *group,
                       struct coord_member *member, const struct weft_coord_call *call)
 {
     bool recursive = (call->flags & WEFT_COORD_RECURSIVE) != 0;
     weft__coord_want_ends(coord, group, member, WEFT_ECANCELED);
+    unlock_up_to(coord, group, member, call->released);
     if (member->want == COORD_GRANTED && member->asked > call->settled && member->depth > 0) {
         member->depth--; /* the member never learnt that it had it */
         weft__coord_tell_home(
@@ -180,19 +199,11 @@ static void lock_call(struct weft_coord *coord, struct coord_group *group,
 static void unlock_call(struct weft_coord *coord, struct coord_group *group,
                         struct coord_member *member, const struct weft_coord_call *call)
 {
-    if (call->number == member->unlocked + 1) {
-        member->unlocked++;
-        member->unlocked_err = member->depth > 0 ? WEFT_OK : WEFT_EPERM;
-        if (member->depth > 0) {
-            member->depth--;
-            weft__coord_tell_home(
-                coord, group,
-                (struct weft_coord_item){.kind = WEFT_COORD_RELINQUISH, .member = member->index});
-        }
-    } else if (call->number != member->unlocked || call->number == 0) {
+    if (call->number < member->unlocked || call->number == 0) {
         weft__coord_answer(coord, call->token, WEFT_EINVAL, "not the number of the next unlock");
         return;
     }
+    unlock_up_to(coord, group, member, call->number);
     weft__coord_answer(coord, call->token, member->unlocked_err,
                        member->unlocked_err != WEFT_OK ? "this member does not hold the lock"
                                                        : NULL);

@@ -379,13 +379,14 @@ void weft__coord_hosts(struct weft_coord *coord, const struct weft_coord_peer *h
     settle(coord);
 }
 
-void weft__coord_reborn(struct weft_coord *coord, uint64_t incarnation, uint64_t now_ns)
+void weft__coord_self(struct weft_coord *coord, const struct weft_coord_peer *self, uint64_t now_ns)
 {
     struct coord_group *group, *next;
+    bool reborn = self->incarnation != coord->desc.self.incarnation;
     coord->now_ns = now_ns;
-    if (incarnation == coord->desc.self.incarnation)
+    coord->desc.self = *self;
+    if (!reborn)
         return;
-    coord->desc.self.incarnation = incarnation;
     HASH_ITER(hh, coord->groups, group, next)
     {
         weft__coord_home_free(group->home);

@@ -181,6 +181,7 @@ static void on_call(void *ctx, struct weft_call *call, const ProtobufCMessage *r
                                     .peer = in->peer,
                                     .number = in->number,
                                     .settled = in->settled,
+                                    .released = in->released,
                                     .deadline_ns = now_ns + in->wait_ms * WEFT_NS_PER_MS,
                                     .bytes = in->data.data,
                                     .len_bytes = in->data.len};
@@ -268,26 +269,31 @@ static void on_frame(void *ctx, struct weft_call *call, const ProtobufCMessage *
     weft__coord_items_free(&frame);
 }
 
-void weft__group_hosts(struct weft_group_service *service, uint64_t incarnation,
+/* false: the host does not live, or has no proper url. */
+static bool peer_from(const struct weft_registry_host *host, struct weft_coord_peer *peer_out)
+{
+    const char *colon = strrchr(host->control, ':');
+    uint64_t port;
+    if (!host->alive || colon == NULL ||
+        weft__parse_u64(colon + 1, 1, UINT16_MAX - WEFT_GROUP_ASYNC_PORT_AT, &port) != WEFT_OK)
+        return false;
+    *peer_out = (struct weft_coord_peer){.incarnation = host->incarnation};
+    memcpy(peer_out->name, host->name, sizeof(peer_out->name));
+    snprintf(peer_out->url, sizeof(peer_out->url), "%.*s:%u", (int)(colon - host->control),
+             host->control, (unsigned)port + WEFT_GROUP_ASYNC_PORT_AT);
+    return true;
+}
+
+void weft__group_hosts(struct weft_group_service *service, const struct weft_coord_peer *self,
                        const struct weft_registry_host *hosts, size_t n)
 {
     struct weft_coord_peer *peers = weft__must_alloc(n, sizeof(*peers));
     size_t alive = 0;
-    for (size_t i = 0; i < n; i++) {
-        const char *colon = strrchr(hosts[i].control, ':');
-        uint64_t port;
-        if (!hosts[i].alive || colon == NULL ||
-            weft__parse_u64(colon + 1, 1, UINT16_MAX, &port) != WEFT_OK)
-            continue;
-        struct weft_coord_peer *peer = &peers[alive++];
-        memcpy(peer->name, hosts[i].name, sizeof(peer->name));
-        snprintf(peer->url, sizeof(peer->url), "%.*s:%u", (int)(colon - hosts[i].control),
-                 hosts[i].control, (unsigned)port + WEFT_GROUP_ASYNC_PORT_AT);
-        peer->incarnation = hosts[i].incarnation;
-    }
+    for (size_t i = 0; i < n; i++)
+        alive += peer_from(&hosts[i], &peers[alive]);
     pthread_mutex_lock(&service->lock);
     if (service->coord != NULL) {
-        weft__coord_reborn(service->coord, incarnation, weft__now_ns());
+        weft__coord_self(service->coord, self, weft__now_ns());
         weft__coord_hosts(service->coord, peers, alive, weft__now_ns());
     }
     leave(service);

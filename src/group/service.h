@@ -32,9 +32,9 @@ void weft__group_stop(struct weft_group_service *service);
 void weft__group_close(struct weft_group_service *service);
 /* Fills the description to start a control server with; ports are 0, the caller sets them. */
 void weft__group_service(struct weft_group_service *service, struct weft_service_desc *service_out);
-/* The hosts of the registry's list now, dead ones too; and which life of this host's it is.
- * Thread: any.  Blocks: no. */
-void weft__group_hosts(struct weft_group_service *service, uint64_t incarnation,
+/* The hosts of the registry's list now, dead ones too; and what this host is now: after it was
+ * declared dead, another life.  Thread: any.  Blocks: no. */
+void weft__group_hosts(struct weft_group_service *service, const struct weft_coord_peer *self,
                        const struct weft_registry_host *hosts, size_t n);
 
 #endif

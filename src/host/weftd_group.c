@@ -13,14 +13,20 @@
 #include "host/calls.h"
 #include "host/weftd.h"
 
+static struct weft_coord_peer self_of(const struct weft_host *host)
+{
+    struct weft_coord_peer self = {.incarnation = host->incarnation};
+    memcpy(self.name, host->name, sizeof(self.name));
+    snprintf(self.url, sizeof(self.url), "tcp://%s:%u", host->address,
+             host->port_first + WEFT_PORT_GROUP_ASYNC);
+    return self;
+}
+
 int weft__weftd_group_init(struct weft_host *host)
 {
-    struct weft_group_service_desc desc = {.client = host->asker.client,
+    struct weft_group_service_desc desc = {.self = self_of(host),
+                                           .client = host->asker.client,
                                            .dead_ms = (uint32_t)weft__config_u64("WEFT_DEAD_MS")};
-    desc.self.incarnation = host->incarnation;
-    memcpy(desc.self.name, host->name, sizeof(desc.self.name));
-    snprintf(desc.self.url, sizeof(desc.self.url), "tcp://%s:%u", host->address,
-             host->port_first + WEFT_PORT_GROUP_ASYNC);
     return weft__group_open(&desc, &host->groups);
 }
 
@@ -40,6 +46,7 @@ void weft__weftd_group_hosts(struct weft_host *host, uint64_t revision)
     struct weft_registry_host *hosts = weft__must_alloc(host->members_n, sizeof(*hosts));
     for (size_t i = 0; i < host->members_n; i++)
         hosts[i] = host->members[i].at;
-    weft__group_hosts(host->groups, host->incarnation, hosts, host->members_n);
+    struct weft_coord_peer self = self_of(host);
+    weft__group_hosts(host->groups, &self, hosts, host->members_n);
     free(hosts);
 }

@@ -72,7 +72,8 @@ static void step_lock(struct gsim *sim, uint32_t index, const struct gsim_phase 
                  (struct weft_coord_call){.op = WEFT_COORD_LOCK,
                                           .flags = flags,
                                           .number = ++member->lock_number,
-                                          .settled = member->lock_settled},
+                                          .settled = member->lock_settled,
+                                          .released = member->unlock_number},
                  phase->kind == GSIM_LOCK);
         return;
     }
