@@ -76,7 +76,8 @@ WEFT_API uint64_t weft_value_version(struct weft_value *value);
 /* All of these, in any order of what may go wrong: WEFT_EINVAL zero bytes; WEFT_ERANGE outside the
  * value; WEFT_ENOENT it was deleted; WEFT_ESTALE it was deleted and created anew: open it again;
  * WEFT_EHOSTDEAD its main is dead, the value is lost; WEFT_EPEERDEAD, WEFT_ETIMEDOUT no answer in
- * time; WEFT_EAGAIN its main was too busy for all of that time. */
+ * time; WEFT_EREGISTRY the same, because its main could not reach the registry; WEFT_EAGAIN its
+ * main was too busy for all of that time. */
 
 /* Copies bytes out; fetches those that are not here, and no others. */
 WEFT_API int weft_value_read(struct weft_value *value, uint64_t offset, void *into,

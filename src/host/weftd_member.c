@@ -175,8 +175,9 @@ static void beat(struct weft_host *host);
 static void answered(struct weft_host *host)
 {
     host->beat_answered_ns = weft__now_ns();
-    weft__state_server_alive(host->state, host->incarnation, host->beat_sent_ns,
-                             host->registry_dead_ms);
+    weft__state_server_alive(
+        host->state, host->incarnation, host->beat_sent_ns,
+        &(struct weft_registry_reply){.epoch = host->epoch, .dead_ms = host->registry_dead_ms});
 }
 
 static void joined_again(struct news *news)

@@ -56,6 +56,7 @@ static bool is_open(int err)
 {
     switch (err) {
     case WEFT_ESTALE:
+    case WEFT_EREGISTRY:
     case WEFT_ETIMEDOUT:
     case WEFT_EPEERDEAD:
     case WEFT_ECONNREFUSED:

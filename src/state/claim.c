@@ -113,6 +113,13 @@ enum weft_life weft__claim_life(const struct weft_claim *claim,
     return WEFT_LIFE_ABSENT;
 }
 
+bool weft__claim_is_orphan(const struct weft_claim *standing, const struct weft_claim *own,
+                           const struct weft_kept *kept)
+{
+    return standing->epoch != 0 && standing->incarnation == own->incarnation &&
+           strcmp(standing->host, own->host) == 0 && kept == NULL;
+}
+
 /* ---- the machine ---- */
 
 static struct weft_claim_step step(enum weft_claim_do what)

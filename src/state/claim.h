@@ -31,6 +31,12 @@ int weft__claim_encode(const struct weft_claim *claim, uint64_t nonce,
 /* Errors: WEFT_EPROTO. */
 int weft__claim_decode(const void *bytes, size_t len, uint64_t epoch, struct weft_claim *claim_out);
 
+/* Whether what stands is a claim of this host that it knows nothing of: kept is what it has under
+ * the name, or is about to have; NULL: nothing. */
+struct weft_kept;
+bool weft__claim_is_orphan(const struct weft_claim *standing, const struct weft_claim *own,
+                           const struct weft_kept *kept);
+
 /* What the list of hosts says of a claim's main. */
 enum weft_life { WEFT_LIFE_ALIVE, WEFT_LIFE_DEAD, WEFT_LIFE_ABSENT };
 enum weft_life weft__claim_life(const struct weft_claim *claim,

@@ -151,12 +151,13 @@ static int say(const struct weft_state_asked *asked, int err)
     case WEFT_ESTALE:
         return weft_fail(err, "state %s/%s was deleted and created anew; open it again",
                          asked->user, asked->key);
+    case WEFT_EREGISTRY:
     case WEFT_EPEERDEAD:
     case WEFT_ETIMEDOUT:
     case WEFT_ECONNREFUSED:
     case WEFT_ECONNRESET:
     case WEFT_EHOSTUNREACH:
-        return weft_fail(err == WEFT_ETIMEDOUT ? err : WEFT_EPEERDEAD,
+        return weft_fail(err == WEFT_ETIMEDOUT || err == WEFT_EREGISTRY ? err : WEFT_EPEERDEAD,
                          "state %s/%s is kept by host %s, which gave no answer in time (%s); if "
                          "that host is gone the value is lost with it: delete it "
                          "(weft_state_delete), then create it anew",

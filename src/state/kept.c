@@ -107,7 +107,10 @@ void weft__change_end(struct weft_kept *kept, struct weft_state_writer writer,
     if (session == NULL)
         return;
     session->open = false;
-    session->last = *outcome;
+    if (outcome->err == WEFT_EAGAIN || outcome->err == WEFT_EREGISTRY)
+        session->op--; /* it may come again, and is to be made then */
+    else
+        session->last = *outcome;
 }
 
 /* ---- changes ---- */

@@ -134,7 +134,7 @@ int weft__main_claim(struct weft_state_main *main, const char *user, const char 
 }
 
 void weft__main_claimed(struct weft_state_main *main, const char *user, const char *key,
-                        uint64_t epoch)
+                        uint64_t epoch, uint64_t registry_epoch)
 {
     struct weft_kept *kept = weft__main_kept(main, user, key);
     if (kept == NULL || kept->state != WEFT_KEPT_CLAIMING)
@@ -145,7 +145,46 @@ void weft__main_claimed(struct weft_state_main *main, const char *user, const ch
     }
     kept->state = WEFT_KEPT_ACTIVE;
     kept->epoch = epoch;
+    kept->sure_epoch = registry_epoch;
     kept->version = 1;
+}
+
+void weft__main_registry(struct weft_state_main *main, uint64_t registry_epoch)
+{
+    struct weft_kept *kept, *next;
+    if (main->registry_epoch == registry_epoch)
+        return;
+    HASH_ITER(hh, main->values, kept, next)
+    kept->sure_epoch = 0;
+    main->registry_epoch = registry_epoch;
+}
+
+static bool is_sure(const struct weft_state_main *main, const struct weft_kept *kept)
+{
+    return kept->sure_epoch != 0 && kept->sure_epoch >= main->registry_epoch;
+}
+
+struct weft_kept *weft__main_unsure(struct weft_state_main *main)
+{
+    struct weft_kept *kept, *next;
+    HASH_ITER(hh, main->values, kept, next)
+    if (kept->state == WEFT_KEPT_ACTIVE && !kept->asked && !is_sure(main, kept)) {
+        kept->asked = true;
+        return kept;
+    }
+    return NULL;
+}
+
+void weft__main_confirmed(struct weft_state_main *main, struct weft_kept *kept, uint64_t standing,
+                          uint64_t registry_epoch)
+{
+    kept->asked = false;
+    if (kept->state != WEFT_KEPT_ACTIVE)
+        return;
+    if (standing == kept->epoch)
+        kept->sure_epoch = registry_epoch;
+    else
+        weft__main_delete(main, kept);
 }
 
 int weft__main_find(struct weft_state_main *main, uint64_t now_ns,
@@ -154,7 +193,7 @@ int weft__main_find(struct weft_state_main *main, uint64_t now_ns,
     struct weft_kept *kept = weft__main_kept(main, place->user, place->key);
     if (now_ns >= main->lease_until_ns) {
         main->refused_lease++;
-        return weft_fail(WEFT_EAGAIN,
+        return weft_fail(WEFT_EREGISTRY,
                          "the main of state %s/%s has not heard from the registry for "
                          "too long to answer for it",
                          place->user, place->key);
@@ -162,6 +201,9 @@ int weft__main_find(struct weft_state_main *main, uint64_t now_ns,
     if (kept != NULL && kept->state != WEFT_KEPT_ACTIVE)
         return weft_fail(WEFT_EAGAIN, "state %s/%s is being %s just now", place->user, place->key,
                          kept->state == WEFT_KEPT_CLAIMING ? "created" : "deleted");
+    if (kept != NULL && !is_sure(main, kept))
+        return weft_fail(WEFT_EAGAIN, "the registry has to confirm state %s/%s", place->user,
+                         place->key);
     if (kept == NULL || kept->epoch != place->epoch) {
         main->refused_stale++;
         return weft_fail(WEFT_ESTALE, "this host does not keep state %s/%s of epoch %llu",

@@ -6,7 +6,8 @@
  * session (a change that comes again is not made again).
  *
  * Errors of every function that takes a place: WEFT_ESTALE this host does not keep the value in
- * that epoch; WEFT_EAGAIN it does not know just now. Texts by weft_fail(). */
+ * that epoch; WEFT_EREGISTRY it cannot know, because its lease has run out; WEFT_EAGAIN the value
+ * is being created or deleted. Texts by weft_fail(). */
 #ifndef WEFT_STATE_MAIN_H
 #define WEFT_STATE_MAIN_H
 
@@ -66,6 +67,8 @@ struct weft_kept {
     unsigned name_len;
     enum weft_kept_state state;
     uint64_t epoch;
+    uint64_t sure_epoch; /* of the registry that has last confirmed the claim; 0: to be asked */
+    bool asked;          /* it is being asked */
     struct weft_body *body;
     uint64_t version;
     struct weft_item **items;
@@ -80,6 +83,7 @@ struct weft_kept {
 struct weft_state_main {
     struct weft_state_limits limits;
     uint64_t lease_until_ns;
+    uint64_t registry_epoch;  /* of the registry that has given the lease */
     struct weft_kept *values; /* hash by name */
     uint64_t used_bytes;
     uint64_t uses, pins_given;
@@ -109,9 +113,19 @@ struct weft_body *weft__main_bury(struct weft_state_main *main);
  * WEFT_EAGAIN there is one on its way; WEFT_ENOSPC; WEFT_ENOMEM. */
 int weft__main_claim(struct weft_state_main *main, const char *user, const char *key,
                      uint64_t size);
-/* The claim was won with this epoch, or lost (0): the value serves, or is gone. */
+/* The claim was won with this epoch, at a registry of that one, or lost (epoch 0): the value
+ * serves, or is gone. */
 void weft__main_claimed(struct weft_state_main *main, const char *user, const char *key,
-                        uint64_t epoch);
+                        uint64_t epoch, uint64_t registry_epoch);
+/* The registry has started anew: it has forgotten whom it declared dead, and a host that was may
+ * have its lease again. Values answer again when their claims were confirmed. */
+void weft__main_registry(struct weft_state_main *main, uint64_t registry_epoch);
+/* A value whose claim has to be asked for now; NULL: none. */
+struct weft_kept *weft__main_unsure(struct weft_state_main *main);
+/* The answer: standing is the epoch that stands (0: none) at a registry of that epoch; a value
+ * whose claim does not stand is gone. */
+void weft__main_confirmed(struct weft_state_main *main, struct weft_kept *kept, uint64_t standing,
+                          uint64_t registry_epoch);
 /* NULL: no such value, in any state. */
 struct weft_kept *weft__main_kept(struct weft_state_main *main, const char *user, const char *key);
 /* The value that is meant, if it may be touched now. */
@@ -129,6 +143,7 @@ uint64_t weft__kept_session(struct weft_state_main *main, struct weft_kept *kept
 int weft__change_begin(struct weft_state_main *main, struct weft_kept *kept,
                        struct weft_state_writer writer, struct weft_outcome *outcome_out,
                        bool *make_out);
+/* An outcome with WEFT_EAGAIN or WEFT_EREGISTRY: the change counts as not begun. */
 void weft__change_end(struct weft_kept *kept, struct weft_state_writer writer,
                       const struct weft_outcome *outcome);
 

@@ -40,6 +40,7 @@ struct weft_state_server {
     struct weft__state_job *jobs;
     struct weft__state_fetching *fetches; /* gets under way */
     uint64_t bulk_pulls, bulk_pushes;
+    unsigned healing, confirming;
 };
 
 void weft__state_lock(struct weft_state_server *server);
@@ -90,6 +91,11 @@ void weft__state_on_items(void *ctx, struct weft_call *call, const ProtobufCMess
 void weft__state_on_list(void *ctx, struct weft_call *call, const ProtobufCMessage *message);
 
 /* server_ask.c */
+/* Asks the registry for the claims of values that have to be confirmed. */
+void weft__state_confirm(struct weft_state_server *server);
+/* Somebody takes this host for the main of a value that it does not keep. Where the registry does
+ * so too (a claim that came there late, when the value had been deleted), the claim is released. */
+void weft__state_heal(struct weft_state_server *server, const char *user, const char *key);
 void weft__state_on_resolve(void *ctx, struct weft_call *call, const ProtobufCMessage *message);
 void weft__state_on_drop(void *ctx, struct weft_call *call, const ProtobufCMessage *message);
 void weft__state_on_hosts(void *ctx, struct weft_call *call, const ProtobufCMessage *message);

@@ -365,15 +365,17 @@ static int pull_once(struct weft_value *value, uint64_t deadline_ns, uint64_t *s
 
 int weft_value_pull(struct weft_value *value)
 {
-    uint64_t deadline_ns = weft__state_deadline(value->state), size, version;
+    struct weft_range64 byte = {.len = 1};
+    struct weft_ranges first = {.at = &byte, .n = 1, .room = 1};
+    uint64_t deadline_ns = weft__state_deadline(value->state), size;
     bool again = true;
     int err = WEFT_OK;
     pthread_mutex_lock(&value->lock);
     while (err == WEFT_OK && again) { /* until its size is what it was before */
         err = pull_once(value, deadline_ns, &size);
         bool shorter = err == WEFT_ERANGE && weft__now_ns() < deadline_ns;
-        if (shorter)
-            err = weft__value_session(value, deadline_ns, &size, &version);
+        if (shorter) /* its first byte is always there, and comes with the size */
+            err = weft__value_fetch(value, &first, deadline_ns, &size);
         again = shorter || size != value->size;
         if (err == WEFT_OK && again)
             err = weft__value_fit(value, size);

@@ -217,11 +217,11 @@ void weft__state_server_at(struct weft_state_server *server, const char *url, co
 }
 
 void weft__state_server_alive(struct weft_state_server *server, uint64_t incarnation,
-                              uint64_t sent_ns, uint32_t dead_ms)
+                              uint64_t sent_ns, const struct weft_registry_reply *reply)
 {
     weft__state_lock(server);
-    if (dead_ms != 0)
-        server->dead_ms = dead_ms;
+    if (reply->dead_ms != 0)
+        server->dead_ms = reply->dead_ms;
     /* An eighth is for clocks that do not run alike. */
     uint64_t until_ns = sent_ns + server->dead_ms * (WEFT_NS_PER_MS - WEFT_NS_PER_MS / 8);
     if (incarnation != server->incarnation) {
@@ -232,9 +232,11 @@ void weft__state_server_alive(struct weft_state_server *server, uint64_t incarna
         server->incarnation = incarnation;
         server->main.lease_until_ns = 0;
     }
+    weft__main_registry(&server->main, reply->epoch);
     if (!server->left && until_ns > server->main.lease_until_ns)
         server->main.lease_until_ns = until_ns;
     weft__state_unlock(server);
+    weft__state_confirm(server);
 }
 
 void weft__state_server_stats(struct weft_state_server *server,

@@ -46,9 +46,11 @@ void weft__state_server_at(struct weft_state_server *server, const char *url,
                            const char *async_url);
 /* The registry has answered a join or beat of this incarnation that was sent at sent_ns: the
  * service answers for its values until the registry may have declared it dead. Another incarnation
- * than before: all values are lost. dead_ms: the registry's; 0: as it was.  Thread: any. */
+ * than before: all values are lost. reply: its epoch, and its dead_ms where
+ * it has one. Another epoch than before: values answer again once it has confirmed their claims.
+ * Thread: any. */
 void weft__state_server_alive(struct weft_state_server *server, uint64_t incarnation,
-                              uint64_t sent_ns, uint32_t dead_ms);
+                              uint64_t sent_ns, const struct weft_registry_reply *reply);
 /* This host leaves the registry: it keeps no value any more.  Thread: any. */
 void weft__state_server_leave(struct weft_state_server *server);
 void weft__state_server_stats(struct weft_state_server *server,

@@ -13,6 +13,8 @@
 #include "state/parts.h"
 #include "weft/error.h"
 
+enum { HEALING_MAX = 16, CONFIRMING_MAX = 32, CONFIRM_AGAIN_MS = 100 };
+
 struct asking {
     struct weft__state_job job;
     struct weft_state_server *server;
@@ -25,6 +27,7 @@ struct asking {
     uint8_t own_bytes[WEFT_CLAIM_BYTES_MAX];
     size_t own_len;
     struct weft_registry_cas cas; /* as it was last sent */
+    uint64_t registry_epoch;      /* of the newest answer */
 };
 
 static void go(struct asking *asking, struct weft_claim_step step);
@@ -48,6 +51,8 @@ static void got(void *ctx, int err, const char *text, const struct weft_registry
         weft_fail(err, "%s", text != NULL ? text : weft_error_text(err));
     else
         err = standing_of(reply, &claim);
+    if (reply != NULL)
+        asking->registry_epoch = reply->epoch;
     go(asking, weft__claim_got(&asking->claiming, err, &claim));
 }
 
@@ -60,6 +65,7 @@ static void set(void *ctx, int err, const char *text, const struct weft_registry
         weft_fail(err, "%s", text != NULL ? text : weft_error_text(err));
     } else {
         settled = weft__registry_cas_settled(&asking->cas, reply);
+        asking->registry_epoch = reply->epoch;
         err = standing_of(reply, &claim);
         if (err != WEFT_OK && asking->claiming.want != WEFT_CLAIM_CREATE)
             err = WEFT_OK; /* whatever stands, it is not what was to go */
@@ -171,7 +177,8 @@ static struct asking *asking_new(struct weft_state_server *server, struct weft_c
         err = may_ask(server, &dead_ns);
     if (err != WEFT_OK) {
         free(asking);
-        weft__state_fail(call, err);
+        if (call != NULL)
+            weft__state_fail(call, err);
         return NULL;
     }
     asking->server = server;
@@ -223,7 +230,7 @@ static void created(struct asking *asking, int err)
     weft__state_lock(server);
     if (server->incarnation == asking->own.incarnation) {
         weft__main_claimed(&server->main, asking->user, asking->name,
-                           won ? claiming->standing.epoch : 0);
+                           won ? claiming->standing.epoch : 0, asking->registry_epoch);
         const struct weft_kept *value = weft__main_kept(&server->main, asking->user, asking->name);
         kept = value != NULL && value->epoch == claiming->standing.epoch;
     } else {
@@ -249,7 +256,7 @@ static int reserve(struct asking *asking, uint64_t size)
     memcpy(own->url, server->url, sizeof(own->url));
     memcpy(own->async_url, server->async_url, sizeof(own->async_url));
     if (weft__now_ns() >= server->main.lease_until_ns)
-        return weft_fail(WEFT_EAGAIN, "host %s has not heard from the registry for too long",
+        return weft_fail(WEFT_EREGISTRY, "host %s has not heard from the registry for too long",
                          server->host);
     int err = weft__claim_encode(own, ++server->nonces, asking->own_bytes, &asking->own_len);
     if (err == WEFT_OK)
@@ -288,6 +295,124 @@ void weft__state_on_resolve(void *ctx, struct weft_call *call, const ProtobufCMe
         create(asking, request->size);
     else
         go(asking, weft__claim_start(&asking->claiming));
+}
+
+/* ---- claims after a restart of the registry ---- */
+
+static void confirm_again(struct weft__state_job *job, bool stopping)
+{
+    struct asking *asking = (struct asking *)(void *)job;
+    struct weft_state_server *server = asking->server;
+    free(asking);
+    if (!stopping)
+        weft__state_confirm(server);
+}
+
+static void confirmed(struct asking *asking, int err)
+{
+    struct weft_state_server *server = asking->server;
+    bool known = err == WEFT_OK || err == WEFT_ENOENT;
+    weft__state_lock(server);
+    struct weft_kept *kept = weft__main_kept(&server->main, asking->user, asking->name);
+    if (kept != NULL && known)
+        weft__main_confirmed(&server->main, kept,
+                             err == WEFT_OK ? asking->claiming.standing.epoch : 0,
+                             asking->registry_epoch);
+    else if (kept != NULL)
+        kept->asked = false;
+    server->confirming--;
+    weft__state_unlock(server);
+    asking->job.run = confirm_again;
+    asking->job.at_ns = known ? 0 : weft__now_ns() + CONFIRM_AGAIN_MS * WEFT_NS_PER_MS;
+    weft__state_post(server, &asking->job);
+}
+
+/* Asks for one.  false: there is none, or enough are being asked for. */
+static bool confirm_one(struct weft_state_server *server)
+{
+    char user[WEFT_STATE_USER_MAX + 1], name[WEFT_STATE_KEY_MAX + 1];
+    weft__state_lock(server);
+    struct weft_kept *kept = server->left || server->confirming >= CONFIRMING_MAX
+                                 ? NULL
+                                 : weft__main_unsure(&server->main);
+    if (kept != NULL) {
+        size_t len = strlen(kept->name);
+        server->confirming++;
+        memcpy(user, kept->name, len + 1);
+        memcpy(name, kept->name + len + 1, kept->name_len - len);
+    }
+    weft__state_unlock(server);
+    if (kept == NULL)
+        return false;
+    struct asking *asking = asking_new(server, NULL, user, name, WEFT_CLAIM_FIND);
+    if (asking == NULL) { /* no memory, or shutting down: the next beat tries again */
+        weft__state_lock(server);
+        server->confirming--;
+        kept = weft__main_kept(&server->main, user, name);
+        if (kept != NULL)
+            kept->asked = false;
+        weft__state_unlock(server);
+        return false;
+    }
+    asking->ended = confirmed;
+    go(asking, weft__claim_start(&asking->claiming));
+    return true;
+}
+
+void weft__state_confirm(struct weft_state_server *server)
+{
+    while (confirm_one(server))
+        ;
+}
+
+/* ---- claims that nobody knows of ---- */
+
+static void healed(struct asking *asking, int err)
+{
+    (void)err;
+    weft__state_lock(asking->server);
+    asking->server->healing--;
+    weft__state_unlock(asking->server);
+    free(asking);
+}
+
+/* With what stands: is it ours, and do we not have it? */
+static void heal_looked(struct asking *asking, int err)
+{
+    struct weft_state_server *server = asking->server;
+    weft__state_lock(server);
+    struct weft_claim own = {.incarnation = server->incarnation};
+    memcpy(own.host, server->host, sizeof(own.host));
+    bool orphan = err == WEFT_OK &&
+                  weft__claim_is_orphan(&asking->claiming.standing, &own,
+                                        weft__main_kept(&server->main, asking->user, asking->name));
+    weft__state_unlock(server);
+    asking->ended = healed;
+    if (!orphan) {
+        healed(asking, WEFT_OK);
+        return;
+    }
+    asking->claiming.want = WEFT_CLAIM_RELEASE;
+    go(asking, weft__claim_start(&asking->claiming));
+}
+
+void weft__state_heal(struct weft_state_server *server, const char *user, const char *key)
+{
+    weft__state_lock(server);
+    bool may = !server->left && server->healing < HEALING_MAX;
+    server->healing += may;
+    weft__state_unlock(server);
+    if (!may)
+        return;
+    struct asking *asking = asking_new(server, NULL, user, key, WEFT_CLAIM_FIND);
+    if (asking == NULL) {
+        weft__state_lock(server);
+        server->healing--;
+        weft__state_unlock(server);
+        return;
+    }
+    asking->ended = heal_looked;
+    go(asking, weft__claim_start(&asking->claiming));
 }
 
 /* ---- delete ---- */
@@ -332,6 +457,7 @@ void weft__state_on_delete(void *ctx, struct weft_call *call, const ProtobufCMes
     const Weft__State__DeleteRequest *request = (const Weft__State__DeleteRequest *)message;
     struct weft_state_place place = {request->user, request->key, request->epoch};
     struct weft_kept *kept;
+    char why[256];
     struct asking *asking =
         asking_new(server, call, request->user, request->key, WEFT_CLAIM_RELEASE);
     if (asking == NULL)
@@ -342,9 +468,13 @@ void weft__state_on_delete(void *ctx, struct weft_call *call, const ProtobufCMes
     int err = weft__main_find(&server->main, weft__now_ns(), &place, &kept);
     if (err == WEFT_OK)
         weft__main_delete_begin(kept);
+    else
+        snprintf(why, sizeof(why), "%s", weft_fail_text(err));
     weft__state_unlock(server);
+    if (err == WEFT_ESTALE)
+        weft__state_heal(server, request->user, request->key);
     if (err != WEFT_OK)
-        dropped(asking, err);
+        dropped(asking, weft_fail(err, "%s", why));
     else
         go(asking, weft__claim_start(&asking->claiming));
 }

@@ -1,4 +1,5 @@
 /* Calls that change nothing: opening, pulling, listing. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,8 +18,12 @@ static bool touch(struct weft_state_server *server, struct weft_call *call,
     int err = weft__main_find(&server->main, weft__now_ns(), place, kept_out);
     if (err == WEFT_OK)
         return true;
+    char why[256];
+    snprintf(why, sizeof(why), "%s", weft_fail_text(err));
     weft__state_unlock(server);
-    weft__state_fail(call, err);
+    if (err == WEFT_ESTALE)
+        weft__state_heal(server, place->user, place->key);
+    weft__state_fail(call, weft_fail(err, "%s", why));
     return false;
 }
 

@@ -98,7 +98,7 @@ void rig_host_start(struct rig *rig, struct rig_host *host)
     snprintf(self.control, sizeof(self.control), "%s", host->url);
     uint64_t sent_ns = weft__now_ns();
     assert_int_equal(weft__registry_join_wait(&host->registry_at, &self, &reply), WEFT_OK);
-    weft__state_server_alive(host->state, host->incarnation, sent_ns, 0);
+    weft__state_server_alive(host->state, host->incarnation, sent_ns, &reply);
 }
 
 void rig_host_kill(struct rig_host *host)

@@ -1,0 +1,143 @@
+/* A run: set-up, faults, and what must hold at its end. */
+#include <string.h>
+
+#include "state.h"
+#include "weft/error.h"
+
+static void make_weather(struct sim *sim)
+{
+    struct weather *w = &sim->weather;
+    bool rough = sim_chance(sim, 800);
+    memset(w, 0, sizeof(*w));
+    if (!rough)
+        return;
+    w->loss = sim_below(sim, 100);
+    w->doubles = sim_below(sim, 150);
+    w->slow = sim_below(sim, 200);
+    w->very_slow = sim_below(sim, 40);
+    if (sim_chance(sim, 300)) {
+        w->registry_down_ns = sim_random(sim) % (CALM_NS - 60 * MS);
+        w->registry_up_ns = w->registry_down_ns + sim_random(sim) % (60 * MS);
+        sim_at(sim, w->registry_up_ns, &(struct event){.kind = EV_REGISTRY_RESTART});
+    }
+}
+
+/* What happens to a host before the calm: it crashes, is cut off, or is stopped for a while. */
+static void make_trouble(struct sim *sim, uint32_t number)
+{
+    struct host *host = &sim->hosts[number];
+    uint64_t at = sim_random(sim) % (CALM_NS - 200 * MS), length = sim_random(sim) % (200 * MS);
+    if (sim_chance(sim, 400)) {
+        sim_at(sim, at, &(struct event){.kind = EV_CRASH, .to = number});
+        sim_at(sim, at + length, &(struct event){.kind = EV_RESTART, .to = number});
+        sim->faults++;
+    }
+    at = sim_random(sim) % (CALM_NS - 200 * MS);
+    length = sim_random(sim) % (200 * MS);
+    if (sim_chance(sim, 250)) {
+        host->cut_ns = at;
+        host->mended_ns = at + length;
+        sim->faults++;
+    }
+    at = sim_random(sim) % (CALM_NS - 200 * MS);
+    length = sim_random(sim) % (200 * MS);
+    if (sim_chance(sim, 250)) {
+        host->stopped_ns = at;
+        host->continued_ns = at + length;
+        sim->faults++;
+    }
+}
+
+static void reset(struct sim *sim, uint64_t seed)
+{
+    for (uint32_t i = 0; i < HOSTS; i++)
+        host_crash(sim, i); /* what the run before has left */
+    sim->seed = sim->random = seed;
+    sim->now_ns = 0;
+    sim->failed = false;
+    memset(sim->hosts, 0, sizeof(sim->hosts));
+    memset(sim->clients, 0, sizeof(sim->clients));
+    for (uint32_t i = 0; i < ASKINGS_MAX; i++)
+        sim->askings[i].used = false;
+    memset(sim->fetches, 0, sizeof(sim->fetches));
+    memset(&sim->key, 0, sizeof(sim->key));
+    memset(sim->members, 0, sizeof(sim->members));
+    sim->revisions = 0;
+    sim->registry_epoch = 1;
+    memset(sim->uids, 0, sim->uids_n * sizeof(sim->uids[0]));
+    sim->uids_n = 0;
+    sim->history_epoch = sim->acked_epoch = sim->acked_version = 0;
+    sim_queue_reset(sim);
+}
+
+static void dispatch(struct sim *sim, struct event *event)
+{
+    switch (event->kind) {
+    case EV_ANSWER:
+    case EV_CLIENT_TIMEOUT:
+    case EV_CLIENT_WAKE:
+        client_on(sim, event);
+        break;
+    case EV_GET:
+    case EV_CAS:
+    case EV_LIST:
+    case EV_BEAT:
+    case EV_JOIN:
+    case EV_REGISTRY_TICK:
+    case EV_REGISTRY_RESTART:
+        registry_on(sim, event);
+        break;
+    case EV_CRASH:
+        host_crash(sim, event->to);
+        break;
+    case EV_RESTART:
+        host_start(sim, event->to);
+        break;
+    default:
+        host_on(sim, event);
+        break;
+    }
+}
+
+/* Nothing is under way any more: every host's books must balance. */
+static void check_end(struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->clients_n && !sim->failed; i++)
+        if (sim->clients[i].phase != PHASE_OVER)
+            sim_fail(sim, "client %u has not come to its end (phase %d) though all is calm", i,
+                     (int)sim->clients[i].phase);
+    for (uint32_t i = 0; i < HOSTS && !sim->failed; i++) {
+        struct weft_state_main *main = &sim->hosts[i].main;
+        struct weft_body *body;
+        uint64_t next_ns = UINT64_MAX;
+        weft__main_expire(main, UINT64_MAX, &next_ns);
+        weft__main_clear(main);
+        if (main->used_bytes != 0 || main->pins_n != 0 || main->stages_n != 0)
+            sim_fail(sim, "host %u counts %u bytes of nothing", i, (unsigned)main->used_bytes);
+        while ((body = weft__main_bury(main)) != NULL)
+            while (body != NULL) {
+                struct weft_body *next = body->next;
+                weft__body_free(body);
+                body = next;
+            }
+    }
+}
+
+void sim_run(struct sim *sim, uint64_t seed)
+{
+    struct event event;
+    reset(sim, seed);
+    make_weather(sim);
+    for (uint32_t i = 0; i < HOSTS; i++) {
+        host_start(sim, i);
+        make_trouble(sim, i);
+    }
+    sim->clients_n = 2 + sim_below(sim, CLIENTS_MAX - 1);
+    for (uint32_t i = 0; i < sim->clients_n; i++)
+        client_start(sim, i);
+    sim_at(sim, 5 * MS, &(struct event){.kind = EV_REGISTRY_TICK});
+    while (!sim->failed && sim->now_ns < END_NS + 500 * MS && sim_next(sim, &event))
+        dispatch(sim, &event);
+    if (!sim->failed)
+        check_end(sim);
+}
