@@ -121,6 +121,26 @@ static void the_command_line_calls_the_service(void **state)
     assert_string_equal(out, "hello, ");
     assert_int_equal(run_weft("9 x 2>&1", out), 4);
     assert_non_null(strstr(out, "no call 9"));
+    assert_int_equal(run_weft("1 2>&1", out), 0);
+    assert_int_equal(run_weft("x 2>&1", out), 2);
+    assert_int_equal(run_weft("1 a b c 2>&1", out), 2);
+    assert_int_equal(run_weft("2 --timeout 1 2>&1", out), 2); /* options come first */
+}
+
+static void the_command_line_says_that_nobody_is_there(void **state)
+{
+    char command[600], out[256] = "";
+    FILE *lines;
+    int status;
+
+    (void)state;
+    snprintf(command, sizeof(command), "exec timeout 60 %s call tcp://127.0.0.1:1 1 x 2>&1", weft);
+    lines = popen(command, "r");
+    assert_non_null(lines);
+    out[fread(out, 1, sizeof(out) - 1, lines)] = '\0';
+    status = pclose(lines);
+    assert_int_equal(WEXITSTATUS(status), 3);
+    assert_non_null(strstr(out, "tcp://127.0.0.1:1"));
 }
 
 static void *meet(void *arg)
@@ -152,6 +172,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_client_in_c_calls_the_service),
         cmocka_unit_test(a_client_of_plain_zeromq_calls_the_service),
         cmocka_unit_test(the_command_line_calls_the_service),
+        cmocka_unit_test(the_command_line_says_that_nobody_is_there),
         cmocka_unit_test(three_callers_meet_though_there_is_one_worker),
     };
 

@@ -93,6 +93,71 @@ static void a_cancelled_request_ends_at_once_and_the_server_hears_of_it(void **s
     rig_close(&rig);
 }
 
+#define RACERS 4
+#define RACES 400
+
+struct race {
+    struct rig_ask asked[RACES];
+    uint32_t random;
+};
+
+static void race_over(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
+{
+    struct rig_ask *asked = ctx;
+
+    (void)text;
+    assert_true(err == WEFT_OK || err == WEFT_ECANCELED);
+    assert_true((err == WEFT_OK) == (reply != NULL));
+    atomic_fetch_add(&asked->over, 1);
+}
+
+static void *race_run(void *arg)
+{
+    struct race *race = arg;
+    Weft__Test__Text request = WEFT__TEST__TEXT__INIT;
+    struct weft_client_ticket tickets[8] = {{0}};
+
+    request.text = (char *)(uintptr_t) "race";
+    for (unsigned i = 0; i < RACES; i++) {
+        const struct weft_client_call call = {.url = rig.url,
+                                              .code = i % 2 ? RIG_ECHO : RIG_ECHO_INLINE,
+                                              .request = &request.base,
+                                              .reply_type = &weft__test__text__descriptor,
+                                              .timeout_ms = 3 * RIG_TIMEOUT_MS,
+                                              .done = race_over,
+                                              .ctx = &race->asked[i],
+                                              .ticket_out = &tickets[i % 8]};
+
+        while (weft__client_start(rig.client, &call) == WEFT_EAGAIN)
+            sched_yield();
+        race->random = race->random * 1664525u + 1013904223u;
+        if (race->random >> 31 != 0)
+            weft__client_cancel(rig.client, tickets[(race->random >> 8) % 8]);
+    }
+    return NULL;
+}
+
+static void cancels_race_with_answers_and_every_call_ends_once(void **state)
+{
+    static struct race races[RACERS];
+    pthread_t threads[RACERS];
+
+    memset(races, 0, sizeof(races));
+    rig_open(&rig, &(struct rig_desc){.scheme = *state, .workers = 2, .queue_max = 4096});
+    for (unsigned i = 0; i < RACERS; i++) {
+        races[i].random = i;
+        assert_int_equal(pthread_create(&threads[i], NULL, race_run, &races[i]), 0);
+    }
+    for (unsigned i = 0; i < RACERS; i++)
+        pthread_join(threads[i], NULL);
+    for (unsigned i = 0; i < RACERS * RACES; i++)
+        assert_true(RIG_UNTIL(atomic_load(&races[i / RACES].asked[i % RACES].over) != 0));
+    assert_int_equal(rig_ask(&rig, rig.client, RIG_ECHO, "x", NULL), WEFT_OK);
+    for (unsigned i = 0; i < RACERS * RACES; i++)
+        assert_int_equal(atomic_load(&races[i / RACES].asked[i % RACES].over), 1);
+    rig_close(&rig);
+}
+
 struct pair {
     struct weft_client_ticket ticket;
     struct rig_ask asked[2];
@@ -527,6 +592,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         OVER_BOTH(a_time_out_leaves_the_client_usable),
         OVER_BOTH(a_cancelled_request_ends_at_once_and_the_server_hears_of_it),
+        OVER_BOTH(cancels_race_with_answers_and_every_call_ends_once),
         OVER_BOTH(done_may_cancel_what_it_has_started),
         OVER_BOTH(what_done_starts_after_a_time_out_is_sent_at_once),
         OVER_BOTH(what_may_run_twice_waits_for_room),

@@ -115,7 +115,7 @@ static int plain_ask(struct plain *plain, uint16_t code, char body_out[ROOM])
 
 static struct host {
     pid_t pid;
-    char url[64], registry[64];
+    char url[64], async[64], registry[64];
 } host;
 
 static void host_start(void)
@@ -144,6 +144,7 @@ static void host_start(void)
     line[strcspn(line, "\n")] = '\0';
     memcpy(host.url, line, sizeof(host.url));
     port = (unsigned)strtoul(strrchr(line, ':') + 1, NULL, 10);
+    snprintf(host.async, sizeof(host.async), "tcp://%s:%u", address, port + 1);
     snprintf(host.registry, sizeof(host.registry), "tcp://%s:%u", address, port + 2);
 }
 
@@ -242,6 +243,27 @@ static void req_and_dealer_talk_to_a_host(void **state)
     host_stop();
 }
 
+/* No call of a host comes by push: they are counted, and the host goes on. */
+static void pushes_do_not_disturb_a_host(void **state)
+{
+    struct plain push, req;
+    static char body[ROOM];
+
+    (void)state;
+    host_start();
+    plain_open(&push, ZMQ_PUSH, host.async);
+    for (int i = 0; i < 100; i++) {
+        plain_say(&push, i % 2 ? CALL_PING : 0x7777, 0, "x");
+        assert_int_equal(zmq_send(push.sock, "garbage", (size_t)(i % 8), 0), i % 8);
+    }
+    plain_open(&req, ZMQ_REQ, host.url);
+    assert_int_equal(plain_ask(&req, CALL_PING, body), 0);
+    assert_int_equal(plain_ask(&req, CALL_INFO, body), 0);
+    plain_close(&req);
+    plain_close(&push);
+    host_stop();
+}
+
 /* Sends that many requests at once and hears all answers. */
 static void flood(struct plain *plain, uint16_t code)
 {
@@ -333,6 +355,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(req_and_dealer_talk_to_a_host),
+        cmocka_unit_test(pushes_do_not_disturb_a_host),
         cmocka_unit_test(each_server_of_a_host_has_as_many_workers_as_its_variable_says),
         cmocka_unit_test(req_dealer_and_push_talk_to_a_service),
     };
