@@ -17,6 +17,7 @@
 #include "wire/message.h"
 
 #define ERROR_TEXT_MAX 512
+#define BODIES_MAX_BYTES ((size_t)64 << 20) /* kept for a service's calls that wait or are open */
 
 static _Thread_local const struct weft_call *in_hand; /* its handler runs and has not answered */
 
@@ -46,12 +47,32 @@ int weft__call_new(struct weft_service *service, const struct weft_arrival *arri
     return WEFT_OK;
 }
 
+/* One body fits always. */
+static bool reserve_body(struct weft_service *service, size_t len_bytes)
+{
+    size_t before = atomic_fetch_add(&service->body_bytes, len_bytes);
+
+    if (before == 0 || before + len_bytes <= BODIES_MAX_BYTES)
+        return true;
+    atomic_fetch_sub(&service->body_bytes, len_bytes);
+    return false;
+}
+
+static void drop_body(struct weft_call *call)
+{
+    if (call->body == NULL)
+        return;
+    free(call->body);
+    call->body = NULL;
+    atomic_fetch_sub(&call->service->body_bytes, call->body_len);
+}
+
 void weft__call_free(struct weft_call *call)
 {
     struct weft_server *server = call->server;
 
     weft__message_free(call->request);
-    free(call->body);
+    drop_body(call);
     free(call->answer);
     free(call);
     weft__server_put(server);
@@ -66,9 +87,15 @@ int weft__call_keep_body(struct weft_call *call, const struct weft_frame *frame)
 {
     if (frame->body_len == 0 || (call->handler->request_type == NULL && !takes_bytes(call)))
         return WEFT_OK;
+    if (!reserve_body(call->service, frame->body_len))
+        return weft_fail(WEFT_EAGAIN,
+                         "service %s: its calls hold %zu MiB of bodies already; try again later",
+                         call->service->name, BODIES_MAX_BYTES >> 20);
     call->body = malloc(frame->body_len);
-    if (call->body == NULL)
+    if (call->body == NULL) {
+        atomic_fetch_sub(&call->service->body_bytes, frame->body_len);
         return weft_fail(WEFT_ENOMEM, "no memory for a body of %u bytes", frame->body_len);
+    }
     memcpy(call->body, frame->body, frame->body_len);
     call->body_len = frame->body_len;
     return WEFT_OK;
@@ -180,8 +207,7 @@ void weft__call_run(struct weft_call *call, const void *body, size_t body_len)
         return;
     }
     if (!takes_bytes(call)) {
-        free(call->body);
-        call->body = NULL;
+        drop_body(call);
     }
     run_handler(call, now_ns);
 }

@@ -72,7 +72,8 @@ struct weft_arrival {
 int weft__call_new(struct weft_service *service, const struct weft_arrival *arrival,
                    struct weft_call **call_out);
 void weft__call_free(struct weft_call *call);
-/* Keeps a copy of the body for a later thread.  Errors: WEFT_ENOMEM. */
+/* Keeps a copy of the body for a later thread.  Errors: WEFT_EAGAIN the service holds too many
+ * bytes; WEFT_ENOMEM. */
 int weft__call_keep_body(struct weft_call *call, const struct weft_frame *frame);
 /* Decodes and runs the handler, or refuses a call that is late or malformed.  Thread: a worker, or
  * the fan-in thread. */

@@ -43,6 +43,7 @@ struct weft_service {
     uint64_t swept_ns;           /* when late calls were last taken out of the queue */
     unsigned workers_max;
     _Atomic unsigned workers_n;
+    _Atomic size_t body_bytes;
     _Atomic uint64_t open; /* calls that are not answered; the fan-in thread's, read by others */
     struct weft_counter accepted, answered, failed, deferred, cancelled, pushes;
     struct weft_counter malformed, unknown, full, late, client_full, dropped, repeated;

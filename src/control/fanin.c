@@ -241,6 +241,8 @@ static int take_call(struct weft_server *server, struct weft_service *service,
     else if (rc == WEFT_OK)
         rc = weft__service_feed(service, call);
     if (rc != WEFT_OK) {
+        if (rc == WEFT_EAGAIN)
+            weft_fail_set_retry_ms(weft__service_retry_ms(service));
         weft__counter_add(&service->full, 1);
         weft__repeat_undo(server, call);
         weft__fanin_finish(server, call);

@@ -199,8 +199,6 @@ int weft__service_feed(struct weft_service *service, struct weft_call *call)
     if (rc == WEFT_OK && push(service, call, &more) != WEFT_OK)
         rc = weft_fail(WEFT_EAGAIN, "service %s: %zu requests wait already; try again later",
                        service->name, service->queue.length_max);
-    if (rc == WEFT_EAGAIN)
-        weft_fail_set_retry_ms(weft__service_retry_ms(service));
     if (rc == WEFT_OK && more && service->workers_n < service->workers_max &&
         start_worker(service) != WEFT_OK)
         weft__warn("service %s goes on with %u workers: %s", service->name, service->workers_n,

@@ -12,12 +12,13 @@
 
 void raw_open(struct raw *raw, int type, const char *url)
 {
-    int linger_ms = 0, timeout_ms = 3 * RIG_TIMEOUT_MS;
+    int linger_ms = 0, no_limit = 0, timeout_ms = 3 * RIG_TIMEOUT_MS;
 
     raw->ctx = zmq_ctx_new();
     raw->sock = zmq_socket(raw->ctx, type);
     zmq_setsockopt(raw->sock, ZMQ_LINGER, &linger_ms, sizeof(linger_ms));
     zmq_setsockopt(raw->sock, ZMQ_RCVTIMEO, &timeout_ms, sizeof(timeout_ms));
+    zmq_setsockopt(raw->sock, ZMQ_SNDHWM, &no_limit, sizeof(no_limit));
     assert_int_equal(zmq_connect(raw->sock, url), 0);
 }
 

@@ -149,7 +149,8 @@ static void what_was_answered_is_answered_again(void **state)
     ask(&raw, COUNT, 2, 7);
     assert_int_equal(raw_hear_of(&raw, 7, &answer), 0);
     assert_string_equal(answer.body, "run 2");
-    assert_true(stats().repeated == 4 && stats().open == 0);
+    assert_true(RIG_UNTIL(stats().open == 0));
+    assert_true(stats().repeated == 4);
 }
 
 static void an_error_is_an_answer(void **state)
