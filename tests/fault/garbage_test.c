@@ -236,16 +236,65 @@ static void throw_big(struct raw *raw)
     free(bytes);
 }
 
-/* Random bodies for every call that there is. */
+/* Every set of flags, with and without a client and a sequence, some of them twice. */
+static void throw_flags(struct raw *raw)
+{
+    static const uint64_t numbers[] = {0, 1, 7, UINT64_MAX};
+    uint8_t bytes[WEFT_FRAME_HEADER_BYTES + 8] = {0};
+    for (uint16_t flags = 0; flags < 32; flags++)
+        for (size_t i = 0; i < 16; i++) {
+            struct weft_frame frame = {.call = WEFT_CALL_PING,
+                                       .flags = flags,
+                                       .error = i % 3 ? 0 : -NONSENSE,
+                                       .correlation = dice() % 16,
+                                       .deadline_ms = i % 2 ? 0 : 1,
+                                       .body_len = i % 5 ? 0 : 8,
+                                       .client = numbers[i % 4],
+                                       .sequence = numbers[i / 4]};
+            weft__frame_encode_header(&frame, bytes);
+            raw_send(raw, bytes, WEFT_FRAME_HEADER_BYTES + frame.body_len);
+        }
+}
+
+/* Some fields as protobuf writes them: numbers, small, large and negative, texts, lists and
+ * messages in messages. Many are what a call expects, with values that nobody has given out. */
+static size_t fields(uint8_t *to, size_t room)
+{
+    static const uint64_t numbers[] = {0, 1, 2, 300, NONSENSE, UINT64_MAX, (uint64_t)1 << 63};
+    size_t len = 0;
+    for (uint64_t n = dice() % 6; n > 0 && len + 48 < room; n--) {
+        bool text = dice() % 2;
+        to[len++] = (uint8_t)((1 + dice() % 10) << 3 | (text ? 2 : 0));
+        if (text) {
+            uint8_t inner = (uint8_t)(dice() % 24);
+            to[len++] = inner;
+            fill(to + len, inner);
+            if (dice() % 2)
+                memset(to + len, 'k', inner);
+            len += inner;
+            continue;
+        }
+        uint64_t number = numbers[dice() % 7];
+        for (; number >= 0x80; number >>= 7)
+            to[len++] = (uint8_t)(number | 0x80);
+        to[len++] = (uint8_t)number;
+    }
+    return len;
+}
+
+/* Random bodies for every call that there is: function and app, registry, state, snapshot and
+ * group. */
 static void throw_bodies(struct raw *raw)
 {
     uint8_t bytes[512], body[256];
-    static const uint16_t bases[] = {0x0100, 0x0180, 0x0200, 0x0300};
+    static const uint16_t bases[] = {0x0080, 0x0100, 0x0180, 0x0200, 0x0300,
+                                     0x0400, 0x0500, 0x0580, 0x0600};
     for (size_t b = 0; b < sizeof(bases) / sizeof(bases[0]); b++)
         for (uint16_t code = bases[b]; code < bases[b] + 24; code++)
-            for (int i = 0; i < 6; i++) {
-                size_t len = dice() % sizeof(body);
-                fill(body, len);
+            for (int i = 0; i < 7; i++) {
+                size_t len = i < 2 ? dice() % sizeof(body) : fields(body, sizeof(body));
+                if (i < 2)
+                    fill(body, len);
                 raw_send(raw, bytes, frame_of(bytes, code, body, len));
             }
 }
@@ -438,6 +487,7 @@ static void frames_that_are_no_calls_harm_nobody(void **state)
             for (size_t t = 0; t < 3 && speaks_zmtp(hosts[h]->address, ports[i]); t++) {
                 struct raw raw = raw_open(types[t], hosts[h]->address, ports[i]);
                 throw_headers(&raw);
+                throw_flags(&raw);
                 throw_parts(&raw);
                 throw_bodies(&raw);
                 if (t == 0) {

@@ -272,6 +272,52 @@ static void every_bad_request_is_answered_with_its_error(void **state)
     rig_close(&rig);
 }
 
+/* A server answers, or counts, whatever a client writes into the fields of its frames. */
+static void every_set_of_flags_and_numbers_is_survived(void **state)
+{
+    static const uint64_t numbers[] = {0, 1, 7, UINT64_MAX};
+    uint8_t data[256];
+    struct raw raw;
+    size_t sent = 0, answered = 0;
+
+    (void)state;
+    start(0);
+    raw = raw_open(ZMQ_DEALER, rig.url);
+    for (uint16_t flags = 0; flags < 32; flags++) {
+        for (size_t i = 0; i < 16; i++) {
+            size_t len = make(data, RIG_ECHO_INLINE, 5, "flags");
+            struct weft_frame frame = {.call = RIG_ECHO_INLINE,
+                                       .flags = flags,
+                                       .error = i % 3 ? 0 : INT32_MIN,
+                                       .correlation = 5,
+                                       .deadline_ms = i % 2 ? 0 : 1,
+                                       .body_len = (uint32_t)(len - HEADER),
+                                       .client = numbers[i % 4],
+                                       .sequence = numbers[i / 4]};
+            weft__frame_encode_header(&frame, data);
+            raw_send(&raw, data, len);
+            sent++;
+        }
+    }
+    raw_send(&raw, data, make(data, RIG_ECHO_INLINE, 77, "the last"));
+    for (;;) {
+        struct weft_frame frame;
+        int len = zmq_recv(raw.sock, data, sizeof(data), 0);
+
+        assert_in_range(len, HEADER, (int)sizeof(data));
+        assert_int_equal(weft__frame_decode(data, (size_t)len, sizeof(data), &frame), WEFT_OK);
+        assert_true((frame.flags & WEFT_FRAME_REPLY) != 0);
+        if (frame.correlation == 77)
+            break;
+        answered++;
+    }
+    assert_true(answered > 0 && answered <= sent);
+    assert_true(stats().refused_malformed > 0);
+    serves_the_next_client();
+    raw_close(&raw);
+    rig_close(&rig);
+}
+
 static void every_bad_push_is_counted(void **state)
 {
     struct weft_service_stats now;
@@ -494,6 +540,7 @@ int main(void)
         cmocka_unit_test(a_plain_req_client_is_served),
         cmocka_unit_test(a_plain_dealer_and_a_plain_push_are_served),
         cmocka_unit_test(every_bad_request_is_answered_with_its_error),
+        cmocka_unit_test(every_set_of_flags_and_numbers_is_survived),
         cmocka_unit_test(every_bad_push_is_counted),
         cmocka_unit_test(a_body_over_the_limit_is_answered),
         cmocka_unit_test(a_message_beyond_every_limit_costs_only_its_sender),
