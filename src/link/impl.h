@@ -57,6 +57,7 @@ struct weft__lane_to {
     char address[WEFT_LANE_ADDRESS_MAX];
     struct weft_tp_addr tp_addr;
     UT_hash_handle hh;
+    uint32_t uses;       /* by the owner; under peers_lock */
     atomic_uint buffers; /* of the pool, held by messages to this peer */
     atomic_bool drop_wanted;
     struct weft__lane_item drop;

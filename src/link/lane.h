@@ -95,9 +95,13 @@ int weft__lane_open(const struct weft_lane_desc *desc, struct weft_lane **lane_o
 void weft__lane_close(struct weft_lane *lane);
 /* This lane's address as text, valid while it is open. */
 const char *weft__lane_address(const struct weft_lane *lane);
-/* The same address gives the same peer.  Errors: WEFT_EINVAL malformed; WEFT_ENOTSUP other scheme.
- */
+/* The same address gives the same peer, with one more use of it.  Errors: WEFT_EINVAL malformed;
+ * WEFT_ENOTSUP other scheme; WEFT_ENOSPC a lane has so many peers already, all of them in use. */
 int weft__lane_peer(struct weft_lane *lane, const char *address, struct weft_lane_peer *peer_out);
+/* Ends one use, for owners whose peers come and go: no get from it and no message to it that counts
+ * is under way for this use. When none is left, the id may be given to another address.  Thread:
+ * any. */
+void weft__lane_peer_put(struct weft_lane *lane, struct weft_lane_peer peer);
 /* Ends what is under way to the peer: gets complete with WEFT_ECANCELED, queued messages are
  * dropped and counted. For a peer that is known to be dead. The id stays valid; a later send or get
  * connects anew. */

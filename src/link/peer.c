@@ -1,9 +1,10 @@
 /* The peers of a lane.
  *
- * A lane's peer is an address and lasts as long as the lane. What the transport calls a peer is one
- * connection's worth of it: attached on first use, detached when the connection breaks or the owner
- * drops the peer, attached anew on the next use. So the ids that the layers above hold stay good,
- * and healing is the same path as the first connection.
+ * A lane's peer is an address and lasts as long as the lane, unless its owner says that it has no
+ * use for it any more; then it stays as long as there is room. What the transport calls a peer is
+ * one connection's worth of it: attached on first use, detached when the connection breaks or the
+ * owner drops the peer, attached anew on the next use. So the ids that the layers above hold stay
+ * good, and healing is the same path as the first connection.
  *
  * Losing a peer is noted at once (nothing more is handed to it) and carried out after the
  * transport's progress() has returned: a transport is not asked to forget a peer from inside its
@@ -31,7 +32,7 @@ static int add(struct weft_lane *lane, const char *address, const struct weft_tp
 {
     uint32_t id = atomic_load_explicit(&lane->peers_n, memory_order_relaxed);
     if (id == LANE_PEERS_MAX)
-        return weft_fail(WEFT_ENOSPC, "a lane knows at most %u peers", LANE_PEERS_MAX);
+        return weft_fail(WEFT_ENOSPC, "a lane has at most %u peers in use", LANE_PEERS_MAX);
     struct weft__lane_to *to = calloc(1, sizeof(*to));
     if (!to)
         return weft_fail(WEFT_ENOMEM, "no memory for peer %u", id);
@@ -47,6 +48,46 @@ static int add(struct weft_lane *lane, const char *address, const struct weft_tp
     return WEFT_OK;
 }
 
+/* An entry that nobody uses, made as new.  NULL: there is none. The caller holds the lane, outside
+ * of the transport's callbacks, and the lock. */
+static struct weft__lane_to *recycle(struct weft_lane *lane)
+{
+    for (uint32_t id = 0; id < LANE_PEERS_MAX; id++) {
+        struct weft__lane_to *to = atomic_load_explicit(&lane->peers[id], memory_order_relaxed);
+        if (to->uses > 0 || to->pending || to->lost || to->first || atomic_load(&to->drop_wanted) ||
+            atomic_load(&to->buffers) > 0)
+            continue;
+        weft__lane_detach(lane, to);
+        HASH_DEL(lane->by_address, to);
+        return to;
+    }
+    return NULL;
+}
+
+static int find_or_add(struct weft_lane *lane, const char *address,
+                       const struct weft_tp_addr *tp_addr, bool may_recycle,
+                       struct weft_lane_peer *peer_out)
+{
+    struct weft__lane_to *to;
+    int err = WEFT_OK;
+    pthread_mutex_lock(&lane->peers_lock);
+    HASH_FIND_STR(lane->by_address, address, to);
+    if (to) {
+        peer_out->id = to->id;
+    } else if (may_recycle && (to = recycle(lane))) {
+        snprintf(to->address, sizeof(to->address), "%s", address);
+        to->tp_addr = *tp_addr;
+        HASH_ADD_STR(lane->by_address, address, to);
+        peer_out->id = to->id;
+    } else {
+        err = add(lane, address, tp_addr, peer_out);
+    }
+    if (err == WEFT_OK)
+        weft__lane_to_get(lane, *peer_out)->uses++;
+    pthread_mutex_unlock(&lane->peers_lock);
+    return err;
+}
+
 int weft__lane_peer(struct weft_lane *lane, const char *address, struct weft_lane_peer *peer_out)
 {
     struct weft_tp_addr tp_addr;
@@ -56,15 +97,23 @@ int weft__lane_peer(struct weft_lane *lane, const char *address, struct weft_lan
     /* One spelling for one address. */
     char text[WEFT_LANE_ADDRESS_MAX];
     weft__address_format(lane->scheme, &tp_addr, text);
-    pthread_mutex_lock(&lane->peers_lock);
-    struct weft__lane_to *to;
-    HASH_FIND_STR(lane->by_address, text, to);
-    if (to)
-        peer_out->id = to->id;
-    else
-        err = add(lane, text, &tp_addr, peer_out);
-    pthread_mutex_unlock(&lane->peers_lock);
+    err = find_or_add(lane, text, &tp_addr, false, peer_out);
+    if (err != WEFT_ENOSPC || weft__lane_mine(lane))
+        return err;
+    weft__lane_seize(lane); /* before the lock: callbacks hold the lane and take the lock */
+    err = find_or_add(lane, text, &tp_addr, true, peer_out);
+    weft__lane_release(lane);
     return err;
+}
+
+void weft__lane_peer_put(struct weft_lane *lane, struct weft_lane_peer peer)
+{
+    struct weft__lane_to *to = weft__lane_to_get(lane, peer);
+    weft__check(to);
+    pthread_mutex_lock(&lane->peers_lock);
+    weft__check(to->uses > 0);
+    to->uses--;
+    pthread_mutex_unlock(&lane->peers_lock);
 }
 
 void weft__lane_drop(struct weft_lane *lane, struct weft_lane_peer peer)

@@ -287,8 +287,10 @@ static int take_large(struct weft_snapshots *snapshots, const struct weft_snapsh
     err = lane_to(snapshots, at->url, &desc.lane);
     if (err == WEFT_OK)
         err = weft__lane_peer(desc.lane, reply->lane, &desc.peer);
-    if (err == WEFT_OK)
+    if (err == WEFT_OK) {
         err = pull_into(&desc, deadline_ns);
+        weft__lane_peer_put(desc.lane, desc.peer);
+    }
     weft__image_free(image);
     tell_pulled(snapshots, at->url, reply->lease);
     return err;

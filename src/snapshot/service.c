@@ -186,6 +186,7 @@ static int push_inline(struct weft_snapshot_service *service,
 
 static void push_free(struct push *push)
 {
+    weft__lane_peer_put(push->lane, push->peer);
     if (push->snapshot != NULL)
         weft__snapshot_put(push->snapshot);
     weft__image_free(push->image);
@@ -296,8 +297,10 @@ static int push_large(struct weft_snapshot_service *service, struct weft_call *c
     if (err != WEFT_OK)
         return err;
     struct push *push = calloc(1, sizeof(*push) + key_len);
-    if (push == NULL)
+    if (push == NULL) {
+        weft__lane_peer_put(lane, peer);
         return weft_fail(WEFT_ENOMEM, "no memory for a push");
+    }
     push->service = service;
     push->call = call;
     push->lane = lane;

@@ -135,9 +135,11 @@ static int fetch_by_rma(struct fetch *fetch, const Weft__State__PullReply *reply
         return err;
     gets.gets = calloc(fetch->ranges_n, sizeof(*gets.gets));
     if (gets.gets == NULL)
-        return weft_fail(WEFT_ENOMEM, "no memory for %zu gets", fetch->ranges_n);
-    err = get_ranges(fetch, &gets, &key);
+        err = weft_fail(WEFT_ENOMEM, "no memory for %zu gets", fetch->ranges_n);
+    else
+        err = get_ranges(fetch, &gets, &key);
     free(gets.gets);
+    weft__lane_peer_put(gets.lane, gets.peer);
     if (err == WEFT_OK)
         weft__counter_add(&fetch->value->state->bulk_pulls, 1);
     return err;

@@ -86,6 +86,7 @@ void weft__state_unshare(struct weft__state_shared *shared)
 static void fetch_over(struct weft__state_fetching *fetch)
 {
     struct weft_state_server *server = fetch->server;
+    weft__lane_peer_put(fetch->lane, fetch->get.peer);
     weft__state_lock(server);
     DL_DELETE(server->fetches, fetch);
     pthread_cond_broadcast(&server->wake);

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -428,6 +429,47 @@ static void bad_addresses_messages_and_peers_are_named_errors(void **state)
     pair_close(&a, &b);
 }
 
+static int peer_number(struct weft_lane *lane, unsigned number, struct weft_lane_peer *peer_out)
+{
+    char address[64];
+    const char *own = weft__lane_address(lane);
+    snprintf(address, sizeof(address), "%.*s;%08x", (int)strcspn(own, ";"), own, number);
+    return weft__lane_peer(lane, address, peer_out);
+}
+
+static void peers_that_nobody_uses_make_room_for_others(void **state)
+{
+    (void)state;
+    struct end a = {0}, b = {0};
+    struct weft_lane_peer peer, kept;
+    unsigned n = 0;
+    pair_open(&a, &b, "thread");
+    assert_int_equal(peer_number(a.lane, 1, &kept), WEFT_OK);
+    for (unsigned i = 2; i < 6000; i++) { /* more than there is room for at a time */
+        assert_int_equal(peer_number(a.lane, i, &peer), WEFT_OK);
+        assert_int_not_equal(peer.id, a.other.id);
+        assert_int_not_equal(peer.id, kept.id);
+        weft__lane_peer_put(a.lane, peer);
+    }
+    while (n < 6000 && peer_number(a.lane, 10000 + n, &peer) == WEFT_OK)
+        n++;
+    assert_in_range(n, 4000, 4096);
+    assert_int_equal(peer_number(a.lane, 10000, &peer), WEFT_OK); /* a known one */
+    end_send(&a, "still", 5);
+    while (atomic_load(&b.heard) == 0)
+        pair_move(&a, &b);
+    weft__lane_peer_put(a.lane, a.other); /* with its connection */
+    assert_int_equal(peer_number(a.lane, 20000, &peer), WEFT_OK);
+    assert_int_equal(peer.id, a.other.id);
+    weft__lane_peer_put(a.lane, kept);
+    assert_int_equal(weft__lane_peer(a.lane, weft__lane_address(b.lane), &a.other), WEFT_OK);
+    assert_int_equal(a.other.id, kept.id);
+    end_send(&a, "again", 5);
+    while (atomic_load(&b.heard) == 1)
+        pair_move(&a, &b);
+    pair_close(&a, &b);
+}
+
 static void an_empty_get_ends_too(void **state)
 {
     (void)state;
@@ -513,6 +555,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(dropping_a_peer_ends_its_gets_and_leaves_the_others),
         cmocka_unit_test(a_dropped_peer_can_be_used_again),
         cmocka_unit_test(bad_addresses_messages_and_peers_are_named_errors),
+        cmocka_unit_test(peers_that_nobody_uses_make_room_for_others),
         cmocka_unit_test(an_empty_get_ends_too),
         cmocka_unit_test(lanes_that_come_and_go_leave_no_descriptors),
         cmocka_unit_test(lanes_can_be_closed_while_they_connect),
