@@ -39,6 +39,36 @@ static void answers_find_their_calls_though_letters_come_late_twice_and_out_of_o
     every_call_gets_its_own_answer("fault(seed=6,dup=30%,delay=300us,late=50%,reorder=20%)+zmq");
 }
 
+/* Requests and pushes, each of which counts one. */
+static void every_call_runs_once(const char *scheme)
+{
+    struct rig rig;
+    struct weft_service_stats now;
+    rig_open(&rig, &(struct rig_desc){.scheme = scheme});
+    static struct rig_ask asks[CALLS];
+    memset(asks, 0, sizeof(asks));
+    for (unsigned i = 0; i < CALLS; i++) {
+        assert_int_equal(rig_start(&rig, RIG_BOTH, "x", RIG_TIMEOUT_MS, &asks[i]), WEFT_OK);
+        assert_int_equal(weft__client_push(rig.client, rig.async_url, RIG_BOTH, NULL), WEFT_OK);
+    }
+    for (unsigned i = 0; i < CALLS; i++)
+        assert_int_equal(rig_await(&asks[i]), WEFT_OK);
+    assert_true(RIG_UNTIL((weft__server_stats(rig.server, 0, &now),
+                           now.open == 0 && now.accepted + now.pushes == 2 * CALLS + now.repeated &&
+                               atomic_load(&rig.counted) == 2 * CALLS)));
+    assert_true(now.repeated > CALLS / 4);
+    rig_close(&rig);
+    assert_int_equal(atomic_load(&rig.counted), 2 * CALLS);
+}
+
+static void what_comes_twice_runs_once(void **state)
+{
+    (void)state;
+    every_call_runs_once("fault(seed=7,dup=30%)+inproc");
+    every_call_runs_once("fault(seed=8,dup=30%,delay=6,late=50%,reorder=20%)+inproc");
+    every_call_runs_once("fault(seed=9,dup=50%,reorder=20%)+zmq");
+}
+
 static void a_client_goes_on_after_lost_replies(void **state)
 {
     struct rig rig;
@@ -60,6 +90,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_find_their_calls_though_letters_come_late_twice_and_out_of_order),
+        cmocka_unit_test(what_comes_twice_runs_once),
         cmocka_unit_test(a_client_goes_on_after_lost_replies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
