@@ -25,6 +25,8 @@ struct server {
     char last[64];
     bool echo; /* answer at once */
     struct weft_tp_from from;
+    unsigned gone;
+    struct weft_tp_from last_gone;
 };
 
 static void take_request(void *ctx, unsigned port_index, const struct weft_tp_from *from,
@@ -43,7 +45,14 @@ static void take_request(void *ctx, unsigned port_index, const struct weft_tp_fr
         assert_int_equal(weft__tp_zmq.ctl->reply(server->ep, from, data, len_bytes), WEFT_OK);
 }
 
-static const struct weft_tp_handlers handlers = {.request = take_request};
+static void take_gone(void *ctx, const struct weft_tp_from *from)
+{
+    struct server *server = ctx;
+    server->gone++;
+    server->last_gone = *from;
+}
+
+static const struct weft_tp_handlers handlers = {.request = take_request, .client_gone = take_gone};
 
 static void server_open(struct server *server)
 {
@@ -229,6 +238,100 @@ static void messages_of_too_many_parts_come_empty_and_are_counted(void **state)
     server_close(&server);
 }
 
+static bool same_from(const struct weft_tp_from *a, const struct weft_tp_from *b)
+{
+    return a->port_index == b->port_index && a->len == b->len &&
+           memcmp(a->bytes, b->bytes, a->len) == 0;
+}
+
+/* identity: NULL, libzmq's own. */
+static void ask_and_go(struct server *server, const char *identity)
+{
+    char buffer[16], url[64];
+    void *context = zmq_ctx_new();
+    void *stays = client_open(context, ZMQ_DEALER, server->sync), *goes;
+    unsigned gone = server->gone;
+    struct weft_tp_from from;
+    int zero = 0;
+
+    assert_int_equal(zmq_send(stays, "stay", 4, 0), 4);
+    assert_int_equal(receive(server, stays, buffer, sizeof(buffer)), 4);
+    goes = zmq_socket(context, ZMQ_REQ);
+    zmq_setsockopt(goes, ZMQ_LINGER, &zero, sizeof(zero));
+    if (identity)
+        zmq_setsockopt(goes, ZMQ_ROUTING_ID, identity, strlen(identity));
+    snprintf(url, sizeof(url), "tcp://127.0.0.1:%u", (unsigned)server->sync);
+    assert_int_equal(zmq_connect(goes, url), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(zmq_send(goes, "hello", 5, 0), 5);
+        assert_int_equal(receive(server, goes, buffer, sizeof(buffer)), 5);
+    }
+    from = server->from;
+    assert_int_equal(zmq_send(stays, "stay", 4, 0), 4);
+    assert_int_equal(receive(server, stays, buffer, sizeof(buffer)), 4);
+    assert_int_equal(server->gone, gone);
+    zmq_close(goes);
+    run_until(server, &server->gone, gone + 1);
+    assert_true(same_from(&server->last_gone, &from));
+    zmq_close(stays);
+    run_until(server, &server->gone, gone + 2);
+    zmq_ctx_term(context);
+}
+
+static void who_goes_is_told_by_the_name_of_his_requests(void **state)
+{
+    (void)state;
+    struct server server;
+    server_open(&server);
+    ask_and_go(&server, NULL);
+    for (int i = 0; i < 3; i++)
+        ask_and_go(&server, "my own name");
+    server_close(&server);
+}
+
+/* 64 KiB again and again, to one that does not read. */
+static void replies_that_are_not_read_are_refused_by_their_bytes(void **state)
+{
+    (void)state;
+    struct server server;
+    static char big[65536];
+    char buffer[16];
+    int one = 1, small = 4096;
+    size_t taken = 0;
+    server_open(&server);
+    server.echo = false;
+    void *context = zmq_ctx_new();
+    void *deaf = zmq_socket(context, ZMQ_DEALER);
+    char url[64];
+    snprintf(url, sizeof(url), "tcp://127.0.0.1:%u", (unsigned)server.sync);
+    zmq_setsockopt(deaf, ZMQ_RCVHWM, &one, sizeof(one));
+    zmq_setsockopt(deaf, ZMQ_RCVBUF, &small, sizeof(small));
+    assert_int_equal(zmq_connect(deaf, url), 0);
+    assert_int_equal(zmq_send(deaf, "me", 2, 0), 2);
+    run_until(&server, &server.requests, 1);
+    while (weft__tp_zmq.ctl->reply(server.ep, &server.from, big, sizeof(big)) == WEFT_OK)
+        assert_true(++taken < 1000); /* 4096 are libzmq's own limit */
+    struct weft_tp_from deaf_from = server.from;
+    void *reads = client_open(context, ZMQ_DEALER, server.sync);
+    for (unsigned i = 0; i < 10; i++) {
+        assert_int_equal(zmq_send(reads, "me", 2, 0), 2);
+        run_until(&server, &server.requests, 2 + i);
+        assert_int_equal(weft__tp_zmq.ctl->reply(server.ep, &server.from, big, sizeof(big)),
+                         WEFT_OK);
+        assert_int_equal(receive(&server, reads, buffer, sizeof(buffer)), sizeof(big));
+    }
+    for (size_t i = 0; i < taken; i++)
+        assert_int_equal(receive(&server, deaf, buffer, sizeof(buffer)), sizeof(big));
+    uint64_t give_up = weft__now_ns() + 30 * WEFT_NS_PER_S;
+    while (weft__tp_zmq.ctl->reply(server.ep, &deaf_from, big, sizeof(big)) == WEFT_EAGAIN)
+        assert_true(weft__now_ns() < give_up);
+    assert_int_equal(receive(&server, deaf, buffer, sizeof(buffer)), sizeof(big));
+    zmq_close(deaf);
+    zmq_close(reads);
+    zmq_ctx_term(context);
+    server_close(&server);
+}
+
 static void raw_bytes_on_a_port_harm_nobody(void **state)
 {
     (void)state;
@@ -352,6 +455,8 @@ int main(void)
         cmocka_unit_test(a_dealer_client_is_served_with_and_without_delimiter),
         cmocka_unit_test(identities_up_to_255_bytes_are_kept),
         cmocka_unit_test(messages_of_too_many_parts_come_empty_and_are_counted),
+        cmocka_unit_test(who_goes_is_told_by_the_name_of_his_requests),
+        cmocka_unit_test(replies_that_are_not_read_are_refused_by_their_bytes),
         cmocka_unit_test(raw_bytes_on_a_port_harm_nobody),
         cmocka_unit_test(an_oversized_request_is_not_delivered_and_others_are_served),
         cmocka_unit_test(an_answer_given_just_before_the_end_arrives),
