@@ -6,6 +6,7 @@
 
 #include "exec/move.h"
 #include "fuzz.h"
+#include "group/coord_wire.h"
 #include "group/packet.h"
 #include "host/move_wire.h"
 #include "link/impl.h"
@@ -133,6 +134,41 @@ static void moves(void)
     }
 }
 
+/* A frame of a group's host with an item of each kind, some with a roster. */
+static void groups(void)
+{
+    static uint32_t host_of[] = {0, 1, 1};
+    static uint8_t bytes[] = "data";
+    struct weft_coord_roster *roster = weft__coord_roster_new(9, 3, 2);
+    FUZZ_CHECK(roster != NULL);
+    for (unsigned i = 0; i < 2; i++)
+        roster->hosts[i] = (struct weft_coord_peer){"a", "tcp://127.0.0.1:8108", i + 1};
+    memcpy(roster->host_of, host_of, sizeof(host_of));
+    for (unsigned kind = 0; kind < WEFT_COORD_KINDS; kind++) {
+        struct weft_coord_item items[2] = {
+            {.kind = (uint8_t)kind, .group = 9, .member = 1, .peer = 2, .number = 3, .size = 3},
+            {.kind = (uint8_t)kind, .flags = 1, .group = 9, .bytes = bytes, .len_bytes = 4}};
+        struct weft_coord_frame frame = {.from = roster->hosts[0],
+                                         .to_incarnation = 2,
+                                         .ack = 1,
+                                         .first = 2,
+                                         .items = items,
+                                         .items_n = 2};
+        struct weft_coord_wire wire;
+        struct iovec iov;
+        char name[16];
+        items[0].roster = kind % 2 ? roster : NULL;
+        weft__coord_wire_frame(&wire, &frame);
+        FUZZ_CHECK(weft__message_encode(&wire.frame.base, (uint8_t **)&iov.iov_base,
+                                        &iov.iov_len) == WEFT_OK);
+        snprintf(name, sizeof(name), "seed%u", kind);
+        seed("group", name, "\0", &iov);
+        free(iov.iov_base);
+        weft__coord_wire_fini(&wire);
+    }
+    weft__coord_roster_put(roster);
+}
+
 /* Two frames: the epoch and two keys; one erased. */
 static void journals(void)
 {
@@ -192,6 +228,7 @@ int main(int argc, char **argv)
     packets();
     images();
     moves();
+    groups();
     journals();
     parcels();
     texts();
