@@ -77,5 +77,6 @@ int cmd_call(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_keygen(int argc, char **argv);
 int cmd_state(int argc, char **argv);
+int cmd_snapshot(int argc, char **argv);
 
 #endif

@@ -20,6 +20,7 @@ static const struct {
     {"kill", cmd_kill, "end an app"},
     {"call", cmd_call, "call a service with bytes and print the reply"},
     {"state", cmd_state, "list, read and change values that hosts keep"},
+    {"snapshot", cmd_snapshot, "list, push, pull and delete snapshots that a host keeps"},
     {"info", cmd_info, "show a host, its settings and counters"},
     {"keygen", cmd_keygen, "make the keys of WEFT_SECURITY=curve"},
 };

@@ -8,6 +8,7 @@
 #include "snapshot/client.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,12 +24,13 @@
 #include "wire/message.h"
 #include "wire/snapshot.pb-c.h"
 
-enum { STALL_MAX_MS = 10000, PULLED_MS = 5000, URL_MAX = 256 };
+enum { STALL_MAX_MS = 10000, PULLED_MS = 1000, URL_MAX = 256 };
 
 struct weft_snapshots {
     struct weft_snapshots_desc desc;
     pthread_mutex_t lock; /* while data is made */
     struct weft_data *data;
+    _Atomic uint32_t tellings; /* that pulls are over, under way */
 };
 
 int weft__snapshots_open(const struct weft_snapshots_desc *desc,
@@ -45,8 +47,12 @@ int weft__snapshots_open(const struct weft_snapshots_desc *desc,
 
 void weft__snapshots_close(struct weft_snapshots *snapshots)
 {
+    uint32_t tellings;
     if (snapshots == NULL)
         return;
+    while ((tellings = atomic_load(&snapshots->tellings)) > 0)
+        (void)weft__futex_wait(&snapshots->tellings, tellings,
+                               WEFT_NEVER); /* each has a deadline */
     weft__data_close(snapshots->data);
     pthread_mutex_destroy(&snapshots->lock);
     free(snapshots);
@@ -255,10 +261,12 @@ static int take_small(const Weft__Snapshot__PullReply *reply, struct weft_snapsh
 
 static void told(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
 {
-    (void)ctx;
+    struct weft_snapshots *snapshots = ctx;
     (void)err;
     (void)text;
     (void)reply;
+    atomic_fetch_sub(&snapshots->tellings, 1);
+    weft__futex_wake(&snapshots->tellings); /* an address only: it may be gone */
 }
 
 /* Without waiting: where it gets lost the lease ends by itself. */
@@ -266,12 +274,15 @@ static void tell_pulled(struct weft_snapshots *snapshots, const char *url, uint6
 {
     Weft__Snapshot__PulledRequest request = WEFT__SNAPSHOT__PULLED_REQUEST__INIT;
     request.lease = lease;
-    (void)weft__client_start(snapshots->desc.client,
-                             &(struct weft_client_call){.url = url,
-                                                        .code = WEFT_SNAPSHOT_PULLED,
-                                                        .request = &request.base,
-                                                        .timeout_ms = PULLED_MS,
-                                                        .done = told});
+    atomic_fetch_add(&snapshots->tellings, 1);
+    if (weft__client_start(snapshots->desc.client,
+                           &(struct weft_client_call){.url = url,
+                                                      .code = WEFT_SNAPSHOT_PULLED,
+                                                      .request = &request.base,
+                                                      .timeout_ms = PULLED_MS,
+                                                      .done = told,
+                                                      .ctx = snapshots}) != WEFT_OK)
+        atomic_fetch_sub(&snapshots->tellings, 1);
 }
 
 static int take_large(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,

@@ -22,7 +22,8 @@ struct weft_snapshots_desc {
 
 int weft__snapshots_open(const struct weft_snapshots_desc *desc,
                          struct weft_snapshots **snapshots_out);
-/* No call is under way. NULL is fine. */
+/* No call is under way. NULL is fine.  Blocks: until hosts know which pulls are over, at most 1 s.
+ */
 void weft__snapshots_close(struct weft_snapshots *snapshots);
 
 /* One snapshot: on which host, under which key. */

@@ -1,0 +1,144 @@
+/* weft snapshot: snapshots that a host keeps in memory, from the command line. Bytes come from
+ * stdin or a file and go to stdout as they are. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "weft/snapshot.h"
+
+static const char usage[] = "Usage: weft snapshot list [PREFIX] [--at HOST]\n"
+                            "       weft snapshot push KEY FILE [--at HOST]\n"
+                            "       weft snapshot pull KEY [--at HOST] > FILE\n"
+                            "       weft snapshot delete KEY [--at HOST]\n"
+                            "\n"
+                            "Shows and changes the snapshots that a host keeps in memory. list "
+                            "prints size, memory, version\n"
+                            "and time of those whose key begins with PREFIX. push makes FILE the "
+                            "snapshot KEY, in the place\n"
+                            "of one that is there. pull writes a snapshot to stdout.\n"
+                            "\n"
+                            "  --at HOST     address[:port] of the host (default: WEFT_HOST)\n";
+
+static int failed(const char *what, const char *key, int err)
+{
+    fprintf(stderr, "weft: cannot %s snapshot %s: %s\n", what, key, weft_fail_text(err));
+    return cli_exit_code(err);
+}
+
+static void print_entry(void *ctx, const struct weft_snapshot_entry *entry)
+{
+    char when[32] = "";
+    struct tm parts;
+    time_t seconds = (time_t)(entry->pushed_wall_ms / 1000);
+    (void)ctx;
+    if (localtime_r(&seconds, &parts) != NULL)
+        (void)strftime(when, sizeof(when), "%F %T", &parts);
+    printf("%14" PRIu64 " %14" PRIu64 " %8" PRIu64 " %s  %s\n", entry->size_bytes,
+           entry->held_bytes, entry->version, when, entry->key);
+}
+
+static int list(struct weft_snapshot_host *host, char **words, int n)
+{
+    const char *prefix = n > 0 ? words[0] : "";
+    printf("%14s %14s %8s %-19s  %s\n", "BYTES", "MEMORY", "VERSION", "PUSHED", "KEY");
+    int err = weft_snapshot_list(host, prefix, print_entry, NULL);
+    return err == WEFT_OK ? CLI_OK : failed("list", prefix, err);
+}
+
+/* Maps a file; an error is printed. */
+static void *map_file(const char *path, size_t *len_out)
+{
+    struct stat status;
+    void *bytes = MAP_FAILED;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && fstat(fd, &status) == 0) {
+        *len_out = (size_t)status.st_size;
+        errno = EINVAL; /* for one without bytes */
+        if (status.st_size > 0)
+            bytes = mmap(NULL, *len_out, PROT_READ, MAP_PRIVATE, fd, 0);
+    }
+    if (bytes == MAP_FAILED)
+        fprintf(stderr, "weft: cannot read %s: %s\n", path,
+                errno == EINVAL ? "it has no bytes" : strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return bytes == MAP_FAILED ? NULL : bytes;
+}
+
+static int push(struct weft_snapshot_host *host, char **words, int n)
+{
+    size_t len = 0;
+    (void)n;
+    void *bytes = map_file(words[1], &len);
+    if (bytes == NULL)
+        return CLI_USAGE;
+    int err = weft_snapshot_push(host, words[0], bytes, len);
+    (void)munmap(bytes, len);
+    return err == WEFT_OK ? CLI_OK : failed("push", words[0], err);
+}
+
+static int pull(struct weft_snapshot_host *host, char **words, int n)
+{
+    struct weft_snapshot_view view;
+    (void)n;
+    int err = weft_snapshot_pull(host, words[0], &view);
+    if (err != WEFT_OK)
+        return failed("pull", words[0], err);
+    (void)fwrite(view.bytes, 1, view.len_bytes, stdout);
+    weft_snapshot_release(&view);
+    return CLI_OK;
+}
+
+static int delete (struct weft_snapshot_host *host, char **words, int n)
+{
+    bool existed = false;
+    (void)n;
+    int err = weft_snapshot_delete(host, words[0], &existed);
+    if (err == WEFT_OK && !existed)
+        err = weft_fail(WEFT_ENOENT, "there is none");
+    return err == WEFT_OK ? CLI_OK : failed("delete", words[0], err);
+}
+
+static const struct {
+    const char *name;
+    int (*run)(struct weft_snapshot_host *host, char **words, int n);
+    int least, most; /* words */
+} actions[] = {
+    {"list", list, 0, 1},
+    {"push", push, 2, 2},
+    {"pull", pull, 1, 1},
+    {"delete", delete, 1, 1},
+};
+enum { ACTIONS_N = sizeof(actions) / sizeof(actions[0]) };
+
+int cmd_snapshot(int argc, char **argv)
+{
+    static const struct option options[] = {CLI_AT, CLI_HELP, {0}};
+    struct cli_command command = {.name = "snapshot", .usage = usage, .options = options};
+    struct weft_snapshot_host *host = NULL;
+    int code = cli_options(&command, argc, argv), n = argc - optind - 1;
+    size_t action = 0;
+    if (code >= 0)
+        return code;
+    while (optind < argc && action < ACTIONS_N && strcmp(argv[optind], actions[action].name) != 0)
+        action++;
+    if (optind == argc || action == ACTIONS_N)
+        return cli_usage("snapshot", "list, push, pull or delete is wanted");
+    if (n < actions[action].least || n > actions[action].most)
+        return cli_usage("snapshot", "%s takes %d to %d words, not %d", actions[action].name,
+                         actions[action].least, actions[action].most, n);
+    int err = weft_snapshot_open(&(struct weft_snapshot_options){.host = command.at}, &host);
+    if (err != WEFT_OK)
+        return failed("reach", "host", err);
+    code = actions[action].run(host, argv + optind + 1, n);
+    weft_snapshot_close(host);
+    return code;
+}
