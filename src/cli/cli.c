@@ -100,7 +100,10 @@ int cli_ask(struct cli *cli, const char *what, const struct weft_client_call *ca
     if (err == WEFT_OK)
         return CLI_OK;
     bool silent = err == WEFT_ETIMEDOUT || err == WEFT_EPEERDEAD || err == WEFT_ECONNREFUSED;
+    uint32_t retry_ms = weft_fail_retry_ms();
     fprintf(stderr, "weft: cannot %s: %s\n", what, weft_fail_text(err));
+    if (retry_ms > 0)
+        fprintf(stderr, "weft: try again in %u ms\n", retry_ms);
     if (silent)
         fprintf(stderr,
                 "weft: if no weftd runs at %s, start one (weftd), or name another host with --at\n",

@@ -84,7 +84,7 @@ static void ask_over(void *ctx, int err, const char *text, const ProtobufCMessag
     (void)reply;
     ask->err = err;
     snprintf(ask->text, sizeof(ask->text), "%s", text);
-    atomic_store(&ask->over, 1);
+    atomic_fetch_add(&ask->over, 1);
 }
 
 static void ask(const char *url, uint32_t timeout_ms, struct rig_ask *ask_out)
@@ -307,6 +307,44 @@ static void a_time_out_leaves_the_connection_to_others(void **state)
     assert_true(stats().timed_out == 1);
 }
 
+/* A whole reply with some bytes changed, or its end cut off. */
+static size_t mangle(uint8_t *data, size_t len_bytes, uint32_t *random)
+{
+    unsigned changes = *random >> 29;
+
+    for (unsigned i = 0; i < changes; i++) {
+        *random = *random * 1664525u + 1013904223u;
+        data[(*random >> 8) % len_bytes] ^= (uint8_t)(1u << (*random >> 24 & 7));
+    }
+    *random = *random * 1664525u + 1013904223u;
+    return *random >> 30 == 0 ? (*random >> 8) % (len_bytes + 1) : len_bytes;
+}
+
+static void mangled_replies_end_their_request_once_or_not_at_all(void **state)
+{
+    static const uint8_t body[] = {0x0a, 3, 'a', 'b', 'c'};
+    struct liar *liar = *state;
+    uint32_t random = 1;
+
+    for (int i = 0; i < 2000; i++) {
+        uint8_t data[WEFT_FRAME_HEADER_BYTES + sizeof(body)];
+        struct weft_frame request, reply;
+        struct rig_ask asked;
+
+        ask(liar->url, RIG_TIMEOUT_MS, &asked);
+        hear(liar, &request);
+        reply = reply_to(&request);
+        reply.body_len = sizeof(body);
+        weft__frame_encode_header(&reply, data);
+        memcpy(data + WEFT_FRAME_HEADER_BYTES, body, sizeof(body));
+        say(liar, data, mangle(data, sizeof(data), &random));
+        say_frame(liar, reply_to(&request), "");
+        (void)await(&asked);
+        assert_int_equal(atomic_load(&asked.over), 1);
+    }
+    assert_true(stats().malformed > 0);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -320,6 +358,7 @@ int main(void)
         CASE(a_peer_that_dies_fails_its_requests),
         CASE(a_peer_that_comes_back_is_served_anew),
         CASE(a_time_out_leaves_the_connection_to_others),
+        CASE(mangled_replies_end_their_request_once_or_not_at_all),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
