@@ -68,8 +68,8 @@ static void unknown_commands_and_options_are_mistakes(void **state)
     struct cluster *cluster = *state;
     check(cluster, cluster_weft(cluster, "fly", NULL), USAGE, "fly");
     check(cluster, cluster_weft(cluster, NULL), USAGE, "Usage");
-    static const char *const commands[] = {"run",  "hosts", "apps", "migrate",
-                                           "kill", "state", "info"};
+    static const char *const commands[] = {"run",   "hosts",    "apps", "migrate", "kill",
+                                           "state", "snapshot", "call", "keygen",  "info"};
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         check(cluster, cluster_weft(cluster, commands[i], "--no-such-option", NULL), USAGE,
               "no-such-option");
@@ -88,8 +88,8 @@ static void unknown_commands_and_options_are_mistakes(void **state)
 static void every_command_helps(void **state)
 {
     struct cluster *cluster = *state;
-    static const char *const commands[] = {"run",  "hosts", "apps", "migrate",
-                                           "kill", "state", "info"};
+    static const char *const commands[] = {"run",   "hosts",    "apps", "migrate", "kill",
+                                           "state", "snapshot", "call", "keygen",  "info"};
     struct child *child = cluster_weft(cluster, "--help", NULL);
     cluster_check(cluster, child->code == 0 && child_said(child, "Usage: weft COMMAND"));
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
