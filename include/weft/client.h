@@ -71,8 +71,8 @@ WEFT_API void weft_client_close(struct weft_client *client);
  *         may be NULL.
  * Errors: what the handler fails with; WEFT_ETIMEDOUT; WEFT_EPEERDEAD the connection broke, or
  *         nobody listens there; WEFT_EAGAIN too much under way here, or there: see
- *         weft_fail_retry_ms(); WEFT_EUNKNOWNCALL; WEFT_EMSGSIZE; WEFT_EINVAL. The text is
- *         weft_fail_text(). */
+ *         weft_fail_retry_ms(); WEFT_EUNKNOWNCALL; WEFT_EMSGSIZE; WEFT_EINVAL; WEFT_EACCES the
+ *         host does not accept our key, or we not its. The text is weft_fail_text(). */
 WEFT_API int weft_client_call(struct weft_client *client, const struct weft_client_request *request,
                               void **reply_out, size_t *reply_bytes_out);
 

@@ -31,7 +31,7 @@
       "address range of one rank, a power of two")                                                                     \
     X(WEFT_SECURITY, CHOICE, "none", 0, 0, "none|curve", "who may use a host: all who reach it, or who has a key")      \
     X(WEFT_KEYS, TEXT, "", 0, 0, "", "folder of keys for WEFT_SECURITY=curve; empty: ~/.config/weft")                  \
-    X(WEFT_CONNECTIONS_MAX, NUMBER, "4096", 1, 1000000, "", "connections that a control port takes at a time")         \
+    X(WEFT_CONNECTIONS_MAX, NUMBER, "4096", 1, 1000000, "", "connections that a port takes at a time")                 \
     X(WEFT_HOST, TEXT, "127.0.0.1", 0, 0, "", "address or url of the weftd that the command line talks to")            \
     X(WEFT_MOVE_DEADLINE_MS, NUMBER, "10000", 100, 3600000, "", "time after which a move that has not committed ends")
 /* clang-format on */

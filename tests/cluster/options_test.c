@@ -5,13 +5,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "cluster.h"
 
-enum { USAGE = 2, NETWORK = 3, FATAL_MS = 10000 };
+enum { USAGE = 2, NETWORK = 3, REFUSED = 4, FATAL_MS = 10000 };
 
 /* weft (or weftd) with these arguments ends with the code and has said the words. */
 static void check(struct cluster *cluster, const struct child *child, int code, const char *words)
@@ -44,7 +45,15 @@ static void a_head_that_does_not_exist_is_named_within_ten_seconds(void **state)
 static void an_address_that_is_not_ours_is_named(void **state)
 {
     const char *args[] = {"--address", "192.0.2.77", NULL};
+    (void)setenv("WEFT_SECURITY", "none", 1);
     check(*state, weftd(*state, args), NETWORK, "192.0.2.77");
+    (void)unsetenv("WEFT_SECURITY");
+}
+
+static void an_address_that_other_machines_reach_needs_a_word_about_security(void **state)
+{
+    const char *args[] = {"--address", "192.0.2.77", NULL};
+    check(*state, weftd(*state, args), REFUSED, "WEFT_SECURITY=curve");
 }
 
 static void a_host_that_does_not_exist_ends_the_command_within_ten_seconds(void **state)
@@ -118,6 +127,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_head_that_does_not_exist_is_named_within_ten_seconds),
         cmocka_unit_test(an_address_that_is_not_ours_is_named),
+        cmocka_unit_test(an_address_that_other_machines_reach_needs_a_word_about_security),
         cmocka_unit_test(a_host_that_does_not_exist_ends_the_command_within_ten_seconds),
         cmocka_unit_test(unknown_commands_and_options_are_mistakes),
         cmocka_unit_test(every_command_helps),

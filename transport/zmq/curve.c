@@ -13,15 +13,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "transport/zmq/endpoint.h"
 #include "weft/error.h"
 
 #define ZAP_URL "inproc://zeromq.zap.01"
 #define ZAP_DOMAIN "weft"
 #define ZAP_BUDGET 64
+#define TELL_NS (10 * WEFT_NS_PER_S) /* at most so often */
 
 /* The parts of a request that matter. */
-enum { ZAP_VERSION, ZAP_REQUEST, ZAP_MECHANISM = 5, ZAP_KEY = 6, ZAP_PARTS = 7 };
+enum { ZAP_VERSION, ZAP_REQUEST, ZAP_ADDRESS = 3, ZAP_MECHANISM = 5, ZAP_KEY = 6, ZAP_PARTS = 7 };
 
 struct zap_part {
     size_t len;
@@ -107,6 +110,21 @@ static bool is_allowed(const struct weft_zmq_ep *ep, const struct zap_part *part
            ep->security->allow(ep->security->ctx, parts[ZAP_KEY].bytes);
 }
 
+/* Names who was not let in, so that his key can be added; not more often than is of use. */
+static void tell_denied(struct weft_zmq_ep *ep, const struct zap_part *parts, unsigned n)
+{
+    const struct zap_part *key = &parts[ZAP_KEY], *address = &parts[ZAP_ADDRESS];
+    char text[WEFT_TP_KEY_BYTES * 5 / 4 + 1];
+    weft__counter_add(&ep->gates.denied, 1);
+    if (n != ZAP_PARTS || key->len != WEFT_TP_KEY_BYTES || address->len > sizeof(address->bytes) ||
+        weft__now_ns() < ep->tell_again_ns)
+        return;
+    ep->tell_again_ns = weft__now_ns() + TELL_NS;
+    zmq_z85_encode(text, key->bytes, WEFT_TP_KEY_BYTES);
+    weft__warn("a client from %.*s with the public key %s is not on the list \"allowed\"",
+               (int)address->len, (const char *)address->bytes, text);
+}
+
 static void zap_answer(void *handle, const struct zap_part *request, bool allowed)
 {
     const char *status = allowed ? "200" : "400", *text = allowed ? "OK" : "No access";
@@ -128,7 +146,7 @@ int weft__zmq_curve_answer(struct weft_zmq_ep *ep)
     while (ep->zap.look && n < ZAP_BUDGET && zap_take(&ep->zap, parts, &parts_n)) {
         bool allowed = is_allowed(ep, parts, parts_n);
         if (!allowed)
-            weft__counter_add(&ep->gates.denied, 1);
+            tell_denied(ep, parts, parts_n);
         zap_answer(ep->zap.handle, &parts[ZAP_REQUEST], allowed);
         n++;
     }

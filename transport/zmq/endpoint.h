@@ -111,6 +111,7 @@ struct weft_zmq_ep {
     struct weft_zmq_gate in_gate;
     int spare_fd;           /* see gate.c; -1: none */
     uint64_t warn_again_ns; /* about descriptors */
+    uint64_t tell_again_ns; /* about clients that were denied */
     unsigned gates_made;    /* names their monitors */
     unsigned asking;        /* links in that state */
     struct {
