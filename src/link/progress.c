@@ -9,6 +9,7 @@
  * drives for up to two WATCH_MS after the last visit; weft__lane_leave() ends that at once.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,6 +160,7 @@ static void *run(void *arg)
 {
     struct weft_lane *lane = arg;
     unsigned quiet = 0;
+    pthread_setname_np(pthread_self(), "weft lane"); /* else it has the name of who opened it */
     while (!atomic_load(&lane->stop)) {
         if (atomic_load(&lane->watching))
             drive_and_sleep(lane);
