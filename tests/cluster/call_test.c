@@ -270,6 +270,29 @@ static struct child *weft_call(struct scene *scene, const char *rank, const char
                         scene->app.hex, rank, code, body, NULL);
 }
 
+static void the_program_of_the_readme_counts_across_a_move(void **state)
+{
+    struct cluster *cluster = *state;
+    cluster_three(cluster, 2);
+    struct cluster_app app =
+        cluster_run(cluster, &cluster->hosts[0], "-n", "2", cluster_program("counter"), NULL);
+    const char *at = cluster->hosts[0].address;
+    for (int i = 1; i <= 3; i++) {
+        struct child *call = cluster_weft(cluster, "call", "--at", at, app.hex, "0", "1", NULL);
+        char *text = child_read(call->out);
+        cluster_check(cluster, call->code == 0 && atoi(text) == i);
+        free(text);
+        if (i == 2)
+            stage_move(cluster, &app, 0, "b");
+    }
+    for (int rank = 0; rank < 2; rank++)
+        cluster_check(cluster, cluster_weft(cluster, "call", "--at", at, app.hex,
+                                            rank == 0 ? "0" : "1", "2", NULL)
+                                       ->code == 0);
+    cluster_check(cluster, child_wait(app.run, CLUSTER_MS) == 0);
+    stage_all_free(cluster);
+}
+
 static void weft_call_calls_a_rank_and_prints_its_answer(void **state)
 {
     struct scene scene;
@@ -353,6 +376,8 @@ int main(void)
             cluster_close),
         cmocka_unit_test_setup_teardown(callers_of_a_rank_whose_process_dies_are_told, cluster_open,
                                         cluster_close),
+        cmocka_unit_test_setup_teardown(the_program_of_the_readme_counts_across_a_move,
+                                        cluster_open, cluster_close),
         cmocka_unit_test_setup_teardown(weft_call_calls_a_rank_and_prints_its_answer, cluster_open,
                                         cluster_close),
         cmocka_unit_test_setup_teardown(weft_info_stats_tells_of_hosts_and_of_processes_of_apps,
