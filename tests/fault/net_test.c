@@ -58,21 +58,60 @@ static void a_host_that_hears_nobody_is_dead_in_time(void **state)
     ends_and_heals(&scene);
 }
 
-/* The head hears both; the app's own processes do not get through to each other. */
-static void two_hosts_that_cannot_talk_end_their_app_alone(void **state)
+/* The head hears both; the app's own processes do not get through to each other: what `from` sends
+ * to `to` is dropped. */
+static void cannot_talk(struct scene *scene, const struct cluster_host *from,
+                        const struct cluster_host *to)
+{
+    char match[64];
+    snprintf(match, sizeof(match), "ip daddr %s", to->address);
+    lab_drop(scene->cluster, from, "output", match);
+    int code = child_wait(scene->app.run, SCENE_FATAL_MS);
+    if (code != 3 || !child_complained(scene->app.run, "host a"))
+        cluster_fail(scene->cluster, "weft run: exit code %d instead of 3 with host a named", code);
+    takes_work(scene, scene->b);
+    lab_heal(scene->cluster, from);
+    stage_all_free(scene->cluster);
+    takes_work(scene, scene->a);
+    stage_close(&scene->stage);
+}
+
+static void a_host_that_its_apps_home_does_not_hear_ends_that_app_alone(void **state)
 {
     struct scene scene;
-    char match[64];
     scene_open(&scene, *state);
-    snprintf(match, sizeof(match), "ip daddr %s", scene.home->address);
-    lab_drop(*state, scene.a, "output", match);
+    cannot_talk(&scene, scene.a, scene.home);
+}
+
+static void a_host_that_does_not_hear_its_apps_home_ends_that_app_alone(void **state)
+{
+    struct scene scene;
+    scene_open(&scene, *state);
+    cannot_talk(&scene, scene.home, scene.a);
+}
+
+/* The head cannot tell its own silence from that of all others: it declares them dead, and as with
+ * every host that was dead, what they run ends when they hear of it. */
+static void an_app_goes_on_as_long_as_nobody_hears_the_head(void **state)
+{
+    struct scene scene;
+    scene_open(&scene, *state);
+    lab_drop(*state, scene.head, "output", "oifname eth0");
+    for (unsigned i = 0; i < 3; i++) { /* each is refused, after a deadline of its own */
+        struct child *run =
+            cluster_weft(*state, "run", "--at", scene.b->address, cluster_program("hello"), NULL);
+        cluster_check(scene.cluster, run->code == 3);
+        stage_runs(*state, &scene.stage, SCENE_RANKS, 20);
+    }
+    lab_heal(*state, scene.head);
+    atomic_store(&scene.stage.board->stop, 1); /* it is over: well, or by its hosts' death */
     int code = child_wait(scene.app.run, SCENE_FATAL_MS);
-    if (code != 3 || !child_complained(scene.app.run, "host a"))
-        cluster_fail(*state, "weft run: exit code %d instead of 3 with host a named", code);
-    takes_work(&scene, scene.b);
-    lab_heal(*state, scene.a);
+    if (code != 0 && (code != 3 || !child_complained(scene.app.run, "is dead")))
+        cluster_fail(*state, "weft run: exit code %d", code);
+    cluster_await(scene.cluster, CLUSTER_MS, ask_alive(*state, 4));
     stage_all_free(*state);
     takes_work(&scene, scene.a);
+    takes_work(&scene, scene.b);
     stage_close(&scene.stage);
 }
 
@@ -144,7 +183,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest silence[] = {
         CASE(a_host_that_nobody_hears_is_dead_in_time),
         CASE(a_host_that_hears_nobody_is_dead_in_time),
-        CASE(two_hosts_that_cannot_talk_end_their_app_alone),
+        CASE(a_host_that_its_apps_home_does_not_hear_ends_that_app_alone),
+        CASE(a_host_that_does_not_hear_its_apps_home_ends_that_app_alone),
+        CASE(an_app_goes_on_as_long_as_nobody_hears_the_head),
         CASE(an_app_survives_connections_that_are_reset),
     };
     const struct CMUnitTest deaths[] = {

@@ -209,6 +209,8 @@ static void texts(void)
     seed_text("text", "seed_number", "\1\0", "16GiB");
     seed_text("text", "seed_ports", "\1\0", "8100-8199");
     seed_text("text", "seed_address", "\1\1", "zmq;7463703a2f2f3132372e302e302e31");
+    seed_text("text", "seed_url", "\1\3", "tcp://127.0.0.2:8100");
+    seed_text("text", "seed_name", "\1\3", "name:8100");
     seed_text("text", "seed_scheme", "\1\2", "fault(seed=7,drop=2%,delay=5ms,on=reply/push)+zmq");
     seed_text("text", "seed_spec", "\1\2",
               "dup=0.5,late=1%,reorder=3%,cut=1,fail=7,way=in,after=2");

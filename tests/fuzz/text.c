@@ -1,5 +1,5 @@
 /* What people and peers write as text: numbers, sizes, ranges of ports, addresses of lanes,
- * schemes. Input: a byte that chooses the parser, then the text. */
+ * urls, schemes. Input: a byte that chooses the parser, then the text. */
 #include <strings.h>
 
 #include "base/parse.h"
@@ -7,6 +7,8 @@
 #include "link/address.h"
 #include "transport/fault/dice.h"
 #include "transport/fault/fault.h"
+#include "transport/inproc/inproc.h"
+#include "transport/zmq/endpoint.h"
 #include "weft/error.h"
 
 static void parse_numbers(const char *text)
@@ -32,6 +34,20 @@ static void parse_address(const char *text)
     FUZZ_CHECK(strcasecmp(text, again) == 0);
 }
 
+/* Urls of control ports: what is accepted has a port behind a numeric address. */
+static void parse_url(const char *text)
+{
+    struct weft_tp_open desc = {.bind = "fuzz", .families = WEFT_TP_CTL};
+    struct weft_tp_ep *ep;
+    struct weft_tp_peer peer;
+    if (weft__zmq_url_ok(text))
+        FUZZ_CHECK(strncmp(text, "tcp://", 6) == 0 && strrchr(text, ':') > text + 6);
+    FUZZ_CHECK(weft__tp_inproc.core->open(&desc, &ep) == WEFT_OK);
+    if (weft__tp_inproc.ctl->connect(ep, text, WEFT_TP_SYNC, &peer) == WEFT_OK)
+        FUZZ_CHECK(strrchr(text, ':') > text);
+    weft__tp_inproc.core->close(ep);
+}
+
 static void parse_scheme(const char *text)
 {
     struct weft_fault_scheme parts;
@@ -45,7 +61,7 @@ static void parse_scheme(const char *text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_input input = {data, size};
-    unsigned which = (unsigned)fuzz_number(&input, 1) % 3;
+    unsigned which = (unsigned)fuzz_number(&input, 1) % 4;
     char *text = (char *)fuzz_copy(input.at, input.left);
     text = realloc(text, input.left + 1);
     FUZZ_CHECK(text != NULL);
@@ -54,8 +70,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         parse_numbers(text);
     else if (which == 1)
         parse_address(text);
-    else
+    else if (which == 2)
         parse_scheme(text);
+    else
+        parse_url(text);
     free(text);
     return 0;
 }
