@@ -226,6 +226,99 @@ static void a_rank_at_work_does_not_delay_calls_to_another_of_its_process(void *
     scene_close(&scene);
 }
 
+static json_t *stats_of(struct cluster *cluster, const char *at)
+{
+    struct child *info = cluster_weft(cluster, "info", "--stats", "--json", "-", "--at", at, NULL);
+    cluster_check(cluster, info->code == 0);
+    char *text = child_read(info->out);
+    json_t *stats = json_loads(text, 0, NULL);
+    free(text);
+    cluster_check(cluster, stats != NULL);
+    return stats;
+}
+
+static json_int_t counter(const json_t *stats, const char *name)
+{
+    return json_integer_value(json_object_get(json_object_get(stats, "counters"), name));
+}
+
+/* Where the process of a rank takes calls, and the token for that: its home tells. */
+static uint64_t url_of(struct scene *scene, int rank, char url_out[64])
+{
+    Weft__Host__FindRankRequest wish = WEFT__HOST__FIND_RANK_REQUEST__INIT;
+    ProtobufCMessage *message;
+    wish.app = scene->app.id;
+    wish.rank = rank;
+    cluster_check(scene->cluster,
+                  weft__client_wait(scene->cluster->client,
+                                    &(struct weft_client_call){
+                                        .url = scene->app.home->url,
+                                        .code = WEFT_CALL_FIND_RANK,
+                                        .request = &wish.base,
+                                        .reply_type = &weft__host__find_rank_reply__descriptor,
+                                        .timeout_ms = CALL_MS},
+                                    &message) == WEFT_OK);
+    const Weft__Host__FindRankReply *reply = (const Weft__Host__FindRankReply *)message;
+    uint64_t token = reply->token;
+    snprintf(url_out, 64, "%s", reply->control);
+    weft__message_free(message);
+    return token;
+}
+
+static void ignore(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
+{
+    (void)text;
+    (void)reply;
+    *(atomic_int *)ctx = err;
+}
+
+/* What the process of a rank has counted under a name. */
+static json_int_t counted(struct cluster *cluster, const char *url, const char *name)
+{
+    json_t *stats = stats_of(cluster, url);
+    json_int_t value = counter(stats, name);
+    json_decref(stats);
+    return value;
+}
+
+/* The rank is at work; one call is cancelled by its client, another one's time runs out. */
+static void a_call_that_was_given_up_before_the_rank_took_it_never_runs(void **state)
+{
+    struct cluster *cluster = *state;
+    struct scene scene;
+    struct busy busy = {.scene = &scene};
+    struct weft_client_ticket ticket;
+    atomic_int err = 0;
+    char url[64];
+    scene_open(cluster, &scene);
+    Weft__Host__ExecuteRequest wish = WEFT__HOST__EXECUTE_REQUEST__INIT;
+    wish.token = url_of(&scene, 0, url);
+    wish.code = COUNT;
+    busy.path = cluster_file(cluster, "go");
+    assert_int_equal(pthread_create(&busy.thread, NULL, keep_busy, &busy), 0);
+    cluster_await(cluster, CLUSTER_MS, counted(cluster, url, "calls.queued") == 1);
+    struct weft_client_call execute = {.url = url,
+                                       .code = WEFT_CALL_EXECUTE,
+                                       .request = &wish.base,
+                                       .timeout_ms = CALL_MS,
+                                       .done = ignore,
+                                       .ctx = &err,
+                                       .ticket_out = &ticket};
+    assert_int_equal(weft__client_start(cluster->client, &execute), WEFT_OK);
+    cluster_await(cluster, CLUSTER_MS, counted(cluster, url, "calls.queued") == 2);
+    weft__client_cancel(cluster->client, ticket);
+    cluster_await(cluster, CLUSTER_MS, counted(cluster, url, "calls.returned") == 1);
+    cluster_check(cluster, atomic_load(&err) == WEFT_ECANCELED);
+    execute.timeout_ms = 200;
+    cluster_check(cluster, weft__client_wait(cluster->client, &execute, NULL) == WEFT_ETIMEDOUT);
+    FILE *file = fopen(busy.path, "we");
+    cluster_check(cluster, file != NULL);
+    fclose(file);
+    (void)pthread_join(busy.thread, NULL);
+    cluster_check(cluster, busy.err == WEFT_OK && count_of(&scene, 0) == 0);
+    scene_close(&scene);
+}
+
 static void callers_of_a_rank_whose_process_dies_are_told(void **state)
 {
     struct cluster *cluster = *state;
@@ -305,42 +398,6 @@ static void weft_call_calls_a_rank_and_prints_its_answer(void **state)
     scene_close(&scene);
 }
 
-static json_t *stats_of(struct cluster *cluster, const char *at)
-{
-    struct child *info = cluster_weft(cluster, "info", "--stats", "--json", "-", "--at", at, NULL);
-    cluster_check(cluster, info->code == 0);
-    char *text = child_read(info->out);
-    json_t *stats = json_loads(text, 0, NULL);
-    free(text);
-    cluster_check(cluster, stats != NULL);
-    return stats;
-}
-
-static json_int_t counter(const json_t *stats, const char *name)
-{
-    return json_integer_value(json_object_get(json_object_get(stats, "counters"), name));
-}
-
-/* Where the process of a rank takes calls: its home tells. */
-static void url_of(struct scene *scene, int rank, char url_out[64])
-{
-    Weft__Host__FindRankRequest wish = WEFT__HOST__FIND_RANK_REQUEST__INIT;
-    ProtobufCMessage *message;
-    wish.app = scene->app.id;
-    wish.rank = rank;
-    cluster_check(scene->cluster,
-                  weft__client_wait(scene->cluster->client,
-                                    &(struct weft_client_call){
-                                        .url = scene->app.home->url,
-                                        .code = WEFT_CALL_FIND_RANK,
-                                        .request = &wish.base,
-                                        .reply_type = &weft__host__find_rank_reply__descriptor,
-                                        .timeout_ms = CALL_MS},
-                                    &message) == WEFT_OK);
-    snprintf(url_out, 64, "%s", ((const Weft__Host__FindRankReply *)message)->control);
-    weft__message_free(message);
-}
-
 static void weft_info_stats_tells_of_hosts_and_of_processes_of_apps(void **state)
 {
     struct scene scene;
@@ -348,7 +405,7 @@ static void weft_info_stats_tells_of_hosts_and_of_processes_of_apps(void **state
     scene_open(*state, &scene);
     for (int i = 0; i < 10; i++)
         cluster_check(*state, call(&scene, 0, ECHO, "", text) == WEFT_OK);
-    url_of(&scene, 0, url);
+    (void)url_of(&scene, 0, url);
     json_t *process = stats_of(*state, url);
     cluster_check(*state, counter(process, "calls.queued") == 10);
     cluster_check(*state, counter(process, "calls.answered") == 10);
@@ -374,6 +431,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_rank_at_work_does_not_delay_calls_to_another_of_its_process, cluster_open,
             cluster_close),
+        cmocka_unit_test_setup_teardown(a_call_that_was_given_up_before_the_rank_took_it_never_runs,
+                                        cluster_open, cluster_close),
         cmocka_unit_test_setup_teardown(callers_of_a_rank_whose_process_dies_are_told, cluster_open,
                                         cluster_close),
         cmocka_unit_test_setup_teardown(the_program_of_the_readme_counts_across_a_move,

@@ -287,6 +287,14 @@ static void what_a_rank_leaves_behind_fails_when_it_ends(void **state)
     assert_int_equal(weft__exec_close(exec, 30000), WEFT_OK);
 }
 
+static void a_rank_need_not_wait_for_calls_for_ever(void **state)
+{
+    struct weft_exec *exec = open_with("idle");
+    (void)state;
+    await(&exits);
+    assert_int_equal(weft__exec_close(exec, 30000), WEFT_OK);
+}
+
 static void a_thread_that_is_no_rank_takes_no_calls(void **state)
 {
     struct weft_executor_call call = {0};
@@ -311,6 +319,7 @@ int main(void)
         cmocka_unit_test(a_rank_that_waits_for_calls_is_at_a_migration_point),
         cmocka_unit_test(a_call_that_is_not_answered_pins_its_rank),
         cmocka_unit_test(what_a_rank_leaves_behind_fails_when_it_ends),
+        cmocka_unit_test(a_rank_need_not_wait_for_calls_for_ever),
         cmocka_unit_test(a_thread_that_is_no_rank_takes_no_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* A rank that answers calls from outside. argv[1] "never": takes none, until it is to move or its
- * app ends. Returns 7 when it is told to end. */
+ * app ends; "idle": ends when none has come for a while. Returns 7 when it is told to end. */
 #include "common.h"
 
 #include <stdlib.h>
@@ -65,6 +65,17 @@ static int is_cancelled(void *ctx, const struct weft_executor_call *call)
     return weft_executor_reply(call, &yes, 1);
 }
 
+/* Looks, waits a little, then serves until nobody calls any more. */
+static int idle(void)
+{
+    const struct weft_executor_desc desc = {.idle_ms = 20};
+    struct weft_executor_call call;
+    if (weft_executor_next(0, &call) != WEFT_ETIMEDOUT ||
+        weft_executor_next(5, &call) != WEFT_ETIMEDOUT)
+        return 1;
+    return weft_executor_serve(&desc) == 0 ? 7 : 1;
+}
+
 static int serve(struct state *state)
 {
     const struct weft_executor_entry entries[] = {
@@ -97,5 +108,7 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "never") == 0)
         never(weft_cell_self());
+    if (argc > 1 && strcmp(argv[1], "idle") == 0)
+        return idle();
     return serve(weft_alloc(sizeof(struct state)));
 }
