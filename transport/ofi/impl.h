@@ -139,6 +139,10 @@ static inline struct ofi_op *ofi_op_of(struct weft_tp_op *op)
 /* error.c */
 int weft__ofi_err(ssize_t rc); /* libfabric's code, of either sign, as ours */
 
+/* library.c */
+/* Before anything else of libfabric; later times cost nothing.  Errors: WEFT_ENOTSUP. */
+int weft__ofi_library_load(void);
+
 /* fabric.c */
 int weft__ofi_fabric_open(struct ofi_ep *ep, const struct weft_tp_open *desc);
 void weft__ofi_fabric_close(struct ofi_ep *ep);

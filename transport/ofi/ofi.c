@@ -1,8 +1,8 @@
 /* The ofi transport's table, and an endpoint's beginning and end.
  *
- * Parts: fabric.c (libfabric's objects and the choice of a provider), peer.c, msg.c, rma.c,
- * progress.c, error.c, signals.c. Everything runs on the thread that drives the endpoint; libfabric
- * is opened with FI_THREAD_DOMAIN and manual progress, and starts no thread.
+ * Parts: library.c (loads libfabric), fabric.c (its objects and the choice of a provider), peer.c,
+ * msg.c, rma.c, progress.c, error.c, signals.c. Everything runs on the thread that drives the
+ * endpoint; libfabric is opened with FI_THREAD_DOMAIN and manual progress, and starts no thread.
  */
 #include "transport/ofi/ofi.h"
 
@@ -26,7 +26,10 @@ static int open_ep(const struct weft_tp_open *desc, struct weft_tp_ep **ep_out)
         return weft_fail(WEFT_ENOTSUP, "ofi has no control messages");
     if (!desc->bind || !desc->handlers || !desc->handlers->message)
         return weft_fail(WEFT_EINVAL, "ofi needs an address and a handler of messages");
+    int err = weft__ofi_library_load();
     weft__ofi_reset_signals();
+    if (err != WEFT_OK)
+        return err;
     struct ofi_ep *ep = calloc(1, sizeof(*ep));
     if (!ep)
         return weft_fail(WEFT_ENOMEM, "no memory for an endpoint");
@@ -37,7 +40,7 @@ static int open_ep(const struct weft_tp_open *desc, struct weft_tp_ep **ep_out)
     ep->sends_max = desc->sends_max ? desc->sends_max : OFI_SENDS_MAX;
     snprintf(ep->bind, sizeof(ep->bind), "%s", desc->bind);
     weft__slots_init(&ep->peers, OFI_PEERS_MAX);
-    int err = weft__ofi_fabric_open(ep, desc);
+    err = weft__ofi_fabric_open(ep, desc);
     if (err == WEFT_OK)
         err = weft__ofi_recvs_open(ep);
     weft__ofi_reset_signals(); /* a provider that was loaded now may have brought its own */

@@ -28,7 +28,7 @@ struct weft_ofi_stats {
 void weft__ofi_stats(const struct weft_tp_ep *ep, struct weft_ofi_stats *stats_out);
 
 /* Undoes the signal handlers that libraries below libfabric install; a constructor has done so
- * before main. Thread: any, before others start. */
+ * before main, and opening an endpoint does. Thread: any. */
 void weft__ofi_reset_signals(void);
 
 #endif

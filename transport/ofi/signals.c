@@ -1,12 +1,12 @@
 /* Undoes what libraries below libfabric do to a process's signals.
  *
  * Debian's libfabric depends on libpsm_infinipath and libpsm2, whose constructors take SIGILL,
- * SIGABRT, SIGBUS, SIGSEGV and SIGTERM before main, whether or not a psm provider is ever used.
- * Their handler prints a backtrace and calls exit(): a SIGTERM then runs destructors at any point,
- * and memory tracking by SIGSEGV cannot work. Constructors of dependencies run first, so this one
- * finds their handlers and puts the default back. Only handlers that lie in those libraries are
- * undone: a sanitizer's, or the program's own, stay. The environment variables keep the handlers
- * from appearing in children.
+ * SIGABRT, SIGBUS, SIGSEGV and SIGTERM when they are loaded, whether or not a psm provider is ever
+ * used. Their handler prints a backtrace and calls exit(): a SIGTERM then runs destructors at any
+ * point, and memory tracking by SIGSEGV cannot work. The environment variables, set before main and
+ * so before the first thread, tell them not to, here and in children. A library that does not
+ * listen, or that a program has linked itself, is undone: the default is put back after loading.
+ * Only handlers that lie in those libraries are undone: a sanitizer's, or the program's own, stay.
  *
  * libfabric's registration cache is told to watch nothing: its monitor does not see memory that
  * moves in and out of the ranges of ranks, and would take more hooks into the process.
