@@ -8,12 +8,15 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <uthash.h>
 
 #include "base/clock.h"
 #include "snapshot/service.h"
 #include "weft/error.h"
+
+enum { DESCRIPTORS_MAX = 1 << 20, REGIONS_SHARE = 4 /* the rest is for connections */ };
 
 struct kept {
     UT_hash_handle hh;
@@ -28,7 +31,17 @@ struct weft_store {
     uint64_t held_bytes; /* of all */
     uint64_t memory_max;
     uint64_t versions;
+    unsigned regions_n, regions_max; /* each takes a file descriptor */
 };
+
+/* How many this process may have open. */
+static unsigned descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > DESCRIPTORS_MAX)
+        return DESCRIPTORS_MAX;
+    return (unsigned)limit.rlim_cur;
+}
 
 int weft__store_open(uint64_t memory_max, struct weft_store **store_out)
 {
@@ -36,6 +49,7 @@ int weft__store_open(uint64_t memory_max, struct weft_store **store_out)
     if (!store)
         return weft_fail(WEFT_ENOMEM, "no memory for a store of snapshots");
     store->memory_max = memory_max;
+    store->regions_max = descriptors() / REGIONS_SHARE;
     pthread_mutex_init(&store->lock, NULL);
     *store_out = store;
     return WEFT_OK;
@@ -75,11 +89,36 @@ static uint64_t whole_pages(uint64_t bytes)
     return (bytes + WEFT_REGION_PAGE - 1) / WEFT_REGION_PAGE * WEFT_REGION_PAGE;
 }
 
+/* One more or (-1) less; false: there are as many as there may be. */
+static bool count_region(struct weft_store *store, int change)
+{
+    pthread_mutex_lock(&store->lock);
+    bool fits = change < 0 || store->regions_n < store->regions_max;
+    if (fits)
+        store->regions_n += (unsigned)change;
+    pthread_mutex_unlock(&store->lock);
+    return fits;
+}
+
+static int make_region(struct weft_snapshot *snapshot)
+{
+    struct weft_store *store = snapshot->store;
+    if (!count_region(store, 1))
+        return weft_fail(WEFT_EMFILE,
+                         "the host keeps %u large snapshots already, each of which takes a file "
+                         "descriptor; delete some, or raise its limit (ulimit -n)",
+                         store->regions_max);
+    int err = weft__region_init(&snapshot->region, "weft-snapshot", NULL,
+                                whole_pages(snapshot->size_bytes));
+    if (err)
+        count_region(store, -1);
+    return err;
+}
+
 static int make_memory(struct weft_snapshot *snapshot)
 {
     if (snapshot->size_bytes > WEFT_SNAPSHOT_INLINE_MAX)
-        return weft__region_init(&snapshot->region, "weft-snapshot", NULL,
-                                 whole_pages(snapshot->size_bytes));
+        return make_region(snapshot);
     snapshot->bytes = malloc(snapshot->size_bytes);
     return snapshot->bytes ? WEFT_OK : weft_fail(WEFT_ENOMEM, "no memory for a snapshot");
 }
@@ -127,8 +166,10 @@ void weft__snapshot_put(struct weft_snapshot *snapshot)
         return;
     stop_sharing(snapshot);
     free(snapshot->descriptor);
-    if (snapshot->region.base)
+    if (snapshot->region.base) {
         weft__region_fini(&snapshot->region);
+        count_region(snapshot->store, -1);
+    }
     free(snapshot->bytes);
     pthread_mutex_destroy(&snapshot->lock);
     give_back(snapshot->store, snapshot->held_bytes);

@@ -35,8 +35,8 @@ int weft__store_open(uint64_t memory_max, struct weft_store **store_out);
 void weft__store_close(struct weft_store *store);
 
 /* An empty snapshot with memory set apart for it, owned by the caller: weft__snapshot_put().
- * Errors: WEFT_ENOSPC, naming the bound; WEFT_EAGAIN held by pushes under way: there may be room
- * soon; WEFT_ENOMEM. */
+ * Errors: WEFT_ENOSPC, naming the bound; WEFT_EMFILE too many large ones; WEFT_EAGAIN held by
+ * pushes under way: there may be room soon; WEFT_ENOMEM. */
 int weft__snapshot_new(struct weft_store *store, uint64_t size_bytes, uint64_t held_bytes,
                        struct weft_snapshot **snapshot_out);
 void weft__snapshot_put(struct weft_snapshot *snapshot);

@@ -209,6 +209,22 @@ static void a_sparse_region_takes_the_memory_of_what_was_touched(void **state)
     weft__region_fini(&region);
 }
 
+static void a_region_that_was_never_touched_is_a_snapshot_too(void **state)
+{
+    struct rig *rig = *state;
+    struct weft_snapshot_at where = at(rig, "empty");
+    struct weft_snapshot_copy copy;
+    struct weft_region region;
+    assert_int_equal(weft__region_init(&region, "untouched", NULL, LARGE), WEFT_OK);
+    assert_int_equal(weft__snapshot_push(rig->snapshots, &where, &region), WEFT_OK);
+    weft__region_fini(&region);
+    assert_int_equal(weft__snapshot_pull(rig->snapshots, &where, &copy), WEFT_OK);
+    assert_int_equal(copy.size_bytes, LARGE);
+    for (size_t i = 0; i < LARGE; i += 4096)
+        assert_int_equal(((char *)copy.region.base)[i], 0);
+    weft__region_fini(&copy.region);
+}
+
 static void deleting_gives_the_memory_back(void **state)
 {
     struct rig *rig = *state;
@@ -460,6 +476,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         ON_A_RIG(snapshots_of_every_size_come_back_as_they_went),
         ON_A_RIG(a_sparse_region_takes_the_memory_of_what_was_touched),
+        ON_A_RIG(a_region_that_was_never_touched_is_a_snapshot_too),
         ON_A_RIG(deleting_gives_the_memory_back),
         ON_A_RIG(a_full_host_refuses_and_keeps_what_it_has),
         ON_A_RIG(lists_are_whole_and_sorted_however_long),

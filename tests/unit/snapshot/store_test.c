@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -98,6 +99,30 @@ static void a_snapshot_of_no_bytes_is_none(void **state)
     assert_int_equal(held(*state), 0);
 }
 
+/* A quarter of the descriptors that the process may open. */
+static void large_snapshots_leave_descriptors_for_others(void **state)
+{
+    struct rlimit old, low;
+    struct weft_store *store;
+    struct weft_snapshot *snapshots[16], *more;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    low = (struct rlimit){.rlim_cur = 64, .rlim_max = old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    assert_int_equal(weft__store_open(UINT64_MAX, &store), WEFT_OK);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    for (int i = 0; i < 16; i++)
+        assert_int_equal(weft__snapshot_new(store, LARGE, 1, &snapshots[i]), WEFT_OK);
+    assert_int_equal(weft__snapshot_new(store, LARGE, 1, &more), WEFT_EMFILE);
+    assert_int_equal(weft__snapshot_new(store, 100, 1, &more), WEFT_OK); /* a small one */
+    weft__snapshot_put(more);
+    weft__snapshot_put(snapshots[0]);
+    assert_int_equal(weft__snapshot_new(store, LARGE, 1, &snapshots[0]), WEFT_OK);
+    for (int i = 0; i < 16; i++)
+        weft__snapshot_put(snapshots[i]);
+    weft__store_close(store);
+}
+
 static void lists_are_sorted_and_cut_by_prefix_and_number(void **state)
 {
     static const char *const keys[] = {"b/2", "a", "b/1", "c", "b/3"};
@@ -131,6 +156,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(memory_has_a_bound_that_pushes_under_way_count_for,
                                         store_open, store_close),
         cmocka_unit_test_setup_teardown(a_snapshot_of_no_bytes_is_none, store_open, store_close),
+        cmocka_unit_test(large_snapshots_leave_descriptors_for_others),
         cmocka_unit_test_setup_teardown(lists_are_sorted_and_cut_by_prefix_and_number, store_open,
                                         store_close),
     };
