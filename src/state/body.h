@@ -5,13 +5,20 @@
 
 #include <stdint.h>
 
+/* How peers read a body by rma; the server's. It exists only while the body is pinned, so that what
+ * peers may read is never written. */
+struct weft_body_share {
+    struct weft_body_share *next; /* in a list of those that have to end */
+};
+
 /* Thread: whoever has the lock of the main that it belongs to. Its bytes may be read by every
  * holder without the lock. */
 struct weft_body {
     unsigned char *bytes;
     uint64_t len;
     uint32_t refs;
-    void *share;            /* how peers read it by rma; the server's */
+    uint32_t pins; /* of the refs */
+    struct weft_body_share *share;
     struct weft_body *next; /* in a list of bodies that nobody holds */
 };
 

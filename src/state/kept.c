@@ -347,6 +347,7 @@ int weft__kept_pin(struct weft_state_main *main, struct weft_kept *kept, uint64_
     pin->until_ns = until_ns;
     pin->body = kept->body;
     weft__main_hold(pin->body);
+    pin->body->pins++;
     pin->next = kept->pins;
     kept->pins = pin;
     main->pins_n++;
@@ -369,6 +370,11 @@ bool weft__kept_unpin(struct weft_state_main *main, struct weft_kept *kept, uint
         if (pin->id != id)
             continue;
         *link = pin->next;
+        if (--pin->body->pins == 0 && pin->body->share != NULL) {
+            pin->body->share->next = main->ended;
+            main->ended = pin->body->share;
+            pin->body->share = NULL;
+        }
         weft__main_put(main, pin->body);
         free(pin);
         main->pins_n--;

@@ -24,6 +24,13 @@ struct weft_body *weft__main_bury(struct weft_state_main *main)
     return dead;
 }
 
+struct weft_body_share *weft__main_ended(struct weft_state_main *main)
+{
+    struct weft_body_share *ended = main->ended;
+    main->ended = NULL;
+    return ended;
+}
+
 static int count(struct weft_state_main *main, uint64_t len)
 {
     if (len > main->limits.memory_max || main->used_bytes > main->limits.memory_max - len) {
@@ -255,40 +262,28 @@ static void expire_stages(struct weft_state_main *main, struct weft_kept *kept, 
     }
 }
 
-/* One body of this value that peers may read no longer. */
-static struct weft_body *expire_pins(struct weft_state_main *main, struct weft_kept *kept,
-                                     uint64_t now_ns, uint64_t *next_ns)
+static void expire_pins(struct weft_state_main *main, struct weft_kept *kept, uint64_t now_ns,
+                        uint64_t *next_ns)
 {
     struct weft_pin *pin = kept->pins;
     while (pin != NULL) {
         struct weft_pin *next = pin->next;
-        struct weft_body *body = pin->body;
-        if (pin->until_ns > now_ns) {
-            *next_ns = pin->until_ns < *next_ns ? pin->until_ns : *next_ns;
-        } else if (body->share != NULL) {
-            weft__main_hold(body);
+        if (pin->until_ns <= now_ns)
             (void)weft__kept_unpin(main, kept, pin->id);
-            return body;
-        } else {
-            (void)weft__kept_unpin(main, kept, pin->id);
-        }
+        else if (pin->until_ns < *next_ns)
+            *next_ns = pin->until_ns;
         pin = next;
     }
-    return NULL;
 }
 
-struct weft_body *weft__main_expire(struct weft_state_main *main, uint64_t now_ns,
-                                    uint64_t *next_ns)
+void weft__main_expire(struct weft_state_main *main, uint64_t now_ns, uint64_t *next_ns)
 {
     struct weft_kept *kept, *next;
     if (main->pins_n == 0 && main->stages_n == 0)
-        return NULL;
+        return;
     HASH_ITER(hh, main->values, kept, next)
     {
-        struct weft_body *body = expire_pins(main, kept, now_ns, next_ns);
-        if (body != NULL)
-            return body;
+        expire_pins(main, kept, now_ns, next_ns);
         expire_stages(main, kept, now_ns, next_ns);
     }
-    return NULL;
 }

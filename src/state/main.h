@@ -90,6 +90,7 @@ struct weft_state_main {
     uint32_t pins_n, stages_n;
     uint64_t copies, refused_stale, refused_lease, refused_memory;
     struct weft_body *dead; /* nobody holds them: to be freed by the owner (weft__main_bury) */
+    struct weft_body_share *ended; /* peers must not read by them any more (weft__main_ended) */
 };
 
 /* A value as a caller means it. */
@@ -106,7 +107,10 @@ struct weft_state_writer {
 void weft__main_init(struct weft_state_main *main, const struct weft_state_limits *limits);
 /* Drops all values; the bodies are dead then. */
 void weft__main_clear(struct weft_state_main *main);
-/* Takes the list of dead bodies. */
+/* Take the list of shares that have to end, and that of dead bodies, which may be freed behind
+ * them.
+ */
+struct weft_body_share *weft__main_ended(struct weft_state_main *main);
 struct weft_body *weft__main_bury(struct weft_state_main *main);
 
 /* Makes room for a value whose claim is under way.  Errors: WEFT_EEXIST there is one, active;
@@ -196,10 +200,7 @@ struct weft_pin *weft__kept_pinned(const struct weft_kept *kept,
 /* Without the session's stage, if it has one. */
 void weft__session_unstage(struct weft_state_main *main, struct weft_session *session);
 bool weft__kept_unpin(struct weft_state_main *main, struct weft_kept *kept, uint64_t id);
-/* Ends pins and stages whose time is over. A body that peers may still read must be taken from
- * them: returns one that is shared, held once for the caller, who unshares and puts it and calls
- * again; NULL: that was all. next_ns: lowered to when to look again. */
-struct weft_body *weft__main_expire(struct weft_state_main *main, uint64_t now_ns,
-                                    uint64_t *next_ns);
+/* Ends pins and stages whose time is over. next_ns: lowered to when to look again. */
+void weft__main_expire(struct weft_state_main *main, uint64_t now_ns, uint64_t *next_ns);
 
 #endif

@@ -53,14 +53,15 @@ void weft__state_fail(struct weft_call *call, int err);
 
 /* server_share.c: bodies that peers read by rma. */
 struct weft__state_shared {
+    struct weft_body_share share; /* first */
     struct weft_lane *lane;
     struct weft_lane_region *region;
     struct weft_lane_key key;
 };
-/* Registers a body that the caller holds; false: no rma. */
+/* Registers a body that the caller holds and has pinned; false: no rma, or the pin has ended. */
 bool weft__state_share(struct weft_state_server *server, struct weft_body *body,
                        struct weft__state_shared *shared_out);
-void weft__state_unshare(struct weft__state_shared *shared); /* NULL is fine; without locks */
+void weft__state_unshare(struct weft_body_share *shares); /* a list; without locks */
 /* Fetches the bytes of a push by rma, then makes it and answers; takes body over. */
 void weft__state_fetch(struct weft_state_server *server, struct weft_call *call,
                        const Weft__State__PushRequest *request, struct weft_body *body);

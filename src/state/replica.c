@@ -184,9 +184,14 @@ static int attach(struct weft_state *state, const struct weft_state_name *name,
         return err;
     listed = take_listed(state, fresh);
     if (listed != NULL) {
+        struct weft_whereabouts now;
         value_free(fresh);
-        *value_out = listed;
-        return WEFT_OK;
+        err = weft__state_find(state, name, true, deadline_ns, &now); /* its main may be dead */
+        if (err == WEFT_OK)
+            *value_out = listed;
+        else
+            weft_value_close(listed);
+        return err;
     }
     err = weft__value_session(fresh, deadline_ns, &size, &version);
     if (err == WEFT_OK)

@@ -28,7 +28,6 @@ static void free_bodies(struct weft_body *body)
 {
     while (body != NULL) {
         struct weft_body *next = body->next;
-        weft__state_unshare(body->share);
         weft__body_free(body);
         body = next;
     }
@@ -36,8 +35,10 @@ static void free_bodies(struct weft_body *body)
 
 void weft__state_unlock(struct weft_state_server *server)
 {
+    struct weft_body_share *ended = weft__main_ended(&server->main);
     struct weft_body *dead = weft__main_bury(&server->main);
     pthread_mutex_unlock(&server->lock);
+    weft__state_unshare(ended);
     free_bodies(dead);
 }
 
@@ -84,20 +85,6 @@ static struct weft__state_job *take_due(struct weft_state_server *server, uint64
     return NULL;
 }
 
-/* Ends what is over. Called and returns with the lock held; lets go of it meanwhile. */
-static void expire(struct weft_state_server *server, uint64_t now_ns, uint64_t *next_ns)
-{
-    struct weft_body *body;
-    while ((body = weft__main_expire(&server->main, now_ns, next_ns)) != NULL) {
-        struct weft__state_shared *shared = body->share;
-        body->share = NULL;
-        weft__main_put(&server->main, body);
-        weft__state_unlock(server);
-        weft__state_unshare(shared);
-        weft__state_lock(server);
-    }
-}
-
 static void wait_until(struct weft_state_server *server, uint64_t at_ns)
 {
     struct timespec at = {.tv_sec = (time_t)(at_ns / WEFT_NS_PER_S),
@@ -114,17 +101,18 @@ static void *thread_main(void *arg)
     weft__state_lock(server);
     for (;;) {
         uint64_t now_ns = weft__now_ns(), next_ns = WEFT_NEVER;
-        expire(server, now_ns, &next_ns);
+        weft__main_expire(&server->main, now_ns, &next_ns);
         struct weft__state_job *job = take_due(server, now_ns, &next_ns);
         bool left = server->left;
         if (job == NULL && left)
             break;
-        if (job == NULL) {
+        if (job == NULL && server->main.dead == NULL && server->main.ended == NULL) {
             wait_until(server, next_ns);
             continue;
         }
-        weft__state_unlock(server);
-        job->run(job, left);
+        weft__state_unlock(server); /* and frees what has expired */
+        if (job != NULL)
+            job->run(job, left);
         weft__state_lock(server);
     }
     weft__state_unlock(server);

@@ -1,7 +1,8 @@
 /* Bytes by rma: bodies that peers get, and bytes of pushes that are got from peers.
  *
- * A body is registered when it is first pulled in bulk and stays so until it goes, or until a
- * reader overstays. A get's end only posts a job: the lane's thread must go on. */
+ * A body is registered from its first bulk reader's pin to its last one's end: peers can read
+ * nothing that is written, and the lane, which is taken for both, sees every byte as it is. A get's
+ * end only posts a job: the lane's thread must go on. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,11 @@ static struct weft__state_shared *share_new(struct weft_lane *lane, struct weft_
     return NULL;
 }
 
+static struct weft__state_shared *shared_of(struct weft_body_share *share)
+{
+    return (struct weft__state_shared *)(void *)share;
+}
+
 bool weft__state_share(struct weft_state_server *server, struct weft_body *body,
                        struct weft__state_shared *shared_out)
 {
@@ -54,7 +60,7 @@ bool weft__state_share(struct weft_state_server *server, struct weft_body *body,
         return false;
     pthread_mutex_lock(&server->share_lock);
     weft__state_lock(server);
-    struct weft__state_shared *shared = body->share;
+    struct weft__state_shared *shared = shared_of(body->share);
     if (shared != NULL)
         *shared_out = *shared;
     weft__state_unlock(server);
@@ -62,9 +68,12 @@ bool weft__state_share(struct weft_state_server *server, struct weft_body *body,
     if (!good && (shared = share_new(lane, body)) != NULL) {
         *shared_out = *shared;
         weft__state_lock(server);
-        body->share = shared;
+        good = body->pins > 0;
+        if (good)
+            body->share = &shared->share;
         weft__state_unlock(server);
-        good = true;
+        if (!good)
+            weft__state_unshare(&shared->share);
     }
     pthread_mutex_unlock(&server->share_lock);
     weft__state_lock(server);
@@ -73,12 +82,14 @@ bool weft__state_share(struct weft_state_server *server, struct weft_body *body,
     return good;
 }
 
-void weft__state_unshare(struct weft__state_shared *shared)
+void weft__state_unshare(struct weft_body_share *shares)
 {
-    if (shared == NULL)
-        return;
-    weft__lane_unregister(shared->lane, shared->region);
-    free(shared);
+    while (shares != NULL) {
+        struct weft__state_shared *shared = shared_of(shares);
+        shares = shares->next;
+        weft__lane_unregister(shared->lane, shared->region);
+        free(shared);
+    }
 }
 
 /* ---- fetches ---- */
