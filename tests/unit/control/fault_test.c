@@ -86,12 +86,68 @@ static void a_client_goes_on_after_lost_replies(void **state)
     rig_close(&rig);
 }
 
+/* CALLS calls that count how often they run; how many were answered. */
+static unsigned count_calls(struct rig *rig, uint32_t flags, uint32_t timeout_ms)
+{
+    static struct rig_ask asks[CALLS];
+    unsigned answered = 0;
+
+    memset(asks, 0, sizeof(asks));
+    for (unsigned i = 0; i < CALLS; i++) {
+        const struct weft_client_call call = {.url = rig->url,
+                                              .code = RIG_BOTH,
+                                              .timeout_ms = timeout_ms,
+                                              .flags = flags,
+                                              .done = rig_over,
+                                              .ctx = &asks[i]};
+        assert_int_equal(weft__client_start(rig->client, &call), WEFT_OK);
+    }
+    for (unsigned i = 0; i < CALLS; i++)
+        answered += rig_await(&asks[i]) == WEFT_OK;
+    return answered;
+}
+
+static void whatever_the_network_does_no_call_runs_twice(void **state)
+{
+    unsigned lost = 0;
+
+    (void)state;
+    for (unsigned seed = 1; seed <= 8; seed++) {
+        struct rig rig;
+        char scheme[96];
+        snprintf(scheme, sizeof(scheme),
+                 "fault(seed=%u,drop=3%%,dup=40%%,reorder=20%%,delay=4,cut=1%%)+inproc", seed);
+        rig_open(&rig, &(struct rig_desc){.scheme = scheme});
+        unsigned answered = count_calls(&rig, 0, 300);
+        assert_true(answered <= atomic_load(&rig.counted));
+        assert_true(atomic_load(&rig.counted) <= CALLS);
+        lost += CALLS - answered;
+        rig_close(&rig);
+    }
+    assert_true(lost > 0); /* by their deadline, or with their connection */
+}
+
+static void idempotent_calls_survive_connections_that_break(void **state)
+{
+    (void)state;
+    for (unsigned seed = 1; seed <= 4; seed++) {
+        struct rig rig;
+        char scheme[64];
+        snprintf(scheme, sizeof(scheme), "fault(seed=%u,cut=1%%,delay=3)+inproc", seed);
+        rig_open(&rig, &(struct rig_desc){.scheme = scheme});
+        assert_int_equal(count_calls(&rig, WEFT_CLIENT_IDEMPOTENT, RIG_TIMEOUT_MS), CALLS);
+        rig_close(&rig);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_find_their_calls_though_letters_come_late_twice_and_out_of_order),
         cmocka_unit_test(what_comes_twice_runs_once),
         cmocka_unit_test(a_client_goes_on_after_lost_replies),
+        cmocka_unit_test(whatever_the_network_does_no_call_runs_twice),
+        cmocka_unit_test(idempotent_calls_survive_connections_that_break),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
