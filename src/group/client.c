@@ -228,7 +228,7 @@ static struct weft_group *group_new(struct weft_groups *groups, uint64_t id, uin
 
 static void group_free(struct weft_group *group)
 {
-    weft__message_free(&group->known->base);
+    weft__message_free((ProtobufCMessage *)group->known);
     weft__group_pairs_free(group->to);
     weft__group_pairs_free(group->from);
     pthread_cond_destroy(&group->wake);
