@@ -1,4 +1,5 @@
 /* The service of README.md and its callers, as they stand there. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -16,21 +17,24 @@
 
 static const char *programs, *weft; /* a folder; a program */
 static pid_t greeter;
+static int stop; /* closing it ends the service */
 static char url[64];
 
 /* Starts the service and reads its url. */
 static int setup(void **state)
 {
     char path[512];
-    int out[2];
+    int out[2], in[2];
     FILE *lines;
 
     (void)state;
     snprintf(path, sizeof(path), "%s/greeter", programs);
     assert_int_equal(pipe(out), 0);
+    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
     greeter = fork();
     if (greeter == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(in[0], STDIN_FILENO);
         dup2(out[1], STDOUT_FILENO);
         close(out[0]);
         close(out[1]);
@@ -38,6 +42,8 @@ static int setup(void **state)
         _exit(127);
     }
     close(out[1]);
+    close(in[0]);
+    stop = in[1];
     lines = fdopen(out[0], "r");
     assert_non_null(lines);
     assert_non_null(fgets(url, sizeof(url), lines));
@@ -46,13 +52,13 @@ static int setup(void **state)
     return 0;
 }
 
-/* It ends by SIGTERM, with 0. */
+/* It ends with its input, with 0. */
 static int teardown(void **state)
 {
     int status;
 
     (void)state;
-    kill(greeter, SIGTERM);
+    close(stop);
     assert_int_equal(waitpid(greeter, &status, 0), greeter);
     assert_true(WIFEXITED(status));
     return WEXITSTATUS(status);
