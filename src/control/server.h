@@ -7,6 +7,10 @@
  * weft__call_fail, now or later, from any thread, exactly once: that is how it defers. Bad frames,
  * unknown codes, bodies that do not decode and full queues are answered with an error (sync) or
  * counted (async).
+ *
+ * One client cannot keep the others out: its calls under way are counted, the answers that it does
+ * not read are kept within 4 MiB here and as much in the transport, then dropped, and what it asks
+ * meanwhile is refused. Requests with a client's number run at most once (wire/frame.h).
  */
 #ifndef WEFT_CONTROL_SERVER_H
 #define WEFT_CONTROL_SERVER_H

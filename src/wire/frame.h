@@ -21,11 +21,15 @@
  *    40  u64   sequence: the number of this request among the client's, from 1 on; 0 with client 0
  *    48        body
  *
- * A request with a client number runs at most once: one that comes again (the same client and
- * sequence) gets the answer of the first, and one too old to be remembered gets WEFT_ESTALE. A
- * request with WEFT_FRAME_IDEMPOTENT may run again instead. A frame with WEFT_FRAME_CANCEL asks for
- * nothing: it says that the client no longer wants the answer to the request with its correlation,
- * which came over the same connection; it has no reply of its own.
+ * A request with a client number runs at most once at a port. One that comes again (the same
+ * client, sequence and call) gets the answer of the first: if that still runs, the answer goes to
+ * the connection, and has the correlation, of whoever asked last. Where the answer is no longer
+ * kept (seconds after the deadline, or after 256 newer ones), or the sequence is more than 1,000
+ * behind the newest, it gets WEFT_ESTALE. What was refused with WEFT_EAGAIN before a handler saw it
+ * has not run and may be sent again under its number. A request with WEFT_FRAME_IDEMPOTENT may run
+ * again instead. A frame with WEFT_FRAME_CANCEL asks for nothing: it says that the client no longer
+ * wants the answer to the request with its correlation, which came over the same connection; it has
+ * no reply of its own.
  */
 #ifndef WEFT_WIRE_FRAME_H
 #define WEFT_WIRE_FRAME_H
