@@ -19,7 +19,6 @@
 #define TIMEOUT_MS 10000
 #define BULK_BYTES (64u << 10)
 #define NO_LANE_NS (60 * WEFT_NS_PER_S)
-#define HOST_TRY_MS 5000
 #define HOST_NAP_NS (20 * WEFT_NS_PER_MS)
 
 uint64_t weft__state_deadline(const struct weft_state *state)
@@ -78,10 +77,8 @@ int weft__state_ask_host(struct weft_state *state, struct weft_state_asked *aske
                          ProtobufCMessage **reply_out)
 {
     for (;;) {
-        uint64_t try_ns = weft__now_ns() + HOST_TRY_MS * WEFT_NS_PER_MS;
-        if (try_ns > asked->deadline_ns)
-            try_ns = asked->deadline_ns;
-        int err = ask_once(state, state->url, asked, try_ns, reply_out);
+        /* Not less: to find out that a host is gone it may have to wait for dead_ms. */
+        int err = ask_once(state, state->url, asked, asked->deadline_ns, reply_out);
         if (!may_pass(err))
             return err;
         if (weft__now_ns() + HOST_NAP_NS >= asked->deadline_ns) {
