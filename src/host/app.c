@@ -137,6 +137,10 @@ void weft__app_count(struct weft_process_app *app, Weft__Host__ExecStats *stats)
     stats->gets = exec.gets;
     stats->gets_restarted = exec.gets_restarted;
     stats->malformed = exec.malformed;
+    stats->calls = exec.calls;
+    stats->calls_answered = exec.calls_answered;
+    stats->calls_refused = exec.calls_refused;
+    stats->calls_returned = exec.calls_returned;
     stats->bytes_sent = lane.bytes_sent;
     stats->bytes_received = lane.bytes_received;
     stats->bytes_got = lane.rma_bytes_got;

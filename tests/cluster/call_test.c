@@ -409,6 +409,9 @@ static void weft_info_stats_tells_of_hosts_and_of_processes_of_apps(void **state
     json_t *process = stats_of(*state, url);
     cluster_check(*state, counter(process, "calls.queued") == 10);
     cluster_check(*state, counter(process, "calls.answered") == 10);
+    struct child *apps = cluster_weft(*state, "apps", "--at", scene.app.home->address, "--json",
+                                      "-", scene.app.hex, NULL);
+    cluster_check(*state, apps->code == 0 && child_said(apps, "calls_answered"));
     json_t *host = stats_of(*state, scene.app.home->address);
     cluster_check(*state, json_array_size(json_object_get(host, "services")) == 5);
     cluster_check(*state, counter(host, "client.sent") > 0);
