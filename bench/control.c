@@ -21,7 +21,8 @@ static const struct part parts[] = {
     {"rate", control_rate, "requests per second, latency, processor time and system calls"},
     {"slow", control_slow, "latency when one handler in a hundred takes 5 ms"},
     {"start", control_start_stop, "start and stop of a host"},
-    {"hosts", control_hosts, "groups and state between hosts"},
+    {"group", control_barrier, "messages of a barrier of 64 members over 3 hosts"},
+    {"state", control_state, "64 MiB from another host, against a raw get"},
 };
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 

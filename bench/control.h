@@ -10,9 +10,9 @@ int control_rate(const struct bench *bench);
 int control_slow(const struct bench *bench);
 /* A whole host, from its start to its end. */
 int control_start_stop(const struct bench *bench);
-/* Barriers of members on three hosts; a part of the next one. */
+/* Messages of a barrier over three hosts. */
 int control_barrier(const struct bench *bench);
-/* What needs more than one host. */
-int control_hosts(const struct bench *bench);
+/* A big value from another host, against a raw get. */
+int control_state(const struct bench *bench);
 
 #endif
