@@ -7,6 +7,9 @@
  * that has taken a call and not answered it cannot move. What a rank leaves unanswered when it ends
  * fails.
  *
+ * A rank that uses MPI too: while it waits for calls its MPI operations do not move on, except
+ * where its handlers call MPI.
+ *
  * The caller's side is weft_executor_call() in weft/caller.h, or "weft call" on the command line.
  */
 #ifndef WEFT_EXECUTOR_H

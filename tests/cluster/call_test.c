@@ -336,6 +336,37 @@ static void callers_of_a_rank_whose_process_dies_are_told(void **state)
     stage_all_free(cluster);
 }
 
+/* A request that does not come from weft_executor_call(). */
+static int execute(struct cluster *cluster, const char *url, uint64_t token, int32_t rank)
+{
+    Weft__Host__ExecuteRequest wish = WEFT__HOST__EXECUTE_REQUEST__INIT;
+    wish.token = token;
+    wish.rank = rank;
+    wish.code = COUNT;
+    return weft__client_wait(
+        cluster->client,
+        &(struct weft_client_call){
+            .url = url, .code = WEFT_CALL_EXECUTE, .request = &wish.base, .timeout_ms = CALL_MS},
+        NULL);
+}
+
+static void who_does_not_know_the_token_does_not_reach_a_rank(void **state)
+{
+    struct cluster *cluster = *state;
+    struct scene scene;
+    char url[64];
+    scene_open(cluster, &scene);
+    uint64_t token = url_of(&scene, 0, url);
+    cluster_check(cluster, execute(cluster, url, token ^ 1, 0) == WEFT_ESTALE);
+    cluster_check(cluster, execute(cluster, url, 0, 0) == WEFT_ESTALE);
+    cluster_check(cluster, execute(cluster, url, token, -1) == WEFT_EINVAL);
+    cluster_check(cluster, execute(cluster, url, token, INT32_MAX) == WEFT_EINVAL);
+    cluster_check(cluster, execute(cluster, url, token, 3) == WEFT_ESTALE); /* is elsewhere */
+    cluster_check(cluster, count_of(&scene, 0) == 0);
+    cluster_check(cluster, execute(cluster, url, token, 0) == WEFT_OK);
+    scene_close(&scene);
+}
+
 static void ranks_and_apps_that_there_are_not_cannot_be_called(void **state)
 {
     struct scene scene;
@@ -443,6 +474,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(weft_call_calls_a_rank_and_prints_its_answer, cluster_open,
                                         cluster_close),
         cmocka_unit_test_setup_teardown(weft_info_stats_tells_of_hosts_and_of_processes_of_apps,
+                                        cluster_open, cluster_close),
+        cmocka_unit_test_setup_teardown(who_does_not_know_the_token_does_not_reach_a_rank,
                                         cluster_open, cluster_close),
         cmocka_unit_test_setup_teardown(ranks_and_apps_that_there_are_not_cannot_be_called,
                                         cluster_open, cluster_close),
