@@ -186,24 +186,30 @@ static int plumbing_open(struct plumbing *pipes)
     return weft_fail(err, "cannot make the pipes of an app process: %s", strerror(-err));
 }
 
-/* environ, then the app's own names: the later of two equal names wins in getenv of glibc only if
- * the first is dropped. */
-static char **make_env(char **extra, size_t extra_n)
+static bool same_name(const char *a, const char *b)
+{
+    return strncmp(a, b, strcspn(a, "=") + 1) == 0;
+}
+
+/* environ, then the app's own names, then `host`: the later of two equal names wins in getenv of
+ * glibc only if the first is dropped. */
+static char **make_env(char **extra, size_t extra_n, char *host)
 {
     size_t n = 0, m = 0;
     while (environ[n] != NULL)
         n++;
-    char **env = weft__must_alloc(n + extra_n + 1, sizeof(*env));
+    char **env = weft__must_alloc(n + extra_n + 2, sizeof(*env));
     for (size_t i = 0; i < n; i++) {
-        bool replaced = false;
-        size_t name_len = strcspn(environ[i], "=") + 1;
+        bool replaced = same_name(environ[i], host);
         for (size_t k = 0; k < extra_n && !replaced; k++)
-            replaced = strncmp(environ[i], extra[k], name_len) == 0;
+            replaced = same_name(environ[i], extra[k]);
         if (!replaced)
             env[m++] = environ[i];
     }
     for (size_t k = 0; k < extra_n; k++)
-        env[m++] = extra[k];
+        if (!same_name(extra[k], host))
+            env[m++] = extra[k];
+    env[m++] = host;
     return env;
 }
 
@@ -215,7 +221,9 @@ static int spawn(struct weft_process *process, const Weft__Host__LaunchRequest *
     snprintf(parent_text, sizeof(parent_text), "%d", (int)getpid());
     char *argv[] = {
         process->host->app_program, "--lifeline", fd_text, "--parent", parent_text, NULL};
-    char **env = make_env(orders->env, orders->n_env);
+    char host_text[16 + WEFT_URL_MAX]; /* ranks call the services of their own host */
+    snprintf(host_text, sizeof(host_text), "WEFT_HOST=%s", process->host->control);
+    char **env = make_env(orders->env, orders->n_env, host_text);
     int fds[] = {-1, pipes->out[1], pipes->err[1],
                  pipes->lifeline[1]}; /* WEFT_LIFELINE_FD is the last */
     int err = weft__spawn(

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "ask.h"
 #include "cluster.h"
 #include "control/client.h"
 #include "group/group.h"
@@ -37,7 +38,7 @@ struct scene {
 static void make(struct scene *scene)
 {
     struct weft_group_desc desc = {
-        .members = scene->n, .hosts = scene->hosts, .timeout_ms = SOON_MS};
+        .id = scene->id, .members = scene->n, .hosts = scene->hosts, .timeout_ms = SOON_MS};
     int err = WEFT_EHOSTUNREACH;
     cluster_await(scene->cluster, CLUSTER_MS,
                   (err = weft_group_create(scene->groups[0], &desc, &scene->id)) !=
@@ -288,6 +289,7 @@ static void a_home_that_is_killed_ends_its_groups_on_all_hosts(void **state)
     scene.at[1] = 2;
     struct weft_groups *first = scene.groups[0];
     scene.groups[0] = scene.groups[1]; /* made on a */
+    scene.id = 0;                      /* another one */
     make(&scene);
     scene.groups[0] = first;
     open_members(&scene);
@@ -302,6 +304,46 @@ static void a_home_that_is_killed_ends_its_groups_on_all_hosts(void **state)
     scene_close(&scene);
 }
 
+/* ---- who else is a member ---- */
+
+static void ranks_are_members_on_the_hosts_where_they_run(void **state)
+{
+    struct cluster *cluster = *state;
+    struct scene scene = {.cluster = cluster, .n = HOSTS};
+    cluster_three(cluster, 1);
+    assert_int_equal(weft_groups_open(cluster->hosts[0].address, &scene.groups[0]), WEFT_OK);
+    struct cluster_app app = cluster_run(cluster, &cluster->hosts[0], "-n", "3",
+                                         cluster_program("grouped"), "9007", NULL);
+    for (uint32_t i = 0; i < HOSTS; i++)
+        for (unsigned h = 0; h < HOSTS; h++)
+            if (ask_rank_is(cluster, &app, i, cluster->hosts[h].name))
+                scene.hosts[i] = cluster->hosts[h].name;
+    scene.id = 0x9007;
+    make(&scene);
+    cluster_await_while(cluster, CLUSTER_MS, child_over(app.run), true);
+    cluster_check(cluster, app.run->code == 0);
+    for (uint32_t i = 0; i < HOSTS; i++) {
+        char words[64];
+        snprintf(words, sizeof(words), "rank %u met on %s", i, scene.hosts[i]);
+        cluster_check(cluster, child_said(app.run, words));
+    }
+    weft_groups_close(scene.groups[0]);
+}
+
+static void two_programs_of_the_readme_meet(void **state)
+{
+    struct cluster *cluster = *state;
+    const struct cluster_host *host = cluster_host(cluster, "home", 1);
+    setenv("WEFT_HOST", host->address, 1);
+    struct child *one = cluster_start(cluster, "../tests/meet", "abc", "1", NULL);
+    struct child *zero = cluster_start(cluster, "../tests/meet", "abc", "0", NULL);
+    unsetenv("WEFT_HOST");
+    cluster_check(cluster, child_wait(zero, CLUSTER_MS) == 0);
+    cluster_check(cluster, child_wait(one, CLUSTER_MS) == 0);
+    cluster_check(cluster, child_said(zero, "member 0 has the lock"));
+    cluster_check(cluster, child_said(one, "member 1 has the lock"));
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, cluster_open, cluster_close)
 
 int main(int argc, char **argv)
@@ -310,6 +352,8 @@ int main(int argc, char **argv)
         CASE(sixty_four_callers_wait_for_each_other_with_one_worker_in_each_of_three_hosts),
         CASE(a_member_that_is_killed_leaves_its_lock_and_its_name),
         CASE(a_host_that_is_killed_is_named_to_whoever_waits_for_its_members),
+        CASE(ranks_are_members_on_the_hosts_where_they_run),
+        CASE(two_programs_of_the_readme_meet),
         CASE(a_home_that_is_killed_ends_its_groups_on_all_hosts),
     };
     if (argc > 1)
