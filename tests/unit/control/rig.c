@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -276,6 +277,16 @@ unsigned rig_threads(const char *name, bool sleeping_only)
         n += entry->d_name[0] != '.' && thread_is(entry->d_name, name, sleeping_only);
     closedir(dir);
     return n;
+}
+
+size_t rig_resident_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    unsigned long pages = 0;
+
+    assert_int_equal(fscanf(file, "%*u %lu", &pages), 1);
+    fclose(file);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
 unsigned rig_fds(void)

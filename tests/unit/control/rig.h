@@ -83,6 +83,7 @@ int rig_await(struct rig_ask *ask);
 /* How many threads of this process have that name; sleeping_only: and sleep in the kernel. */
 unsigned rig_threads(const char *name, bool sleeping_only);
 unsigned rig_fds(void);
+size_t rig_resident_bytes(void);
 
 /* Waits for something that must come to be; false: it did not, in a time that only a hang reaches.
  */

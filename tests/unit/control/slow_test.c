@@ -241,16 +241,6 @@ static void *read_answers(void *arg)
     return (void *)wrong;
 }
 
-static size_t resident_bytes(void)
-{
-    FILE *file = fopen("/proc/self/statm", "r");
-    unsigned long pages = 0;
-
-    assert_int_equal(fscanf(file, "%*u %lu", &pages), 1);
-    fclose(file);
-    return pages * 4096;
-}
-
 /* 400 MB of answers to one that does not read them. */
 static void who_never_reads_slows_nobody_and_costs_little(void **state)
 {
@@ -262,7 +252,7 @@ static void who_never_reads_slows_nobody_and_costs_little(void **state)
     (void)state;
     start(0);
     raw_open_deaf(&deaf, url);
-    before = resident_bytes();
+    before = rig_resident_bytes();
     for (uint64_t i = 1; i <= 6400; i++) {
         raw_say(&deaf, (struct weft_frame){.call = BIG_ANSWER, .correlation = i}, "");
         if (i == 640) {
@@ -278,8 +268,8 @@ static void who_never_reads_slows_nobody_and_costs_little(void **state)
     }
     assert_true(RIG_UNTIL((now = stats(), now.dropped > 0 && now.refused_client_full > 0)));
     assert_true(now.refused_full == 0);
-    print_message("%zu KiB more in memory\n", (resident_bytes() - before) >> 10);
-    assert_true(resident_bytes() < before + ((size_t)200 << 20));
+    print_message("%zu KiB more in memory\n", (rig_resident_bytes() - before) >> 10);
+    assert_true(rig_resident_bytes() < before + ((size_t)200 << 20));
     raw_close(&deaf);
     weft__server_stop(server, RIG_TIMEOUT_MS);
 }
