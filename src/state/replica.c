@@ -30,7 +30,7 @@ static int map(uint64_t size, unsigned char **bytes_out)
 
 int weft__value_fit(struct weft_value *value, uint64_t size)
 {
-    unsigned char *bytes;
+    unsigned char *bytes = NULL;
     if (size == value->size)
         return WEFT_OK;
     int err = map(size, &bytes);

@@ -143,6 +143,24 @@ static void the_command_line_puts_gets_lists_appends_and_deletes(void **state)
     cluster_check(cluster, child->code == 2 && child_complained(child, "there is no state"));
 }
 
+static void programs_of_the_readme_count_together(void **state)
+{
+    struct cluster *cluster = *state;
+    struct child *children[4];
+    bool four = false;
+    cluster_three(cluster, 1);
+    for (int i = 0; i < 4; i++) {
+        (void)setenv("WEFT_HOST", cluster->hosts[i % 3].url, 1);
+        children[i] = cluster_start(cluster, "../tests/count", NULL);
+    }
+    (void)unsetenv("WEFT_HOST");
+    for (int i = 0; i < 4; i++) {
+        cluster_check(cluster, child_wait(children[i], CLUSTER_MS) == 0);
+        four = four || child_said(children[i], "4\n"); /* the last one, whichever it was */
+    }
+    cluster_check(cluster, four);
+}
+
 /* Deaths are waited for here: sooner than in other tests. */
 static int open_mortal(void **state)
 {
@@ -159,6 +177,7 @@ int main(int argc, char **argv)
         CASE(what_is_pushed_on_one_host_is_pulled_on_the_others, cluster_open),
         CASE(a_killed_main_is_named_and_never_answers_for_what_it_has_lost, open_mortal),
         CASE(a_host_that_leaves_takes_its_values_with_it, open_mortal),
+        CASE(programs_of_the_readme_count_together, cluster_open),
         CASE(the_command_line_puts_gets_lists_appends_and_deletes, cluster_open),
     };
     if (argc > 1)
