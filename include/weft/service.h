@@ -59,7 +59,8 @@ struct weft_service_options {
     uint16_t sync_port; /* 0: any of the server's range */
     uint16_t async_port;
     unsigned workers;        /* threads, started when there is work for them; 0: 2 */
-    size_t queue_max;        /* calls that wait for a worker; 0: 1024 */
+    size_t queue_max;        /* calls that wait for a worker; 0: 2048; one client may not fill the
+                                last quarter */
     size_t body_max;         /* 0: 1 MiB; at most 8 MiB */
     size_t client_calls_max; /* calls of one client under way; 0: 1024 */
 };

@@ -53,6 +53,7 @@ struct weft_call {
     weft_call_cancelled *on_cancel; /* valid with WEFT_CALL_LISTENS */
     void *on_cancel_ctx;
     bool on_cancel_ran; /* the fan-in thread's */
+    bool greedy; /* its client has many calls under way: it leaves a part of the queue to others */
     bool push;
     uint64_t client; /* of the frame; 0: none */
     struct weft_tp_from from;

@@ -174,6 +174,13 @@ static int enter(struct weft_parties *parties, const struct weft_service *servic
     return rc;
 }
 
+/* So many that the others' calls need a part of the queue for themselves. Not so a push: it cannot
+ * be told to try again. */
+static bool is_greedy(const struct weft_party *party, const struct weft_call *call)
+{
+    return !call->push && party->calls_n > call->service->queue.length_max / 4;
+}
+
 int weft__party_join(struct weft_parties *parties, struct weft_call *call)
 {
     struct weft_party *connection = NULL;
@@ -184,15 +191,19 @@ int weft__party_join(struct weft_parties *parties, struct weft_call *call)
         key_of_connection(&call->from, &key);
         rc = enter(parties, call->service, &key, &connection);
     }
-    if (rc == WEFT_OK && connection != NULL)
+    if (rc == WEFT_OK && connection != NULL) {
         link_call(connection, call);
+        call->greedy = is_greedy(connection, call);
+    }
     if (rc == WEFT_OK && call->client != 0) {
         key_of_number(call, &key);
         rc = enter(parties, call->service, &key, &call->number);
-        if (rc == WEFT_OK)
+        if (rc == WEFT_OK) {
             call->number->calls_n++;
-        else if (connection != NULL)
+            call->greedy |= is_greedy(call->number, call);
+        } else if (connection != NULL) {
             unlink_call(parties, call);
+        }
     }
     return rc;
 }

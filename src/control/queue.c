@@ -83,10 +83,11 @@ static void wake(struct weft_sleeper *sleeper)
 
 int weft__queue_push(struct weft_queue *queue, struct weft_call *call, bool *short_out)
 {
+    size_t max = queue->length_max - (call->greedy ? queue->length_max / 4 : 0);
     int rc = WEFT_EAGAIN;
 
     weft__lock_take(&queue->lock);
-    if (queue->length < queue->length_max && !queue->closed) {
+    if (queue->length < max && !queue->closed) {
         call->next = NULL;
         *queue->tail = call;
         queue->tail = &call->next;

@@ -29,7 +29,8 @@ struct weft_queue {
 void weft__queue_init(struct weft_queue *queue, size_t length_max);
 void weft__queue_fini(struct weft_queue *queue);
 /* A worker may take the call from here on; wake() sees to it that one does. short_out: whether more
- * calls wait now than workers sleep or are on their way.  Errors: WEFT_EAGAIN full. */
+ * calls wait now than workers sleep or are on their way.  Errors: WEFT_EAGAIN full; for a greedy
+ * call: three quarters full. */
 int weft__queue_push(struct weft_queue *queue, struct weft_call *call, bool *short_out);
 /* Wakes a worker for what was pushed, unless one is on its way; that one sees to the next.  Thread:
  * the one that pushes. */

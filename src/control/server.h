@@ -60,7 +60,7 @@ struct weft_service_desc {
     uint16_t sync_port; /* 0: any of the server's range */
     uint16_t async_port;
     unsigned workers;        /* 0: 2 */
-    size_t queue_max;        /* requests waiting for a worker; 0: 1024; beyond: WEFT_EAGAIN */
+    size_t queue_max;        /* requests waiting for a worker; 0: 2048; beyond: WEFT_EAGAIN */
     size_t body_max;         /* 0: 1 MiB */
     size_t client_calls_max; /* calls of one client under way here; 0: 1024; beyond: WEFT_EAGAIN */
 };

@@ -16,7 +16,7 @@
 #include "weft/error.h"
 
 #define WORKERS_DEFAULT 2
-#define QUEUE_DEFAULT 1024
+#define QUEUE_DEFAULT 2048 /* more than one client may have under way */
 #define CLIENT_CALLS_DEFAULT 1024
 #define BODY_DEFAULT ((size_t)1 << 20)
 #define RETRY_MAX_MS 1000u

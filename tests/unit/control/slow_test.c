@@ -28,6 +28,7 @@ static struct weft_call *calls[HELD];
 static _Atomic uint32_t calls_n;
 static char url[64], async_url[64];
 static _Atomic uint32_t inside, gate_open;
+static size_t queue_max = 4096;
 
 static void run_hold(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
 {
@@ -88,12 +89,14 @@ static void start(size_t client_calls_max)
     const struct weft_service_desc service = {.name = "slow",
                                               .handlers = handlers,
                                               .handlers_n = sizeof(handlers) / sizeof(handlers[0]),
-                                              .queue_max = 4096,
+                                              .queue_max = queue_max,
                                               .client_calls_max = client_calls_max};
     const struct weft_server_desc desc = {
         .bind = "127.0.0.1", .services = &service, .services_n = 1};
 
     atomic_store(&calls_n, 0);
+    atomic_store(&inside, 0);
+    atomic_store(&gate_open, 0);
     assert_int_equal(weft__server_start(&desc, &server), WEFT_OK);
     snprintf(url, sizeof(url), "tcp://127.0.0.1:%u", weft__server_sync_port(server, 0));
     snprintf(async_url, sizeof(async_url), "tcp://127.0.0.1:%u",
@@ -184,6 +187,44 @@ static void a_client_is_counted_over_its_connections_and_ports(void **state)
     raw_close(&other);
     raw_close(&push);
     weft__server_stop(server, RIG_TIMEOUT_MS);
+}
+
+/* A client that floods the queue, and one that has one question. */
+static void a_busy_client_leaves_room_in_the_queue(void **state)
+{
+    struct raw_answer answer;
+    struct weft_service_stats now;
+    struct raw busy, modest;
+
+    (void)state;
+    queue_max = 40;
+    start(0);
+    raw_open(&busy, ZMQ_DEALER, url);
+    raw_open(&modest, ZMQ_DEALER, url);
+    for (uint64_t i = 1; i <= 2; i++)
+        raw_say(&busy, (struct weft_frame){.call = GATE, .correlation = i}, "");
+    assert_true(RIG_UNTIL(atomic_load(&inside) == 2));
+    for (uint64_t i = 101; i <= 140; i++)
+        raw_say(&busy, (struct weft_frame){.call = SWALLOW, .correlation = i}, "");
+    assert_int_equal(raw_hear_of(&busy, 131, &answer), WEFT_EAGAIN);
+    assert_true(RIG_UNTIL((now = stats(), now.refused_full == 10)));
+    assert_int_equal(now.queue_depth, 30);
+    for (uint64_t i = 1; i <= 10; i++)
+        raw_say(&modest, (struct weft_frame){.call = SWALLOW, .correlation = i}, "");
+    assert_true(RIG_UNTIL((now = stats(), now.queue_depth == 40)));
+    raw_say(&modest, (struct weft_frame){.call = SWALLOW, .correlation = 11}, "");
+    assert_int_equal(raw_hear_of(&modest, 11, &answer), WEFT_EAGAIN);
+    atomic_store(&gate_open, 1);
+    weft__futex_wake(&gate_open);
+    for (uint64_t i = 1; i <= 10; i++) {
+        raw_hear(&modest, &answer);
+        assert_int_equal(answer.frame.error, 0);
+    }
+    assert_true(RIG_UNTIL((now = stats(), now.open == 0)));
+    raw_close(&busy);
+    raw_close(&modest);
+    weft__server_stop(server, RIG_TIMEOUT_MS);
+    queue_max = 4096;
 }
 
 /* A worker that is busy, and bodies of 1 MiB behind it. */
@@ -279,6 +320,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_connection_has_so_many_calls_under_way),
         cmocka_unit_test(a_client_is_counted_over_its_connections_and_ports),
+        cmocka_unit_test(a_busy_client_leaves_room_in_the_queue),
         cmocka_unit_test(the_bytes_that_wait_are_bounded),
         cmocka_unit_test(who_never_reads_slows_nobody_and_costs_little),
     };
