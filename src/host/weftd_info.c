@@ -28,6 +28,7 @@
 #include "host/weftd_app.h"
 #include "host/weftd_reach.h"
 #include "link/data.h"
+#include "state/server.h"
 #include "wire/message.h"
 
 enum { PROBE_MS = 15000, LINES_MAX = 16, COUNTERS_MAX = 64 };
@@ -83,12 +84,27 @@ static void count_service(struct counters *counters, const struct weft_host *hos
     count(counters, who, "refused_late", stats.refused_late);
 }
 
+static void count_state(struct counters *counters, const struct weft_host *host)
+{
+    struct weft_state_server_stats stats;
+    weft__state_server_stats(host->state, &stats);
+    count(counters, "state", "values", stats.values);
+    count(counters, "state", "bytes", stats.bytes);
+    count(counters, "state", "copies", stats.copies);
+    count(counters, "state", "bulk_pulls", stats.bulk_pulls);
+    count(counters, "state", "bulk_pushes", stats.bulk_pushes);
+    count(counters, "state", "refused_stale", stats.refused_stale);
+    count(counters, "state", "refused_lease", stats.refused_lease);
+    count(counters, "state", "refused_memory", stats.refused_memory);
+}
+
 static void count_all(struct counters *counters, const struct weft_host *host)
 {
     struct weft_client_stats client;
     weft__client_stats(host->asker.client, &client);
     for (size_t i = 0; i < host->services_n; i++)
         count_service(counters, host, i, host->service_names[i]);
+    count_state(counters, host);
     count(counters, "client", "sent", client.sent);
     count(counters, "client", "answered", client.answered);
     count(counters, "client", "timed_out", client.timed_out);

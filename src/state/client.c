@@ -53,7 +53,14 @@ static uint32_t ms_until(uint64_t until_ns)
     return left_ms == 0 ? 1 : left_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)left_ms;
 }
 
-/* One request; every call of this service may run twice: changes are counted by their sessions. */
+/* Whether the answer may be large and the call does no harm twice: nobody has to keep its answer
+ * for the case that it comes again. */
+static bool is_reading(uint16_t code)
+{
+    return code == WEFT_STATE_PULL || code == WEFT_STATE_PART || code == WEFT_STATE_ITEMS;
+}
+
+/* One request. Changes that come again are known by their sessions. */
 static int ask_once(struct weft_state *state, const char *url, const struct weft_state_asked *asked,
                     uint64_t until_ns, ProtobufCMessage **reply_out)
 {
@@ -61,7 +68,8 @@ static int ask_once(struct weft_state *state, const char *url, const struct weft
                                     .code = asked->code,
                                     .request = asked->request,
                                     .reply_type = asked->reply_type,
-                                    .timeout_ms = ms_until(until_ns)};
+                                    .timeout_ms = ms_until(until_ns),
+                                    .flags = is_reading(asked->code) ? WEFT_CLIENT_IDEMPOTENT : 0};
     return weft__client_wait(state->desc.client, &call, reply_out);
 }
 
