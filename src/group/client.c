@@ -107,7 +107,8 @@ int weft__groups_open(const struct weft_groups_desc *desc, struct weft_groups **
     if (getrandom(&groups->session, sizeof(groups->session), 0) != sizeof(groups->session))
         err = weft_fail(WEFT_EIO, "no random number from the system");
     if (err == WEFT_OK)
-        err = weft__client_open(&(struct weft_client_desc){.pending_max = 0}, &groups->client);
+        err =
+            weft__client_open(&(struct weft_client_desc){.scheme = desc->scheme}, &groups->client);
     if (err == WEFT_OK)
         err = start_thread(groups);
     if (err != WEFT_OK) {

@@ -9,6 +9,7 @@
 struct weft_groups_desc {
     const char *url;       /* of the sync port of the host's group service */
     const char *async_url; /* and of the other */
+    const char *scheme;    /* NULL: "zmq" */
 };
 
 int weft__groups_open(const struct weft_groups_desc *desc, struct weft_groups **groups_out);

@@ -58,9 +58,8 @@ enum weft_coord_call_flag { WEFT_COORD_RECURSIVE = 1, WEFT_COORD_TRY = 2 };
 
 /* What a member asks of its host. Repeating a call that is under way or was answered last is fine:
  * number names the member's n-th lock, unlock, barrier, notify, or message of a pair, from 1 on; an
- * answered one is answered again, one that waits is taken over (the older call is answered with
- * WEFT_ECANCELED). A lock's number may skip some. RECV with number n says that all before n have
- * been received. */
+ * answered one is answered again, one that waits gets the same answer in the end. A lock's number
+ * may skip some. RECV with number n says that all before n have been received. */
 struct weft_coord_call {
     enum weft_coord_op op;
     uint32_t flags;

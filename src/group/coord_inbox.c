@@ -43,7 +43,7 @@ static void granted(struct weft_coord *coord, struct coord_group *group,
                     const struct weft_coord_item *item)
 {
     char text[WEFT_COORD_TEXT_MAX];
-    struct coord_waiter *waiter;
+    struct coord_waiter *waiter, *next;
     struct coord_member *member = weft__coord_member(group, item->member);
     if (member == NULL || member->open != COORD_OPEN || member->want != COORD_WAITS ||
         member->asked != item->number)
@@ -53,16 +53,15 @@ static void granted(struct weft_coord *coord, struct coord_group *group,
     member->want_err = item->err;
     member->want_dead = item->peer < group->roster->n ? item->peer : 0;
     member->depth += mine;
-    DL_FOREACH(group->waiters, waiter)
+    DL_FOREACH_SAFE(group->waiters, waiter, next)
     {
         if (waiter->op == WEFT_COORD_LOCK && waiter->member == item->member)
-            break;
+            weft__coord_wake(
+                coord, &group->waiters, waiter, item->err,
+                item->err == WEFT_EOWNERDEAD
+                    ? weft__coord_why_gone(group, member->want_dead, WEFT_EPEERDEAD, text)
+                    : NULL);
     }
-    if (waiter != NULL)
-        weft__coord_wake(coord, &group->waiters, waiter, item->err,
-                         item->err == WEFT_EOWNERDEAD
-                             ? weft__coord_why_gone(group, member->want_dead, WEFT_EPEERDEAD, text)
-                             : NULL);
 }
 
 /* ---- members that are gone ---- */

@@ -78,7 +78,7 @@ void weft__coord_answer_box(struct weft_coord *coord, uint64_t token,
 void weft__coord_deliver(struct weft_coord *coord, struct coord_group *group,
                          struct coord_member *to, uint32_t from, struct weft_coord_bytes message)
 {
-    struct coord_waiter *waiter;
+    struct coord_waiter *waiter, *next;
     if (to->open == COORD_CLOSED) {
         free((void *)(uintptr_t)message.bytes);
         return;
@@ -88,18 +88,16 @@ void weft__coord_deliver(struct weft_coord *coord, struct coord_group *group,
         coord->dropped++; /* its host does not count as it should */
         return;
     }
-    DL_FOREACH(group->waiters, waiter)
+    DL_FOREACH_SAFE(group->waiters, waiter, next)
     {
-        if (waiter->op == WEFT_COORD_RECV && waiter->member == to->index && waiter->peer == from)
-            break;
+        uint64_t token = waiter->token;
+        if (waiter->op != WEFT_COORD_RECV || waiter->member != to->index || waiter->peer != from)
+            continue;
+        DL_DELETE(group->waiters, waiter);
+        coord->waiters_n--;
+        free(waiter);
+        weft__coord_answer_box(coord, token, box);
     }
-    if (waiter == NULL)
-        return;
-    uint64_t token = waiter->token;
-    DL_DELETE(group->waiters, waiter);
-    coord->waiters_n--;
-    free(waiter);
-    weft__coord_answer_box(coord, token, box);
 }
 
 void weft__coord_received(struct weft_coord *coord, struct coord_group *group,

@@ -25,7 +25,7 @@
 #include "weft/group.h"
 #include "wire/message.h"
 
-enum { CALLS_MAX = 65536, BODY_MAX = 4 << 20, RESEND_MS = 1000, ACK_MS = 400, IDLE_MS = 10000 };
+enum { CALLS_MAX = 65536, BODY_MAX = 4 << 20, RESEND_MS = 1000, IDLE_MS = 10000 };
 
 struct weft_group_service {
     pthread_mutex_t lock;
@@ -332,6 +332,7 @@ int weft__group_open(const struct weft_group_service_desc *desc,
                      struct weft_group_service **service_out)
 {
     pthread_condattr_t attr;
+    uint64_t resend_ns = (desc->resend_ms > 0 ? desc->resend_ms : RESEND_MS) * WEFT_NS_PER_MS;
     struct weft_group_service *service = calloc(1, sizeof(*service));
     if (service == NULL)
         return weft_fail(WEFT_ENOMEM, "no memory for the group service");
@@ -341,8 +342,8 @@ int weft__group_open(const struct weft_group_service_desc *desc,
         weft__coord_new(&(struct weft_coord_desc){.self = desc->self,
                                                   .dead_ns = desc->dead_ms * WEFT_NS_PER_MS,
                                                   .idle_ns = IDLE_MS * WEFT_NS_PER_MS,
-                                                  .resend_ns = RESEND_MS * WEFT_NS_PER_MS,
-                                                  .ack_ns = ACK_MS * WEFT_NS_PER_MS,
+                                                  .resend_ns = resend_ns,
+                                                  .ack_ns = resend_ns * 2 / 5,
                                                   .ctx = service,
                                                   .answer = answer_call,
                                                   .send = send_frame});

@@ -20,6 +20,7 @@ struct weft_group_service_desc {
     struct weft_coord_peer self; /* url: of the async port that the service will have */
     struct weft_client *client;  /* must outlive the service; frames to other hosts */
     uint32_t dead_ms;            /* silence after which a member is dead */
+    uint32_t resend_ms;          /* 0: 1000; of frames that are not acknowledged */
 };
 
 /* Starts the thread that keeps time. */

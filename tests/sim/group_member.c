@@ -329,8 +329,6 @@ void gsim_member_answer(struct gsim *sim, const struct gsim_event *event)
     if (!member->alive || !member->calling ||
         (event->token >> 8 & 0xffffffffffffull) != member->serial)
         return;
-    if (event->err == WEFT_ECANCELED && member->copies > 1)
-        return; /* its twin waits */
     gsim_trace(sim, "member %u: call %d number %llu: %s", index, (int)member->call.op,
                (unsigned long long)member->call.number, weft_error_name(event->err));
     if (sim->now_ns > member->deadline + 5 * MS)

@@ -14,15 +14,18 @@
 #include "group/group.h"
 #include "weft/error.h"
 
-static void host_open(struct rig_host *host, unsigned number)
+static void host_open(struct rig_host *host, unsigned number, const char *over, const char *members)
 {
     struct weft_service_desc service;
     char async[64];
     host->self.incarnation = 1000 + number;
     host->self.name[0] = (char)('a' + number);
-    assert_int_equal(weft__client_open(&(struct weft_client_desc){0}, &host->client), WEFT_OK);
-    struct weft_group_service_desc desc = {
-        .self = host->self, .client = host->client, .dead_ms = 30000};
+    assert_int_equal(weft__client_open(&(struct weft_client_desc){.scheme = over}, &host->client),
+                     WEFT_OK);
+    struct weft_group_service_desc desc = {.self = host->self,
+                                           .client = host->client,
+                                           .dead_ms = 30000,
+                                           .resend_ms = over != NULL ? 40 : 0};
     assert_int_equal(weft__group_open(&desc, &host->service), WEFT_OK);
     weft__group_service(host->service, &service);
     service.workers = 1;
@@ -34,8 +37,9 @@ static void host_open(struct rig_host *host, unsigned number)
     snprintf(async, sizeof(async), "tcp://127.0.0.1:%u", async_port);
     snprintf(host->self.url, sizeof(host->self.url), "%s", async);
     assert_int_equal(
-        weft__groups_open(&(struct weft_groups_desc){.url = host->url, .async_url = async},
-                          &host->groups),
+        weft__groups_open(
+            &(struct weft_groups_desc){.url = host->url, .async_url = async, .scheme = members},
+            &host->groups),
         WEFT_OK);
 }
 
@@ -55,15 +59,19 @@ void rig_hosts(struct rig *rig, unsigned alive)
         weft__group_hosts(rig->hosts[i].service, &rig->hosts[i].self, list, RIG_HOSTS);
 }
 
-int rig_open(void **state)
+struct rig *rig_open_over(const char *hosts, const char *members)
 {
     struct rig *rig = calloc(1, sizeof(*rig));
-    if (rig == NULL)
-        return -1;
-    *state = rig;
+    assert_non_null(rig);
     for (unsigned i = 0; i < RIG_HOSTS; i++)
-        host_open(&rig->hosts[i], i);
+        host_open(&rig->hosts[i], i, hosts, members);
     rig_hosts(rig, 7);
+    return rig;
+}
+
+int rig_open(void **state)
+{
+    *state = rig_open_over(NULL, NULL);
     return 0;
 }
 

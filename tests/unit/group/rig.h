@@ -32,6 +32,8 @@ struct rig {
 /* setup and teardown of a test; *state is the rig. */
 int rig_open(void **state);
 int rig_close(void **state);
+/* The same with other transports, between hosts and between members and hosts. */
+struct rig *rig_open_over(const char *hosts, const char *members);
 /* Tells all hosts that those whose bit is set live. */
 void rig_hosts(struct rig *rig, unsigned alive);
 /* A group of n members, one letter each: the host that it is on; all members are opened. */
