@@ -445,7 +445,7 @@ static void one_take(void)
     struct model_client *client = &model[c];
     enum weft_dedupe_verdict wanted, got;
     uint64_t until_ns = 0;
-    enum fate *oldest;
+    enum fate *oldest = NULL;
 
     n = client->newest + draw(8);
     if (draw(4) == 0)
@@ -480,7 +480,7 @@ static void model_end(struct model_client *client, uint64_t n)
     uint64_t until_ns = clock_ns + draw(50);
     size_t len_bytes = 1 + draw(20);
     uint64_t ignored;
-    enum fate *oldest;
+    enum fate *oldest = NULL;
 
     client->fate[n] = HAS_RUN;
     if (draw(10) == 0) {
