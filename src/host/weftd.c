@@ -1,11 +1,11 @@
 /* The daemon: puts registry, control server and client, slots, processes and apps together around
  * one owner thread.
  *
- * Start: settings, ports, (head: the registry), server, client, join, then the line on ready_fd:
- * from then on every call is served. End: no new work, apps at home here end with a reason,
- * processes are killed, the registry is told, threads are joined. Handlers of the "function"
- * service run on the fan-in thread only to be posted to the owner thread; the few that block run on
- * its workers.
+ * Start: settings, ports, client, the registry (the head's own, or where the head says that it is),
+ * server, join, then the line on ready_fd: from then on every call is served. End: no new work,
+ * apps at home here end with a reason, processes are killed, the registry is told, threads are
+ * joined. Handlers of the "function" service run on the fan-in thread only to be posted to the
+ * owner thread; the few that block run on its workers.
  */
 #include <errno.h>
 #include <signal.h>
@@ -343,14 +343,12 @@ static int host_open(struct weft_host *host, const struct weft_host_options *opt
         err = weft__weftd_group_init(host);
     if (err == WEFT_OK)
         err = weft__weftd_state_init(host);
-    if (err == WEFT_OK && options->head == NULL)
-        err = start_registry(host);
     if (err == WEFT_OK)
-        err = start_server(host);
-    if (err == WEFT_OK && options->head != NULL)
-        err = find_registry(host, options->head);
+        err = options->head == NULL ? start_registry(host) : find_registry(host, options->head);
     host->registry_at =
         (struct weft_registry_at){.client = host->asker.client, .url = host->registry_control};
+    if (err == WEFT_OK)
+        err = start_server(host); /* its workers may need the registry from now on */
     if (err == WEFT_OK)
         err = weft__weftd_join(host);
     return err;
