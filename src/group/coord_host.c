@@ -242,6 +242,13 @@ static bool alive(struct weft_coord *coord, uint64_t id)
 static void session_gone(struct weft_coord *coord, uint64_t id)
 {
     struct coord_group *group, *next;
+    struct coord_waiter *waiter, *next_waiter;
+    DL_FOREACH_SAFE(coord->opens, waiter, next_waiter)
+    {
+        if (waiter->session == id) /* or it would become a member that nobody watches */
+            weft__coord_wake(coord, &coord->opens, waiter, WEFT_ESTALE,
+                             "this process was declared dead after a silence");
+    }
     HASH_ITER(hh, coord->groups, group, next)
     {
         for (uint32_t i = 0; i < group->members_n; i++) {

@@ -46,7 +46,7 @@ struct gsim_phase {
 struct gsim_host {
     struct gsim *sim;
     uint32_t index;
-    bool up, dying;
+    bool up, dying, outcast; /* outcast: declared dead, and does not know it yet */
     struct weft_coord_peer self;
     struct weft_coord *coord;
     uint64_t tick_at;
@@ -88,7 +88,9 @@ enum gsim_kind {
     GSIM_CRASH,
     GSIM_KILL,
     GSIM_NOTICE,
-    GSIM_RESTART
+    GSIM_RESTART,
+    GSIM_FALSE_DEATH, /* a host that lives is declared dead, */
+    GSIM_LEARN        /* and hears of it */
 };
 
 struct gsim_event {

@@ -64,8 +64,9 @@ static void make_faults(struct gsim *sim)
     for (uint32_t i = 0; i < deaths; i++) {
         uint64_t at_ns = gsim_between(sim, 0, gsim_chance(sim, 800) ? 10 * MS : 2000 * MS);
         bool host = gsim_chance(sim, 500);
+        enum gsim_kind crash = gsim_chance(sim, 300) ? GSIM_FALSE_DEATH : GSIM_CRASH;
         gsim_at(sim, at_ns,
-                (struct gsim_event){.kind = host ? GSIM_CRASH : GSIM_KILL,
+                (struct gsim_event){.kind = (uint8_t)(host ? crash : GSIM_KILL),
                                     .to = gsim_below(sim, host ? sim->hosts_n : sim->members_n)});
     }
     sim->creator_dies = gsim_chance(sim, 30);
@@ -150,6 +151,13 @@ static void beat(struct gsim *sim, uint32_t who)
     gsim_at(sim, sim->now_ns + 500 * MS, (struct gsim_event){.kind = GSIM_BEAT, .to = who});
 }
 
+static void tell_all(struct gsim *sim, uint64_t most_ns)
+{
+    for (uint32_t i = 0; i < sim->hosts_n; i++)
+        gsim_at(sim, sim->now_ns + gsim_between(sim, 0, most_ns),
+                (struct gsim_event){.kind = GSIM_NOTICE, .to = i});
+}
+
 static void crash(struct gsim *sim, uint32_t index)
 {
     if (!sim->hosts[index].up)
@@ -166,18 +174,48 @@ static void crash(struct gsim *sim, uint32_t index)
     if (gsim_chance(sim, 500))
         gsim_at(sim, sim->now_ns + gsim_between(sim, 1 * MS, 5000 * MS),
                 (struct gsim_event){.kind = GSIM_RESTART, .to = index});
-    for (uint32_t i = 0; i < sim->hosts_n; i++)
-        gsim_at(sim, sim->now_ns + gsim_between(sim, 1 * MS, 3000 * MS),
-                (struct gsim_event){.kind = GSIM_NOTICE, .to = i});
+    tell_all(sim, 3000 * MS);
 }
 
 static void restart(struct gsim *sim, uint32_t index)
 {
     gsim_trace(sim, "host %u starts anew", index);
     gsim_host_start(sim, index);
-    for (uint32_t i = 0; i < sim->hosts_n; i++)
-        gsim_at(sim, sim->now_ns + gsim_between(sim, 0, 20 * MS),
-                (struct gsim_event){.kind = GSIM_NOTICE, .to = i});
+    tell_all(sim, 20 * MS);
+}
+
+/* Its members are lost from this moment on, as those of a host that crashes: what they still do is
+ * not looked at. */
+static void declare_dead(struct gsim *sim, uint32_t index)
+{
+    struct gsim_host *host = &sim->hosts[index];
+    if (!host->up || host->outcast)
+        return;
+    gsim_trace(sim, "host %u is declared dead", index);
+    host->outcast = true;
+    sim->any_death = sim->crashed[index] = true;
+    sim->home_died = sim->home_died || index == 0;
+    sim->creator_alive = sim->creator_alive && index != 0;
+    for (uint32_t i = 0; i < sim->members_n; i++) {
+        if (sim->members[i].host == index)
+            gsim_member_dies(sim, i);
+    }
+    tell_all(sim, 3000 * MS);
+    gsim_at(sim, sim->now_ns + gsim_between(sim, 0, 5000 * MS),
+            (struct gsim_event){.kind = GSIM_LEARN, .to = index});
+}
+
+static void learn(struct gsim *sim, uint32_t index)
+{
+    struct gsim_host *host = &sim->hosts[index];
+    if (!host->up)
+        return;
+    gsim_trace(sim, "host %u learns that it was declared dead", index);
+    host->outcast = false;
+    host->self.incarnation = ++sim->lives;
+    weft__coord_self(host->coord, &host->self, sim->now_ns);
+    gsim_host_told(host);
+    tell_all(sim, 20 * MS);
 }
 
 static void member_calls(struct gsim *sim, const struct gsim_event *event)
@@ -239,6 +277,12 @@ static void happen(struct gsim *sim, struct gsim_event *event)
         break;
     case GSIM_RESTART:
         restart(sim, event->to);
+        break;
+    case GSIM_FALSE_DEATH:
+        declare_dead(sim, event->to);
+        break;
+    case GSIM_LEARN:
+        learn(sim, event->to);
         break;
     }
 }

@@ -268,7 +268,8 @@ void gsim_host_hears(struct gsim *sim, uint32_t index)
     if (!sim->hosts[index].up)
         return;
     for (uint32_t i = 0; i < sim->hosts_n; i++) {
-        if (sim->hosts[i].up || sim->mutant == GSIM_MUTANT_DEAF)
+        bool listed = sim->hosts[i].up && !sim->hosts[i].outcast;
+        if (listed || sim->mutant == GSIM_MUTANT_DEAF)
             list[n++] = sim->hosts[i].self;
     }
     weft__coord_hosts(sim->hosts[index].coord, list, n, sim->now_ns);

@@ -362,6 +362,13 @@ static void cancel_ends_all_waits_of_a_member(void **state)
     check(other, WEFT_OK);
 }
 
+static uint32_t groups_on(unsigned host)
+{
+    struct weft_coord_stats stats;
+    weft__coord_stats(scene.coords[host], &stats);
+    return stats.groups;
+}
+
 /* ---- deaths ---- */
 
 static void a_member_that_falls_silent_is_dead(void **state)
@@ -379,6 +386,18 @@ static void a_member_that_falls_silent_is_dead(void **state)
     check(itself, WEFT_ESTALE);
     check(op(1, WEFT_COORD_UNLOCK, 1), WEFT_ESTALE);
     check(op(2, WEFT_COORD_BARRIER, 1), WEFT_EPEERDEAD);
+}
+
+static void who_dies_while_it_waits_for_a_group_is_no_member(void **state)
+{
+    (void)state;
+    struct answer *waits = op(1, WEFT_COORD_OPEN, 0);
+    pass(DEAD_MS + 1000, 5);
+    check(waits, WEFT_ESTALE);
+    check(create(), WEFT_OK);
+    pass(DEAD_MS + 2 * IDLE_MS, 0);
+    for (unsigned i = 0; i < HOSTS; i++)
+        assert_int_equal(groups_on(i), 0);
 }
 
 static void a_pause_of_the_host_itself_kills_nobody(void **state)
@@ -441,13 +460,6 @@ static void a_host_that_was_declared_dead_has_no_groups(void **state)
 }
 
 /* ---- ends ---- */
-
-static uint32_t groups_on(unsigned host)
-{
-    struct weft_coord_stats stats;
-    weft__coord_stats(scene.coords[host], &stats);
-    return stats.groups;
-}
 
 static void a_group_ends_with_its_last_member(void **state)
 {
@@ -555,6 +567,7 @@ int main(int argc, char **argv)
         CASE(a_wait_ends_by_its_deadline),
         CASE(cancel_ends_all_waits_of_a_member),
         CASE(a_member_that_falls_silent_is_dead),
+        CASE(who_dies_while_it_waits_for_a_group_is_no_member),
         CASE(a_pause_of_the_host_itself_kills_nobody),
         CASE(a_host_is_dead_when_the_list_has_it_no_more),
         CASE(a_home_that_is_dead_ends_the_group),
