@@ -23,8 +23,8 @@ struct fetch {
     size_t ranges_n;
     uint64_t bytes;
     uint64_t deadline_ns;
-    uint64_t offsets[WEFT_STATE_RANGES_MAX], lengths[WEFT_STATE_RANGES_MAX]; /* of the request */
-    bool no_rma; /* it has failed once */
+    uint64_t *offsets, *lengths; /* of the request */
+    bool no_rma;                 /* it has failed once */
     uint64_t size, version;
 };
 
@@ -287,22 +287,20 @@ static int fetch_batch(struct fetch *fetch)
 int weft__value_fetch(struct weft_value *value, const struct weft_ranges *ranges,
                       uint64_t deadline_ns, uint64_t *size_out)
 {
-    struct fetch *fetch = malloc(sizeof(*fetch));
+    size_t most = ranges->n < WEFT_STATE_RANGES_MAX ? ranges->n : WEFT_STATE_RANGES_MAX;
+    struct fetch fetch = {.value = value, .deadline_ns = deadline_ns, .size = value->size};
     int err = WEFT_OK;
-    if (fetch == NULL)
+    fetch.offsets = calloc(2 * most + 1, sizeof(*fetch.offsets));
+    if (fetch.offsets == NULL)
         return weft_fail(WEFT_ENOMEM, "no memory to fetch %zu ranges", ranges->n);
-    fetch->value = value;
-    fetch->deadline_ns = deadline_ns;
-    fetch->no_rma = false;
-    fetch->size = value->size;
-    for (size_t at = 0; at < ranges->n && err == WEFT_OK; at += fetch->ranges_n) {
-        fetch->ranges = &ranges->at[at];
-        fetch->ranges_n =
-            ranges->n - at < WEFT_STATE_RANGES_MAX ? ranges->n - at : WEFT_STATE_RANGES_MAX;
-        err = fetch_batch(fetch);
+    fetch.lengths = fetch.offsets + most;
+    for (size_t at = 0; at < ranges->n && err == WEFT_OK; at += fetch.ranges_n) {
+        fetch.ranges = &ranges->at[at];
+        fetch.ranges_n = ranges->n - at < most ? ranges->n - at : most;
+        err = fetch_batch(&fetch);
     }
     if (err == WEFT_OK)
-        *size_out = fetch->size;
-    free(fetch);
+        *size_out = fetch.size;
+    free(fetch.offsets);
     return err;
 }
