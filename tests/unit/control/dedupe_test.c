@@ -370,6 +370,7 @@ static int model_answers(struct model_client *client, enum fate **oldest_out)
     uint64_t ended = UINT64_MAX;
     int answers = 0;
 
+    *oldest_out = NULL;
     for (int n = 0; n < MODEL_NUMBERS; n++) {
         if (client->fate[n] != HAS_ANSWER)
             continue;
