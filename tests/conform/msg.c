@@ -408,20 +408,22 @@ static void a_peer_that_closes_is_noticed_and_told_at_most_once(void **state)
     side_close(&a);
 }
 
+#define ECHOES 512 /* one for each message: its answer may come long before its done */
+
 struct echo {
     struct side side;
     atomic_bool stop;
     atomic_bool lost_wakeup;
     unsigned next;
-    struct probe probes[16]; /* the other side waits for each answer, so a few are enough */
-    unsigned char buffers[16][64];
+    struct probe probes[ECHOES];
+    unsigned char buffers[ECHOES][64];
 };
 
 static void echo_back(struct side *side, const unsigned char *data, size_t len_bytes)
 {
     struct echo *echo = side->user;
-    unsigned slot = echo->next++ % 16;
-    if (len_bytes > sizeof(echo->buffers[0]))
+    unsigned slot = echo->next++;
+    if (slot >= ECHOES || len_bytes > sizeof(echo->buffers[0]))
         return;
     memcpy(echo->buffers[slot], data, len_bytes);
     probe_init(&echo->probes[slot], NULL);
