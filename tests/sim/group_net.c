@@ -123,11 +123,11 @@ static struct weft_coord_frame *copy_frame(const struct weft_coord_frame *frame)
     return copy;
 }
 
+/* Nobody misses it: the numbers of those behind it close up. */
 static void drop_item(struct weft_coord_frame *frame, size_t i)
 {
     weft__coord_item_fini(&frame->items[i]);
     memmove(&frame->items[i], &frame->items[i + 1], (--frame->items_n - i) * sizeof(*frame->items));
-    frame->first++; /* nobody misses it: the numbers close up behind it */
 }
 
 /* Breaks a rule, once. */
@@ -141,8 +141,8 @@ static void mutate(struct gsim *sim, struct weft_coord_frame *frame, bool double
     }
     for (size_t i = 0; i < frame->items_n && !sim->mutated; i++) {
         struct weft_coord_item *item = &frame->items[i];
-        if (sim->mutant == GSIM_MUTANT_HOLES && item->kind == WEFT_COORD_MESSAGE && i == 0 &&
-            frame->items_n > 1) {
+        if (sim->mutant == GSIM_MUTANT_HOLES && item->kind == WEFT_COORD_MESSAGE &&
+            i + 1 < frame->items_n) {
             drop_item(frame, i);
             sim->mutated = true;
         } else if (sim->mutant == GSIM_MUTANT_EARLY && item->kind == WEFT_COORD_RELEASE) {
