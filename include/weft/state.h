@@ -8,6 +8,9 @@
  * (WEFT_EHOSTDEAD, naming the host), and weft_state_delete() makes the name free for a new one. A
  * main that cannot reach the registry for WEFT_DEAD_MS answers nothing until it can.
  *
+ * A user is a part of the name, not a permission: who may speak to a host's ports may use every
+ * value.
+ *
  * A process works on a replica: reading is local once the bytes are here, writing is local until it
  * is pushed. The size of a value is set when it is created and changes by weft_value_resize() only;
  * beside its bytes it has a list of items that only grows (weft_value_append) until it is cleared.

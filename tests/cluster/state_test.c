@@ -161,6 +161,17 @@ static void programs_of_the_readme_count_together(void **state)
     cluster_check(cluster, four);
 }
 
+static void ranks_count_together_each_through_its_own_host(void **state)
+{
+    struct cluster *cluster = *state;
+    cluster_three(cluster, 1);
+    struct cluster_app app =
+        cluster_run(cluster, &cluster->hosts[0], "-n", "3", cluster_program("counted"), NULL);
+    cluster_await(cluster, CLUSTER_MS, child_over(app.run));
+    cluster_check(cluster, app.run->code == 0);
+    cluster_check(cluster, child_said(app.run, "the sum is 60"));
+}
+
 /* Deaths are waited for here: sooner than in other tests. */
 static int open_mortal(void **state)
 {
@@ -178,6 +189,7 @@ int main(int argc, char **argv)
         CASE(a_killed_main_is_named_and_never_answers_for_what_it_has_lost, open_mortal),
         CASE(a_host_that_leaves_takes_its_values_with_it, open_mortal),
         CASE(programs_of_the_readme_count_together, cluster_open),
+        CASE(ranks_count_together_each_through_its_own_host, cluster_open),
         CASE(the_command_line_puts_gets_lists_appends_and_deletes, cluster_open),
     };
     if (argc > 1)
