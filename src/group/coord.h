@@ -189,7 +189,8 @@ struct weft_coord_traffic {
 };
 struct weft_coord_stats {
     uint32_t groups, homes, sessions, waiters;
-    uint64_t dropped; /* frames that were not for us, and items that nobody wanted */
+    uint64_t dropped;               /* frames that were not for us, and items that nobody wanted */
+    struct weft_coord_traffic sent; /* to all hosts ever */
 };
 /* Writes up to max of the streams; returns how many there are. */
 size_t weft__coord_traffic(const struct weft_coord *coord, struct weft_coord_traffic *out,

@@ -336,6 +336,14 @@ void weft__coord_take(struct weft_coord *coord, struct weft_coord_frame *frame, 
     settle(coord);
 }
 
+static void add_traffic(struct weft_coord_traffic *sum, const struct weft_coord_traffic *more)
+{
+    sum->frames += more->frames;
+    sum->resent += more->resent;
+    sum->acks += more->acks;
+    sum->items += more->items;
+}
+
 /* Forgets the stream, buries the host. */
 static void peer_dead(struct weft_coord *coord, size_t index)
 {
@@ -352,6 +360,7 @@ static void peer_dead(struct weft_coord *coord, size_t index)
         if (group->home != NULL)
             weft__coord_home_host_dead(coord, group, host);
     }
+    add_traffic(&coord->past, &peer->link.traffic);
     weft__coord_link_fini(&peer->link);
     free(peer);
 }
@@ -403,6 +412,7 @@ void weft__coord_self(struct weft_coord *coord, const struct weft_coord_peer *se
                                "without it");
     }
     for (size_t i = 0; i < coord->peers_n; i++) {
+        add_traffic(&coord->past, &coord->peers[i]->link.traffic);
         weft__coord_link_fini(&coord->peers[i]->link);
         free(coord->peers[i]);
     }
@@ -495,7 +505,10 @@ void weft__coord_stats(const struct weft_coord *coord, struct weft_coord_stats *
     *stats_out = (struct weft_coord_stats){.groups = HASH_COUNT(coord->groups),
                                            .sessions = HASH_COUNT(coord->sessions),
                                            .waiters = (uint32_t)coord->waiters_n,
-                                           .dropped = coord->dropped};
+                                           .dropped = coord->dropped,
+                                           .sent = coord->past};
+    for (size_t i = 0; i < coord->peers_n; i++)
+        add_traffic(&stats_out->sent, &coord->peers[i]->link.traffic);
     HASH_ITER(hh, coord->groups, group, next)
     stats_out->homes += group->home != NULL;
 }

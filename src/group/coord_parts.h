@@ -141,6 +141,7 @@ struct weft_coord {
     bool sweep; /* there are groups to free */
     uint64_t now_ns, ticked_ns, next_ns;
     uint64_t dropped;
+    struct weft_coord_traffic past; /* to hosts that are dead */
 };
 
 /* ---- coord_host.c ---- */

@@ -251,6 +251,15 @@ static void on_stats(void *ctx, struct weft_call *call, const ProtobufCMessage *
     leave(service);
 }
 
+void weft__group_stats(struct weft_group_service *service, struct weft_coord_stats *stats_out)
+{
+    *stats_out = (struct weft_coord_stats){0};
+    pthread_mutex_lock(&service->lock);
+    if (service->coord != NULL)
+        weft__coord_stats(service->coord, stats_out);
+    pthread_mutex_unlock(&service->lock);
+}
+
 static void on_frame(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
 {
     struct weft_group_service *service = ctx;

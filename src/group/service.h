@@ -33,6 +33,8 @@ void weft__group_stop(struct weft_group_service *service);
 void weft__group_close(struct weft_group_service *service);
 /* Fills the description to start a control server with; ports are 0, the caller sets them. */
 void weft__group_service(struct weft_group_service *service, struct weft_service_desc *service_out);
+/* All zero once it has stopped.  Thread: any.  Blocks: no. */
+void weft__group_stats(struct weft_group_service *service, struct weft_coord_stats *stats_out);
 /* The hosts of the registry's list now, dead ones too; and what this host is now: after it was
  * declared dead, another life.  Thread: any.  Blocks: no. */
 void weft__group_hosts(struct weft_group_service *service, const struct weft_coord_peer *self,

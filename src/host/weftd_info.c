@@ -23,6 +23,7 @@
 #include "base/must.h"
 #include "control/client.h"
 #include "control/server.h"
+#include "group/service.h"
 #include "host/services.h"
 #include "host/spawn.h"
 #include "host/weftd_app.h"
@@ -31,7 +32,7 @@
 #include "state/server.h"
 #include "wire/message.h"
 
-enum { PROBE_MS = 15000, LINES_MAX = 16, COUNTERS_MAX = 64 };
+enum { PROBE_MS = 15000, LINES_MAX = 16, COUNTERS_MAX = 128 };
 
 struct asker {
     struct asker *next;
@@ -98,6 +99,20 @@ static void count_state(struct counters *counters, const struct weft_host *host)
     count(counters, "state", "refused_memory", stats.refused_memory);
 }
 
+static void count_group(struct counters *counters, const struct weft_host *host)
+{
+    struct weft_coord_stats stats;
+    weft__group_stats(host->groups, &stats);
+    count(counters, "group", "groups", stats.groups);
+    count(counters, "group", "homes", stats.homes);
+    count(counters, "group", "processes", stats.sessions);
+    count(counters, "group", "waiting", stats.waiters);
+    count(counters, "group", "messages_sent", stats.sent.frames);
+    count(counters, "group", "messages_repeated", stats.sent.resent);
+    count(counters, "group", "acknowledgements_alone", stats.sent.acks);
+    count(counters, "group", "dropped", stats.dropped);
+}
+
 static void count_all(struct counters *counters, const struct weft_host *host)
 {
     struct weft_client_stats client;
@@ -105,6 +120,7 @@ static void count_all(struct counters *counters, const struct weft_host *host)
     for (size_t i = 0; i < host->services_n; i++)
         count_service(counters, host, i, host->service_names[i]);
     count_state(counters, host);
+    count_group(counters, host);
     count(counters, "client", "sent", client.sent);
     count(counters, "client", "answered", client.answered);
     count(counters, "client", "timed_out", client.timed_out);
