@@ -14,7 +14,8 @@ struct weft_state_desc {
     const char *url;            /* of the state service of a host, usually this machine's */
     uint32_t timeout_ms;        /* 0: 10000 */
     uint32_t bulk_bytes;        /* 0: 64 KiB */
-    /* The process's lane, opened at the first call. NULL, or an error: bytes go by message. */
+    /* The process's lane, opened at the first call, with a progress thread. NULL, or an error:
+     * bytes go by message. */
     int (*lane)(void *ctx, struct weft_lane **lane_out);
     void *ctx;
     void (*closed)(void *ctx); /* the last thing that weft_state_close() does; may be NULL */

@@ -69,7 +69,6 @@ struct gets {
 static void get_done(struct weft_lane_get *get, int err)
 {
     struct gets *gets = get->user;
-    struct weft_lane *lane = gets->lane;
     const _Atomic uint32_t *word = &gets->ended;
     int none = WEFT_OK;
     if (err != WEFT_OK)
@@ -77,14 +76,13 @@ static void get_done(struct weft_lane_get *get, int err)
     atomic_fetch_add_explicit(&gets->ended, 1, memory_order_release);
     /* gets may be gone from here on: its address is all that is used */
     weft__futex_wake(word);
-    weft__lane_kick(lane, word);
 }
 
-/* Sleeps until another get has ended, at most until until_ns. */
+/* Sleeps until another get has ended, at most until until_ns. The lane's own thread drives:
+ * measured steadier than to drive it from here. */
 static void gets_wait(struct gets *gets, uint32_t seen, uint64_t until_ns)
 {
-    if (weft__lane_wait(gets->lane, &gets->ended, seen, until_ns) == WEFT_EBUSY)
-        (void)weft__futex_wait(&gets->ended, seen, until_ns);
+    (void)weft__futex_wait(&gets->ended, seen, until_ns);
 }
 
 /* Waits for all that were started; past the deadline the peer is dropped, which ends them. */

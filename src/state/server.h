@@ -21,7 +21,8 @@ struct weft_state_server_desc {
     uint32_t dead_ms;     /* after which the registry declares a silent host dead; 0: 3000 */
     uint64_t memory_max;  /* for values; 0: a quarter of this machine's memory */
     uint32_t port_offset; /* from a host's control port to its state service's sync port */
-    /* The process's lane, opened at the first call. NULL, or an error: no rma.  Thread: any. */
+    /* The process's lane, opened at the first call, with a progress thread. NULL, or an error: no
+     * rma.  Thread: any. */
     int (*lane)(void *ctx, struct weft_lane **lane_out);
     void *ctx;
 };
