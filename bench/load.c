@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -30,21 +31,28 @@ enum {
 
 struct client {
     int fd;
-    bool waits;
+    bool waits, rare;
     uint64_t asked_ns;
     size_t len;
     uint8_t in[IN_BYTES];
 };
 
+struct times {
+    uint32_t *ns;
+    size_t n, room;
+};
+
 struct load {
     const struct load_desc *desc;
     struct client *clients;
-    int epfd;
+    int epfd, timer; /* timer: ticks when requests are due */
+    uint64_t due_ns, interval_ns;
+    struct client **idle;
+    unsigned idle_n;
     uint8_t *request, *rare; /* with their ZMTP heads */
     size_t request_len, rare_len;
-    uint64_t asked, answered;
-    uint32_t *took_ns; /* of each answer of a run */
-    size_t took_room;
+    uint64_t asked;
+    struct times others, all; /* of a run */
     uint64_t until_ns;
 };
 
@@ -150,17 +158,24 @@ static void connect_client(struct load *load, struct client *client)
 struct load *load_open(const struct load_desc *desc)
 {
     struct load *load = calloc(1, sizeof(*load));
-    if (!load || !(load->clients = calloc(desc->clients, sizeof(*load->clients))))
+    if (!load || !(load->clients = calloc(desc->clients, sizeof(*load->clients))) ||
+        !(load->idle = calloc(desc->clients, sizeof(struct client *))))
         bench_die("clients", WEFT_ENOMEM);
     load->desc = desc;
+    load->interval_ns = desc->per_s ? WEFT_NS_PER_S / desc->per_s : 0;
     load->request = envelop(desc->request, desc->request_len, &load->request_len);
     if (desc->rare)
         load->rare = envelop(desc->rare, desc->rare_len, &load->rare_len);
+    struct epoll_event event = {.events = EPOLLIN};
     load->epfd = epoll_create1(EPOLL_CLOEXEC);
-    if (load->epfd < 0)
+    load->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (load->epfd < 0 || load->timer < 0 ||
+        epoll_ctl(load->epfd, EPOLL_CTL_ADD, load->timer, &event) != 0)
         bench_die("epoll", -errno);
-    for (unsigned i = 0; i < desc->clients; i++)
+    for (unsigned i = 0; i < desc->clients; i++) {
         connect_client(load, &load->clients[i]);
+        load->idle[load->idle_n++] = &load->clients[i];
+    }
     return load;
 }
 
@@ -168,32 +183,50 @@ void load_close(struct load *load)
 {
     for (unsigned i = 0; i < load->desc->clients; i++)
         close(load->clients[i].fd);
+    close(load->timer);
     close(load->epfd);
+    free(load->idle);
     free(load->clients);
     free(load->request);
     free(load->rare);
-    free(load->took_ns);
+    free(load->others.ns);
+    free(load->all.ns);
     free(load);
 }
 
-static void ask(struct load *load, struct client *client, uint64_t now_ns)
+static void ask(struct load *load, uint64_t due_ns)
 {
+    struct client *client = load->idle[--load->idle_n];
     bool rare = load->rare && ++load->asked % load->desc->rare_every == 0;
-    client->asked_ns = now_ns;
+    client->asked_ns = due_ns;
+    client->rare = rare;
     client->waits = true;
     bench_send(client->fd, rare ? load->rare : load->request,
                rare ? load->rare_len : load->request_len);
 }
 
-static void note(struct load *load, uint64_t took_ns)
+/* What is due, as far as there are free clients. */
+static void ask_due(struct load *load, uint64_t now_ns)
 {
-    if (load->answered == load->took_room) {
-        load->took_room = load->took_room ? 2 * load->took_room : 1 << 16;
-        load->took_ns = realloc(load->took_ns, load->took_room * sizeof(*load->took_ns));
-        if (!load->took_ns)
+    if (!load->interval_ns) {
+        while (load->idle_n && now_ns < load->until_ns)
+            ask(load, now_ns);
+        return;
+    }
+    for (; load->idle_n && load->due_ns <= now_ns && load->due_ns < load->until_ns;
+         load->due_ns += load->interval_ns)
+        ask(load, load->due_ns);
+}
+
+static void note(struct times *times, uint64_t took_ns)
+{
+    if (times->n == times->room) {
+        times->room = times->room ? 2 * times->room : 1 << 16;
+        times->ns = realloc(times->ns, times->room * sizeof(*times->ns));
+        if (!times->ns)
             bench_die("times", WEFT_ENOMEM);
     }
-    load->took_ns[load->answered++] = took_ns > UINT32_MAX ? UINT32_MAX : (uint32_t)took_ns;
+    times->ns[times->n++] = took_ns > UINT32_MAX ? UINT32_MAX : (uint32_t)took_ns;
 }
 
 static void command(const struct client *client, const struct frame *frame)
@@ -231,49 +264,71 @@ static int by_time(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double rank_us(const struct load *load, unsigned percent)
+/* Sorts. */
+static double rank_us(struct times *times, unsigned percent)
 {
-    uint64_t rank = (load->answered * percent + 99) / 100;
-    return load->took_ns[rank ? rank - 1 : 0] / 1e3;
+    size_t rank = (times->n * percent + 99) / 100;
+    if (times->n == 0)
+        return 0;
+    qsort(times->ns, times->n, sizeof(*times->ns), by_time);
+    return times->ns[rank - 1] / 1e3;
 }
 
-/* The answers that one wait has brought; returns how many clients wait no longer. */
-static unsigned turn(struct load *load)
+/* The answers that one wait has brought. */
+static void turn(struct load *load)
 {
     struct epoll_event events[64];
-    unsigned idle = 0;
+    uint64_t ticks;
     int n = epoll_wait(load->epfd, events, 64, WAIT_MS);
     if (n == 0 || (n < 0 && errno != EINTR))
         bench_die("wait for answers", n ? -errno : WEFT_ETIMEDOUT);
     for (int i = 0; i < n; i++) {
         struct client *client = events[i].data.ptr;
+        if (!client) {
+            (void)!read(load->timer, &ticks, sizeof(ticks));
+            continue;
+        }
         if (!take(client) || !client->waits)
             continue;
-        uint64_t now_ns = weft__now_ns();
-        note(load, now_ns - client->asked_ns);
+        note(&load->all, weft__now_ns() - client->asked_ns);
+        if (!client->rare)
+            note(&load->others, load->all.ns[load->all.n - 1]);
         client->waits = false;
-        if (now_ns < load->until_ns)
-            ask(load, client, now_ns);
-        else
-            idle++;
+        load->idle[load->idle_n++] = client;
+        if (!load->interval_ns) /* the next one at once, not after all answers */
+            ask_due(load, weft__now_ns());
     }
-    return idle;
+}
+
+static void set_timer(struct load *load, uint64_t interval_ns)
+{
+    struct timespec tick = {.tv_nsec = (long)interval_ns};
+    timerfd_settime(load->timer, 0, &(struct itimerspec){tick, tick}, NULL);
+}
+
+static bool over(const struct load *load)
+{
+    uint64_t next_ns = load->interval_ns ? load->due_ns : weft__now_ns();
+    return load->idle_n == load->desc->clients && next_ns >= load->until_ns;
 }
 
 void load_run(struct load *load, uint64_t budget_ns, struct load_result *result_out)
 {
     uint64_t start_ns = weft__now_ns();
-    unsigned waiting = load->desc->clients;
-    load->asked = load->answered = 0;
+    load->asked = load->all.n = load->others.n = 0;
     load->until_ns = start_ns + budget_ns;
-    for (unsigned i = 0; i < load->desc->clients; i++)
-        ask(load, &load->clients[i], weft__now_ns());
-    while (waiting > 0)
-        waiting -= turn(load);
+    load->due_ns = start_ns;
+    set_timer(load, load->interval_ns);
+    ask_due(load, start_ns);
+    while (!over(load)) {
+        turn(load);
+        ask_due(load, weft__now_ns());
+    }
+    set_timer(load, 0);
     uint64_t took_ns = weft__now_ns() - start_ns;
-    qsort(load->took_ns, load->answered, sizeof(*load->took_ns), by_time);
-    *result_out = (struct load_result){.answered = load->answered,
-                                       .per_s = (double)load->answered * 1e9 / (double)took_ns,
-                                       .p50_us = rank_us(load, 50),
-                                       .p99_us = rank_us(load, 99)};
+    *result_out = (struct load_result){.answered = load->all.n,
+                                       .per_s = (double)load->all.n * 1e9 / (double)took_ns,
+                                       .p50_us = rank_us(&load->others, 50),
+                                       .p99_us = rank_us(&load->others, 99),
+                                       .p99_all_us = rank_us(&load->all, 99)};
 }

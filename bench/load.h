@@ -1,5 +1,7 @@
 /* Clients that cost little: one thread that drives many connections to one ZeroMQ port, each with
- * one request under way, as a REQ socket has. */
+ * at most one request under way, as a REQ socket has. Either each asks again as soon as it is
+ * answered, or requests are due at fixed times, whoever is free then: that is the way to compare
+ * waiting, because a slow server is not asked less often. */
 #ifndef WEFT_BENCH_LOAD_H
 #define WEFT_BENCH_LOAD_H
 
@@ -14,12 +16,14 @@ struct load_desc {
     const uint8_t *rare; /* NULL: none; instead of every rare_every-th request, of all clients */
     size_t rare_len;
     unsigned rare_every;
+    unsigned per_s; /* requests due in a second; 0: as fast as answers come */
 };
 
 struct load_result {
     uint64_t answered; /* all, also those of the last moment */
     double per_s;
-    double p50_us, p99_us; /* nearest rank, of all answers */
+    double p50_us, p99_us; /* nearest rank, from when a request was due; not of the rare ones */
+    double p99_all_us;     /* of all */
 };
 
 struct load;
