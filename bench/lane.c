@@ -26,6 +26,7 @@
 #include "bench.h"
 #include "link/lane.h"
 #include "transport/ofi/ofi.h"
+#include "transport/tcp/tcp.h"
 #include "transport/zmq/zmq.h"
 #include "weft/error.h"
 
@@ -34,7 +35,7 @@
 #define SHARED_BYTES ((size_t)256 << 20)
 #define STALL_NS (20 * WEFT_NS_PER_S)
 
-static const char *const schemes[] = {"ofi:net", "ofi:tcp;ofi_rxm", "zmq"};
+static const char *const schemes[] = {"tcp", "ofi:net", "ofi:tcp;ofi_rxm", "zmq"};
 #define SCHEMES (sizeof(schemes) / sizeof(schemes[0]))
 
 static const size_t message_bytes[] = {8, 4096, 65536};
@@ -61,9 +62,9 @@ static struct weft_lane *lane_open(const char *scheme,
                                    void (*message)(void *ctx, const void *data, size_t len_bytes),
                                    struct side *side)
 {
-    static const struct weft_transport *const all[] = {&weft__tp_zmq, &weft__tp_ofi};
+    static const struct weft_transport *const all[] = {&weft__tp_zmq, &weft__tp_ofi, &weft__tp_tcp};
     const struct weft_lane_desc desc = {.transports = all,
-                                        .transports_n = 2,
+                                        .transports_n = 3,
                                         .scheme = scheme,
                                         .progress = "thread",
                                         .bind = "127.0.0.1",

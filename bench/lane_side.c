@@ -19,6 +19,7 @@
 #include "link/lane.h"
 #include "transport/inproc/inproc.h"
 #include "transport/ofi/ofi.h"
+#include "transport/tcp/tcp.h"
 #include "transport/zmq/zmq.h"
 #include "weft/error.h"
 
@@ -65,10 +66,10 @@ static void heard(void *ctx, const void *data, size_t len_bytes)
 static bool lane_open(struct bench_side *side)
 {
     static const struct weft_transport *const all[] = {&weft__tp_inproc, &weft__tp_zmq,
-                                                       &weft__tp_ofi};
+                                                       &weft__tp_ofi, &weft__tp_tcp};
     bool inproc = strcmp(side->scheme, "inproc") == 0;
     const struct weft_lane_desc desc = {.transports = all,
-                                        .transports_n = 3,
+                                        .transports_n = 4,
                                         .scheme = side->scheme,
                                         .progress = "thread",
                                         .bind = !inproc          ? "127.0.0.1"

@@ -1,0 +1,190 @@
+/* Inside of transport/tcp: the endpoint, its links and their connections. Everything belongs to the
+ * thread that drives the endpoint. */
+#ifndef WEFT_TRANSPORT_TCP_ENDPOINT_H
+#define WEFT_TRANSPORT_TCP_ENDPOINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+#include <uthash.h>
+
+#include "transport/ops.h"
+#include "transport/slots.h"
+#include "transport/spi.h"
+#include "transport/tcp/tcp.h"
+#include "transport/tcp/wire.h"
+
+#define WEFT_TCP_PEERS_MAX 16384
+#define WEFT_TCP_SHARED ((size_t)64 << 10) /* of the buffer that all connections read into */
+#define WEFT_TCP_BIG ((size_t)32 << 10)    /* messages from here on are read in place */
+#define WEFT_TCP_HOT 4                     /* connections that are read without asking epoll */
+#define WEFT_TCP_HOT_MISSES 256            /* reads that find nothing before one is hot no more */
+#define WEFT_TCP_LOOK_EVERY 8              /* turns: how often epoll is asked while some are hot */
+#define WEFT_TCP_YOUNG_MS 10000            /* to connect, and to introduce oneself */
+#define WEFT_TCP_YOUNG_MAX 1024   /* accepted connections that have not introduced themselves */
+#define WEFT_TCP_LINK_CONNS_MAX 8 /* connections from one endpoint */
+#define WEFT_TCP_BLOCKS 8         /* buffers for big messages that are kept */
+#define WEFT_TCP_BLOCK_MAX ((size_t)1 << 20) /* larger ones are not */
+#define WEFT_TCP_LIST_MAX 64                 /* completed accepts or events per turn */
+
+struct weft_tcp_link;
+
+enum weft_tcp_state { WEFT_TCP_CONNECTING, WEFT_TCP_HELLO, WEFT_TCP_UP, WEFT_TCP_DEAD };
+
+/* A buffer for a message that does not arrive in one piece. */
+struct weft_tcp_block {
+    size_t capacity;
+    unsigned char bytes[];
+};
+
+/* One socket. */
+struct weft_tcp_conn {
+    TAILQ_ENTRY(weft_tcp_conn) at; /* in young, conns or dead */
+    struct weft_tcp_conn *next_dirty;
+    struct weft_tcp_link *link; /* NULL: it has not introduced itself */
+    int fd;
+    enum weft_tcp_state state;
+    bool accepted;
+    bool dirty;   /* in the list of those with something to send */
+    bool blocked; /* the kernel takes no more: EPOLLOUT is asked for */
+    bool watched; /* something may be unacknowledged */
+    bool said_bye, heard_bye;
+    bool big;             /* the last message was */
+    unsigned misses;      /* reads in a row that found nothing */
+    uint64_t turn;        /* when something was last sent at once */
+    uint64_t deadline_ns; /* while it is young */
+    unsigned char *raw;   /* bytes that go before the link's queue; NULL: none */
+    size_t raw_len, raw_sent;
+    unsigned char part[sizeof(struct weft_tcp_hello)]; /* of a hello or head */
+    size_t part_len;
+    struct weft_tcp_block *body; /* of a message that has begun; NULL: none has */
+    size_t body_len, body_have;
+};
+TAILQ_HEAD(weft_tcp_conns, weft_tcp_conn);
+
+/* All that concerns one other endpoint. It lasts as long as it has peers or connections. */
+struct weft_tcp_link {
+    UT_hash_handle hh; /* in ep->links, unless lost */
+    struct weft_tcp_name name;
+    struct weft_tcp_link *next_lost;
+    struct weft_tcp_conn *conn; /* where we send; NULL: connect first */
+    struct weft_op_list queue;  /* sends that have not left */
+    uint32_t queued;
+    size_t queued_bytes;
+    uint32_t refs;           /* peers, and the list of the lost */
+    unsigned conns;          /* that name this link */
+    int lost;                /* 0, or what its operations end with */
+    uint64_t retry_until_ns; /* no socket could be had; 0: that is not so */
+};
+
+struct weft_tcp_ep {
+    struct weft_tp_ep base;
+    struct weft_tp_handlers on;
+    void *ctx;
+    struct weft_tcp_name name;
+    char bind[64];
+    uint16_t port_first, port_last;
+    size_t msg_max_bytes;
+    uint32_t sends_max;
+    uint32_t connections_max; /* accepted ones; 0: no limit */
+    int epfd, port_fd, timer_fd;
+    bool closing;
+    bool inside; /* progress() runs: what is sent leaves at its end */
+    bool look;   /* epoll has to be asked in the next turn */
+    bool timer_on;
+    bool deaf; /* accepting is put off */
+    uint64_t turn;
+    struct weft_slots peers; /* of struct weft_tcp_link */
+    struct weft_tcp_link *links;
+    struct weft_tcp_link *lost_first, *lost_last;
+    struct weft_tcp_conns young; /* CONNECTING and HELLO, in order of their deadlines */
+    struct weft_tcp_conns conns; /* UP */
+    struct weft_tcp_conns dead;  /* freed at the end of progress() */
+    uint32_t connections, accepted, strangers; /* not dead; of these accepted; of these HELLO */
+    uint32_t pending;                          /* CONNECTING or blocked: only epoll tells of them */
+    uint32_t retries;                          /* links that wait for a socket */
+    struct weft_tcp_conn *dirty_first, *dirty_last;
+    struct weft_tcp_conn *hot[WEFT_TCP_HOT];
+    unsigned hot_n;
+    struct weft_op_list finished; /* done runs in the next progress() */
+    uint32_t in_flight;
+    struct weft_tcp_block *blocks[WEFT_TCP_BLOCKS];
+    unsigned blocks_n;
+    unsigned char *shared;
+    struct weft_tcp_stats stats;
+};
+
+static inline struct weft_tcp_ep *weft__tcp_ep(struct weft_tp_ep *ep)
+{
+    return (struct weft_tcp_ep *)(void *)ep;
+}
+
+/* endpoint.c */
+void weft__tcp_finish(struct weft_tcp_ep *ep, struct weft_tp_op *op, int err);
+
+/* port.c */
+/* Listens on ep->bind and completes ep->name.  Errors: WEFT_EADDRINUSE; WEFT_EADDRNOTAVAIL. */
+int weft__tcp_port_open(struct weft_tcp_ep *ep);
+int weft__tcp_port_accept(struct weft_tcp_ep *ep); /* how many came */
+/* Takes up accepting again where it was put off. */
+void weft__tcp_port_again(struct weft_tcp_ep *ep);
+/* What a connection's hello leads to. */
+void weft__tcp_port_hello(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn);
+bool weft__tcp_name_ok(const struct weft_tcp_name *name);
+/* Where the endpoint of that name listens. */
+socklen_t weft__tcp_name_socket(const struct weft_tcp_name *name, struct sockaddr_storage *to_out);
+/* Options of listening and connecting sockets.  Errors: errno's. */
+int weft__tcp_port_options(int fd);
+
+/* conn.c */
+/* Takes fd over.  NULL: no memory, or epoll refuses; fd is closed then. */
+struct weft_tcp_conn *weft__tcp_conn_new(struct weft_tcp_ep *ep, int fd, enum weft_tcp_state state);
+void weft__tcp_conn_up(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn);
+/* Closes it; its link is not told. The memory stays until the end of progress(). */
+void weft__tcp_conn_close(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn);
+void weft__tcp_conn_reap(struct weft_tcp_ep *ep);
+/* Appends to what goes before the link's queue.  Errors: WEFT_ENOMEM. */
+int weft__tcp_conn_append(struct weft_tcp_conn *conn, const void *bytes, size_t len_bytes);
+void weft__tcp_conn_block(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, bool blocked);
+/* Has it flushed at the end of the turn. */
+void weft__tcp_conn_dirty(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn);
+void weft__tcp_conn_heat(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn);
+void weft__tcp_conn_cool(struct weft_tcp_ep *ep, const struct weft_tcp_conn *conn);
+
+/* link.c */
+/* NULL: no memory. */
+struct weft_tcp_link *weft__tcp_link_of(struct weft_tcp_ep *ep, const struct weft_tcp_name *name);
+void weft__tcp_link_put(struct weft_tcp_ep *ep, struct weft_tcp_link *link); /* takes one of refs */
+void weft__tcp_link_tidy(struct weft_tcp_ep *ep, struct weft_tcp_link *link); /* may free it */
+/* Begins to connect; what becomes of it shows later. */
+void weft__tcp_link_connect(struct weft_tcp_ep *ep, struct weft_tcp_link *link);
+/* The connection has ended: closes it, and the link is lost if it was the one where we send. */
+void weft__tcp_link_break(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, int err);
+/* The other side will send no more over conn. */
+void weft__tcp_link_heard_bye(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn);
+int weft__tcp_link_tell(struct weft_tcp_ep *ep); /* tells the owner of lost links */
+void weft__tcp_link_lose(struct weft_tcp_ep *ep, struct weft_tcp_link *link, int err);
+
+/* send.c */
+extern const struct weft_tp_msg_ops weft__tcp_msg_ops;
+void weft__tcp_send_flush(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn);
+void weft__tcp_send_all(struct weft_tcp_ep *ep); /* flushes the dirty ones */
+/* Ends the link's sends of one peer (0: of all) with err. */
+void weft__tcp_send_fail(struct weft_tcp_ep *ep, struct weft_tcp_link *link, uint32_t peer_id,
+                         int err);
+int weft__tcp_send_cancel(struct weft_tcp_ep *ep, struct weft_tp_op *op);
+
+/* receive.c */
+int weft__tcp_receive(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn); /* how many messages */
+void weft__tcp_receive_fini(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn);
+void weft__tcp_receive_free(struct weft_tcp_ep *ep);
+
+/* tick.c: what happens after a while. */
+int weft__tcp_tick_open(struct weft_tcp_ep *ep);
+void weft__tcp_tick_on(struct weft_tcp_ep *ep); /* something has a deadline */
+void weft__tcp_tick(struct weft_tcp_ep *ep);    /* the timer has fired */
+
+#endif
