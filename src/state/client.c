@@ -222,7 +222,7 @@ int weft__state_open(const struct weft_state_desc *desc, struct weft_state **sta
         return weft_fail(WEFT_EINVAL, "the url %.40s... is too long", desc->url);
     }
     state->desc = *desc;
-    strcpy(state->url, desc->url);
+    memcpy(state->url, desc->url, strlen(desc->url) + 1);
     if (state->desc.timeout_ms == 0)
         state->desc.timeout_ms = TIMEOUT_MS;
     if (state->desc.bulk_bytes == 0)

@@ -32,23 +32,28 @@ static struct weft_session *session_find(const struct weft_kept *kept, uint64_t 
     return NULL;
 }
 
-/* A place for one more: a new one, or that of the session which nobody has used for longest. */
-static struct weft_session *session_place(struct weft_state_main *main, struct weft_kept *kept)
+/* A place for one more; NULL: there are enough, or there is no memory. */
+static struct weft_session *session_new(struct weft_state_main *main, struct weft_kept *kept)
 {
-    if (kept->sessions_n < main->limits.sessions_max) {
-        uint32_t n = kept->sessions_n;
-        struct weft_session *grown = kept->sessions;
-        if ((n & (n - 1)) == 0) /* room doubles */
-            grown = realloc(kept->sessions, (n == 0 ? 1 : 2 * (size_t)n) * sizeof(*grown));
-        if (grown != NULL) {
-            kept->sessions = grown;
-            kept->sessions_n++;
-            memset(&grown[n], 0, sizeof(*grown));
-            return &grown[n];
-        }
-    }
+    uint32_t n = kept->sessions_n;
+    struct weft_session *grown = kept->sessions;
+    if (n >= main->limits.sessions_max)
+        return NULL;
+    if (grown == NULL || (n & (n - 1)) == 0) /* room doubles */
+        grown = realloc(kept->sessions, (n == 0 ? 1 : 2 * (size_t)n) * sizeof(*grown));
+    if (grown == NULL)
+        return NULL;
+    kept->sessions = grown;
+    kept->sessions_n++;
+    memset(&grown[n], 0, sizeof(*grown));
+    return &grown[n];
+}
+
+/* That which nobody has used for longest; NULL: all have a change under way. */
+static struct weft_session *session_oldest(const struct weft_kept *kept)
+{
     struct weft_session *oldest = NULL;
-    for (uint32_t i = 0; i < kept->sessions_n; i++)
+    for (uint32_t i = 0; kept->sessions != NULL && i < kept->sessions_n; i++)
         if (!kept->sessions[i].open && (oldest == NULL || kept->sessions[i].used < oldest->used))
             oldest = &kept->sessions[i];
     return oldest;
@@ -56,9 +61,11 @@ static struct weft_session *session_place(struct weft_state_main *main, struct w
 
 uint64_t weft__kept_session(struct weft_state_main *main, struct weft_kept *kept)
 {
-    struct weft_session *session = session_place(main, kept);
+    struct weft_session *session = session_new(main, kept);
     if (session == NULL)
-        return 0; /* all of them have a change under way */
+        session = session_oldest(kept);
+    if (session == NULL)
+        return 0;
     weft__session_unstage(main, session);
     memset(session, 0, sizeof(*session));
     session->id = ++kept->sessions_given;

@@ -66,21 +66,18 @@ struct pull {
     Weft__State__PullReply reply;
 };
 
-static int pull_ranges(struct pull *pull, const struct weft_kept *kept)
+static int pull_parse(struct pull *pull, struct weft_range64 *ranges)
 {
     size_t n = pull->request->n_offsets;
+    if (ranges == NULL)
+        return weft_fail(WEFT_ENOMEM, "no memory for %zu ranges", n);
     if (n != pull->request->n_lengths)
         return weft_fail(WEFT_EINVAL, "%zu offsets, but %zu lengths", n, pull->request->n_lengths);
-    pull->ranges = calloc(n > 0 ? n : 1, sizeof(*pull->ranges));
-    if (pull->ranges == NULL)
-        return weft_fail(WEFT_ENOMEM, "no memory for %zu ranges", n);
     for (size_t i = 0; i < n; i++)
-        pull->ranges[i] =
-            (struct weft_range64){pull->request->offsets[i], pull->request->lengths[i]};
-    if (n == 0)
-        pull->ranges[0].len = kept->body->len;
+        ranges[i] = (struct weft_range64){pull->request->offsets[i], pull->request->lengths[i]};
+    pull->ranges = ranges;
     pull->ranges_n = n > 0 ? n : 1;
-    return weft__ranges_check(kept, pull->ranges, pull->ranges_n, &pull->bytes);
+    return WEFT_OK;
 }
 
 static uint64_t pin_until(uint32_t pin_ms)
@@ -94,7 +91,9 @@ static uint64_t pin_until(uint32_t pin_ms)
 static int pull_take(struct weft_state_server *server, struct pull *pull, struct weft_kept *kept)
 {
     struct weft_pin *pin;
-    int err = pull_ranges(pull, kept);
+    if (pull->request->n_offsets == 0)
+        pull->ranges[0].len = kept->body->len;
+    int err = weft__ranges_check(kept, pull->ranges, pull->ranges_n, &pull->bytes);
     if (err == WEFT_OK && (pull->request->bulk || pull->bytes > WEFT_STATE_INLINE_MAX)) {
         err = weft__kept_pin(&server->main, kept, pin_until(pull->request->pin_ms), &pin);
         if (err == WEFT_OK) {
@@ -144,28 +143,36 @@ static void answer_pinned(struct weft_state_server *server, struct weft_call *ca
     weft__call_reply(call, &pull->reply.base);
 }
 
+static void pull(struct weft_state_server *server, struct weft_call *call, struct pull *pull)
+{
+    struct weft_state_place place = {pull->request->user, pull->request->key, pull->request->epoch};
+    struct weft_kept *kept;
+    if (!touch(server, call, &place, &kept))
+        return;
+    int err = pull_take(server, pull, kept);
+    weft__state_unlock(server);
+    if (err != WEFT_OK) {
+        weft__state_fail(call, err);
+        return;
+    }
+    if (pull->reply.pin != 0)
+        answer_pinned(server, call, pull);
+    else
+        answer_inline(call, pull);
+    put(server, pull->body);
+}
+
 void weft__state_on_pull(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
 {
-    struct weft_state_server *server = ctx;
-    struct pull pull = {.request = (const Weft__State__PullRequest *)message,
-                        .reply = WEFT__STATE__PULL_REPLY__INIT};
-    struct weft_kept *kept;
-    if (!touch(
-            server, call,
-            &(struct weft_state_place){pull.request->user, pull.request->key, pull.request->epoch},
-            &kept))
-        return;
-    int err = pull_take(server, &pull, kept);
-    weft__state_unlock(server);
+    struct pull one = {.request = (const Weft__State__PullRequest *)message,
+                       .reply = WEFT__STATE__PULL_REPLY__INIT};
+    struct weft_range64 *ranges = calloc(one.request->n_offsets + 1, sizeof(*ranges));
+    int err = pull_parse(&one, ranges);
     if (err != WEFT_OK)
         weft__state_fail(call, err);
-    else if (pull.reply.pin != 0)
-        answer_pinned(server, call, &pull);
     else
-        answer_inline(call, &pull);
-    if (pull.body != NULL)
-        put(server, pull.body);
-    free(pull.ranges);
+        pull(ctx, call, &one);
+    free(ranges);
 }
 
 void weft__state_on_part(void *ctx, struct weft_call *call, const ProtobufCMessage *message)

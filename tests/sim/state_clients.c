@@ -7,6 +7,8 @@
 
 #define PATIENCE (150 * MS)
 
+static const struct event nothing; /* where there is no answer */
+
 static uint32_t number_of(const struct sim *sim, const struct client *client)
 {
     return (uint32_t)(client - sim->clients);
@@ -81,7 +83,7 @@ static void attempt(struct sim *sim, struct client *client, enum phase phase, en
     client->request.pin = client->pin;
     client->attempt = (struct weft_attempt){
         .epoch = client->epoch, .deadline_ns = client->deadline_ns, .try_ns = 12 * MS};
-    follow(sim, client, weft__attempt_start(&client->attempt, sim->now_ns), NULL);
+    follow(sim, client, weft__attempt_start(&client->attempt, sim->now_ns), &nothing);
 }
 
 /* ---- what clients do ---- */
@@ -348,11 +350,11 @@ void client_on(struct sim *sim, struct event *event)
     else if (event->kind == EV_CLIENT_WAKE && client->phase == PHASE_IDLE)
         next(sim, client);
     else if (event->kind == EV_CLIENT_WAKE)
-        follow(sim, client, weft__attempt_woken(tried, sim->now_ns), NULL);
+        follow(sim, client, weft__attempt_woken(tried, sim->now_ns), &nothing);
     else if (is_asking(client))
         on_asked(sim, client, err, event);
     else if (client->step.what == WEFT_ATTEMPT_CHECK)
-        follow(sim, client, weft__attempt_checked(tried, sim->now_ns, err, event->epoch), NULL);
+        follow(sim, client, weft__attempt_checked(tried, sim->now_ns, err, event->epoch), &nothing);
     else
         follow(sim, client, weft__attempt_answered(tried, sim->now_ns, err, 0), event);
 }
