@@ -12,7 +12,7 @@
 #include "control/server.h"
 
 enum weft_snapshot_call {
-    WEFT_SNAPSHOT_PUSH = 0x0500, /* PushRequest -> PushReply */
+    WEFT_SNAPSHOT_PUSH = 0x0300, /* PushRequest -> PushReply */
     WEFT_SNAPSHOT_PULL,          /* PullRequest -> PullReply */
     WEFT_SNAPSHOT_PULLED,        /* PulledRequest -> nothing; also by the async port */
     WEFT_SNAPSHOT_DELETE,        /* DeleteRequest -> DeleteReply; also by the async port */
