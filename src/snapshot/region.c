@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "snapshot/track.h"
 #include "weft/error.h"
 
 /* Describes the first mapping that overlaps [at, at + len). */
@@ -127,13 +128,9 @@ int weft__region_touched(const struct weft_region *region, struct weft_extents *
     }
 }
 
-int weft__region_write(const struct weft_region *region, uint64_t offset, const void *data,
-                       size_t len_bytes)
+static int write_all(const struct weft_region *region, uint64_t offset, const void *data,
+                     size_t len_bytes)
 {
-    if (offset > region->len_bytes || len_bytes > region->len_bytes - offset)
-        return weft_fail(WEFT_ERANGE,
-                         "a write of 0x%zx bytes at offset 0x%llx leaves the region of 0x%zx bytes",
-                         len_bytes, (unsigned long long)offset, region->len_bytes);
     while (len_bytes) {
         ssize_t n = pwrite(region->fd, data, len_bytes, (off_t)offset);
         if (n < 0 && errno == EINTR)
@@ -148,4 +145,18 @@ int weft__region_write(const struct weft_region *region, uint64_t offset, const 
         len_bytes -= (size_t)n;
     }
     return 0;
+}
+
+int weft__region_write(const struct weft_region *region, uint64_t offset, const void *data,
+                       size_t len_bytes)
+{
+    if (offset > region->len_bytes || len_bytes > region->len_bytes - offset)
+        return weft_fail(WEFT_ERANGE,
+                         "a write of 0x%zx bytes at offset 0x%llx leaves the region of 0x%zx bytes",
+                         len_bytes, (unsigned long long)offset, region->len_bytes);
+    const char *at = (const char *)region->base + offset;
+    weft__region_will_write(at, len_bytes);
+    int err = write_all(region, offset, data, len_bytes);
+    weft__region_written(at, len_bytes);
+    return err;
 }

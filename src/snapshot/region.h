@@ -27,8 +27,8 @@ void weft__region_fini(struct weft_region *region);
 /* The pages that have ever been touched (reading a page touches it too), ascending; the list is
  * cleared first. Errors: WEFT_ENOMEM; WEFT_EIO. */
 int weft__region_touched(const struct weft_region *region, struct weft_extents *extents_out);
-/* Writes bytes into the region's file: lands whole pages without faulting them in first.
- * Errors: WEFT_ERANGE outside; WEFT_ENOMEM, WEFT_ENOSPC, WEFT_EIO. */
+/* Writes bytes into the region's file: lands whole pages without faulting them in first. Trackers
+ * of the region hear of it. Errors: WEFT_ERANGE outside; WEFT_ENOMEM, WEFT_ENOSPC, WEFT_EIO. */
 int weft__region_write(const struct weft_region *region, uint64_t offset, const void *data,
                        size_t len_bytes);
 
