@@ -191,9 +191,18 @@ static void gate_event(struct weft_zmq_ep *ep, struct weft_zmq_gate *gate,
     }
 }
 
-/* Tells of connections that have ended, once all events are read: a descriptor that is in use again
- * by then is not told, because a request may have come over the new connection already. Whoever had
- * it before is told with it. */
+/* Which port's gate it is; ports_n: that of no port. */
+static unsigned port_index(const struct weft_zmq_ep *ep, const struct weft_zmq_gate *gate)
+{
+    unsigned i = 0;
+    while (i < ep->ports_n && &ep->ports[i].gate != gate)
+        i++;
+    return i;
+}
+
+/* Tells of connections that have ended, once all events are read: a descriptor that the same port
+ * uses again by then is not told, because a request may have come over the new connection already.
+ * Whoever had it before is told with it. */
 static void tell_left(struct weft_zmq_ep *ep, struct weft_zmq_gate *gate)
 {
     uint8_t *at = gate->open;
@@ -202,7 +211,7 @@ static void tell_left(struct weft_zmq_ep *ep, struct weft_zmq_gate *gate)
     gate->left = false;
     while ((at = memchr(at, LEFT, gate->open_len - (size_t)(at - gate->open)))) {
         *at = GONE;
-        weft__zmq_origin_gone(ep, (int)(at - gate->open));
+        weft__zmq_origin_gone(ep, port_index(ep, gate), (int)(at - gate->open));
     }
 }
 

@@ -5,7 +5,8 @@
  *
  * A request that was under way when its connection broke may be taken after the going was told: its
  * origin then stays until its descriptor is used and closed again, and is told a second time, which
- * is no less true.
+ * is no less true. Each port tells of its own connections: a descriptor that has gone at one may be
+ * in use at another before that is read.
  */
 #include "transport/zmq/origin.h"
 
@@ -110,13 +111,13 @@ static void drop(struct weft_zmq_origins *origins, struct weft_zmq_origin *origi
     free(origin);
 }
 
-void weft__zmq_origin_gone(struct weft_zmq_ep *ep, int fd)
+void weft__zmq_origin_gone(struct weft_zmq_ep *ep, unsigned port_index, int fd)
 {
     struct weft_zmq_origin *origin = *fd_bucket(&ep->origins, fd), *next;
 
     for (; origin; origin = next) {
         next = origin->fd_next;
-        if (origin->fd != fd)
+        if (origin->fd != fd || origin->from.port_index != port_index)
             continue;
         if (ep->on.client_gone)
             ep->on.client_gone(ep->ctx, &origin->from);

@@ -23,8 +23,8 @@ struct weft_zmq_origins {
 /* A request from `from` came as message; where there is no memory its going is not told. */
 void weft__zmq_origin_note(struct weft_zmq_origins *origins, const struct weft_tp_from *from,
                            zmq_msg_t *message);
-/* The connection of that descriptor has gone: tells the endpoint's owner. */
-void weft__zmq_origin_gone(struct weft_zmq_ep *ep, int fd);
+/* The connection of that descriptor to that port has gone: tells the endpoint's owner. */
+void weft__zmq_origin_gone(struct weft_zmq_ep *ep, unsigned port_index, int fd);
 void weft__zmq_origins_fini(struct weft_zmq_origins *origins);
 
 #endif
