@@ -14,7 +14,7 @@
     X(WEFT_CONFIG, TEXT, "", 0, 0, "", "file with settings, lines like WEFT_LOG = info (environment only)")            \
     X(WEFT_PORTS, TEXT, "8100-8199", 0, 0, "", "ports that a host may use: first-last")                                \
     X(WEFT_SLOTS, NUMBER, "0", 0, 65535, "", "ranks that a host takes; 0: its usable cores")                           \
-    X(WEFT_DATA, TEXT, "auto", 0, 0, "", "transport for data: auto, ofi, ofi:PROVIDER, zmq or inproc")                 \
+    X(WEFT_DATA, TEXT, "auto", 0, 0, "", "transport for data: auto, ofi, ofi:PROVIDER, tcp, zmq or inproc")            \
     X(WEFT_PROGRESS, TEXT, "thread", 0, 0, "", "who moves data while ranks compute: thread, worker or core:N")         \
     X(WEFT_FUNCTION_SERVER_THREADS, NUMBER, "2", 1, 256, "", "workers of a host's function service")                   \
     X(WEFT_REGISTRY_SERVER_THREADS, NUMBER, "2", 1, 256, "", "workers of the head's registry service")                 \

@@ -31,7 +31,7 @@ struct weft_lane_desc {
      */
     const struct weft_transport *const *transports;
     size_t transports_n;
-    const char *scheme;   /* NULL: WEFT_DATA ("auto", "ofi", "ofi:net", "zmq", "inproc") */
+    const char *scheme;   /* NULL: WEFT_DATA ("auto", "ofi", "ofi:net", "tcp", "zmq", "inproc") */
     const char *progress; /* NULL: WEFT_PROGRESS ("worker", "thread", "core:N") */
     const char
         *bind; /* address of the host's interface; inproc: any name that no other open lane has */

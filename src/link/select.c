@@ -1,9 +1,10 @@
 /* Which transport a lane uses.
  *
- * Candidates are tried in a fixed order: kernel bypass first, then libfabric on TCP, then ZeroMQ,
- * which is there wherever weft is. The first that passes the probe is taken, and every other one
- * keeps its reason, so that "why not verbs" has an answer. A transport that was asked for by its
- * full name is opened without a probe: its own error says more.
+ * Candidates are tried in a fixed order: kernel bypass first, then TCP by libfabric's net, which
+ * has one-sided operations of its own, then weft's own TCP, then ZeroMQ, which can encrypt. The
+ * first that passes the probe is taken, and every other one keeps its reason, so that "why not
+ * verbs" has an answer. A transport that was asked for by its full name is opened without a probe:
+ * its own error says more.
  *
  * Rejected: measuring every candidate and taking the fastest. It would make two hosts of one app
  * choose differently.
@@ -28,7 +29,7 @@ struct candidate {
 };
 
 static const struct candidate automatic[] = {
-    {"ofi", "verbs;ofi_rxm", NULL}, {"ofi", "efa", NULL}, {"ofi", "net", NULL},
+    {"ofi", "verbs;ofi_rxm", NULL}, {"ofi", "efa", NULL}, {"ofi", "net", NULL}, {"tcp", NULL, NULL},
     {"ofi", "tcp", NULL},           {"zmq", NULL, NULL},
 };
 #define AUTOMATIC (sizeof(automatic) / sizeof(automatic[0]))
@@ -127,7 +128,7 @@ static int named(const struct weft__select *select, struct lines *lines,
     if (!find(select, scheme))
         return weft_fail(WEFT_EINVAL,
                          "no transport is called %s; WEFT_DATA may be auto, ofi, ofi:PROVIDER, "
-                         "zmq or inproc",
+                         "tcp, zmq or inproc",
                          scheme);
     struct candidate c = {scheme, colon ? colon + 1 : NULL, parts.faulty ? parts.spec : NULL};
     err = open_one(select, &c, !selected, selected);

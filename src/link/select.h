@@ -9,7 +9,8 @@
 struct weft__select {
     const struct weft_transport *const *transports; /* the built-in ones */
     size_t transports_n;
-    const char *want; /* "auto", "ofi", "ofi:PROVIDER", "zmq", "inproc", "fault(SPEC)+inproc" */
+    const char
+        *want; /* "auto", "ofi", "ofi:PROVIDER", "tcp", "zmq", "inproc", "fault(SPEC)+inproc" */
     struct weft_tp_open open; /* for the endpoint; provider is filled in */
 };
 

@@ -213,7 +213,7 @@ static void push(struct weft_tcp_ep *ep, struct weft_tcp_link *link)
     if (!conn || conn->state != WEFT_TCP_UP || conn->blocked)
         return;
     bool enough = link->queued_bytes >= ENOUGH_BYTES || link->queued >= ENOUGH_MESSAGES;
-    if (ep->inside || (conn->turn == ep->turn && !enough)) {
+    if (!enough && (ep->inside || conn->turn == ep->turn)) {
         weft__tcp_conn_dirty(ep, conn);
         return;
     }

@@ -10,12 +10,14 @@
 
 #include "transport/inproc/inproc.h"
 #include "transport/ofi/ofi.h"
+#include "transport/tcp/tcp.h"
 #include "transport/zmq/zmq.h"
 
 const struct weft_transport *const pair_transports[] = {
     &weft__tp_inproc,
     &weft__tp_zmq,
     &weft__tp_ofi,
+    &weft__tp_tcp,
 };
 const size_t pair_transports_n = sizeof(pair_transports) / sizeof(pair_transports[0]);
 const char *pair_scheme = "ofi:net";
