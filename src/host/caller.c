@@ -7,7 +7,6 @@
 
 #include <pthread.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,12 +14,10 @@
 #include <uthash.h>
 
 #include "base/clock.h"
-#include "base/config.h"
-#include "base/parse.h"
 #include "control/client.h"
 #include "host/caller_home.h"
 #include "host/calls.h"
-#include "host/state_dir.h"
+#include "host/service_url.h"
 #include "weft/error.h"
 #include "wire/host.pb-c.h"
 #include "wire/message.h"
@@ -59,24 +56,12 @@ struct calling {
     uint32_t pause_ms;
 };
 
-static int read_host(const char *host, char url_out[WEFT_REGISTRY_URL_MAX])
-{
-    uint16_t first = 0, last = 0;
-    int err = host == NULL ? weft__config_load() : WEFT_OK;
-    if (err == WEFT_OK)
-        err = weft__parse_ports(weft__config_text("WEFT_PORTS"), &first, &last);
-    if (err != WEFT_OK)
-        return err;
-    return weft__host_url(host != NULL ? host : weft__config_text("WEFT_HOST"), first, url_out,
-                          WEFT_REGISTRY_URL_MAX);
-}
-
 int weft_caller_open(struct weft_client *client, const char *host, struct weft_caller **caller_out)
 {
     struct weft_caller *caller = calloc(1, sizeof(*caller));
     if (caller == NULL)
         return weft_fail(WEFT_ENOMEM, "no memory for a table of ranks");
-    int err = read_host(host, caller->url);
+    int err = weft__service_url(host, WEFT_PORT_SYNC, caller->url);
     if (err != WEFT_OK) {
         free(caller);
         return err;
@@ -181,12 +166,15 @@ static int find(const struct calling *calling, struct where *where_out)
     struct where home;
     Weft__Host__FindRankRequest wish = WEFT__HOST__FIND_RANK_REQUEST__INIT;
     ProtobufCMessage *message;
-    uint32_t left = left_ms(calling);
     if (recall(calling->caller, who, where_out))
         return WEFT_OK;
     int err = find_home(calling, &home);
     if (err != WEFT_OK)
         return err;
+    uint32_t left = left_ms(calling);
+    if (left == 0)
+        return weft_fail(WEFT_ETIMEDOUT, "rank %d of app %llx was not found in time",
+                         (int)request->rank, (unsigned long long)request->app);
     wish.app = request->app;
     wish.rank = request->rank;
     err = weft__client_wait(

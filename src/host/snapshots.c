@@ -1,16 +1,9 @@
-/* Where a process finds the snapshot service of a host: the address that it is given, or WEFT_HOST,
- * and the service's place among the host's ports. */
-#include <stdio.h>
+/* A process's way to the snapshot service of a host: its address, a client and a lane. */
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/config.h"
-#include "base/parse.h"
 #include "control/client.h"
-#include "host/calls.h"
-#include "host/state_dir.h"
+#include "host/service_url.h"
 #include "host/transports.h"
-#include "registry/registry.h"
 #include "snapshot/client.h"
 #include "weft/error.h"
 #include "weft/snapshot.h"
@@ -20,28 +13,9 @@ enum { TIMEOUT_MS = 60000 };
 struct weft_snapshot_host {
     struct weft_client *client;
     struct weft_snapshots *snapshots;
-    char url[WEFT_REGISTRY_URL_MAX + 8]; /* of the snapshot service's sync port */
+    char url[WEFT_REGISTRY_URL_MAX]; /* of the snapshot service's sync port */
     uint32_t timeout_ms;
 };
-
-static int find(const char *host, char *service_url, size_t room)
-{
-    char url[WEFT_REGISTRY_URL_MAX];
-    uint16_t first, last;
-    uint64_t port = 0;
-    int err = host == NULL ? weft__config_load() : WEFT_OK;
-    if (err == WEFT_OK)
-        err = weft__parse_ports(weft__config_text("WEFT_PORTS"), &first, &last);
-    if (err == WEFT_OK)
-        err = weft__host_url(host != NULL ? host : weft__config_text("WEFT_HOST"), first, url,
-                             sizeof(url));
-    if (err == WEFT_OK)
-        err = weft__parse_u64(strrchr(url, ':') + 1, 1, UINT16_MAX - WEFT_PORT_APPS, &port);
-    if (err == WEFT_OK)
-        snprintf(service_url, room, "%.*s:%u", (int)(strrchr(url, ':') - url), url,
-                 (unsigned)port + WEFT_PORT_SNAPSHOT);
-    return err;
-}
 
 int weft_snapshot_open(const struct weft_snapshot_options *options,
                        struct weft_snapshot_host **host_out)
@@ -53,7 +27,7 @@ int weft_snapshot_open(const struct weft_snapshot_options *options,
     if (host == NULL)
         return weft_fail(WEFT_ENOMEM, "no memory for an access to snapshots");
     host->timeout_ms = options->timeout_ms != 0 ? options->timeout_ms : TIMEOUT_MS;
-    int err = find(options->host, host->url, sizeof(host->url));
+    int err = weft__service_url(options->host, WEFT_PORT_SNAPSHOT, host->url);
     if (err == WEFT_OK)
         err = weft__client_open(&(struct weft_client_desc){.pending_max = 0}, &host->client);
     if (err == WEFT_OK)

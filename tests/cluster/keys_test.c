@@ -104,6 +104,22 @@ static void hosts_that_are_started_for_a_run_share_the_key(void **state)
     check(cluster, child, 0, "of 3 on c");
 }
 
+/* Programs that know nothing of settings: libweft reads them. */
+static void programs_of_users_have_the_key_of_their_environment(void **state)
+{
+    struct cluster *cluster = *state;
+    cluster_three(cluster, 1);
+    (void)setenv("WEFT_HOST", cluster->hosts[1].address, 1);
+    struct child *one = cluster_start(cluster, "../tests/meet", "abc", "1", NULL);
+    struct child *zero = cluster_start(cluster, "../tests/meet", "abc", "0", NULL);
+    struct child *count = cluster_start(cluster, "../tests/count", NULL);
+    (void)unsetenv("WEFT_HOST");
+    cluster_check(cluster, child_wait(zero, CLUSTER_MS) == 0);
+    cluster_check(cluster, child_wait(one, CLUSTER_MS) == 0);
+    cluster_check(cluster, child_wait(count, CLUSTER_MS) == 0);
+    check(cluster, zero, 0, "member 0 has the lock");
+}
+
 static void who_has_no_right_key_is_refused_with_words(void **state)
 {
     struct cluster *cluster = *state;
@@ -216,6 +232,7 @@ int main(int argc, char **argv)
         CASE(three_hosts_with_one_key_run_an_app),
         CASE(data_over_zmq_is_encrypted_and_arrives),
         CASE(hosts_that_are_started_for_a_run_share_the_key),
+        CASE(programs_of_users_have_the_key_of_their_environment),
         CASE(who_has_no_right_key_is_refused_with_words),
         CASE(a_host_with_another_key_cannot_join),
         CASE(a_secret_key_that_others_can_read_is_not_used),
