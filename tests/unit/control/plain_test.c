@@ -26,7 +26,7 @@
 
 enum { CALL_PING = 0x0100, CALL_INFO = 0x0106, CALL_LIST = 0x0203, CALL_ECHO = 1, CALL_COUNT = 2 };
 /* Calls that run on workers, of a host's other services. */
-enum { CALL_LANE = 0x0080, CALL_STATE_LIST = 0x0403, CALL_SNAPSHOT_LIST = 0x0505 };
+enum { CALL_LANE = 0x0080, CALL_STATE_LIST = 0x0403, CALL_SNAPSHOT_LIST = 0x0305 };
 enum { PORT_REGISTRY = 2, PORT_STATE = 4, PORT_SNAPSHOT = 6 };
 enum { FLAG_REPLY = 1, FLAG_ERROR = 2 };
 
