@@ -179,6 +179,16 @@ void weft__fanin_client_gone(void *ctx, const struct weft_tp_from *from)
     }
 }
 
+/* One service, all of whose callers wait for something, leaves a quarter of the places to the
+ * others. */
+static bool has_place(const struct weft_server *server, const struct weft_service *service)
+{
+    uint64_t most = server->services_n > 1 ? WEFT_CALLS_MAX / 4 * 3 : WEFT_CALLS_MAX;
+
+    return server->open_n < WEFT_CALLS_MAX &&
+           atomic_load_explicit(&service->open, memory_order_relaxed) < most;
+}
+
 /* What can be said against a frame before its handler sees it. */
 static int check_request(struct weft_server *server, const struct weft_server_port *port,
                          const struct weft_frame *frame,
@@ -201,9 +211,10 @@ static int check_request(struct weft_server *server, const struct weft_server_po
         weft__counter_add(&service->failed, 1);
         return weft_fail(WEFT_ESHUTDOWN, "service %s is shutting down", service->name);
     }
-    if (server->open_n >= WEFT_CALLS_MAX) {
+    if (!has_place(server, service)) {
         weft__counter_add(&service->full, 1);
-        weft_fail(WEFT_EAGAIN, "%d calls are under way already; try again later", WEFT_CALLS_MAX);
+        weft_fail(WEFT_EAGAIN, "service %s: too many calls are under way already; try again later",
+                  service->name);
         weft_fail_set_retry_ms(weft__service_retry_ms(service));
         return WEFT_EAGAIN;
     }

@@ -9,8 +9,10 @@
  * counted (async).
  *
  * One client cannot keep the others out: its calls under way are counted, the answers that it does
- * not read are kept within 4 MiB here and as much in the transport, then dropped, and what it asks
- * meanwhile is refused. Requests with a client's number run at most once (wire/frame.h).
+ * not read are kept within 4 MiB here and about as much in the transport, then dropped, and what it
+ * asks meanwhile is refused. Nor can one service: of the 8192 calls that may be under way at a
+ * server it leaves a quarter to the others. Requests with a client's number run at most once
+ * (wire/frame.h).
  */
 #ifndef WEFT_CONTROL_SERVER_H
 #define WEFT_CONTROL_SERVER_H

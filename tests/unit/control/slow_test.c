@@ -16,7 +16,7 @@
 #include "weft/error.h"
 
 #define CALLS_MAX 4
-#define HELD 64
+#define HELD 8192 /* as many as a server has places */
 #define BIG ((size_t)64 << 10)
 #define READERS 7
 #define READS 100
@@ -189,6 +189,38 @@ static void a_client_is_counted_over_its_connections_and_ports(void **state)
     weft__server_stop(server, RIG_TIMEOUT_MS);
 }
 
+/* Of two services of one server the first is asked all that it takes. */
+static void a_service_leaves_places_to_the_others(void **state)
+{
+    const struct weft_service_desc services[] = {
+        {.name = "crowded", .handlers = handlers, .handlers_n = 1, .client_calls_max = HELD},
+        {.name = "quiet", .handlers = handlers, .handlers_n = 1, .client_calls_max = HELD}};
+    const struct weft_server_desc desc = {
+        .bind = "127.0.0.1", .services = services, .services_n = 2};
+    const uint32_t most = HELD / 4 * 3;
+    struct raw_answer answer;
+    struct raw crowd, other;
+
+    (void)state;
+    atomic_store(&calls_n, 0);
+    assert_int_equal(weft__server_start(&desc, &server), WEFT_OK);
+    snprintf(url, sizeof(url), "tcp://127.0.0.1:%u", weft__server_sync_port(server, 0));
+    raw_open(&crowd, ZMQ_DEALER, url);
+    for (uint64_t i = 1; i <= most + 1; i++)
+        hold(&crowd, 0, i);
+    assert_int_equal(raw_hear_of(&crowd, most + 1, &answer), WEFT_EAGAIN);
+    assert_non_null(strstr(answer.body, "crowded"));
+    snprintf(url, sizeof(url), "tcp://127.0.0.1:%u", weft__server_sync_port(server, 1));
+    raw_open(&other, ZMQ_DEALER, url);
+    hold(&other, 0, 1);
+    assert_true(RIG_UNTIL(atomic_load(&calls_n) == most + 1));
+    answer_all();
+    assert_int_equal(raw_hear_of(&other, 1, &answer), 0);
+    raw_close(&crowd);
+    raw_close(&other);
+    weft__server_stop(server, RIG_TIMEOUT_MS);
+}
+
 /* A client that floods the queue, and one that has one question. */
 static void a_busy_client_leaves_room_in_the_queue(void **state)
 {
@@ -320,6 +352,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_connection_has_so_many_calls_under_way),
         cmocka_unit_test(a_client_is_counted_over_its_connections_and_ports),
+        cmocka_unit_test(a_service_leaves_places_to_the_others),
         cmocka_unit_test(a_busy_client_leaves_room_in_the_queue),
         cmocka_unit_test(the_bytes_that_wait_are_bounded),
         cmocka_unit_test(who_never_reads_slows_nobody_and_costs_little),
