@@ -15,15 +15,23 @@
  * is forgotten nothing is known afterwards: that clients_max others were heard since is the price
  * of bounded memory. One without running requests is preferred, among the few that were silent
  * longest.
+ *
+ * Clients choose their numbers and sequences, so the buckets are by a keyed hash: nobody can put a
+ * quarter of a million answers into one of them.
  */
 #include "control/dedupe.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include <sodium.h>
+
 #include "weft/error.h"
 
 #define IDLE_LOOKS 16
+
+_Static_assert(sizeof(((struct weft_dedupe *)NULL)->secret) == crypto_shorthash_KEYBYTES,
+               "the key of the hash");
 
 struct weft_dedupe_client {
     LIST_ENTRY(weft_dedupe_client) in_bucket;
@@ -34,6 +42,7 @@ struct weft_dedupe_client {
     size_t kept_bytes;
     uint64_t number;
     uint32_t port;
+    uint64_t hash;
     uint64_t newest;
     uint64_t seen[WEFT_DEDUPE_WORDS]; /* bit n % 64 of word n / 64 % WORDS */
 };
@@ -45,6 +54,7 @@ int weft__dedupe_new(const struct weft_dedupe_limits *limits, struct weft_dedupe
     if (dedupe == NULL)
         return weft_fail(WEFT_ENOMEM, "no memory to know requests that come again");
     dedupe->limits = *limits;
+    randombytes_buf(dedupe->secret, sizeof(dedupe->secret));
     TAILQ_INIT(&dedupe->clients);
     TAILQ_INIT(&dedupe->kept);
     TAILQ_INIT(&dedupe->alone);
@@ -52,21 +62,18 @@ int weft__dedupe_new(const struct weft_dedupe_limits *limits, struct weft_dedupe
     return WEFT_OK;
 }
 
-static uint64_t mix(uint64_t value)
+static uint64_t hash_of(const struct weft_dedupe *dedupe, uint64_t number, uint32_t port)
 {
-    value ^= value >> 32;
-    value *= UINT64_C(0x9e3779b97f4a7c15);
-    return value ^ (value >> 29);
-}
+    uint64_t text[2] = {number, port}, hash;
 
-static size_t client_bucket(uint64_t number, uint32_t port)
-{
-    return mix(number + port) % WEFT_DEDUPE_CLIENT_BUCKETS;
+    crypto_shorthash((unsigned char *)&hash, (const unsigned char *)text, sizeof(text),
+                     dedupe->secret);
+    return hash;
 }
 
 static size_t entry_bucket(const struct weft_dedupe_client *client, uint64_t sequence)
 {
-    return (mix(client->number + client->port) + sequence) % WEFT_DEDUPE_BUCKETS;
+    return (client->hash + sequence) % WEFT_DEDUPE_BUCKETS;
 }
 
 static uint64_t *word_of(struct weft_dedupe_client *client, uint64_t sequence)
@@ -176,7 +183,8 @@ static void expire(struct weft_dedupe *dedupe, uint64_t now_ns)
 static struct weft_dedupe_client *client_get(struct weft_dedupe *dedupe,
                                              const struct weft_dedupe_key *key)
 {
-    size_t bucket = client_bucket(key->client, key->port);
+    uint64_t hash = hash_of(dedupe, key->client, key->port);
+    size_t bucket = hash % WEFT_DEDUPE_CLIENT_BUCKETS;
     struct weft_dedupe_client *client;
 
     LIST_FOREACH(client, &dedupe->client_bucket[bucket], in_bucket)
@@ -196,6 +204,7 @@ static struct weft_dedupe_client *client_get(struct weft_dedupe *dedupe,
         make_room(dedupe);
     client->number = key->client;
     client->port = key->port;
+    client->hash = hash;
     client->newest = key->sequence;
     TAILQ_INIT(&client->running);
     TAILQ_INIT(&client->kept);

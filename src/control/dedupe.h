@@ -43,6 +43,7 @@ TAILQ_HEAD(weft_dedupe_entries, weft_dedupe_entry);
 
 struct weft_dedupe {
     struct weft_dedupe_limits limits;
+    uint8_t secret[16]; /* of the hash */
     size_t clients_n;
     size_t kept_bytes;
     LIST_HEAD(, weft_dedupe_client) client_bucket[WEFT_DEDUPE_CLIENT_BUCKETS];
