@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "control/server.h"
 #include "transport/spi.h"
@@ -33,12 +34,10 @@ struct weft_call {
     struct weft_server *server; /* holds a reference */
     struct weft_service *service;
     const struct weft_handler_desc *handler;
-    struct weft_call *next;      /* of the service's queue, or of its party's unsent answers */
-    struct weft_call *open_next; /* of the server's open calls: the fan-in thread's */
-    struct weft_call *open_prev;
+    struct weft_call *next;        /* of the service's queue, or of its party's unsent answers */
+    LIST_ENTRY(weft_call) in_open; /* of the server's open calls: the fan-in thread's */
     struct weft_party *connection; /* whose calls it is among; NULL: none */
-    struct weft_call *party_next;
-    struct weft_call *party_prev;
+    LIST_ENTRY(weft_call) in_party;
     struct weft_party *number;       /* the same by the client's number */
     struct weft_dedupe_entry *entry; /* NULL: it may run again */
     uint64_t correlation;            /* as it came first: what the answer is packed with */

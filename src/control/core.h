@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "base/counter.h"
 #include "base/ring.h"
@@ -81,7 +82,7 @@ struct weft_server {
     size_t ports_n;
     /* The fan-in thread's own. */
     uint64_t turn_ns; /* when the turn's first request was taken; 0: none yet */
-    struct weft_call *open;
+    LIST_HEAD(, weft_call) open;
     size_t open_n;
     struct weft_parties parties;
     struct weft_dedupe *dedupe; /* NULL: no request had a client number yet */

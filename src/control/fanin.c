@@ -33,23 +33,14 @@ static void open_count(struct weft_service *service, uint64_t change)
 
 static void open_add(struct weft_server *server, struct weft_call *call)
 {
-    call->open_prev = NULL;
-    call->open_next = server->open;
-    if (server->open != NULL)
-        server->open->open_prev = call;
-    server->open = call;
+    LIST_INSERT_HEAD(&server->open, call, in_open);
     server->open_n++;
     open_count(call->service, 1);
 }
 
 static void open_remove(struct weft_server *server, struct weft_call *call)
 {
-    if (call->open_prev != NULL)
-        call->open_prev->open_next = call->open_next;
-    else
-        server->open = call->open_next;
-    if (call->open_next != NULL)
-        call->open_next->open_prev = call->open_prev;
+    LIST_REMOVE(call, in_open);
     server->open_n--;
     weft__party_leave(&server->parties, call);
     open_count(call->service, UINT64_MAX);
@@ -137,10 +128,14 @@ void weft__fanin_cancel_due(struct weft_server *server)
 /* Callbacks that were set after their call was cancelled. */
 static void run_due(struct weft_server *server)
 {
+    struct weft_call *call;
+
     if (atomic_load(&server->cancel_due) == 0 || atomic_exchange(&server->cancel_due, 0) == 0)
         return;
-    for (struct weft_call *call = server->open; call != NULL; call = call->open_next)
+    LIST_FOREACH(call, &server->open, in_open)
+    {
         run_on_cancel(server, call);
+    }
 }
 
 /* Whatever becomes of the call, it is not answered. */
@@ -173,7 +168,7 @@ void weft__fanin_client_gone(void *ctx, const struct weft_tp_from *from)
     struct weft_call *call = weft__party_calls(&server->parties, from), *next;
 
     for (; call != NULL; call = next) {
-        next = call->party_next;
+        next = LIST_NEXT(call, in_party);
         atomic_fetch_or(&call->cancel, WEFT_CALL_LEFT);
         run_on_cancel(server, call);
     }
@@ -370,14 +365,12 @@ static void give_up(struct weft_server *server, struct weft_call *call)
 
 static void give_up_open(struct weft_server *server)
 {
-    struct weft_call *call = server->open;
+    struct weft_call *call = LIST_FIRST(&server->open), *next;
 
-    while (call != NULL) {
-        struct weft_call *next = call->open_next;
-
+    for (; call != NULL; call = next) {
+        next = LIST_NEXT(call, in_open);
         if (atomic_load(&call->state) == WEFT_CALL_OPEN)
             give_up(server, call);
-        call = next;
     }
 }
 
@@ -398,7 +391,7 @@ static void shut(struct weft_server *server)
     server->phase_seen = atomic_load(&server->phase);
     refuse_new(server);
     give_up_open(server);
-    while (server->open != NULL && weft__now_ns() < limit_ns)
+    while (!LIST_EMPTY(&server->open) && weft__now_ns() < limit_ns)
         turn(server, limit_ns);
     weft__unsent_clear(server);
     weft__pump_close(&server->pump);

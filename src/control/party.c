@@ -127,11 +127,7 @@ void weft__parties_fini(struct weft_parties *parties)
 
 static void link_call(struct weft_party *party, struct weft_call *call)
 {
-    call->party_prev = NULL;
-    call->party_next = party->calls;
-    if (party->calls != NULL)
-        party->calls->party_prev = call;
-    party->calls = call;
+    LIST_INSERT_HEAD(&party->calls, call, in_party);
     party->calls_n++;
     call->connection = party;
 }
@@ -140,12 +136,7 @@ static void unlink_call(struct weft_parties *parties, struct weft_call *call)
 {
     struct weft_party *party = call->connection;
 
-    if (call->party_prev != NULL)
-        call->party_prev->party_next = call->party_next;
-    else
-        party->calls = call->party_next;
-    if (call->party_next != NULL)
-        call->party_next->party_prev = call->party_prev;
+    LIST_REMOVE(call, in_party);
     party->calls_n--;
     call->connection = NULL;
     put(parties, party);
@@ -247,7 +238,7 @@ struct weft_call *weft__party_calls(const struct weft_parties *parties,
 
     key_of_connection(from, &key);
     party = find(parties, &key, hash_of(&key));
-    return party == NULL ? NULL : party->calls;
+    return party == NULL ? NULL : LIST_FIRST(&party->calls);
 }
 
 struct weft_call *weft__party_find(const struct weft_parties *parties,
@@ -256,6 +247,6 @@ struct weft_call *weft__party_find(const struct weft_parties *parties,
     struct weft_call *call = weft__party_calls(parties, from);
 
     while (call != NULL && call->asked != correlation)
-        call = call->party_next;
+        call = LIST_NEXT(call, in_party);
     return call;
 }

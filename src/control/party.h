@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "transport/spi.h"
 
@@ -17,9 +18,8 @@ struct weft_call;
 /* There while a call of it is open. */
 struct weft_party {
     struct weft_party *next; /* of its bucket, or of the spare ones */
-    struct weft_party *stuck_next, *stuck_prev;
-    struct weft_call *calls; /* of a connection, by party_next; of a client number they are only
-                                counted */
+    LIST_ENTRY(weft_party) in_stuck;
+    LIST_HEAD(, weft_call) calls; /* of a connection; of a client number they are only counted */
     size_t calls_n;
     struct weft_call *unsent; /* answers for which the transport had no room, by next */
     struct weft_call **unsent_tail;
@@ -36,7 +36,7 @@ struct weft_parties {
     struct weft_party *bucket[WEFT_PARTY_BUCKETS];
     struct weft_party *spare;
     size_t spare_n;
-    struct weft_party *stuck; /* those with unsent answers */
+    LIST_HEAD(, weft_party) stuck; /* those with unsent answers */
 };
 
 void weft__parties_fini(struct weft_parties *parties);
@@ -49,7 +49,7 @@ void weft__party_leave(struct weft_parties *parties, struct weft_call *call);
 /* The call is answered over another connection from now on.  Errors: WEFT_ENOMEM. */
 int weft__party_move(struct weft_parties *parties, struct weft_call *call,
                      const struct weft_tp_from *from);
-/* The open calls of that connection, a list by party_next. */
+/* The first of the open calls of that connection, a list by in_party; NULL: none. */
 struct weft_call *weft__party_calls(const struct weft_parties *parties,
                                     const struct weft_tp_from *from);
 /* The open call of that connection; NULL: none. */

@@ -40,7 +40,7 @@ static int redirect(struct weft_server *server, struct weft_call *first,
 
     if (again->push)
         return WEFT_OK;
-    waits = weft__unsent_withdraw(server, first);
+    waits = weft__unsent_withdraw(first);
     rc = weft__party_move(&server->parties, first, &again->from);
     if (rc == WEFT_OK)
         first->asked = again->asked;

@@ -32,23 +32,14 @@ static bool try_send(struct weft_server *server, struct weft_call *call)
 
 static void stuck_add(struct weft_server *server, struct weft_party *party)
 {
-    party->stuck_prev = NULL;
-    party->stuck_next = server->parties.stuck;
-    if (party->stuck_next != NULL)
-        party->stuck_next->stuck_prev = party;
-    server->parties.stuck = party;
+    LIST_INSERT_HEAD(&server->parties.stuck, party, in_stuck);
     party->pause_ns = PAUSE_MIN_NS;
     party->retry_ns = weft__now_ns() + party->pause_ns;
 }
 
-static void stuck_remove(struct weft_server *server, struct weft_party *party)
+static void stuck_remove(struct weft_party *party)
 {
-    if (party->stuck_prev != NULL)
-        party->stuck_prev->stuck_next = party->stuck_next;
-    else
-        server->parties.stuck = party->stuck_next;
-    if (party->stuck_next != NULL)
-        party->stuck_next->stuck_prev = party->stuck_prev;
+    LIST_REMOVE(party, in_stuck);
     party->choked = false;
 }
 
@@ -78,7 +69,7 @@ bool weft__unsent_send(struct weft_server *server, struct weft_call *call)
     return (first && try_send(server, call)) || party == NULL || !keep(server, party, call);
 }
 
-static void take(struct weft_server *server, struct weft_party *party, struct weft_call **at)
+static void take(struct weft_party *party, struct weft_call **at)
 {
     struct weft_call *call = *at;
 
@@ -87,10 +78,10 @@ static void take(struct weft_server *server, struct weft_party *party, struct we
         party->unsent_tail = at;
     party->unsent_bytes -= call->answer_len;
     if (party->unsent == NULL)
-        stuck_remove(server, party);
+        stuck_remove(party);
 }
 
-bool weft__unsent_withdraw(struct weft_server *server, struct weft_call *call)
+bool weft__unsent_withdraw(struct weft_call *call)
 {
     struct weft_party *party = call->connection;
     struct weft_call **at = party == NULL ? NULL : &party->unsent;
@@ -99,16 +90,17 @@ bool weft__unsent_withdraw(struct weft_server *server, struct weft_call *call)
         at = &(*at)->next;
     if (at == NULL || *at == NULL)
         return false;
-    take(server, party, at);
+    take(party, at);
     return true;
 }
 
 uint64_t weft__unsent_due_ns(const struct weft_server *server)
 {
+    const struct weft_party *party;
     uint64_t due_ns = WEFT_NEVER;
 
-    for (const struct weft_party *party = server->parties.stuck; party != NULL;
-         party = party->stuck_next) {
+    LIST_FOREACH(party, &server->parties.stuck, in_stuck)
+    {
         if (party->retry_ns < due_ns)
             due_ns = party->retry_ns;
     }
@@ -130,7 +122,7 @@ static void retry(struct weft_server *server, struct weft_party *party, uint64_t
         } else {
             party->pause_ns = PAUSE_MIN_NS;
         }
-        take(server, party, &party->unsent);
+        take(party, &party->unsent);
         more = party->unsent != NULL;
         weft__fanin_finish(server, call);
     }
@@ -142,11 +134,11 @@ static void retry(struct weft_server *server, struct weft_party *party, uint64_t
 
 void weft__unsent_retry(struct weft_server *server)
 {
-    struct weft_party *party = server->parties.stuck, *next;
+    struct weft_party *party = LIST_FIRST(&server->parties.stuck), *next;
     uint64_t now_ns = party == NULL ? 0 : weft__now_ns();
 
     for (; party != NULL; party = next) {
-        next = party->stuck_next;
+        next = LIST_NEXT(party, in_stuck);
         if (party->retry_ns <= now_ns)
             retry(server, party, now_ns);
     }
@@ -154,11 +146,12 @@ void weft__unsent_retry(struct weft_server *server)
 
 void weft__unsent_clear(struct weft_server *server)
 {
-    while (server->parties.stuck != NULL) {
-        struct weft_party *party = server->parties.stuck;
+    struct weft_party *party;
+
+    while ((party = LIST_FIRST(&server->parties.stuck)) != NULL) {
         struct weft_call *call = party->unsent;
 
-        take(server, party, &party->unsent);
+        take(party, &party->unsent);
         weft__fanin_finish(server, call);
     }
 }

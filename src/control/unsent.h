@@ -13,7 +13,7 @@ struct weft_server;
  * weft__fanin_finish(call) runs when it has gone or never will. */
 bool weft__unsent_send(struct weft_server *server, struct weft_call *call);
 /* Takes back an answer that is kept; false: it is not. */
-bool weft__unsent_withdraw(struct weft_server *server, struct weft_call *call);
+bool weft__unsent_withdraw(struct weft_call *call);
 /* When to offer kept answers again; WEFT_NEVER: there are none. */
 uint64_t weft__unsent_due_ns(const struct weft_server *server);
 void weft__unsent_retry(struct weft_server *server);
