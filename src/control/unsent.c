@@ -25,8 +25,7 @@ static bool try_send(struct weft_server *server, struct weft_call *call)
 
     if (call->answer == NULL || (atomic_load(&call->cancel) & WEFT_CALL_CANCELLED) != 0)
         return true;
-    if (call->asked != call->correlation)
-        weft__frame_set_correlation(call->answer, call->asked);
+    weft__frame_set_correlation(call->answer, call->asked);
     return ctl->reply(server->pump.ep, &call->from, call->answer, call->answer_len) != WEFT_EAGAIN;
 }
 

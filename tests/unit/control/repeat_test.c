@@ -279,6 +279,18 @@ static void a_number_belongs_to_one_call(void **state)
     assert_non_null(strstr(answer.body, "numbers each request anew"));
 }
 
+/* Asks, and hears the start of the answer. */
+static void ask_big(uint64_t sequence, uint64_t correlation)
+{
+    uint8_t data[RAW_BODY];
+    struct weft_frame frame;
+
+    ask(&other, BIG_ANSWER, sequence, correlation);
+    assert_true(zmq_recv(other.sock, data, sizeof(data), 0) > WEFT_FRAME_HEADER_BYTES);
+    weft__frame_decode(data, sizeof(data), BIG, &frame);
+    assert_true(frame.correlation == correlation);
+}
+
 /* 32 MiB for a connection that does not read; then another one asks for the same again. */
 static void an_answer_that_waits_for_room_follows_to_the_newest_connection(void **state)
 {
@@ -290,17 +302,33 @@ static void an_answer_that_waits_for_room_follows_to_the_newest_connection(void 
         ask(&deaf, BIG_ANSWER, i, i);
     assert_true(RIG_UNTIL(atomic_load(&counted) + stats().refused_client_full == 32));
     assert_true(stats().open > 0);
-    for (uint64_t i = 1; i <= 32; i++) {
-        uint8_t data[RAW_BODY];
-        struct weft_frame frame;
-
-        ask(&other, BIG_ANSWER, i, 100 + i);
-        assert_true(zmq_recv(other.sock, data, sizeof(data), 0) > WEFT_FRAME_HEADER_BYTES);
-        weft__frame_decode(data, sizeof(data), BIG, &frame);
-        assert_true(frame.correlation == 100 + i);
-    }
+    for (uint64_t i = 1; i <= 32; i++)
+        ask_big(i, 100 + i);
     assert_true(RIG_UNTIL(stats().open == 0));
     raw_close(&deaf);
+}
+
+/* Two that do not read, the second with correlations of its own; then one with those of the first.
+ */
+static void an_answer_that_waits_has_the_newest_correlation(void **state)
+{
+    struct raw deaf, deafer;
+
+    (void)state;
+    raw_open_deaf(&deaf, url);
+    raw_open_deaf(&deafer, url);
+    for (uint64_t i = 1; i <= 32; i++)
+        ask(&deaf, BIG_ANSWER, i, i);
+    assert_true(RIG_UNTIL(atomic_load(&counted) + stats().refused_client_full == 32));
+    for (uint64_t i = 1; i <= 32; i++)
+        ask(&deafer, BIG_ANSWER, i, 100 + i);
+    assert_true(RIG_UNTIL(stats().accepted == 64));
+    assert_true(stats().open > 0);
+    for (uint64_t i = 1; i <= 32; i++)
+        ask_big(i, i);
+    assert_true(RIG_UNTIL(stats().open == 0));
+    raw_close(&deaf);
+    raw_close(&deafer);
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -317,6 +345,7 @@ int main(void)
         CASE(what_was_refused_may_come_again),
         CASE(a_number_belongs_to_one_call),
         CASE(an_answer_that_waits_for_room_follows_to_the_newest_connection),
+        CASE(an_answer_that_waits_has_the_newest_correlation),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
