@@ -85,8 +85,9 @@ WEFT_API int weft_client_start(struct weft_client *client,
                                weft_client_answer *answer, void *ctx,
                                struct weft_client_ticket *ticket_out);
 
-/* Gives a call up: its answer runs soon, with WEFT_ECANCELED, and the server is told, which may
- * have begun it or not. Fine for a call that is over.   Thread: any, also inside an answer. */
+/* Gives a call up: its answer runs soon, with WEFT_ECANCELED or with the reply, where that was
+ * faster, and the server is told, which may have begun it or not. Fine for a call that is over.
+ * Thread: any, also inside an answer.   Blocks: no. */
 WEFT_API void weft_client_cancel(struct weft_client *client, struct weft_client_ticket ticket);
 
 /* Sends bytes to a handler on an async port: no answer, and no order against requests.

@@ -59,9 +59,9 @@ int weft__client_wait(struct weft_client *client, const struct weft_client_call 
 /* The same for bytes. Owns: *body_out is the caller's, free(). */
 int weft__client_wait_bytes(struct weft_client *client, const struct weft_client_call *call,
                             void **body_out, size_t *len_bytes_out);
-/* Gives the call up: done runs with WEFT_ECANCELED (or has run), and the server is told, which may
- * have begun it or not. A call that times out is given up in the same way. Fine on a ticket whose
- * call is over.  Thread: any.  Blocks: no. */
+/* Gives the call up: done runs with WEFT_ECANCELED, or with a reply that was faster, or has run;
+ * and the server is told, which may have begun it or not. A call that times out is given up in the
+ * same way. Fine on a ticket whose call is over.  Thread: any.  Blocks: no. */
 void weft__client_cancel(struct weft_client *client, struct weft_client_ticket ticket);
 /* Sends to an async port; no answer, no order against requests.  Errors: WEFT_EAGAIN;
  * WEFT_EMSGSIZE; WEFT_EINVAL. */

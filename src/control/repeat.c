@@ -52,10 +52,11 @@ static int redirect(struct weft_server *server, struct weft_call *first,
 static void answer_again(struct weft_server *server, const struct weft_dedupe_entry *entry,
                          const struct weft_call *again)
 {
+    const struct weft_tp_ctl_ops *ctl = server->pump.transport->ctl;
+
     weft__frame_set_correlation(entry->answer, again->asked);
-    if (!again->push)
-        server->pump.transport->ctl->reply(server->pump.ep, &again->from, entry->answer,
-                                           entry->answer_len);
+    if (ctl->reply(server->pump.ep, &again->from, entry->answer, entry->answer_len) == WEFT_EAGAIN)
+        weft__counter_add(&again->service->dropped, 1);
 }
 
 static int judge(struct weft_server *server, enum weft_dedupe_verdict verdict,
