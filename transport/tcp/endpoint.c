@@ -38,7 +38,7 @@ static int set_bind(struct weft_tcp_ep *ep, const char *bind)
     int family = strchr(bind, ':') ? AF_INET6 : AF_INET;
     if (strlen(bind) >= sizeof(ep->bind) || inet_pton(family, bind, ep->name.ip) != 1)
         return weft_fail(WEFT_EINVAL, "%s is not a numeric address", bind);
-    strcpy(ep->bind, bind);
+    memcpy(ep->bind, bind, strlen(bind));
     memcpy(ep->name.magic, WEFT_TCP_NAME_MAGIC, sizeof(ep->name.magic));
     ep->name.family = family == AF_INET6 ? 6 : 4;
     if (getrandom(ep->name.id, sizeof(ep->name.id), 0) != (ssize_t)sizeof(ep->name.id))
