@@ -53,12 +53,22 @@ void weft__coord_link_push(struct weft_coord_link *link, struct weft_coord_item 
     link->traffic.items++;
 }
 
-/* The items from number `first` on that go into one frame. */
+/* What an item comes to in a frame, at most: hosts of a roster have a name and a url. */
+static size_t item_bytes(const struct weft_coord_item *item)
+{
+    size_t bytes = 64 + item->len_bytes;
+    if (item->roster != NULL)
+        bytes += item->roster->n * sizeof(uint32_t) +
+                 item->roster->hosts_n * sizeof(struct weft_coord_peer);
+    return bytes;
+}
+
+/* The items from number `first` on that go into one frame; the last one may be a large one. */
 static size_t frame_items(const struct weft_coord_link *link, uint64_t first)
 {
     size_t at = (size_t)(first - link->acked - 1), n = 0, bytes = 0;
     while (at + n < link->items_n && at + n < WINDOW && n < FRAME_ITEMS && bytes < FRAME_BYTES)
-        bytes += 64 + link->items[link->items_from + at + n++].len_bytes;
+        bytes += item_bytes(&link->items[link->items_from + at + n++]);
     return n;
 }
 

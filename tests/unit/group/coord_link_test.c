@@ -150,6 +150,24 @@ static void a_frame_has_a_limit_and_the_window_too(void **state)
     assert_int_equal(frame.items[0].number, 1025);
 }
 
+static void large_groups_do_not_share_a_frame(void **state)
+{
+    struct pair *pair = *state;
+    struct weft_coord_frame frame;
+    struct weft_coord_roster *roster = weft__coord_roster_new(1, 4096, 100);
+    size_t sent = 0;
+    for (unsigned i = 0; i < 256; i++, roster->refs++)
+        weft__coord_link_push(
+            &pair->a,
+            (struct weft_coord_item){.kind = WEFT_COORD_GROUP, .group = i + 1, .roster = roster});
+    while (weft__coord_link_next(&pair->a, &pace, 0, &frame)) {
+        assert_true(frame.items_n <= 32); /* 10 KiB each, at least */
+        sent += frame.items_n;
+    }
+    assert_int_equal(sent, 256);
+    weft__coord_roster_put(roster);
+}
+
 static void an_acknowledgement_of_what_was_never_sent_is_ignored(void **state)
 {
     struct pair *pair = *state;
@@ -172,6 +190,7 @@ int main(void)
         CASE(a_doubled_frame_brings_nothing_new),
         CASE(a_gap_is_told_at_once_and_filled_from_there),
         CASE(a_frame_has_a_limit_and_the_window_too),
+        CASE(large_groups_do_not_share_a_frame),
         CASE(an_acknowledgement_of_what_was_never_sent_is_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
