@@ -397,6 +397,8 @@ void weft__coord_hosts(struct weft_coord *coord, const struct weft_coord_peer *h
 
 void weft__coord_self(struct weft_coord *coord, const struct weft_coord_peer *self, uint64_t now_ns)
 {
+    static const char why[] =
+        "this host was declared dead after a silence; its groups go on without it";
     struct coord_group *group, *next;
     bool reborn = self->incarnation != coord->desc.self.incarnation;
     coord->now_ns = now_ns;
@@ -405,11 +407,11 @@ void weft__coord_self(struct weft_coord *coord, const struct weft_coord_peer *se
         return;
     HASH_ITER(hh, coord->groups, group, next)
     {
+        if (group->home != NULL && group->home->create_token != 0)
+            weft__coord_answer(coord, group->home->create_token, WEFT_EHOSTDEAD, why);
         weft__coord_home_free(group->home);
         group->home = NULL;
-        weft__coord_group_fail(coord, group, WEFT_EHOSTDEAD,
-                               "this host was declared dead after a silence; its groups go on "
-                               "without it");
+        weft__coord_group_fail(coord, group, WEFT_EHOSTDEAD, why);
     }
     for (size_t i = 0; i < coord->peers_n; i++) {
         add_traffic(&coord->past, &coord->peers[i]->link.traffic);

@@ -459,6 +459,18 @@ static void a_host_that_was_declared_dead_has_no_groups(void **state)
     check(op(1, WEFT_COORD_LOCK, 1), WEFT_EHOSTDEAD);
 }
 
+static void who_makes_a_group_on_a_host_that_is_declared_dead_is_told(void **state)
+{
+    (void)state;
+    struct weft_coord_peer reborn = scene.peers[0];
+    scene.hold = true;
+    struct answer *made = create();
+    assert_false(made->there);
+    reborn.incarnation++;
+    weft__coord_self(scene.coords[0], &reborn, scene.now_ns);
+    check(made, WEFT_EHOSTDEAD);
+}
+
 /* ---- ends ---- */
 
 static void a_group_ends_with_its_last_member(void **state)
@@ -572,6 +584,7 @@ int main(int argc, char **argv)
         CASE(a_host_is_dead_when_the_list_has_it_no_more),
         CASE(a_home_that_is_dead_ends_the_group),
         CASE(a_host_that_was_declared_dead_has_no_groups),
+        CASE(who_makes_a_group_on_a_host_that_is_declared_dead_is_told),
         CASE(a_group_ends_with_its_last_member),
         CASE(an_idle_group_of_a_dead_creator_is_collected),
         CASE(who_waits_when_the_host_ends_is_told),
