@@ -15,8 +15,9 @@
  *
  * Calls of one member from several threads are fine; those of a kind are done one after the other.
  * Errors of every call: WEFT_ESTALE this member is no longer one; WEFT_ENOENT the group has ended;
- * WEFT_ECANCELED it was ended, or weft_group_cancel(); WEFT_EPEERDEAD; WEFT_ETIMEDOUT;
- * WEFT_ECONNREFUSED and others of weft_error_damage() PEER: this host's weftd does not answer.
+ * WEFT_ECANCELED it was ended, or weft_group_cancel(); WEFT_EPEERDEAD, also where this host's weftd
+ * has ended or could not be reached for WEFT_DEAD_MS; WEFT_ETIMEDOUT; WEFT_EACCES as in
+ * weft/client.h. The text is weft_fail_text().
  * Thread: any.  Blocks: until done, or timeout_ms.
  */
 #ifndef WEFT_GROUP_H

@@ -14,7 +14,10 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include <utlist.h>
+
 #include "base/clock.h"
+#include "base/config.h"
 #include "control/client.h"
 #include "group/client_parts.h"
 #include "group/group.h"
@@ -41,12 +44,11 @@ int weft__group_ask(const struct weft_groups *groups, uint16_t code, Weft__Group
 
 /* ---- signs of life ---- */
 
-/* Returns when to beat next, in ms. */
-static uint32_t beat(const struct weft_groups *groups, bool ends)
+/* *next_ms: when to beat again. */
+static int beat(const struct weft_groups *groups, bool ends, uint32_t *next_ms)
 {
     Weft__Group__Beat request = WEFT__GROUP__BEAT__INIT;
     ProtobufCMessage *reply = NULL;
-    uint32_t beat_ms = BEAT_MS;
     request.session = groups->session;
     request.ends = ends;
     struct weft_client_call call = {.url = groups->url,
@@ -54,21 +56,40 @@ static uint32_t beat(const struct weft_groups *groups, bool ends)
                                     .request = &request.base,
                                     .reply_type = &weft__group__beat_reply__descriptor,
                                     .timeout_ms = ends ? BYE_MS : BEAT_TIMEOUT_MS};
-    if (weft__client_wait(groups->client, &call, &reply) != WEFT_OK)
-        return beat_ms / 4;
-    if (((const Weft__Group__BeatReply *)reply)->beat_ms > 0)
-        beat_ms = ((const Weft__Group__BeatReply *)reply)->beat_ms;
+    int err = weft__client_wait(groups->client, &call, &reply);
+    *next_ms = err == WEFT_OK ? ((const Weft__Group__BeatReply *)reply)->beat_ms : BEAT_MS / 4;
+    if (*next_ms == 0)
+        *next_ms = BEAT_MS;
     weft__message_free(reply);
-    return beat_ms;
+    return err;
+}
+
+/* Calls are sent again while the host cannot be reached. When it shuts down, or could not be
+ * reached for so long that its members count as dead, they end: whoever waits is told now and not
+ * at his deadline. A host that is only slow is waited for. */
+static void look_at_host(struct weft_groups *groups, int err)
+{
+    uint64_t now_ns = weft__now_ns();
+    bool broke = weft_error_damage(err) == WEFT_DAMAGE_PEER;
+    if (!broke && err != WEFT_ESHUTDOWN) {
+        groups->broken_ns = 0;
+        return;
+    }
+    if (groups->broken_ns == 0)
+        groups->broken_ns = now_ns;
+    if (!broke || now_ns - groups->broken_ns >= weft__config_u64("WEFT_DEAD_MS") * WEFT_NS_PER_MS)
+        weft__client_forget(groups->client, groups->url);
 }
 
 static void *beat_on(void *arg)
 {
     struct weft_groups *groups = arg;
+    uint32_t next_ms;
     pthread_mutex_lock(&groups->lock);
     while (!groups->stop) {
         pthread_mutex_unlock(&groups->lock);
-        uint64_t next_ns = weft__now_ns() + beat(groups, false) * WEFT_NS_PER_MS;
+        look_at_host(groups, beat(groups, false, &next_ms));
+        uint64_t next_ns = weft__now_ns() + next_ms * WEFT_NS_PER_MS;
         struct timespec at = {.tv_sec = (time_t)(next_ns / WEFT_NS_PER_S),
                               .tv_nsec = (long)(next_ns % WEFT_NS_PER_S)};
         pthread_mutex_lock(&groups->lock);
@@ -122,6 +143,7 @@ int weft__groups_open(const struct weft_groups_desc *desc, struct weft_groups **
 
 void weft_groups_close(struct weft_groups *groups)
 {
+    uint32_t next_ms;
     if (groups == NULL)
         return;
     pthread_mutex_lock(&groups->lock);
@@ -129,7 +151,7 @@ void weft_groups_close(struct weft_groups *groups)
     pthread_cond_signal(&groups->wake);
     pthread_mutex_unlock(&groups->lock);
     pthread_join(groups->thread, NULL);
-    (void)beat(groups, true);
+    (void)beat(groups, true, &next_ms);
     weft__client_close(groups->client);
     pthread_cond_destroy(&groups->wake);
     pthread_mutex_destroy(&groups->lock);
@@ -210,6 +232,31 @@ int weft_group_delete(struct weft_groups *groups, uint64_t id, uint32_t timeout_
 
 /* ---- members ---- */
 
+/* Enters the member among the open ones.  Errors: WEFT_EBUSY it is there. */
+static int enter(struct weft_group *group)
+{
+    struct weft_groups *groups = group->groups;
+    const struct weft_group *other = NULL;
+    pthread_mutex_lock(&groups->lock);
+    LL_FOREACH(groups->open, other)
+    if (other->id == group->id && other->member == group->member)
+        break;
+    if (other == NULL)
+        LL_PREPEND(groups->open, group);
+    pthread_mutex_unlock(&groups->lock);
+    return other == NULL
+               ? WEFT_OK
+               : weft_fail(WEFT_EBUSY, "member %u of group %016llx is open in this process",
+                           group->member, (unsigned long long)group->id);
+}
+
+static void leave(struct weft_group *group)
+{
+    pthread_mutex_lock(&group->groups->lock);
+    LL_DELETE(group->groups->open, group);
+    pthread_mutex_unlock(&group->groups->lock);
+}
+
 static struct weft_group *group_new(struct weft_groups *groups, uint64_t id, uint32_t member)
 {
     pthread_condattr_t attr;
@@ -254,17 +301,24 @@ int weft_group_open(struct weft_groups *groups, uint64_t id, uint32_t member, ui
     struct weft_group *group = group_new(groups, id, member);
     if (group == NULL)
         return weft_fail(WEFT_ENOMEM, "no memory for a member of a group");
+    int err = enter(group);
+    if (err != WEFT_OK) {
+        group_free(group);
+        return err;
+    }
     Weft__Group__Call request = weft__group_request(group);
     request.wait_ms = timeout_ms;
-    int err =
+    err =
         weft__group_ask(groups, WEFT_GROUP_OPEN, &request, &weft__group__known__descriptor, &reply);
     group->known = (Weft__Group__Known *)reply;
     if (err == WEFT_OK)
         err = known_check(group->known, member);
-    if (err == WEFT_OK)
+    if (err == WEFT_OK) {
         *group_out = group;
-    else
+    } else {
+        leave(group);
         group_free(group);
+    }
     return err;
 }
 
@@ -274,6 +328,7 @@ void weft_group_leave(struct weft_group *group)
         return;
     Weft__Group__Call request = weft__group_request(group);
     (void)weft__group_ask(group->groups, WEFT_GROUP_LEAVE, &request, NULL, NULL);
+    leave(group);
     group_free(group);
 }
 

@@ -57,18 +57,27 @@ void weft__group_gate_leave(struct weft_group *group, struct group_gate *gate)
 
 /* ---- lock ---- */
 
-static uint64_t unlocks_sent(struct weft_group *group)
+/* unsure_too: one of which nobody knows counts, as who asks for the lock anew has meant it. */
+static uint64_t unlocks_sent(struct weft_group *group, bool unsure_too)
 {
     pthread_mutex_lock(&group->lock);
+    if (unsure_too) {
+        group->unlock_number += group->unlock_unsure;
+        group->unlock_unsure = false;
+    }
     uint64_t number = group->unlock_number;
     pthread_mutex_unlock(&group->lock);
     return number;
 }
 
-static void unlock_is_sent(struct weft_group *group)
+/* unsure: nobody knows whether it has come. */
+static void unlock_is_sent(struct weft_group *group, uint64_t number, bool unsure)
 {
     pthread_mutex_lock(&group->lock);
-    group->unlock_number++;
+    if (number > group->unlock_number) {
+        group->unlock_number += !unsure;
+        group->unlock_unsure = unsure;
+    }
     pthread_mutex_unlock(&group->lock);
 }
 
@@ -84,7 +93,7 @@ static int lock(struct weft_group *group, uint32_t flags, uint32_t timeout_ms)
     request.wait_ms = only_try ? TRY_MS : weft__group_left_ms(deadline_ns);
     request.number = ++group->lock_number;
     request.settled = group->lock_settled;
-    request.released = unlocks_sent(group);
+    request.released = unlocks_sent(group, true);
     err = weft__group_ask(group->groups, WEFT_GROUP_LOCK, &request, NULL, NULL);
     if (err == WEFT_OK || err == WEFT_EOWNERDEAD)
         group->lock_settled = group->lock_number;
@@ -113,10 +122,9 @@ int weft_group_unlock(struct weft_group *group)
     int err = weft__group_gate_enter(group, &group->unlocks, weft__group_deadline(TRY_MS));
     if (err != WEFT_OK)
         return err;
-    request.number = group->unlock_number + 1;
+    request.number = unlocks_sent(group, false) + 1;
     err = weft__group_ask(group->groups, WEFT_GROUP_UNLOCK, &request, NULL, NULL);
-    if (err == WEFT_OK || err == WEFT_EPERM)
-        unlock_is_sent(group);
+    unlock_is_sent(group, request.number, err != WEFT_OK && err != WEFT_EPERM);
     weft__group_gate_leave(group, &group->unlocks);
     return err;
 }
@@ -128,11 +136,11 @@ int weft_group_unlock_async(struct weft_group *group)
     if (err != WEFT_OK)
         return err;
     request.session = group->groups->session;
-    request.number = group->unlock_number + 1;
+    request.number = unlocks_sent(group, false) + 1;
     err = weft__client_push(group->groups->client, group->groups->async_url, WEFT_GROUP_UNLOCK,
                             &request.base);
     if (err == WEFT_OK)
-        unlock_is_sent(group);
+        unlock_is_sent(group, request.number, false);
     weft__group_gate_leave(group, &group->unlocks);
     return err;
 }

@@ -21,7 +21,8 @@ struct weft_groups {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool stop;
-    uint32_t members; /* open */
+    struct weft_group *open; /* its members */
+    uint64_t broken_ns;      /* the thread's: since when the host cannot be reached; 0: it can */
 };
 
 /* One at a time goes through; the others wait at it, with a deadline. Under group->lock. */
@@ -43,6 +44,7 @@ struct group_pair {
 };
 
 struct weft_group {
+    struct weft_group *next; /* in groups->open */
     struct weft_groups *groups;
     uint64_t id;
     uint32_t member;
@@ -51,6 +53,7 @@ struct weft_group {
     pthread_cond_t wake;
     struct group_gate locks, unlocks, barriers, notifies;
     uint64_t lock_number, lock_settled, unlock_number, barrier_number, notify_number;
+    bool unlock_unsure; /* the next unlock was sent, and nobody knows what became of it */
     struct group_pair *to, *from;
 };
 

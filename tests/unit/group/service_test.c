@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "group/group.h"
 #include "rig.h"
 #include "weft/error.h"
@@ -61,6 +62,7 @@ static void a_member_is_opened_on_its_host_once(void **state)
                      WEFT_ETIMEDOUT); /* that host is not in the group, and waits for it */
     assert_int_equal(weft_group_open(rig->hosts[1].groups, rig->id, 0, 0, &group), WEFT_EINVAL);
     assert_int_equal(weft_group_open(rig->hosts[1].groups, rig->id, 7, 0, &group), WEFT_EINVAL);
+    assert_int_equal(weft_group_open(rig->hosts[1].groups, rig->id, 1, 0, &group), WEFT_EBUSY);
     weft_group_leave(rig->members[1]);
     assert_int_equal(weft_group_open(rig->hosts[1].groups, rig->id, 1, 0, &group), WEFT_ESTALE);
     rig->members[1] = NULL;
@@ -468,13 +470,14 @@ static void who_waits_for_a_host_that_dies_is_told_its_name(void **state)
 
 struct blocked {
     struct weft_group *group;
+    uint32_t timeout_ms;
     int err;
 };
 
 static void *block(void *arg)
 {
     struct blocked *blocked = arg;
-    blocked->err = weft_group_barrier(blocked->group, RIG_SOON_MS);
+    blocked->err = weft_group_barrier(blocked->group, blocked->timeout_ms);
     return NULL;
 }
 
@@ -495,7 +498,7 @@ static void cancel_ends_the_waits_of_one_member(void **state)
 {
     struct rig *rig = *state;
     rig_group(rig, "ab");
-    struct blocked blocked = {.group = rig->members[1]};
+    struct blocked blocked = {.group = rig->members[1], .timeout_ms = RIG_SOON_MS};
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, block, &blocked), 0);
     while (waiters(rig, 1) == 0)
@@ -512,7 +515,7 @@ static void who_waits_in_a_group_that_is_deleted_is_told(void **state)
 {
     struct rig *rig = *state;
     rig_group(rig, "abc");
-    struct blocked blocked = {.group = rig->members[2]};
+    struct blocked blocked = {.group = rig->members[2], .timeout_ms = RIG_SOON_MS};
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, block, &blocked), 0);
     while (waiters(rig, 2) == 0)
@@ -523,6 +526,23 @@ static void who_waits_in_a_group_that_is_deleted_is_told(void **state)
     assert_int_equal(weft_group_lock(rig->members[1], RIG_SOON_MS), WEFT_ECANCELED);
     rig_leave(rig);
     assert_int_equal(weft_group_delete(rig->hosts[1].groups, rig->id, 0), WEFT_ENOENT);
+}
+
+static void who_waits_at_a_host_that_shuts_down_is_told_at_once(void **state)
+{
+    struct rig *rig = *state;
+    rig_group(rig, "ab");
+    struct blocked blocked = {.group = rig->members[1], .timeout_ms = 100 * RIG_SOON_MS};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, block, &blocked), 0);
+    while (waiters(rig, 1) == 0)
+        continue;
+    weft__group_stop(rig->hosts[1].service);
+    uint64_t stopped_ns = weft__now_ns();
+    pthread_join(thread, NULL);
+    assert_int_equal(weft_error_damage(blocked.err), WEFT_DAMAGE_PEER);
+    assert_true(weft__now_ns() - stopped_ns < RIG_SOON_MS * WEFT_NS_PER_MS);
+    rig_leave(rig);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, rig_open, rig_close)
@@ -551,6 +571,7 @@ int main(int argc, char **argv)
         CASE(who_waits_for_a_host_that_dies_is_told_its_name),
         CASE(cancel_ends_the_waits_of_one_member),
         CASE(who_waits_in_a_group_that_is_deleted_is_told),
+        CASE(who_waits_at_a_host_that_shuts_down_is_told_at_once),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
