@@ -118,8 +118,8 @@ struct weft_tp_open {
     /* NULL: no authentication, no encryption. Must outlive the endpoint; its functions run on the
      * thread that drives it. Transports that cannot encrypt (all but zmq) do not look at it. */
     const struct weft_tp_security *security;
-    uint32_t connections_max; /* zmq: accepted at a time by one port; 0: no limit but the process's
-                                 open files */
+    uint32_t connections_max; /* zmq, tcp: accepted at a time by one port; 0: no limit but the
+                                 process's open files */
     const struct weft_tp_handlers *handlers;
     void *ctx;
 };

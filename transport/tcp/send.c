@@ -4,7 +4,8 @@
  *
  * The first send after a turn of progress() leaves at once. Those that follow before the next turn
  * wait for it, unless there is already enough to fill a system call: a burst costs one call per 64
- * messages, and a single message costs no delay. wait_arm() sends what waits, too.
+ * messages, and a single message costs no delay. wait_arm() sends what waits, too: so nothing stays
+ * longer than its owner goes without a turn and without arming, which lanes do for milliseconds.
  *
  * A peer that is dropped while its message has left in part: the rest is copied and sent, because
  * others may share the connection.

@@ -163,6 +163,51 @@ static void beyond_the_limit_connections_are_refused(void **state)
     end_close(&full);
 }
 
+/* Each says who it is and sends one message. */
+static void speak(const struct end *to, int fd, uint32_t number)
+{
+    unsigned char
+        bytes[sizeof(struct weft_tcp_hello) + sizeof(struct weft_tcp_head) + sizeof(number)];
+    struct weft_tcp_hello hello = end_hello(to);
+    const struct weft_tcp_head head = {sizeof(number), WEFT_TCP_MESSAGE, WEFT_TCP_HEAD_MAGIC};
+    memcpy(hello.from.id, &number, sizeof(number));
+    memcpy(bytes, &hello, sizeof(hello));
+    memcpy(bytes + sizeof(hello), &head, sizeof(head));
+    memcpy(bytes + sizeof(hello) + sizeof(head), &number, sizeof(number));
+    assert_int_equal(send(fd, bytes, sizeof(bytes), MSG_NOSIGNAL), sizeof(bytes));
+}
+
+static void a_thousand_endpoints_are_heard(void **state)
+{
+    (void)state;
+    enum { N = 1000 };
+    static int fds[N];
+    struct rlimit limit, high;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    high = limit;
+    high.rlim_cur = high.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &high), 0);
+    if (high.rlim_cur < 2 * N + 200) {
+        print_message("skipped: only %llu open files\n", (unsigned long long)high.rlim_cur);
+        skip();
+    }
+    uint64_t messages = b.messages;
+    for (uint32_t i = 0; i < N; i++) {
+        fds[i] = end_dial(&b);
+        speak(&b, fds[i], i);
+        if (i % 100 == 99)
+            end_say(&a, &b);
+    }
+    ends_until(&b, NULL, &b.messages, messages + N + N / 100);
+    assert_int_equal(end_stats(&b).connections, N + 1);
+    for (uint32_t i = 0; i < N; i++)
+        close(fds[i]);
+    while (end_stats(&b).connections > 1)
+        ends_run(&b, NULL);
+    assert_int_equal(end_stats(&b).refused + end_stats(&b).malformed, 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
 static void without_descriptors_it_waits_and_recovers(void **state)
 {
     (void)state;
@@ -209,6 +254,7 @@ int main(void)
                                         close_two),
         cmocka_unit_test_setup_teardown(beyond_the_limit_connections_are_refused, open_two,
                                         close_two),
+        cmocka_unit_test_setup_teardown(a_thousand_endpoints_are_heard, open_two, close_two),
         cmocka_unit_test_setup_teardown(without_descriptors_it_waits_and_recovers, open_two,
                                         close_two),
     };
