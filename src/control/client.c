@@ -211,6 +211,7 @@ static int pack(const struct weft_client_call *call, struct weft_flight **flight
     }
     flight->code = call->code;
     flight->flags = call->flags;
+    flight->lost_ms = call->lost_ms;
     flight->reply_type = call->reply_type;
     flight->done = call->done;
     flight->done_bytes = call->done_bytes;

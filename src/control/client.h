@@ -41,6 +41,8 @@ struct weft_client_call {
     weft_client_done *done;
     void *ctx;
     uint32_t flags;   /* enum weft_client_flag */
+    uint32_t lost_ms; /* IDEMPOTENT: not sent again once the server could not be reached for as
+                         long; 0: until its deadline */
     const void *body; /* instead of request: these bytes, copied */
     size_t body_len;
     weft_client_done_bytes *done_bytes; /* instead of done and reply_type */

@@ -2,7 +2,8 @@
  *
  * Only three things set one back: its connection broke, the server was full, the server was
  * shutting down. Silence does not: work that takes long would be done twice for nothing, and
- * whether a connection still lives is the transport's heartbeat to find out. Pauses are the
+ * whether a connection still lives is the transport's heartbeat to find out. A call whose deadline
+ * is meant for long work may say for how long its server may be out of reach. Pauses are the
  * server's hint, or grow from 20 ms to 1 s; half as much again is added at random, so that a
  * thousand clients which were refused at the same moment do not come back at the same moment. A
  * pause of our own is cut to half of what is left until the deadline; a hint is not: who says "in 5
@@ -48,12 +49,27 @@ static uint64_t pause_ns(struct weft_client *client, unsigned tries, uint32_t hi
     return pause >= LEAST_NS ? pause : 0;
 }
 
+/* Whether the server has been out of reach for too long. Longer between two losses than that: it
+ * was there in between. */
+static bool given_up(struct weft_flight *flight, int err, uint64_t now_ns)
+{
+    uint64_t most_ns = flight->lost_ms * WEFT_NS_PER_MS;
+
+    if (err != WEFT_EPEERDEAD || most_ns == 0)
+        return false;
+    if (flight->lost_ns == 0 || now_ns - flight->lost_again_ns >= most_ns)
+        flight->lost_ns = now_ns;
+    flight->lost_again_ns = now_ns;
+    return now_ns - flight->lost_ns >= most_ns;
+}
+
 bool weft__resend_later(struct weft_client *client, struct weft_flight *flight, int err,
                         uint32_t hint_ms)
 {
     uint64_t now_ns = weft__now_ns(), left_ns, pause;
 
-    if ((flight->flags & WEFT_CLIENT_IDEMPOTENT) == 0 || flight->end != 0)
+    if ((flight->flags & WEFT_CLIENT_IDEMPOTENT) == 0 || flight->end != 0 ||
+        given_up(flight, err, now_ns))
         return false;
     flight->tries++;
     left_ns = flight->deadline_ns > now_ns ? flight->deadline_ns - now_ns : 0;

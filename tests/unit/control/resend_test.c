@@ -324,6 +324,30 @@ static void what_may_run_twice_ends_by_its_deadline_all_the_same(void **state)
     stage_open("tcp://127.0.0.1:*");
 }
 
+static void what_may_run_twice_may_give_up_a_lost_server_earlier(void **state)
+{
+    const uint32_t day_ms = 86400000;
+    struct heard heard;
+    struct asked asked;
+    struct weft_client_call call = {.url = stage.url,
+                                    .code = CODE,
+                                    .flags = WEFT_CLIENT_IDEMPOTENT,
+                                    .lost_ms = 300,
+                                    .timeout_ms = day_ms,
+                                    .done_bytes = over,
+                                    .ctx = &asked};
+
+    (void)state;
+    atomic_store(&asked.over, 0);
+    assert_int_equal(weft__client_start(client, &call), WEFT_OK);
+    hear(&heard);
+    stage_close();
+    assert_int_equal(await(&asked), WEFT_EPEERDEAD);
+    assert_non_null(strstr(asked.text, stage.url));
+    assert_true(stats().resent > 0);
+    stage_open("tcp://127.0.0.1:*");
+}
+
 static void a_full_server_is_asked_again_after_the_pause_that_it_names(void **state)
 {
     struct heard first, second;
@@ -434,6 +458,7 @@ int main(void)
         CASE(what_may_run_twice_outlives_its_connection),
         CASE(what_must_not_run_twice_ends_with_its_connection),
         CASE(what_may_run_twice_ends_by_its_deadline_all_the_same),
+        CASE(what_may_run_twice_may_give_up_a_lost_server_earlier),
         CASE(a_full_server_is_asked_again_after_the_pause_that_it_names),
         CASE(a_pause_beyond_the_deadline_is_told_to_the_caller),
         CASE(a_plain_request_is_told_when_to_try_again),
