@@ -50,7 +50,9 @@ static int list(struct weft_snapshot_host *host, char **words, int n)
     const char *prefix = n > 0 ? words[0] : "";
     printf("%14s %14s %8s %-19s  %s\n", "BYTES", "MEMORY", "VERSION", "PUSHED", "KEY");
     int err = weft_snapshot_list(host, prefix, print_entry, NULL);
-    return err == WEFT_OK ? CLI_OK : failed("list", prefix, err);
+    if (err != WEFT_OK)
+        fprintf(stderr, "weft: cannot list snapshots: %s\n", weft_fail_text(err));
+    return err == WEFT_OK ? CLI_OK : cli_exit_code(err);
 }
 
 /* Maps a file; an error is printed. */
@@ -137,7 +139,9 @@ int cmd_snapshot(int argc, char **argv)
                          actions[action].least, actions[action].most, n);
     int err = weft_snapshot_open(&(struct weft_snapshot_options){.host = command.at}, &host);
     if (err != WEFT_OK)
-        return failed("reach", "host", err);
+        fprintf(stderr, "weft: %s\n", weft_fail_text(err));
+    if (err != WEFT_OK)
+        return cli_exit_code(err);
     code = actions[action].run(host, argv + optind + 1, n);
     weft_snapshot_close(host);
     return code;

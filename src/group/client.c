@@ -2,7 +2,8 @@
  * and the thread that says that the process lives.
  *
  * Every call carries a number, so the host recognizes one that comes again: calls are sent again by
- * the control client when the connection breaks. The host ends a wait, because it alone knows what
+ * the control client when the connection breaks, for as long as its members live without a sign of
+ * life. The host ends a wait, because it alone knows what
  * came first, the deadline or what was waited for; the call itself is given some time more.
  */
 #include "group/client.h"
@@ -38,17 +39,19 @@ int weft__group_ask(const struct weft_groups *groups, uint16_t code, Weft__Group
                                     .request = &request->base,
                                     .reply_type = reply_type,
                                     .timeout_ms = request->wait_ms + GRACE_MS,
+                                    .lost_ms = groups->dead_ms,
                                     .flags = code != WEFT_GROUP_SEND ? WEFT_CLIENT_IDEMPOTENT : 0};
     return weft__client_wait(groups->client, &call, reply_out);
 }
 
 /* ---- signs of life ---- */
 
-/* *next_ms: when to beat again. */
-static int beat(const struct weft_groups *groups, bool ends, uint32_t *next_ms)
+/* Returns when to beat next, in ms. */
+static uint32_t beat(const struct weft_groups *groups, bool ends)
 {
     Weft__Group__Beat request = WEFT__GROUP__BEAT__INIT;
     ProtobufCMessage *reply = NULL;
+    uint32_t beat_ms = BEAT_MS;
     request.session = groups->session;
     request.ends = ends;
     struct weft_client_call call = {.url = groups->url,
@@ -56,40 +59,21 @@ static int beat(const struct weft_groups *groups, bool ends, uint32_t *next_ms)
                                     .request = &request.base,
                                     .reply_type = &weft__group__beat_reply__descriptor,
                                     .timeout_ms = ends ? BYE_MS : BEAT_TIMEOUT_MS};
-    int err = weft__client_wait(groups->client, &call, &reply);
-    *next_ms = err == WEFT_OK ? ((const Weft__Group__BeatReply *)reply)->beat_ms : BEAT_MS / 4;
-    if (*next_ms == 0)
-        *next_ms = BEAT_MS;
+    if (weft__client_wait(groups->client, &call, &reply) != WEFT_OK)
+        return beat_ms / 4;
+    if (((const Weft__Group__BeatReply *)reply)->beat_ms > 0)
+        beat_ms = ((const Weft__Group__BeatReply *)reply)->beat_ms;
     weft__message_free(reply);
-    return err;
-}
-
-/* Calls are sent again while the host cannot be reached. When it shuts down, or could not be
- * reached for so long that its members count as dead, they end: whoever waits is told now and not
- * at his deadline. A host that is only slow is waited for. */
-static void look_at_host(struct weft_groups *groups, int err)
-{
-    uint64_t now_ns = weft__now_ns();
-    bool broke = weft_error_damage(err) == WEFT_DAMAGE_PEER;
-    if (!broke && err != WEFT_ESHUTDOWN) {
-        groups->broken_ns = 0;
-        return;
-    }
-    if (groups->broken_ns == 0)
-        groups->broken_ns = now_ns;
-    if (!broke || now_ns - groups->broken_ns >= weft__config_u64("WEFT_DEAD_MS") * WEFT_NS_PER_MS)
-        weft__client_forget(groups->client, groups->url);
+    return beat_ms;
 }
 
 static void *beat_on(void *arg)
 {
     struct weft_groups *groups = arg;
-    uint32_t next_ms;
     pthread_mutex_lock(&groups->lock);
     while (!groups->stop) {
         pthread_mutex_unlock(&groups->lock);
-        look_at_host(groups, beat(groups, false, &next_ms));
-        uint64_t next_ns = weft__now_ns() + next_ms * WEFT_NS_PER_MS;
+        uint64_t next_ns = weft__now_ns() + beat(groups, false) * WEFT_NS_PER_MS;
         struct timespec at = {.tv_sec = (time_t)(next_ns / WEFT_NS_PER_S),
                               .tv_nsec = (long)(next_ns % WEFT_NS_PER_S)};
         pthread_mutex_lock(&groups->lock);
@@ -122,6 +106,7 @@ int weft__groups_open(const struct weft_groups_desc *desc, struct weft_groups **
     struct weft_groups *groups = calloc(1, sizeof(*groups));
     if (groups == NULL)
         return weft_fail(WEFT_ENOMEM, "no memory for a connection to the group service");
+    groups->dead_ms = (uint32_t)weft__config_u64("WEFT_DEAD_MS");
     snprintf(groups->url, sizeof(groups->url), "%s", desc->url);
     snprintf(groups->async_url, sizeof(groups->async_url), "%s", desc->async_url);
     int err = WEFT_OK;
@@ -143,7 +128,6 @@ int weft__groups_open(const struct weft_groups_desc *desc, struct weft_groups **
 
 void weft_groups_close(struct weft_groups *groups)
 {
-    uint32_t next_ms;
     if (groups == NULL)
         return;
     pthread_mutex_lock(&groups->lock);
@@ -151,7 +135,7 @@ void weft_groups_close(struct weft_groups *groups)
     pthread_cond_signal(&groups->wake);
     pthread_mutex_unlock(&groups->lock);
     pthread_join(groups->thread, NULL);
-    (void)beat(groups, true, &next_ms);
+    (void)beat(groups, true);
     weft__client_close(groups->client);
     pthread_cond_destroy(&groups->wake);
     pthread_mutex_destroy(&groups->lock);
@@ -195,6 +179,7 @@ static int create(const struct weft_groups *groups, const struct weft_group_desc
                                     .code = WEFT_GROUP_CREATE,
                                     .request = &request.base,
                                     .timeout_ms = request.wait_ms + GRACE_MS,
+                                    .lost_ms = groups->dead_ms,
                                     .flags = WEFT_CLIENT_IDEMPOTENT};
     int err = weft__client_wait(groups->client, &call, NULL);
     free(host_of);

@@ -17,12 +17,12 @@ struct weft_groups {
     struct weft_client *client;
     char url[WEFT_REGISTRY_URL_MAX], async_url[WEFT_REGISTRY_URL_MAX];
     uint64_t session;
+    uint32_t dead_ms; /* for so long calls look for a host that cannot be reached */
     pthread_t thread; /* says that we live */
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool stop;
     struct weft_group *open; /* its members */
-    uint64_t broken_ns;      /* the thread's: since when the host cannot be reached; 0: it can */
 };
 
 /* One at a time goes through; the others wait at it, with a deadline. Under group->lock. */

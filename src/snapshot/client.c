@@ -24,7 +24,7 @@
 #include "wire/message.h"
 #include "wire/snapshot.pb-c.h"
 
-enum { STALL_MAX_MS = 10000, PULLED_MS = 1000, URL_MAX = 256 };
+enum { STALL_MAX_MS = 10000, PULLED_MS = 1000, LOST_MS = 3000, URL_MAX = 256 };
 
 struct weft_snapshots {
     struct weft_snapshots_desc desc;
@@ -89,6 +89,7 @@ static int ask(struct weft_snapshots *snapshots, const struct weft_snapshot_at *
                struct weft_client_call call, uint64_t deadline_ns, ProtobufCMessage **reply_out)
 {
     call.url = at->url;
+    call.lost_ms = LOST_MS; /* the deadline is meant for bytes on their way */
     call.timeout_ms = left_ms(deadline_ns);
     if (call.timeout_ms == 0)
         return weft_fail(WEFT_ETIMEDOUT, "the time for the snapshot \"%s\" is over", at->key);

@@ -136,6 +136,20 @@ static void a_client_that_comes_later_finds_what_was_left(void **state)
     weft__snapshots_close(scene.snapshots);
 }
 
+static void a_host_that_is_not_there_is_given_up_before_the_deadline(void **state)
+{
+    struct scene scene;
+    struct weft_snapshot_copy copy;
+    scene_open(*state, &scene);
+    struct weft_snapshot_at where = {
+        .url = "tcp://127.0.0.1:1", .key = "none", .timeout_ms = 3 * DAEMON_MS};
+    uint64_t begun = weft__now_ns();
+    assert_int_equal(weft_error_damage(weft__snapshot_pull(scene.snapshots, &where, &copy)),
+                     WEFT_DAMAGE_PEER);
+    assert_true(weft__now_ns() - begun < DAEMON_MS * WEFT_NS_PER_MS);
+    weft__snapshots_close(scene.snapshots);
+}
+
 /* ---- a process that shares memory, and dies ---- */
 
 struct shared {
@@ -253,6 +267,7 @@ int main(void)
         cmocka_unit_test(one_client_keeps_snapshots_on_two_hosts_apart),
         cmocka_unit_test(a_deletion_nobody_waits_for_happens_soon),
         cmocka_unit_test(a_client_that_comes_later_finds_what_was_left),
+        cmocka_unit_test(a_host_that_is_not_there_is_given_up_before_the_deadline),
         cmocka_unit_test(a_push_whose_process_was_killed_leaves_nothing),
     };
     pusher_fork();
