@@ -27,6 +27,7 @@
 #define NOTES_MAX 64 /* orders to forget or cancel on their way to the thread */
 #define URL_MAX 255
 #define PUSH_KEEP_MS 10000 /* how long a push may wait for room */
+#define PUSH_IDLE_MS 60000
 #define TEXT_MAX 512
 
 static size_t ring_capacity(size_t pending_max)
@@ -59,6 +60,8 @@ int weft__client_open(const struct weft_client_desc *desc, struct weft_client **
     if (client == NULL)
         return weft_fail(WEFT_ENOMEM, "no memory for a control client");
     client->pending_max = desc->pending_max == 0 ? PENDING_DEFAULT : desc->pending_max;
+    client->push_idle_ns =
+        (desc->push_idle_ms == 0 ? PUSH_IDLE_MS : desc->push_idle_ms) * WEFT_NS_PER_MS;
     if (client->pending_max > PENDING_LIMIT) {
         free(client);
         return weft_fail(WEFT_EINVAL, "a client's pending_max is at most %zu", PENDING_LIMIT);

@@ -14,8 +14,11 @@
 struct weft_tp_security;
 
 struct weft_client_desc {
-    const char *scheme;                      /* NULL: "zmq" */
-    size_t pending_max;                      /* requests under way; 0: 4096; beyond: WEFT_EAGAIN */
+    const char *scheme;    /* NULL: "zmq" */
+    size_t pending_max;    /* requests under way; 0: 4096; beyond: WEFT_EAGAIN */
+    uint32_t push_idle_ms; /* after how long without pushes a connection to an async port is closed,
+                              once another one is made: nobody tells of a port that is dead. 0: 1
+                              minute */
     const struct weft_tp_security *security; /* NULL: as the settings say (control/security.h) */
 };
 

@@ -3,10 +3,15 @@
  * Connections live in the buckets of a fixed hash table, each with the list of its flights, oldest
  * first. A doomed connection is never found again: the next call makes a new one while the old one
  * waits for the end of the turn, because whoever dooms it may stand inside a loop over it.
+ *
+ * The transport tells when a connection for requests is lost, and it goes. One for pushes connects
+ * again by itself and is never told of, so it goes when it has long not been used: else each port
+ * that was ever pushed to would cost a socket for good.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "control/hub.h"
 #include "weft/error.h"
 
@@ -19,27 +24,34 @@ struct weft_conn **weft__conn_bucket(struct weft_client *client, const char *url
     return &client->conns[hash % WEFT_CONN_BUCKETS];
 }
 
-int weft__conn_get(struct weft_client *client, const char *url, enum weft_tp_port_mode mode,
-                   struct weft_conn **conn_out)
+static void drop_idle(struct weft_client *client, struct weft_conn *conn)
+{
+    if (conn->mode == WEFT_TP_ASYNC && conn->first == NULL && !conn->doomed &&
+        weft__now_ns() - conn->used_ns > client->push_idle_ns)
+        weft__conn_free(client, conn);
+}
+
+static struct weft_conn *find(struct weft_client *client, const char *url,
+                              enum weft_tp_port_mode mode)
+{
+    struct weft_conn *conn = *weft__conn_bucket(client, url);
+
+    while (conn != NULL && (conn->doomed || conn->mode != mode || strcmp(conn->url, url) != 0))
+        conn = conn->next;
+    if (conn == NULL || !conn->silent || conn->first != NULL)
+        return conn;
+    weft__conn_free(client, conn);
+    return NULL;
+}
+
+static int make(struct weft_client *client, const char *url, enum weft_tp_port_mode mode,
+                struct weft_conn **conn_out)
 {
     struct weft_conn **bucket = weft__conn_bucket(client, url);
-    struct weft_conn *conn;
     size_t url_bytes = strlen(url) + 1;
+    struct weft_conn *conn = calloc(1, sizeof(*conn) + url_bytes);
     int rc;
 
-    for (conn = *bucket; conn != NULL; conn = conn->next) {
-        if (!conn->doomed && conn->mode == mode && strcmp(conn->url, url) == 0)
-            break;
-    }
-    if (conn != NULL && conn->silent && conn->first == NULL) {
-        weft__conn_free(client, conn);
-        conn = NULL;
-    }
-    if (conn != NULL) {
-        *conn_out = conn;
-        return WEFT_OK;
-    }
-    conn = calloc(1, sizeof(*conn) + url_bytes);
     if (conn == NULL)
         return weft_fail(WEFT_ENOMEM, "no memory for a connection to %s", url);
     rc = client->pump.transport->ctl->connect(client->pump.ep, url, mode, &conn->peer);
@@ -51,6 +63,25 @@ int weft__conn_get(struct weft_client *client, const char *url, enum weft_tp_por
     memcpy(conn->url, url, url_bytes);
     conn->next = *bucket;
     *bucket = conn;
+    *conn_out = conn;
+    return WEFT_OK;
+}
+
+int weft__conn_get(struct weft_client *client, const char *url, enum weft_tp_port_mode mode,
+                   struct weft_conn **conn_out)
+{
+    struct weft_conn *conn = find(client, url, mode);
+    int rc = WEFT_OK;
+
+    if (conn == NULL) {
+        if (mode == WEFT_TP_ASYNC)
+            weft__conns_each(client, drop_idle);
+        rc = make(client, url, mode, &conn);
+    }
+    if (rc != WEFT_OK)
+        return rc;
+    if (mode == WEFT_TP_ASYNC)
+        conn->used_ns = weft__now_ns();
     *conn_out = conn;
     return WEFT_OK;
 }

@@ -21,12 +21,13 @@ struct weft_conn {
     struct weft_flight *first, *last;
     struct weft_tp_peer peer;
     enum weft_tp_port_mode mode;
-    bool heard;     /* something came back since it was made */
-    bool silent;    /* a request has timed out, and nothing ever came back */
-    bool doomed;    /* to be dropped at the end of the turn */
-    bool stuck;     /* a frame waits for room */
-    bool forgotten; /* nothing of it is sent again */
-    char *refused;  /* why the handshake failed; NULL: it did not */
+    uint64_t used_ns; /* ASYNC: when a push was last to be sent over it */
+    bool heard;       /* something came back since it was made */
+    bool silent;      /* a request has timed out, and nothing ever came back */
+    bool doomed;      /* to be dropped at the end of the turn */
+    bool stuck;       /* a frame waits for room */
+    bool forgotten;   /* nothing of it is sent again */
+    char *refused;    /* why the handshake failed; NULL: it did not */
     char url[];
 };
 
@@ -39,6 +40,7 @@ struct weft_client {
     _Atomic int closing;
     _Atomic uint64_t tickets; /* how many were given out */
     size_t pending_max;
+    uint64_t push_idle_ns;
     uint64_t id; /* in every frame */
     struct weft_counter sent, answered, timed_out, lost, late, malformed, pushes, pushes_dropped;
     struct weft_counter cancelled, resent;
