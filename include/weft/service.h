@@ -10,8 +10,9 @@
  * it keeps the call, returns, and whoever makes the thing happen answers. So one worker is enough
  * for any number of callers that wait for each other.
  *
- * Any ZeroMQ client can call: one message part of 48 bytes of header and the body, from REQ or
- * DEALER to the sync port, from PUSH to the async port. weft/client.h is the client for C.
+ * Any ZeroMQ client that speaks ZMTP 3 (libzmq 4) can call: one message part of 48 bytes of header
+ * and the body, from REQ or DEALER to the sync port, from PUSH to the async port. weft/client.h is
+ * the client for C.
  */
 #ifndef WEFT_SERVICE_H
 #define WEFT_SERVICE_H

@@ -9,6 +9,10 @@
  *
  * Only recv-until-empty and the replies in between touch the REP socket, so its descriptor alone
  * says when there is something.
+ *
+ * Without keys sockets have a ZAP domain all the same, and no handler that would be asked: libzmq
+ * then refuses who speaks ZMTP 1 or 2. It pushes the identity of such a peer into the socket during
+ * the handshake, and where the socket is just being closed libzmq 4.3.4 aborts the process.
  */
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +42,13 @@ static int set_key(void *handle, int option, const uint8_t key[WEFT_TP_KEY_BYTES
     return weft__zmq_fail("cannot give a key to a zmq socket (is libzmq built with libsodium?)");
 }
 
+static int set_domain(void *handle)
+{
+    if (zmq_setsockopt(handle, ZMQ_ZAP_DOMAIN, ZAP_DOMAIN, strlen(ZAP_DOMAIN)) == 0)
+        return WEFT_OK;
+    return weft__zmq_fail("cannot set a ZAP domain");
+}
+
 int weft__zmq_curve_open(struct weft_zmq_ep *ep)
 {
     if (!ep->security || ep->zap.handle)
@@ -52,15 +63,14 @@ int weft__zmq_curve_open(struct weft_zmq_ep *ep)
 
 int weft__zmq_curve_server(struct weft_zmq_ep *ep, void *handle)
 {
-    if (!ep->security)
-        return WEFT_OK;
-    int err = weft__zmq_curve_open(ep);
+    int err = set_domain(handle);
+    if (err || !ep->security)
+        return err;
+    err = weft__zmq_curve_open(ep);
     if (!err)
         err = weft__zmq_set(handle, ZMQ_CURVE_SERVER, 1);
     if (!err)
         err = set_key(handle, ZMQ_CURVE_SECRETKEY, ep->security->secret_key);
-    if (!err && zmq_setsockopt(handle, ZMQ_ZAP_DOMAIN, ZAP_DOMAIN, strlen(ZAP_DOMAIN)) != 0)
-        err = weft__zmq_fail("cannot set a ZAP domain");
     return err;
 }
 
@@ -68,7 +78,7 @@ int weft__zmq_curve_client(const struct weft_zmq_ep *ep, void *handle, const cha
 {
     uint8_t server_key[WEFT_TP_KEY_BYTES];
     if (!ep->security)
-        return WEFT_OK;
+        return set_domain(handle);
     ep->security->server_key(ep->security->ctx, url, server_key);
     int err = set_key(handle, ZMQ_CURVE_SERVERKEY, server_key);
     if (!err)

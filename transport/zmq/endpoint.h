@@ -180,12 +180,12 @@ int weft__zmq_link_send(struct weft_zmq_ep *ep, struct weft_zmq_link *link, cons
 int weft__zmq_links_watch(struct weft_zmq_ep *ep);
 void weft__zmq_links_free(struct weft_zmq_ep *ep);
 
-/* curve.c: no-ops without security. */
+/* curve.c: without security there are no keys and no handler. */
 /* Opens the ZAP handler, if it is not open. */
 int weft__zmq_curve_open(struct weft_zmq_ep *ep);
-/* Before the socket is bound. */
+/* Before the socket is bound. Also refuses who speaks ZMTP 1 or 2. */
 int weft__zmq_curve_server(struct weft_zmq_ep *ep, void *handle);
-/* Before the socket is connected to url. */
+/* Before the socket is connected to url. The same. */
 int weft__zmq_curve_client(const struct weft_zmq_ep *ep, void *handle, const char *url);
 /* Says who may come in.  Returns the number of answers. */
 int weft__zmq_curve_answer(struct weft_zmq_ep *ep);

@@ -1,7 +1,7 @@
 /* zmq: ctl and msg on libzmq over TCP. A port opened by listen() is a plain ROUTER (sync) or PULL
- * (async) socket, so that any ZeroMQ client can call it: REQ or DEALER for requests, PUSH for
- * pushes, the frame as one message part. Addresses in urls are numeric ("tcp://127.0.0.2:8100",
- * "tcp://[::1]:8100"): resolving a name would block.
+ * (async) socket, so that any ZeroMQ client can call it that speaks ZMTP 3 (libzmq 4): REQ or
+ * DEALER for requests, PUSH for pushes, the frame as one message part. Addresses in urls are
+ * numeric ("tcp://127.0.0.2:8100", "tcp://[::1]:8100"): resolving a name would block.
  *
  * A control peer whose connection breaks, or cannot be made, is reported by peer_lost: what was
  * asked there will not be answered. The peer stays usable: the next request() connects anew. A msg
