@@ -22,6 +22,7 @@
 #include "weft/error.h"
 
 #define XOR_SPAN 32
+#define RUN_STEP 32768 /* bytes of elements for which there is room at a time */
 
 /* ---- the list ---- */
 
@@ -131,6 +132,20 @@ static int make_overwrite(struct maker *maker, size_t at, size_t end)
     return err;
 }
 
+static void xor_into(unsigned char *into, const unsigned char *a, const unsigned char *b, size_t n)
+{
+    size_t i = 0;
+    for (; n - i >= sizeof(uint64_t); i += sizeof(uint64_t)) {
+        uint64_t x, y;
+        memcpy(&x, a + i, sizeof(x));
+        memcpy(&y, b + i, sizeof(y));
+        x ^= y;
+        memcpy(into + i, &x, sizeof(x));
+    }
+    for (; i < n; i++)
+        into[i] = a[i] ^ b[i];
+}
+
 /* Where a run that begins at `at` and may span some equal bytes ends. */
 static size_t xor_run(const struct maker *maker, size_t at, size_t end)
 {
@@ -152,8 +167,8 @@ static int make_xor(struct maker *maker, size_t at, size_t end)
             .offset = at, .len_bytes = stop - at, .type = WEFT_MERGE_RAW, .op = WEFT_MERGE_XOR};
         unsigned char *into;
         err = append(maker->diffs, &diff, &into);
-        for (size_t i = at; i < stop && !err; i++)
-            into[i - at] = maker->base[i] ^ maker->now[i];
+        if (!err)
+            xor_into(into, maker->base + at, maker->now + at, stop - at);
         at = stop;
     }
     return err;
@@ -163,27 +178,26 @@ static int make_xor(struct maker *maker, size_t at, size_t end)
 static int make_run(struct maker *maker, size_t *at, size_t end)
 {
     const size_t size = weft__merge_element(maker->region->type);
-    struct weft_diff diff = {
+    const struct weft_diff diff = {
         .offset = *at, .type = (uint8_t)maker->region->type, .op = (uint8_t)maker->region->op};
+    struct weft_diffs *diffs = maker->diffs;
     unsigned char *into;
-    int err = append(maker->diffs, &diff, &into);
-    size_t stop = *at;
-    while (!err && stop < end && memcmp(maker->base + stop, maker->now + stop, size) != 0) {
-        unsigned char operand[sizeof(uint64_t)];
-        if (!weft__merge_operand(maker->region, maker->base + stop, maker->now + stop, operand))
-            break;
-        err = room_for_data(maker->diffs, size);
+    size_t stop = *at, wanted, made;
+    int err = append(diffs, &diff, &into);
+    do {
+        wanted = end - stop < RUN_STEP ? end - stop : RUN_STEP;
+        if (!err)
+            err = room_for_data(diffs, wanted);
         if (err)
-            break;
-        memcpy(maker->diffs->data + maker->diffs->data_len, operand, size);
-        maker->diffs->data_len += size;
-        stop += size;
-    }
-    if (err)
-        return err;
-    maker->diffs->at[maker->diffs->n - 1].len_bytes = stop - *at;
+            return err;
+        made = size * weft__merge_operands(maker->region, maker->base + stop, maker->now + stop,
+                                           wanted / size, diffs->data + diffs->data_len);
+        diffs->data_len += made;
+        stop += made;
+    } while (made == wanted && stop < end);
+    diffs->at[diffs->n - 1].len_bytes = stop - *at;
     if (stop == *at) { /* none: the very first has no operand */
-        maker->diffs->n--;
+        diffs->n--;
         stop += size;
         err = overwrite(maker, *at, stop, maker->region->type);
     }

@@ -69,7 +69,7 @@ static int check(const struct weft_merge *merge, const struct weft_merge_region 
     if (region->offset % element || region->len_bytes % element)
         return weft_fail(WEFT_EINVAL,
                          "the merge region at 0x%" PRIx64 " of 0x%" PRIx64 " bytes is misaligned: "
-                         "%s has %zu bytes, and so must offset and length divide",
+                         "elements of %s have %zu bytes; offset and length must be multiples",
                          region->offset, region->len_bytes, weft__merge_type_name(region->type),
                          element);
     uint64_t limit = merge->limit_bytes ? merge->limit_bytes : UINT64_MAX;

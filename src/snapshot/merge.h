@@ -68,12 +68,12 @@ bool weft__merge_allows(enum weft_merge_type type, enum weft_merge_op op);
 const char *weft__merge_type_name(enum weft_merge_type type);
 const char *weft__merge_op_name(enum weft_merge_op op);
 
-/* The operand that leads from one element to another: applied to `from` it gives `to`, for floating
- * point but for rounding, for max and min where they go that way. Integers wrap around. op: one of
- * a number.
- * Returns false: there is none (a product from 0, or that is not whole; from infinity). */
-bool weft__merge_operand(const struct weft_merge_region *how, const void *from, const void *to,
-                         void *operand_out);
+/* The operands that lead from n elements to n others: applied to `from` they give `to`, for
+ * floating point but for rounding, for max and min where they go that way. Integers wrap around.
+ * op: one of a number. Returns how many it made: it stops before an element that is equal, and
+ * before one that has none (a product from 0, or that is not whole; from infinity). */
+size_t weft__merge_operands(const struct weft_merge_region *how, const void *from, const void *to,
+                            size_t n, void *operands_out);
 /* Applies n operands to n elements, or for the byte operations n bytes; alignment does not matter.
  */
 void weft__merge_apply(const struct weft_merge_region *how, void *into, const void *operands,

@@ -17,34 +17,35 @@
 /* ---- operands ---- */
 
 #define INTEGER_OPERAND(name, signed_type, unsigned_type)                                          \
-    static bool name(enum weft_merge_op op, const void *from, const void *to, void *operand_out)   \
+    static inline bool name(enum weft_merge_op op, unsigned_type a, unsigned_type b,               \
+                            unsigned_type *operand_out)                                            \
     {                                                                                              \
-        unsigned_type a, b, operand;                                                               \
-        memcpy(&a, from, sizeof(a));                                                               \
-        memcpy(&b, to, sizeof(b));                                                                 \
-        if (op == WEFT_MERGE_SUM) {                                                                \
-            operand = b - a;                                                                       \
-        } else if (op == WEFT_MERGE_SUBTRACT) {                                                    \
-            operand = a - b;                                                                       \
-        } else if (op == WEFT_MERGE_PRODUCT && a + 1 == 0) { /* -1: its quotient may not fit */    \
-            operand = 0 - b;                                                                       \
-        } else if (op == WEFT_MERGE_PRODUCT) {                                                     \
+        switch (op) {                                                                              \
+        case WEFT_MERGE_SUM:                                                                       \
+            *operand_out = b - a;                                                                  \
+            return true;                                                                           \
+        case WEFT_MERGE_SUBTRACT:                                                                  \
+            *operand_out = a - b;                                                                  \
+            return true;                                                                           \
+        case WEFT_MERGE_PRODUCT:                                                                   \
+            if (a + 1 == 0) { /* -1: its quotient may not fit */                                   \
+                *operand_out = 0 - b;                                                              \
+                return true;                                                                       \
+            }                                                                                      \
             if (a == 0 || (signed_type)b % (signed_type)a)                                         \
                 return false;                                                                      \
-            operand = (unsigned_type)((signed_type)b / (signed_type)a);                            \
-        } else {                                                                                   \
-            operand = b;                                                                           \
+            *operand_out = (unsigned_type)((signed_type)b / (signed_type)a);                       \
+            return true;                                                                           \
+        default:                                                                                   \
+            *operand_out = b;                                                                      \
+            return true;                                                                           \
         }                                                                                          \
-        memcpy(operand_out, &operand, sizeof(operand));                                            \
-        return true;                                                                               \
     }
 
 #define FLOATING_OPERAND(name, type)                                                               \
-    static bool name(enum weft_merge_op op, const void *from, const void *to, void *operand_out)   \
+    static inline bool name(enum weft_merge_op op, type a, type b, type *operand_out)              \
     {                                                                                              \
-        type a, b, operand, back;                                                                  \
-        memcpy(&a, from, sizeof(a));                                                               \
-        memcpy(&b, to, sizeof(b));                                                                 \
+        type operand = b, back = b;                                                                \
         if (op == WEFT_MERGE_SUM) {                                                                \
             operand = b - a;                                                                       \
             back = a + operand;                                                                    \
@@ -52,41 +53,57 @@
             operand = a - b;                                                                       \
             back = a - operand;                                                                    \
         } else if (op == WEFT_MERGE_PRODUCT) {                                                     \
-            if (a == 0)                                                                            \
-                return false;                                                                      \
-            operand = b / a;                                                                       \
+            operand = a != 0 ? b / a : 0;                                                          \
             back = a * operand;                                                                    \
-            if (b != 0 && isfinite(operand) && !isnormal(operand)) /* too small to be exact */     \
-                return false;                                                                      \
-        } else {                                                                                   \
-            operand = back = b;                                                                    \
+            if (a == 0 || (b != 0 && isfinite(operand) && !isnormal(operand)))                     \
+                return false; /* there is none, or too small a one to be exact */                  \
         }                                                                                          \
-        if (!(isfinite(operand) && isfinite(back)) && back != b)                                   \
-            return false;                                                                          \
-        memcpy(operand_out, &operand, sizeof(operand));                                            \
-        return true;                                                                               \
+        *operand_out = operand;                                                                    \
+        return (isfinite(operand) && isfinite(back)) || back == b;                                 \
+    }
+
+#define OPERANDS(name, type, operand_function)                                                     \
+    static size_t name(enum weft_merge_op op, const unsigned char *from, const unsigned char *to,  \
+                       size_t n, unsigned char *operands_out)                                      \
+    {                                                                                              \
+        size_t i = 0;                                                                              \
+        for (; i < n * sizeof(type); i += sizeof(type)) {                                          \
+            type a, b, operand;                                                                    \
+            if (memcmp(from + i, to + i, sizeof(type)) == 0)                                       \
+                break;                                                                             \
+            memcpy(&a, from + i, sizeof(a));                                                       \
+            memcpy(&b, to + i, sizeof(b));                                                         \
+            if (!operand_function(op, a, b, &operand))                                             \
+                break;                                                                             \
+            memcpy(operands_out + i, &operand, sizeof(operand));                                   \
+        }                                                                                          \
+        return i / sizeof(type);                                                                   \
     }
 
 INTEGER_OPERAND(operand_int32, int32_t, uint32_t)
 INTEGER_OPERAND(operand_int64, int64_t, uint64_t)
 FLOATING_OPERAND(operand_float, float)
 FLOATING_OPERAND(operand_double, double)
+OPERANDS(operands_int32, uint32_t, operand_int32)
+OPERANDS(operands_int64, uint64_t, operand_int64)
+OPERANDS(operands_float, float, operand_float)
+OPERANDS(operands_double, double, operand_double)
 
-bool weft__merge_operand(const struct weft_merge_region *how, const void *from, const void *to,
-                         void *operand_out)
+size_t weft__merge_operands(const struct weft_merge_region *how, const void *from, const void *to,
+                            size_t n, void *operands_out)
 {
     switch (how->type) {
     case WEFT_MERGE_INT32:
-        return operand_int32(how->op, from, to, operand_out);
+        return operands_int32(how->op, from, to, n, operands_out);
     case WEFT_MERGE_INT64:
-        return operand_int64(how->op, from, to, operand_out);
+        return operands_int64(how->op, from, to, n, operands_out);
     case WEFT_MERGE_FLOAT:
-        return operand_float(how->op, from, to, operand_out);
+        return operands_float(how->op, from, to, n, operands_out);
     case WEFT_MERGE_DOUBLE:
-        return operand_double(how->op, from, to, operand_out);
+        return operands_double(how->op, from, to, n, operands_out);
     default:
         weft__check(!"a number type");
-        return false;
+        return 0;
     }
 }
 

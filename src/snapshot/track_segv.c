@@ -13,6 +13,9 @@
  * opened, and where the kernel refuses even that, the whole range. What was opened counts as
  * written; weft__track_counts() and a warning say so.
  *
+ * Figures, as in track_pagemap.c: 8.6 us for the first write to a page, 3.3 us to collect it and
+ * protect it again; in order 11 and 0.1 us; a collect that finds nothing 0.02 ms.
+ *
  * The kernel does not fault for system calls: recv() into a protected page is EFAULT. A landing
  * that is announced opens its pages, and they stay open until it is over.
  */
