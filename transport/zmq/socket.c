@@ -25,6 +25,7 @@ static int translate(int error)
     case EACCES:
     case EADDRINUSE:
     case EADDRNOTAVAIL:
+    case EMFILE:
     case EMSGSIZE:
     case ECONNREFUSED:
     case EHOSTUNREACH:
@@ -34,8 +35,6 @@ static int translate(int error)
     case ETERM:
     case ENOTSOCK:
         return WEFT_ESHUTDOWN;
-    case EMFILE:
-        return WEFT_ENOSPC;
     default:
         return WEFT_EIO;
     }
@@ -45,7 +44,7 @@ int weft__zmq_fail(const char *what)
 {
     int error = zmq_errno();
     if (error == EMFILE)
-        return weft_fail(WEFT_ENOSPC, "%s: too many open files; raise the limit (ulimit -n)", what);
+        return weft_fail(WEFT_EMFILE, "%s: too many open files; raise the limit (ulimit -n)", what);
     return weft_fail(translate(error), "%s: %s", what, zmq_strerror(error));
 }
 
