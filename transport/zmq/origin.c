@@ -20,7 +20,7 @@ struct weft_zmq_origin {
     struct weft_zmq_origin *name_next;
     struct weft_zmq_origin *fd_next;
     int fd;
-    struct weft_tp_from from; /* as long as its name is */
+    struct weft_tp_from from;
 };
 
 static size_t name_bucket(const struct weft_tp_from *from)
@@ -47,13 +47,11 @@ static struct weft_zmq_origin *add(struct weft_zmq_origins *origins,
                                    const struct weft_tp_from *from)
 {
     struct weft_zmq_origin **bucket = &origins->by_name[name_bucket(from)];
-    size_t len_bytes = offsetof(struct weft_tp_from, bytes) + from->len;
-    struct weft_zmq_origin *origin =
-        malloc(offsetof(struct weft_zmq_origin, from) + sizeof(origin->from));
+    struct weft_zmq_origin *origin = malloc(sizeof(*origin));
 
     if (!origin)
         return NULL;
-    memcpy(&origin->from, from, len_bytes);
+    origin->from = *from;
     origin->fd = -1;
     origin->name_next = *bucket;
     *bucket = origin;
