@@ -39,7 +39,8 @@ static int check_desc(const struct weft_data_desc *desc)
     if (desc->bind != NULL && strlen(desc->bind) >= WEFT_DATA_BIND_MAX)
         return weft_fail(WEFT_EINVAL, "%s is no address", desc->bind);
     if (desc->client != NULL && (desc->url == NULL || strlen(desc->url) >= URL_MAX))
-        return weft_fail(WEFT_EINVAL, "%s is no url of a host", desc->url);
+        return weft_fail(WEFT_EINVAL, "\"%s\" is no url of a host",
+                         desc->url == NULL ? "" : desc->url);
     return WEFT_OK;
 }
 

@@ -1,4 +1,4 @@
-/* The control frame: what every client of a host speaks, over plain ZeroMQ.
+/* The control frame: what every client of a host speaks, over plain ZeroMQ (ZMTP 3: libzmq 4).
  *
  * Every control message is ONE ZeroMQ message part (after the empty delimiter that REQ adds): a
  * header of 48 bytes, little endian, and a body (a protobuf message, or the call's own bytes).
