@@ -471,7 +471,11 @@ static int list_text(const struct new_file *file, const struct weft_key *old, co
     if (out != NULL) {
         copy_lines(out, text != NULL ? text : allowed_head, old);
         fprintf(out, "%s\n", own);
-        (void)fclose(out);
+        if (fclose(out) != 0) {
+            free(*text_out);
+            *text_out = NULL;
+            out = NULL;
+        }
     }
     free_text(text, len);
     if (out == NULL && (err == WEFT_OK || err == WEFT_ENOENT))
