@@ -11,9 +11,9 @@ int weft__probe_open(const struct weft_transport *transport, const struct weft_t
                      struct weft_tp_ep **ep_out);
 
 /* Passes one message and one get between two endpoints of this process. open gives bind and
- * provider. Blocks: until deadline_ns of the monotonic clock.  Errors: WEFT_ETIMEDOUT; WEFT_EIO
- * wrong bytes; the transport's. */
+ * provider. Blocks: as long as opening takes, and at most within_ns after that.  Errors:
+ * WEFT_ETIMEDOUT; WEFT_EIO wrong bytes; the transport's. */
 int weft__probe(const struct weft_transport *transport, const struct weft_tp_open *open,
-                uint64_t deadline_ns);
+                uint64_t within_ns);
 
 #endif

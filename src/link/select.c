@@ -20,7 +20,7 @@
 #include "transport/fault/fault.h"
 #include "weft/error.h"
 
-#define PROBE_NS (2 * WEFT_NS_PER_S)
+#define PROBE_NS (5 * WEFT_NS_PER_S)
 
 struct candidate {
     const char *scheme;
@@ -72,7 +72,7 @@ static int open_one(const struct weft__select *select, const struct candidate *c
         return weft_fail(WEFT_ENOTSUP, "not built in");
     struct weft_tp_open open = select->open;
     open.provider = c->provider;
-    int err = probe ? weft__probe(transport, &open, weft__now_ns() + PROBE_NS) : WEFT_OK;
+    int err = probe ? weft__probe(transport, &open, PROBE_NS) : WEFT_OK;
     if (err != WEFT_OK || !selected)
         return err;
     err = open_endpoint(transport, c, &open, &selected->ep);

@@ -25,9 +25,9 @@ struct weft__selected {
 
 /* Opens an endpoint of the first candidate that works. Where there are several, each one first has
  * to pass a message and a get between two endpoints on the interface, within a deadline. Blocks: at
- * most 2 s per candidate. Owns:   the endpoint and the report are the caller's. Errors:
- * WEFT_ENOTSUP none works (the text names each); WEFT_EINVAL want is no transport; the endpoint's
- * own error where one transport was asked for by name. */
+ * most 5 s per candidate once it is open. Owns:   the endpoint and the report are the caller's.
+ * Errors: WEFT_ENOTSUP none works (the text names each); WEFT_EINVAL want is no transport; the
+ * endpoint's own error where one transport was asked for by name. */
 int weft__select(const struct weft__select *select, struct weft__selected *selected_out);
 
 /* The report alone, all candidates probed, nothing left open: for weft info. free() it. */
