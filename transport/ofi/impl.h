@@ -138,6 +138,10 @@ static inline struct ofi_op *ofi_op_of(struct weft_tp_op *op)
 
 /* error.c */
 int weft__ofi_err(ssize_t rc); /* libfabric's code, of either sign, as ours */
+int weft__ofi_completion_err(const struct ofi_ep *ep, const struct fi_cq_err_entry *entry);
+
+/* environment.c */
+void weft__ofi_environment(void); /* before main */
 
 /* library.c */
 /* Before anything else of libfabric; later times cost nothing.  Errors: WEFT_ENOTSUP. */

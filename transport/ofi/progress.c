@@ -39,9 +39,10 @@ static bool reap_error(struct ofi_ep *ep, struct ofi_half *half)
     struct fi_cq_err_entry entry = {0};
     if (fi_cq_readerr(half->cq, &entry, 0) <= 0)
         return false;
-    weft__debug("ofi: an operation failed: %s", fi_strerror(entry.err));
+    weft__debug("ofi: an operation failed: %s (provider's code %d)", fi_strerror(entry.err),
+                entry.prov_errno);
     if (entry.op_context)
-        completed(ep, entry.op_context, 0, weft__ofi_err(entry.err));
+        completed(ep, entry.op_context, 0, weft__ofi_completion_err(ep, &entry));
     return true;
 }
 

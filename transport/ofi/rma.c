@@ -3,9 +3,9 @@
  * get completes when the bytes are here; put asks for FI_DELIVERY_COMPLETE, because tcp-class
  * providers report a plain put as done when it has left this process, and some even when the target
  * has refused it. What the key's own length forbids is refused here. A forged key is refused by the
- * target: fabrics answer with WEFT_EACCES, tcp-class providers by closing the connection, so that
- * everything under way to that peer ends with WEFT_ECONNRESET and the peer is reported lost;
- * nothing is touched at the target, and a peer that is added again works.
+ * target and touches nothing there. verbs says so, and the operation ends with WEFT_EACCES;
+ * tcp-class providers close the connection. Either way everything else under way to that peer ends
+ * with WEFT_ECONNRESET and the peer is reported lost; one that is added again works.
  *
  * libfabric cannot cancel a posted operation. Those under way are in a list; when their peer is
  * dropped before they end, the endpoint that they went out from is closed (after that libfabric
@@ -104,9 +104,11 @@ void weft__ofi_rma_ended(struct ofi_ep *ep, struct ofi_context *context, int err
     if (err == WEFT_OK) {
         *(put ? &ep->stats.puts : &ep->stats.gets) += 1;
         *(put ? &ep->stats.put_bytes : &ep->stats.get_bytes) += own->desc.len_bytes;
-    } else if (weft_error_damage(err) == WEFT_DAMAGE_PEER) {
-        weft__ofi_peer_lost(ep, peer);
+    } else {
+        /* On verbs any failed operation has ended its connection, and rxm does not notice. */
         ep->renew = true;
+        if (weft_error_damage(err) == WEFT_DAMAGE_PEER)
+            weft__ofi_peer_lost(ep, peer);
     }
     end(ep, op, err);
     if (put)
@@ -166,6 +168,20 @@ static int local_mr(struct ofi_ep *ep, struct ofi_op *own)
                      own->desc.len_bytes, fi_strerror(-rc));
 }
 
+/* The provider would cut the key, and a wrong one might become a right one. */
+static bool key_too_long(const struct ofi_ep *ep, uint64_t key)
+{
+    size_t size = ep->info->domain_attr->mr_key_size;
+    return size < sizeof(key) && key >> 8 * size;
+}
+
+static bool is_refused(const struct ofi_ep *ep, const struct weft_tp_rma_desc *desc)
+{
+    uint64_t limit = desc->remote_key.len_bytes;
+    return desc->remote_offset > limit || desc->len_bytes > limit - desc->remote_offset ||
+           key_too_long(ep, desc->remote_key.key);
+}
+
 static int submit(struct weft_tp_ep *tp, struct weft_tp_peer peer_id,
                   const struct weft_tp_rma_desc *desc, struct weft_tp_op *op, enum ofi_kind kind)
 {
@@ -178,13 +194,11 @@ static int submit(struct weft_tp_ep *tp, struct weft_tp_peer peer_id,
     if (ep->rmas >= ep->sends_max || ep->renew || weft__ofi_peer_rests(peer))
         return WEFT_EAGAIN;
     *own = (struct ofi_op){.peer = peer, .context.kind = kind};
-    if (desc)
-        own->desc = *desc;
-    size_t len = own->desc.len_bytes, limit = own->desc.remote_key.len_bytes;
-    bool out = own->desc.remote_offset > limit || len > limit - own->desc.remote_offset;
-    if (out || !len) {
+    own->desc = *desc;
+    bool refused = is_refused(ep, &own->desc);
+    if (refused || !own->desc.len_bytes) {
         enter(ep, op);
-        end(ep, op, out ? WEFT_EACCES : WEFT_OK);
+        end(ep, op, refused ? WEFT_EACCES : WEFT_OK);
         return WEFT_OK;
     }
     err = address(ep, peer);

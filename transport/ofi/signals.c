@@ -3,10 +3,10 @@
  * Debian's libfabric depends on libpsm_infinipath and libpsm2, whose constructors take SIGILL,
  * SIGABRT, SIGBUS, SIGSEGV and SIGTERM when they are loaded, whether or not a psm provider is ever
  * used. Their handler prints a backtrace and calls exit(): a SIGTERM then runs destructors at any
- * point, and memory tracking by SIGSEGV cannot work. The environment variables, set before main and
- * so before the first thread, tell them not to, here and in children. A library that does not
- * listen, or that a program has linked itself, is undone: the default is put back after loading.
- * Only handlers that lie in those libraries are undone: a sanitizer's, or the program's own, stay.
+ * point, and memory tracking by SIGSEGV cannot work. Environment variables (environment.c) tell
+ * them not to, here and in children. A library that does not listen, or that a program has linked
+ * itself, is undone: the default is put back after loading. Only handlers that lie in those
+ * libraries are undone: a sanitizer's, or the program's own, stay.
  *
  * libfabric's registration cache is told to watch nothing: its monitor does not see memory that
  * moves in and out of the ranges of ranks, and would take more hooks into the process.
@@ -14,10 +14,9 @@
 #include <dlfcn.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "transport/ofi/ofi.h"
+#include "transport/ofi/impl.h"
 
 static bool of_psm(const struct sigaction *action)
 {
@@ -50,8 +49,6 @@ void weft__ofi_reset_signals(void)
 
 __attribute__((constructor)) static void before_main(void)
 {
-    setenv("IPATH_NO_BACKTRACE", "1", 0);
-    setenv("HFI_NO_BACKTRACE", "1", 0);
-    setenv("FI_MR_CACHE_MONITOR", "disabled", 0);
+    weft__ofi_environment();
     weft__ofi_reset_signals();
 }
