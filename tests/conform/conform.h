@@ -16,6 +16,7 @@ struct conform_subject {
     bool shim;         /* open it behind the shim */
     const char *fault; /* open it behind the decorator with this spec; NULL: not */
     const char *bind;
+    const char *bind_far; /* of the second side of sides_open(); NULL: bind */
     const char
         *bind_foreign; /* an address that is not of this machine; NULL: there is no such thing */
     const char *provider;
@@ -46,7 +47,8 @@ struct side {
     void *user;
 };
 
-/* Opens with these families; skips the running test, with the reason, where the subject lacks one.
+/* Opens at the subject's address with these families; skips the running test, with the reason,
+ * where the subject lacks one.
  */
 void side_open(struct side *side, uint32_t families);
 /* The same, returning the error. */

@@ -5,5 +5,11 @@
 const struct conform_subject conform_subjects[] = {
     {.name = "net", .transport = &weft__tp_ofi, .bind = "127.0.0.1", .provider = "net"},
     {.name = "rxm", .transport = &weft__tp_ofi, .bind = "127.0.0.1", .provider = "tcp;ofi_rxm"},
+    /* The two devices of tests/rdma/machine. */
+    {.name = "verbs",
+     .transport = &weft__tp_ofi,
+     .bind = "10.77.0.1",
+     .bind_far = "10.77.0.2",
+     .provider = "verbs;ofi_rxm"},
     {.name = NULL},
 };

@@ -98,16 +98,21 @@ int side_try_open(struct side *side, uint32_t families, const char *bind, uint16
     return WEFT_OK;
 }
 
-void side_open(struct side *side, uint32_t families)
+static void open_at(struct side *side, uint32_t families, const char *bind)
 {
     const char *missing = family_missing(families);
     if (missing) {
         print_message("skipped: %s has no %s\n", conform_subject->name, missing);
         skip();
     }
-    int err = side_try_open(side, families, conform_subject->bind, 0);
+    int err = side_try_open(side, families, bind, 0);
     if (err)
         fail_msg("open: %s", weft_fail_text(err));
+}
+
+void side_open(struct side *side, uint32_t families)
+{
+    open_at(side, families, conform_subject->bind);
 }
 
 void side_close(struct side *side)
@@ -154,8 +159,9 @@ static void warm_up(struct side *a, struct side *b)
 
 void sides_open(struct side *a, struct side *b, uint32_t families)
 {
-    side_open(a, families);
-    side_open(b, families);
+    const char *far = conform_subject->bind_far;
+    open_at(a, families, conform_subject->bind);
+    open_at(b, families, far ? far : conform_subject->bind);
     sides_join(a, b);
     if (families & WEFT_TP_MSG)
         warm_up(a, b);
