@@ -27,7 +27,7 @@ WEFT_API int weft_caller_open(struct weft_client *client, const char *host,
 /* No call is under way. NULL is fine. */
 WEFT_API void weft_caller_close(struct weft_caller *caller);
 
-struct weft_executor_request {
+struct weft_caller_request {
     uint64_t app; /* as weft run and weft apps print it */
     int32_t rank;
     uint32_t code; /* the program's own */
@@ -45,9 +45,8 @@ struct weft_executor_request {
  *         WEFT_ENOENT no such app, or it or the rank has ended; WEFT_EPEERDEAD its process or the
  *         rank has died, maybe after the call was begun; WEFT_EUNKNOWNCALL it serves no such code;
  *         WEFT_ETIMEDOUT; WEFT_EINVAL. The text is weft_fail_text(). */
-WEFT_API int weft_executor_call(struct weft_caller *caller,
-                                const struct weft_executor_request *request, void **reply_out,
-                                size_t *reply_bytes_out);
+WEFT_API int weft_caller_call(struct weft_caller *caller, const struct weft_caller_request *request,
+                              void **reply_out, size_t *reply_bytes_out);
 
 #ifdef __cplusplus
 }

@@ -10,7 +10,7 @@
  * A rank that uses MPI too: while it waits for calls its MPI operations do not move on, except
  * where its handlers call MPI.
  *
- * The caller's side is weft_executor_call() in weft/caller.h, or "weft call" on the command line.
+ * The caller's side is weft_caller_call() in weft/caller.h, or "weft call" on the command line.
  */
 #ifndef WEFT_EXECUTOR_H
 #define WEFT_EXECUTOR_H
@@ -30,7 +30,7 @@ struct weft_executor_call {
     uint32_t code;
     uint32_t reserved;
     const void *body; /* valid until the call is answered */
-    size_t len_bytes;
+    size_t body_bytes;
     uint64_t deadline_ns; /* when the caller gives up, on the scale of the rank's clock; UINT64_MAX:
                              never */
 };
@@ -45,8 +45,8 @@ struct weft_executor_call {
 WEFT_API int weft_executor_next(uint32_t timeout_ms, struct weft_executor_call *call_out);
 /* Answers with these bytes, copied; where they are too many for a message, with WEFT_EMSGSIZE.
  * Errors: WEFT_ENOENT no such call is open. */
-WEFT_API int weft_executor_reply(const struct weft_executor_call *call, const void *bytes,
-                                 size_t len_bytes);
+WEFT_API int weft_executor_reply(const struct weft_executor_call *call, const void *body,
+                                 size_t body_bytes);
 /* Answers with an error (< 0, enum weft_err) and a text; NULL: the error's own. */
 WEFT_API int weft_executor_fail(const struct weft_executor_call *call, int err, const char *text);
 /* Whether the caller has given the call up. It must be answered all the same. */

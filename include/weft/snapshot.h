@@ -60,8 +60,8 @@ WEFT_API void weft_snapshot_release(struct weft_snapshot_view *view);
 /* existed_out: NULL, or whether there was one. */
 WEFT_API int weft_snapshot_delete(struct weft_snapshot_host *host, const char *key,
                                   bool *existed_out);
-/* The same without an answer.  Blocks: no. */
-WEFT_API int weft_snapshot_delete_soon(struct weft_snapshot_host *host, const char *key);
+/* The same, not waiting for an answer: it may be lost.  Blocks: no. */
+WEFT_API int weft_snapshot_delete_async(struct weft_snapshot_host *host, const char *key);
 
 struct weft_snapshot_entry {
     const char *key;

@@ -114,16 +114,16 @@ WEFT_API int weft_value_push_all(struct weft_value *value);
 WEFT_API int weft_value_push_mask(struct weft_value *value, struct weft_value *mask);
 /* The same as write and push of these bytes, without waiting for the main: they may be lost, and
  * come in any order.  Errors: WEFT_EMSGSIZE more than WEFT_STATE_ITEM_MAX. */
-WEFT_API int weft_value_post(struct weft_value *value, uint64_t offset, const void *from,
-                             size_t len_bytes);
+WEFT_API int weft_value_push_async(struct weft_value *value, uint64_t offset, const void *from,
+                                   size_t len_bytes);
 /* New bytes are zero. What was written here beyond the new end is gone. */
 WEFT_API int weft_value_resize(struct weft_value *value, uint64_t size_bytes);
 
 /* The list of items. append: count_out (may be NULL) is how many items it has now. */
 WEFT_API int weft_value_append(struct weft_value *value, const void *item, size_t len_bytes,
                                uint64_t *count_out);
-/* Without waiting: it may be lost. */
-WEFT_API int weft_value_post_item(struct weft_value *value, const void *item, size_t len_bytes);
+/* The same, not waiting for an answer: it may be lost. */
+WEFT_API int weft_value_append_async(struct weft_value *value, const void *item, size_t len_bytes);
 struct weft_value_items {
     uint64_t first; /* skip as many */
     uint64_t n;     /* at most so many */
@@ -152,9 +152,9 @@ WEFT_API int weft_state_list(struct weft_state *state, const char *user,
 
 /* What a process has asked for so far. */
 struct weft_state_stats {
-    uint64_t pulls, pushes, posts, appends; /* calls that went to a main */
-    uint64_t bytes_pulled, bytes_pushed;    /* of values, by message and by rma */
-    uint64_t bulk_pulls, bulk_pushes;       /* by rma */
+    uint64_t pulls, pushes, appends, asyncs; /* calls that went to a main; asyncs: without answer */
+    uint64_t bytes_pulled, bytes_pushed;     /* of values, by message and by rma */
+    uint64_t bulk_pulls, bulk_pushes;        /* by rma */
     uint64_t tried_again, resolved;
 };
 WEFT_API void weft_state_stats(struct weft_state *state, struct weft_state_stats *stats_out);

@@ -161,15 +161,15 @@ static int call_rank(struct cli *cli, const struct call_options *options,
     int err = weft_caller_open(cli->client, cli->url, &caller);
     if (err != WEFT_OK)
         return err;
-    err = weft_executor_call(
+    err = weft_caller_call(
         caller,
-        &(struct weft_executor_request){.app = target->app,
-                                        .rank = (int32_t)target->rank,
-                                        .code = (uint32_t)target->code,
-                                        .body = call->body,
-                                        .body_bytes = call->body_len,
-                                        .timeout_ms = (uint32_t)target->timeout_ms,
-                                        .flags = options->idempotent ? WEFT_CLIENT_IDEMPOTENT : 0},
+        &(struct weft_caller_request){.app = target->app,
+                                      .rank = (int32_t)target->rank,
+                                      .code = (uint32_t)target->code,
+                                      .body = call->body,
+                                      .body_bytes = call->body_len,
+                                      .timeout_ms = (uint32_t)target->timeout_ms,
+                                      .flags = options->idempotent ? WEFT_CLIENT_IDEMPOTENT : 0},
         &reply, &len_bytes);
     if (err == WEFT_OK) {
         print_reply(reply, len_bytes);

@@ -103,7 +103,7 @@ static void put_out(const struct weft__rank *rank, const struct weft_exec_call *
     *call_out = (struct weft_executor_call){.id = call->id,
                                             .code = call->code,
                                             .body = call->body,
-                                            .len_bytes = call->len_bytes,
+                                            .body_bytes = call->len_bytes,
                                             .deadline_ns = deadline};
 }
 

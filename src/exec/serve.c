@@ -23,11 +23,11 @@ int weft_executor_next(uint32_t timeout_ms, struct weft_executor_call *call_out)
     return cell->calls->call_next(cell, deadline_ns, call_out);
 }
 
-int weft_executor_reply(const struct weft_executor_call *call, const void *bytes, size_t len_bytes)
+int weft_executor_reply(const struct weft_executor_call *call, const void *body, size_t body_bytes)
 {
     struct weft_cell *cell = weft_cell_self();
     return cell == NULL ? no_rank()
-                        : cell->calls->call_answer(cell, call->id, WEFT_OK, bytes, len_bytes);
+                        : cell->calls->call_answer(cell, call->id, WEFT_OK, body, body_bytes);
 }
 
 int weft_executor_fail(const struct weft_executor_call *call, int err, const char *text)

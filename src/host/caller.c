@@ -51,7 +51,7 @@ struct weft_caller {
 /* One call under way: what is asked and until when, and how long to wait before the next try. */
 struct calling {
     struct weft_caller *caller;
-    const struct weft_executor_request *request;
+    const struct weft_caller_request *request;
     uint64_t deadline_ns;
     uint32_t pause_ms;
 };
@@ -161,7 +161,7 @@ static int find_home(const struct calling *calling, struct where *home_out)
 
 static int find(const struct calling *calling, struct where *where_out)
 {
-    const struct weft_executor_request *request = calling->request;
+    const struct weft_caller_request *request = calling->request;
     struct who who = rank_of(calling);
     struct where home;
     Weft__Host__FindRankRequest wish = WEFT__HOST__FIND_RANK_REQUEST__INIT;
@@ -220,7 +220,7 @@ static int copy_body(const Weft__Host__ExecuteReply *reply, void **body_out, siz
 static int execute(const struct calling *calling, const struct where *where, void **body_out,
                    size_t *len_out)
 {
-    const struct weft_executor_request *request = calling->request;
+    const struct weft_caller_request *request = calling->request;
     Weft__Host__ExecuteRequest wish = WEFT__HOST__EXECUTE_REQUEST__INIT;
     ProtobufCMessage *message;
     uint32_t left = left_ms(calling);
@@ -275,8 +275,8 @@ static bool find_again(struct calling *calling, int err)
     return true;
 }
 
-int weft_executor_call(struct weft_caller *caller, const struct weft_executor_request *request,
-                       void **reply_out, size_t *reply_bytes_out)
+int weft_caller_call(struct weft_caller *caller, const struct weft_caller_request *request,
+                     void **reply_out, size_t *reply_bytes_out)
 {
     if (request->rank < 0)
         return weft_fail(WEFT_EINVAL, "there is no rank %d", request->rank);

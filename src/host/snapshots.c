@@ -93,10 +93,10 @@ int weft_snapshot_delete(struct weft_snapshot_host *host, const char *key, bool 
     return weft__snapshot_delete(host->snapshots, &where, existed_out);
 }
 
-int weft_snapshot_delete_soon(struct weft_snapshot_host *host, const char *key)
+int weft_snapshot_delete_async(struct weft_snapshot_host *host, const char *key)
 {
     struct weft_snapshot_at where = at(host, key);
-    return weft__snapshot_delete_soon(host->snapshots, &where);
+    return weft__snapshot_delete_async(host->snapshots, &where);
 }
 
 int weft_snapshot_list(struct weft_snapshot_host *host, const char *prefix,

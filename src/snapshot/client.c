@@ -407,7 +407,7 @@ static int async_url(const char *url, char out[URL_MAX])
     return WEFT_OK;
 }
 
-int weft__snapshot_delete_soon(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at)
+int weft__snapshot_delete_async(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at)
 {
     Weft__Snapshot__DeleteRequest request = WEFT__SNAPSHOT__DELETE_REQUEST__INIT;
     char url[URL_MAX];

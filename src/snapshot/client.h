@@ -60,7 +60,8 @@ int weft__snapshot_pull(struct weft_snapshots *snapshots, const struct weft_snap
 int weft__snapshot_delete(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
                           bool *existed_out);
 /* Without waiting, or knowing whether it came to pass.  Blocks: no. */
-int weft__snapshot_delete_soon(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at);
+int weft__snapshot_delete_async(struct weft_snapshots *snapshots,
+                                const struct weft_snapshot_at *at);
 
 struct weft_snapshot_info {
     char *key; /* NULL from weft__snapshot_info() */

@@ -355,7 +355,8 @@ int weft_value_push_mask(struct weft_value *value, struct weft_value *mask)
     return err;
 }
 
-int weft_value_post(struct weft_value *value, uint64_t offset, const void *from, size_t len_bytes)
+int weft_value_push_async(struct weft_value *value, uint64_t offset, const void *from,
+                          size_t len_bytes)
 {
     Weft__State__PushRequest request = WEFT__STATE__PUSH_REQUEST__INIT;
     uint64_t len = len_bytes;
@@ -380,7 +381,7 @@ int weft_value_post(struct weft_value *value, uint64_t offset, const void *from,
         if (err == WEFT_OK)
             err = weft__ranges_remove(&value->dirty, offset, len);
         value->version = 0;
-        weft__counter_add(&value->state->posts, 1);
+        weft__counter_add(&value->state->asyncs, 1);
     }
     pthread_mutex_unlock(&value->lock);
     return err;
@@ -437,7 +438,7 @@ int weft_value_append(struct weft_value *value, const void *item, size_t len_byt
     return err;
 }
 
-int weft_value_post_item(struct weft_value *value, const void *item, size_t len_bytes)
+int weft_value_append_async(struct weft_value *value, const void *item, size_t len_bytes)
 {
     Weft__State__AppendRequest request = WEFT__STATE__APPEND_REQUEST__INIT;
     if (len_bytes == 0 || len_bytes > WEFT_STATE_ITEM_MAX)
@@ -447,7 +448,7 @@ int weft_value_post_item(struct weft_value *value, const void *item, size_t len_
     request.key = weft__message_text(value->key);
     request.epoch = value->at.epoch;
     request.item = (ProtobufCBinaryData){len_bytes, (uint8_t *)(uintptr_t)item};
-    weft__counter_add(&value->state->posts, 1);
+    weft__counter_add(&value->state->asyncs, 1);
     return weft__client_push(value->state->desc.client, value->at.async_url, WEFT_STATE_APPEND,
                              &request.base);
 }

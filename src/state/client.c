@@ -246,7 +246,7 @@ void weft_state_stats(struct weft_state *state, struct weft_state_stats *stats_o
 {
     *stats_out = (struct weft_state_stats){.pulls = weft__counter_get(&state->pulls),
                                            .pushes = weft__counter_get(&state->pushes),
-                                           .posts = weft__counter_get(&state->posts),
+                                           .asyncs = weft__counter_get(&state->asyncs),
                                            .appends = weft__counter_get(&state->appends),
                                            .bytes_pulled = weft__counter_get(&state->bytes_pulled),
                                            .bytes_pushed = weft__counter_get(&state->bytes_pushed),

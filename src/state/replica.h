@@ -23,7 +23,7 @@ struct weft_state {
     _Atomic uint64_t no_lane_until_ns;
     pthread_mutex_t lock;
     struct weft_value *values; /* hash by name */
-    struct weft_counter pulls, pushes, posts, appends, bytes_pulled, bytes_pushed, bulk_pulls,
+    struct weft_counter pulls, pushes, asyncs, appends, bytes_pulled, bytes_pushed, bulk_pulls,
         bulk_pushes, tried_again, resolved;
 };
 

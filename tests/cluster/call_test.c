@@ -51,14 +51,14 @@ static int call(const struct scene *scene, int rank, uint32_t code, const char *
 {
     void *reply;
     size_t len;
-    int err = weft_executor_call(scene->caller,
-                                 &(struct weft_executor_request){.app = scene->app.id,
-                                                                 .rank = rank,
-                                                                 .code = code,
-                                                                 .body = body,
-                                                                 .body_bytes = strlen(body),
-                                                                 .timeout_ms = CALL_MS},
-                                 &reply, &len);
+    int err = weft_caller_call(scene->caller,
+                               &(struct weft_caller_request){.app = scene->app.id,
+                                                             .rank = rank,
+                                                             .code = code,
+                                                             .body = body,
+                                                             .body_bytes = strlen(body),
+                                                             .timeout_ms = CALL_MS},
+                               &reply, &len);
     text_out[0] = '\0';
     if (err != WEFT_OK)
         return err;
@@ -336,7 +336,7 @@ static void callers_of_a_rank_whose_process_dies_are_told(void **state)
     stage_all_free(cluster);
 }
 
-/* A request that does not come from weft_executor_call(). */
+/* A request that does not come from weft_caller_call(). */
 static int execute(struct cluster *cluster, const char *url, uint64_t token, int32_t rank)
 {
     Weft__Host__ExecuteRequest wish = WEFT__HOST__EXECUTE_REQUEST__INIT;

@@ -20,7 +20,7 @@ struct state {
 static int echo(void *ctx, const struct weft_executor_call *call)
 {
     (void)ctx;
-    return weft_executor_reply(call, call->body, call->len_bytes);
+    return weft_executor_reply(call, call->body, call->body_bytes);
 }
 
 /* Counts up and tells the count, rank and process. */
@@ -39,9 +39,9 @@ static int wait_for_file(void *ctx, const struct weft_executor_call *call)
     char path[256] = "";
     const struct timespec nap = {.tv_nsec = 2000000};
     (void)ctx;
-    if (call->len_bytes >= sizeof(path))
+    if (call->body_bytes >= sizeof(path))
         return weft_executor_fail(call, WEFT_EINVAL, "too long a path");
-    memcpy(path, call->body, call->len_bytes);
+    memcpy(path, call->body, call->body_bytes);
     while (access(path, F_OK) != 0)
         (void)nanosleep(&nap, NULL);
     return weft_executor_reply(call, NULL, 0);

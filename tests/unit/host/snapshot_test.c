@@ -116,7 +116,7 @@ static void a_deletion_nobody_waits_for_happens_soon(void **state)
     scene_open(*state, &scene);
     push(&scene, 1, "soon", 1, SMALL);
     struct weft_snapshot_at where = at(&scene, 1, "soon");
-    assert_int_equal(weft__snapshot_delete_soon(scene.snapshots, &where), WEFT_OK);
+    assert_int_equal(weft__snapshot_delete_async(scene.snapshots, &where), WEFT_OK);
     uint64_t until = weft__now_ns() + DAEMON_MS * WEFT_NS_PER_MS;
     while (is_there(&scene, 1, "soon")) {
         assert_true(weft__now_ns() < until);

@@ -224,7 +224,7 @@ static void wrong_ranges_are_refused(void **state)
     assert_int_equal(weft_value_write(a, UINT64_MAX, bytes, 2), WEFT_ERANGE);
     assert_int_equal(weft_value_map(a, 5, 6, &address), WEFT_ERANGE);
     assert_int_equal(weft_value_dirty(a, 9, 2), WEFT_ERANGE);
-    assert_int_equal(weft_value_post(a, 9, bytes, 2), WEFT_ERANGE);
+    assert_int_equal(weft_value_push_async(a, 9, bytes, 2), WEFT_ERANGE);
     close_both(rig, a, b);
 }
 
@@ -369,8 +369,8 @@ static void posts_arrive_without_an_answer(void **state)
     char bytes[4] = "";
     uint64_t total = 0, next = 0;
     open_both(rig, 4, &a, &b);
-    assert_int_equal(weft_value_post(b, 1, "xy", 2), WEFT_OK);
-    assert_int_equal(weft_value_post_item(b, &next, sizeof(next)), WEFT_OK);
+    assert_int_equal(weft_value_push_async(b, 1, "xy", 2), WEFT_OK);
+    assert_int_equal(weft_value_append_async(b, &next, sizeof(next)), WEFT_OK);
     assert_false(weft_value_is_dirty(b));
     while (bytes[1] != 'x') { /* the test's time-out is the limit */
         assert_int_equal(weft_value_pull(a), WEFT_OK);

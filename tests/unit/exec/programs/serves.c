@@ -19,7 +19,7 @@ int on_resume(void *argument);
 static int echo(void *ctx, const struct weft_executor_call *call)
 {
     (void)ctx;
-    return weft_executor_reply(call, call->body, call->len_bytes);
+    return weft_executor_reply(call, call->body, call->body_bytes);
 }
 
 static int hold(void *ctx, const struct weft_executor_call *call)
