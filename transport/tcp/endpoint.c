@@ -281,6 +281,7 @@ static int read_hot(struct weft_tcp_ep *ep)
 static int ep_progress(struct weft_tp_ep *base)
 {
     struct weft_tcp_ep *ep = weft__tcp_ep(base);
+    uint64_t writes = ep->stats.writes;
     ep->inside = true;
     int n = finish_all(ep);
     weft__tcp_send_all(ep);
@@ -293,7 +294,7 @@ static int ep_progress(struct weft_tp_ep *base)
     weft__tcp_conn_reap(ep);
     ep->inside = false;
     ep->turn++;
-    return n;
+    return n ? n : ep->stats.writes > writes; /* who moves big messages is not idle */
 }
 
 static int ep_wait_fd(struct weft_tp_ep *ep)

@@ -178,7 +178,7 @@ void weft__tcp_send_fail(struct weft_tcp_ep *ep, struct weft_tcp_link *link, uin
 int weft__tcp_send_cancel(struct weft_tcp_ep *ep, struct weft_tp_op *op);
 
 /* receive.c */
-int weft__tcp_receive(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn); /* how many messages */
+int weft__tcp_receive(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn); /* how many events */
 void weft__tcp_receive_fini(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn);
 void weft__tcp_receive_free(struct weft_tcp_ep *ep);
 

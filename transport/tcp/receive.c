@@ -190,7 +190,7 @@ static size_t vector(const struct weft_tcp_ep *ep, const struct weft_tcp_conn *c
 
 int weft__tcp_receive(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
 {
-    uint64_t before = ep->stats.received;
+    uint64_t before = ep->stats.received, reads = ep->stats.reads;
     struct iovec iov[2];
     int n_iov;
     for (unsigned i = 0; i < CALLS_MAX && conn->state != WEFT_TCP_DEAD; i++) {
@@ -212,5 +212,6 @@ int weft__tcp_receive(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
         if ((size_t)n < asked)
             break;
     }
-    return (int)(ep->stats.received - before);
+    int n = (int)(ep->stats.received - before);
+    return n ? n : ep->stats.reads > reads; /* a part of a message is an event, too */
 }
