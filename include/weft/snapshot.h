@@ -75,6 +75,38 @@ typedef void weft_snapshot_each(void *ctx, const struct weft_snapshot_entry *ent
 WEFT_API int weft_snapshot_list(struct weft_snapshot_host *host, const char *prefix,
                                 weft_snapshot_each *each, void *ctx);
 
+/* Files: what is to outlive the weftd of the host, in its folder WEFT_SNAPSHOT_DIR. A file holds
+ * what was touched of the snapshot, with checksums; it appears when it is whole and on the disk.
+ * Hosts may share a folder, and restore what another has saved. Errors of all: WEFT_ENOTSUP the
+ * host has no folder; WEFT_EAGAIN too much under way; what the disk says. Give large ones time:
+ * timeout_ms. */
+
+/* Puts a snapshot of the host's memory into a file, in the place of one that is there.
+ * Errors: WEFT_ENOENT; WEFT_ENOSPC the disk is full: the old file stays. */
+WEFT_API int weft_snapshot_save(struct weft_snapshot_host *host, const char *key);
+/* Takes a file back into the host's memory. version_out: NULL, or the snapshot's new version.
+ * Errors: WEFT_ENOENT; WEFT_ECHECKSUM, WEFT_EPROTO the file is damaged, with the offset;
+ * WEFT_ENOSPC the host's memory for snapshots is full. */
+WEFT_API int weft_snapshot_restore(struct weft_snapshot_host *host, const char *key,
+                                   uint64_t *version_out);
+/* Reads all of a file, and checks it. */
+WEFT_API int weft_snapshot_verify(struct weft_snapshot_host *host, const char *key);
+/* Deletes the file; the snapshot in memory stays. existed_out: NULL, or whether there was one. */
+WEFT_API int weft_snapshot_discard(struct weft_snapshot_host *host, const char *key,
+                                   bool *existed_out);
+
+struct weft_snapshot_file_entry {
+    const char *key;
+    uint64_t size_bytes;
+    uint64_t file_bytes;
+    uint64_t saved_wall_ms; /* milliseconds since 1970 */
+    int err;                /* WEFT_OK, or why it cannot be restored: the numbers are 0 */
+};
+typedef void weft_snapshot_each_file(void *ctx, const struct weft_snapshot_file_entry *entry);
+/* Calls each for every file whose key begins with prefix, sorted by key. */
+WEFT_API int weft_snapshot_stored(struct weft_snapshot_host *host, const char *prefix,
+                                  weft_snapshot_each_file *each, void *ctx);
+
 #ifdef __cplusplus
 }
 #endif

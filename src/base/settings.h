@@ -24,6 +24,9 @@
     X(WEFT_SNAPSHOT_SERVER_THREADS, NUMBER, "2", 1, 256, "", "workers of a host's snapshot service")                   \
     X(WEFT_SNAPSHOT_MEMORY, SIZE, "0", 0, UINT64_C(1) << 50, "",                                                       \
       "memory for a host's snapshots; 0: an eighth of its memory")                                                     \
+    X(WEFT_SNAPSHOT_DIR, TEXT, "", 0, 0, "", "folder where a host stores snapshots in files; empty: it stores none")   \
+    X(WEFT_SNAPSHOT_IO, CHOICE, "auto", 0, 0, "auto|io_uring|threads",                                                 \
+      "how it reads and writes them; auto: io_uring where that is permitted")                                          \
     X(WEFT_HEARTBEAT_MS, NUMBER, "500", 10, 60000, "", "time between two heartbeats of a host")                        \
     X(WEFT_DEAD_MS, NUMBER, "3000", 50, 600000, "", "silence after which a host counts as dead")                       \
     X(WEFT_STATE_DIR, TEXT, "", 0, 0, "", "folder of the registry log; empty: a temporary one, removed at the end")            \

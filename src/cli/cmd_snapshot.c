@@ -1,5 +1,5 @@
-/* weft snapshot: snapshots that a host keeps in memory, from the command line. Bytes come from
- * stdin or a file and go to stdout as they are. */
+/* weft snapshot: snapshots that a host keeps in memory or files, from the command line. Bytes come
+ * from stdin or a file and go to stdout as they are. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,18 +14,27 @@
 #include "cli/cli.h"
 #include "weft/snapshot.h"
 
-static const char usage[] = "Usage: weft snapshot list [PREFIX] [--at HOST]\n"
-                            "       weft snapshot push KEY FILE [--at HOST]\n"
-                            "       weft snapshot pull KEY [--at HOST] > FILE\n"
-                            "       weft snapshot delete KEY [--at HOST]\n"
-                            "\n"
-                            "Shows and changes the snapshots that a host keeps in memory. list "
-                            "prints size, memory, version\n"
-                            "and time of those whose key begins with PREFIX. push makes FILE the "
-                            "snapshot KEY, in the place\n"
-                            "of one that is there. pull writes a snapshot to stdout.\n"
-                            "\n"
-                            "  --at HOST     address[:port] of the host (default: WEFT_HOST)\n";
+static const char usage[] =
+    "Usage: weft snapshot list [PREFIX] [--at HOST]\n"
+    "       weft snapshot push KEY FILE [--at HOST]\n"
+    "       weft snapshot pull KEY [--at HOST] > FILE\n"
+    "       weft snapshot delete KEY [--at HOST]\n"
+    "       weft snapshot save|restore|verify|discard KEY [--at HOST]\n"
+    "       weft snapshot stored [PREFIX] [--at HOST]\n"
+    "\n"
+    "Shows and changes the snapshots that a host keeps in memory. list prints size, memory, "
+    "version\n"
+    "and time of those whose key begins with PREFIX. push makes FILE the snapshot KEY, in the "
+    "place\n"
+    "of one that is there. pull writes a snapshot to stdout.\n"
+    "\n"
+    "A host with WEFT_SNAPSHOT_DIR stores them in files there, which outlive it: save writes one,\n"
+    "restore takes it back into memory, verify reads and checks it, discard deletes it, stored\n"
+    "prints size, bytes in the file and time of all.\n"
+    "\n"
+    "  --at HOST     address[:port] of the host (default: WEFT_HOST)\n";
+
+enum { FILE_MS = 3600000 /* disks may be slow */ };
 
 static int failed(const char *what, const char *key, int err)
 {
@@ -33,16 +42,23 @@ static int failed(const char *what, const char *key, int err)
     return cli_exit_code(err);
 }
 
+/* The time in local words. */
+static const char *when(uint64_t wall_ms, char text[32])
+{
+    struct tm parts;
+    time_t seconds = (time_t)(wall_ms / 1000);
+    text[0] = '\0';
+    if (localtime_r(&seconds, &parts) != NULL)
+        (void)strftime(text, 32, "%F %T", &parts);
+    return text;
+}
+
 static void print_entry(void *ctx, const struct weft_snapshot_entry *entry)
 {
-    char when[32] = "";
-    struct tm parts;
-    time_t seconds = (time_t)(entry->pushed_wall_ms / 1000);
+    char text[32];
     (void)ctx;
-    if (localtime_r(&seconds, &parts) != NULL)
-        (void)strftime(when, sizeof(when), "%F %T", &parts);
     printf("%14" PRIu64 " %14" PRIu64 " %8" PRIu64 " %s  %s\n", entry->size_bytes,
-           entry->held_bytes, entry->version, when, entry->key);
+           entry->held_bytes, entry->version, when(entry->pushed_wall_ms, text), entry->key);
 }
 
 static int list(struct weft_snapshot_host *host, char **words, int n)
@@ -109,15 +125,68 @@ static int delete (struct weft_snapshot_host *host, char **words, int n)
     return err == WEFT_OK ? CLI_OK : failed("delete", words[0], err);
 }
 
+static int save(struct weft_snapshot_host *host, char **words, int n)
+{
+    (void)n;
+    int err = weft_snapshot_save(host, words[0]);
+    return err == WEFT_OK ? CLI_OK : failed("save", words[0], err);
+}
+
+static int restore(struct weft_snapshot_host *host, char **words, int n)
+{
+    (void)n;
+    int err = weft_snapshot_restore(host, words[0], NULL);
+    return err == WEFT_OK ? CLI_OK : failed("restore", words[0], err);
+}
+
+static int verify(struct weft_snapshot_host *host, char **words, int n)
+{
+    (void)n;
+    int err = weft_snapshot_verify(host, words[0]);
+    return err == WEFT_OK ? CLI_OK : failed("verify", words[0], err);
+}
+
+static int discard(struct weft_snapshot_host *host, char **words, int n)
+{
+    bool existed = false;
+    (void)n;
+    int err = weft_snapshot_discard(host, words[0], &existed);
+    if (err == WEFT_OK && !existed)
+        err = weft_fail(WEFT_ENOENT, "there is no file of it");
+    return err == WEFT_OK ? CLI_OK : failed("discard", words[0], err);
+}
+
+static void print_file(void *ctx, const struct weft_snapshot_file_entry *entry)
+{
+    char text[32];
+    (void)ctx;
+    if (entry->err != WEFT_OK)
+        printf("%14s %14s %-19s  %s (%s; see weft snapshot verify)\n", "-", "-", "-", entry->key,
+               weft_error_text(entry->err));
+    else
+        printf("%14" PRIu64 " %14" PRIu64 " %s  %s\n", entry->size_bytes, entry->file_bytes,
+               when(entry->saved_wall_ms, text), entry->key);
+}
+
+static int stored(struct weft_snapshot_host *host, char **words, int n)
+{
+    const char *prefix = n > 0 ? words[0] : "";
+    printf("%14s %14s %-19s  %s\n", "BYTES", "FILE", "SAVED", "KEY");
+    int err = weft_snapshot_stored(host, prefix, print_file, NULL);
+    return err == WEFT_OK ? CLI_OK : failed("list stored", prefix, err);
+}
+
 static const struct {
     const char *name;
     int (*run)(struct weft_snapshot_host *host, char **words, int n);
     int least, most; /* words */
+    uint32_t timeout_ms;
 } actions[] = {
-    {"list", list, 0, 1},
-    {"push", push, 2, 2},
-    {"pull", pull, 1, 1},
-    {"delete", delete, 1, 1},
+    {"list", list, 0, 1, 0},           {"push", push, 2, 2, 0},
+    {"pull", pull, 1, 1, 0},           {"delete", delete, 1, 1, 0},
+    {"save", save, 1, 1, FILE_MS},     {"restore", restore, 1, 1, FILE_MS},
+    {"verify", verify, 1, 1, FILE_MS}, {"discard", discard, 1, 1, 0},
+    {"stored", stored, 0, 1, 0},
 };
 enum { ACTIONS_N = sizeof(actions) / sizeof(actions[0]) };
 
@@ -133,11 +202,16 @@ int cmd_snapshot(int argc, char **argv)
     while (optind < argc && action < ACTIONS_N && strcmp(argv[optind], actions[action].name) != 0)
         action++;
     if (optind == argc || action == ACTIONS_N)
-        return cli_usage("snapshot", "list, push, pull or delete is wanted");
+        return cli_usage(
+            "snapshot",
+            "list, push, pull, delete, save, restore, verify, discard or stored is wanted");
     if (n < actions[action].least || n > actions[action].most)
         return cli_usage("snapshot", "%s takes %d to %d words, not %d", actions[action].name,
                          actions[action].least, actions[action].most, n);
-    int err = weft_snapshot_open(&(struct weft_snapshot_options){.host = command.at}, &host);
+    int err = weft_snapshot_open(
+        &(struct weft_snapshot_options){.host = command.at,
+                                        .timeout_ms = actions[action].timeout_ms},
+        &host);
     if (err != WEFT_OK)
         fprintf(stderr, "weft: %s\n", weft_fail_text(err));
     if (err != WEFT_OK)

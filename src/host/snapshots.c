@@ -117,3 +117,46 @@ int weft_snapshot_list(struct weft_snapshot_host *host, const char *prefix,
     weft__snapshot_list_free(infos, n);
     return WEFT_OK;
 }
+
+int weft_snapshot_save(struct weft_snapshot_host *host, const char *key)
+{
+    struct weft_snapshot_at where = at(host, key);
+    return weft__snapshot_save(host->snapshots, &where);
+}
+
+int weft_snapshot_verify(struct weft_snapshot_host *host, const char *key)
+{
+    struct weft_snapshot_at where = at(host, key);
+    return weft__snapshot_verify(host->snapshots, &where);
+}
+
+int weft_snapshot_restore(struct weft_snapshot_host *host, const char *key, uint64_t *version_out)
+{
+    struct weft_snapshot_at where = at(host, key);
+    return weft__snapshot_restore(host->snapshots, &where, version_out);
+}
+
+int weft_snapshot_discard(struct weft_snapshot_host *host, const char *key, bool *existed_out)
+{
+    struct weft_snapshot_at where = at(host, key);
+    return weft__snapshot_discard(host->snapshots, &where, existed_out);
+}
+
+int weft_snapshot_stored(struct weft_snapshot_host *host, const char *prefix,
+                         weft_snapshot_each_file *each, void *ctx)
+{
+    struct weft_snapshot_at where = at(host, prefix);
+    struct weft_snapshot_file *files;
+    size_t n;
+    int err = weft__snapshot_stored(host->snapshots, &where, &files, &n);
+    if (err != WEFT_OK)
+        return err;
+    for (size_t i = 0; i < n; i++)
+        each(ctx, &(struct weft_snapshot_file_entry){.key = files[i].key,
+                                                     .size_bytes = files[i].size_bytes,
+                                                     .file_bytes = files[i].file_bytes,
+                                                     .saved_wall_ms = files[i].saved_wall_ms,
+                                                     .err = files[i].err});
+    weft__snapshot_stored_free(files, n);
+    return WEFT_OK;
+}

@@ -13,7 +13,9 @@ int weft__weftd_snapshot_init(struct weft_host *host)
 {
     return weft__snapshot_service_open(
         &(struct weft_snapshot_service_desc){.memory_max = weft__config_u64("WEFT_SNAPSHOT_MEMORY"),
-                                             .data = host->data},
+                                             .data = host->data,
+                                             .folder = weft__config_text("WEFT_SNAPSHOT_DIR"),
+                                             .io = weft__config_text("WEFT_SNAPSHOT_IO")},
         &host->snapshots);
 }
 

@@ -17,6 +17,7 @@
 #include "base/wake.h"
 #include "control/client.h"
 #include "link/data.h"
+#include "snapshot/client_own.h"
 #include "snapshot/image.h"
 #include "snapshot/pull.h"
 #include "snapshot/service.h"
@@ -69,12 +70,12 @@ static uint32_t left_ms(uint64_t deadline_ns)
     return (uint32_t)((deadline_ns - now_ns + WEFT_NS_PER_MS - 1) / WEFT_NS_PER_MS);
 }
 
-static uint64_t deadline_of(const struct weft_snapshot_at *at)
+uint64_t weft__snapshot_deadline(const struct weft_snapshot_at *at)
 {
     return weft__now_ns() + at->timeout_ms * WEFT_NS_PER_MS;
 }
 
-static int check_at(const struct weft_snapshot_at *at)
+int weft__snapshot_check(const struct weft_snapshot_at *at)
 {
     if (at->key[0] == '\0' || strlen(at->key) > WEFT_SNAPSHOT_KEY_MAX)
         return weft_fail(WEFT_EINVAL, "the key of a snapshot has 1 to %u bytes, not %zu",
@@ -84,9 +85,9 @@ static int check_at(const struct weft_snapshot_at *at)
     return WEFT_OK;
 }
 
-/* A call of the service; the rest of it is filled in here. */
-static int ask(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
-               struct weft_client_call call, uint64_t deadline_ns, ProtobufCMessage **reply_out)
+int weft__snapshot_ask(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
+                       struct weft_client_call call, uint64_t deadline_ns,
+                       ProtobufCMessage **reply_out)
 {
     call.url = at->url;
     call.lost_ms = LOST_MS; /* the deadline is meant for bytes on their way */
@@ -125,16 +126,17 @@ static int push_small(struct weft_snapshots *snapshots, const struct weft_snapsh
     request.size_bytes = len_bytes;
     request.inline_.data = (uint8_t *)(uintptr_t)bytes;
     request.inline_.len = len_bytes;
-    return ask(snapshots, at,
-               (struct weft_client_call){.code = WEFT_SNAPSHOT_PUSH, .request = &request.base},
-               deadline_of(at), NULL);
+    return weft__snapshot_ask(
+        snapshots, at,
+        (struct weft_client_call){.code = WEFT_SNAPSHOT_PUSH, .request = &request.base},
+        weft__snapshot_deadline(at), NULL);
 }
 
 static int push_image(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
                       struct weft_image *image, uint64_t size_bytes)
 {
     Weft__Snapshot__PushRequest request = WEFT__SNAPSHOT__PUSH_REQUEST__INIT;
-    uint64_t deadline_ns = deadline_of(at);
+    uint64_t deadline_ns = weft__snapshot_deadline(at);
     struct weft_lane *lane;
     uint8_t *descriptor = NULL;
     int err = lane_to(snapshots, at->url, &lane);
@@ -148,9 +150,10 @@ static int push_image(struct weft_snapshots *snapshots, const struct weft_snapsh
     request.size_bytes = size_bytes;
     request.image.data = descriptor;
     request.lane = weft__message_text(weft__lane_address(lane));
-    err = ask(snapshots, at,
-              (struct weft_client_call){.code = WEFT_SNAPSHOT_PUSH, .request = &request.base},
-              deadline_ns, NULL);
+    err = weft__snapshot_ask(
+        snapshots, at,
+        (struct weft_client_call){.code = WEFT_SNAPSHOT_PUSH, .request = &request.base},
+        deadline_ns, NULL);
     free(descriptor);
     return err;
 }
@@ -177,7 +180,7 @@ static int push_large(struct weft_snapshots *snapshots, const struct weft_snapsh
 int weft__snapshot_push(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
                         const struct weft_region *region)
 {
-    int err = check_at(at);
+    int err = weft__snapshot_check(at);
     if (err != WEFT_OK)
         return err;
     if (region->len_bytes <= WEFT_SNAPSHOT_INLINE_MAX)
@@ -189,7 +192,7 @@ int weft__snapshot_push_bytes(struct weft_snapshots *snapshots, const struct wef
                               const void *bytes, size_t len_bytes)
 {
     struct weft_region region;
-    int err = check_at(at);
+    int err = weft__snapshot_check(at);
     if (err == WEFT_OK && (len_bytes == 0 || len_bytes > WEFT_REGION_MAX_BYTES))
         err = weft_fail(WEFT_EINVAL, "a snapshot has 1 to %zu bytes, not %zu",
                         WEFT_REGION_MAX_BYTES, len_bytes);
@@ -344,12 +347,13 @@ static int pull_once(struct weft_snapshots *snapshots, const struct weft_snapsho
     Weft__Snapshot__PullRequest request = WEFT__SNAPSHOT__PULL_REQUEST__INIT;
     ProtobufCMessage *message;
     request.key = weft__message_text(at->key);
-    int err = ask(snapshots, at,
-                  (struct weft_client_call){.code = WEFT_SNAPSHOT_PULL,
-                                            .request = &request.base,
-                                            .reply_type = &weft__snapshot__pull_reply__descriptor,
-                                            .flags = WEFT_CLIENT_IDEMPOTENT},
-                  deadline_ns, &message);
+    int err = weft__snapshot_ask(
+        snapshots, at,
+        (struct weft_client_call){.code = WEFT_SNAPSHOT_PULL,
+                                  .request = &request.base,
+                                  .reply_type = &weft__snapshot__pull_reply__descriptor,
+                                  .flags = WEFT_CLIENT_IDEMPOTENT},
+        deadline_ns, &message);
     *asked_out = err == WEFT_OK;
     if (err != WEFT_OK)
         return err;
@@ -361,9 +365,9 @@ static int pull_once(struct weft_snapshots *snapshots, const struct weft_snapsho
 int weft__snapshot_pull(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
                         struct weft_snapshot_copy *copy_out)
 {
-    uint64_t deadline_ns = deadline_of(at);
+    uint64_t deadline_ns = weft__snapshot_deadline(at);
     bool asked = false;
-    int err = check_at(at);
+    int err = weft__snapshot_check(at);
     if (err == WEFT_OK)
         err = pull_once(snapshots, at, deadline_ns, copy_out, &asked);
     if (asked && worth_another_try(err))
@@ -378,15 +382,15 @@ int weft__snapshot_delete(struct weft_snapshots *snapshots, const struct weft_sn
 {
     Weft__Snapshot__DeleteRequest request = WEFT__SNAPSHOT__DELETE_REQUEST__INIT;
     ProtobufCMessage *message;
-    int err = check_at(at);
+    int err = weft__snapshot_check(at);
     request.key = weft__message_text(at->key);
     if (err == WEFT_OK)
-        err =
-            ask(snapshots, at,
-                (struct weft_client_call){.code = WEFT_SNAPSHOT_DELETE,
-                                          .request = &request.base,
-                                          .reply_type = &weft__snapshot__delete_reply__descriptor},
-                deadline_of(at), &message);
+        err = weft__snapshot_ask(
+            snapshots, at,
+            (struct weft_client_call){.code = WEFT_SNAPSHOT_DELETE,
+                                      .request = &request.base,
+                                      .reply_type = &weft__snapshot__delete_reply__descriptor},
+            weft__snapshot_deadline(at), &message);
     if (err != WEFT_OK)
         return err;
     if (existed_out != NULL)
@@ -411,7 +415,7 @@ int weft__snapshot_delete_async(struct weft_snapshots *snapshots, const struct w
 {
     Weft__Snapshot__DeleteRequest request = WEFT__SNAPSHOT__DELETE_REQUEST__INIT;
     char url[URL_MAX];
-    int err = check_at(at);
+    int err = weft__snapshot_check(at);
     if (err == WEFT_OK)
         err = async_url(at->url, url);
     request.key = weft__message_text(at->key);
@@ -433,15 +437,16 @@ int weft__snapshot_info(struct weft_snapshots *snapshots, const struct weft_snap
 {
     Weft__Snapshot__InfoRequest request = WEFT__SNAPSHOT__INFO_REQUEST__INIT;
     ProtobufCMessage *message;
-    int err = check_at(at);
+    int err = weft__snapshot_check(at);
     request.key = weft__message_text(at->key);
     if (err == WEFT_OK)
-        err = ask(snapshots, at,
-                  (struct weft_client_call){.code = WEFT_SNAPSHOT_INFO,
-                                            .request = &request.base,
-                                            .reply_type = &weft__snapshot__info__descriptor,
-                                            .flags = WEFT_CLIENT_IDEMPOTENT},
-                  deadline_of(at), &message);
+        err = weft__snapshot_ask(
+            snapshots, at,
+            (struct weft_client_call){.code = WEFT_SNAPSHOT_INFO,
+                                      .request = &request.base,
+                                      .reply_type = &weft__snapshot__info__descriptor,
+                                      .flags = WEFT_CLIENT_IDEMPOTENT},
+            weft__snapshot_deadline(at), &message);
     if (err != WEFT_OK)
         return err;
     *info_out = info_of((const Weft__Snapshot__Info *)message);
@@ -485,7 +490,7 @@ int weft__snapshot_list(struct weft_snapshots *snapshots, const struct weft_snap
 {
     Weft__Snapshot__ListRequest request = WEFT__SNAPSHOT__LIST_REQUEST__INIT;
     struct gathered all = {.n = 0};
-    uint64_t deadline_ns = deadline_of(at);
+    uint64_t deadline_ns = weft__snapshot_deadline(at);
     bool more = true;
     int err = WEFT_OK;
     request.prefix = weft__message_text(at->key);
@@ -493,12 +498,13 @@ int weft__snapshot_list(struct weft_snapshots *snapshots, const struct weft_snap
         ProtobufCMessage *message;
         if (all.n > 0)
             request.after = all.infos[all.n - 1].key;
-        err = ask(snapshots, at,
-                  (struct weft_client_call){.code = WEFT_SNAPSHOT_LIST,
-                                            .request = &request.base,
-                                            .reply_type = &weft__snapshot__list_reply__descriptor,
-                                            .flags = WEFT_CLIENT_IDEMPOTENT},
-                  deadline_ns, &message);
+        err = weft__snapshot_ask(
+            snapshots, at,
+            (struct weft_client_call){.code = WEFT_SNAPSHOT_LIST,
+                                      .request = &request.base,
+                                      .reply_type = &weft__snapshot__list_reply__descriptor,
+                                      .flags = WEFT_CLIENT_IDEMPOTENT},
+            deadline_ns, &message);
         if (err != WEFT_OK)
             break;
         const Weft__Snapshot__ListReply *reply = (const Weft__Snapshot__ListReply *)message;

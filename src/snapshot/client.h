@@ -75,4 +75,27 @@ int weft__snapshot_list(struct weft_snapshots *snapshots, const struct weft_snap
                         struct weft_snapshot_info **infos_out, size_t *n_out);
 void weft__snapshot_list_free(struct weft_snapshot_info *infos, size_t n);
 
+/* ---- files of the host (client_file.c); errors of all: WEFT_ENOTSUP it stores none; the disk's */
+
+/* Puts the snapshot into a file, or checks one.  Errors: WEFT_ENOENT; WEFT_ECHECKSUM. */
+int weft__snapshot_save(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at);
+int weft__snapshot_verify(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at);
+/* Takes it into memory, in the place of one that is there. version_out may be NULL.  Errors:
+ * WEFT_ENOENT; WEFT_ECHECKSUM, WEFT_EPROTO damaged; WEFT_ENOSPC. */
+int weft__snapshot_restore(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
+                           uint64_t *version_out);
+/* Deletes the file. existed_out may be NULL. */
+int weft__snapshot_discard(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
+                           bool *existed_out);
+
+struct weft_snapshot_file {
+    char *key;
+    uint64_t size_bytes, file_bytes, saved_wall_ms;
+    int err; /* WEFT_OK, or why it cannot be restored */
+};
+/* All whose key begins with at->key (""), sorted. Owns: weft__snapshot_stored_free(). */
+int weft__snapshot_stored(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
+                          struct weft_snapshot_file **files_out, size_t *n_out);
+void weft__snapshot_stored_free(struct weft_snapshot_file *files, size_t n);
+
 #endif

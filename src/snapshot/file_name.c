@@ -45,6 +45,9 @@ int weft__file_name(const char *key, char name_out[WEFT_FILE_NAME_ROOM])
     if (len == 0 || len > WEFT_FILE_KEY_MAX)
         return weft_fail(WEFT_EINVAL, "the key of a snapshot has 1 to %u bytes, not %zu",
                          WEFT_FILE_KEY_MAX, len);
+    for (const char *at = key; *at != '\0'; at++)
+        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            return weft_fail(WEFT_EINVAL, "the key of a snapshot has no control characters");
     if (escape(key, text) <= ESCAPED_MAX) {
         (void)snprintf(name_out, WEFT_FILE_NAME_ROOM, "%.*s%s", (int)ESCAPED_MAX, text, SUFFIX);
         return WEFT_OK;

@@ -190,7 +190,7 @@ static int write_table(struct save *save)
 {
     uint64_t len = weft__file_table_bytes(&save->head);
     void *bytes = NULL;
-    if (len > 0 && posix_memalign(&bytes, WEFT_FILE_HEADER_BYTES, len) != 0)
+    if (posix_memalign(&bytes, WEFT_FILE_HEADER_BYTES, len > 0 ? len : WEFT_FILE_HEADER_BYTES) != 0)
         return weft_fail(WEFT_ENOMEM, "no memory for the table of %s", save->name);
     weft__file_table_encode(&save->head, save->source->extents, save->sums, bytes);
     int err = write_all(save, bytes, len, weft__file_table_at(&save->head));

@@ -23,13 +23,14 @@
 #include "base/clock.h"
 #include "link/data.h"
 #include "snapshot/image.h"
+#include "snapshot/jobs.h"
 #include "snapshot/pull.h"
 #include "snapshot/store.h"
 #include "weft/error.h"
 #include "wire/message.h"
 #include "wire/snapshot.pb-c.h"
 
-enum { AGAIN_MS = 50, OVERHEAD_BYTES = 512, LEASE_MAX_MS = 600000, LEASE_MARGIN_MS = 1000 };
+enum { AGAIN_MS = 50, LEASE_MAX_MS = 600000, LEASE_MARGIN_MS = 1000 };
 
 /* A large pull under way. */
 struct lease {
@@ -55,6 +56,7 @@ struct push {
 struct weft_snapshot_service {
     struct weft_store *store;
     struct weft_data *data;
+    struct weft_jobs *jobs;
     pthread_mutex_t lock;
     pthread_cond_t ended;
     struct push *pushes;
@@ -171,7 +173,7 @@ static int push_inline(struct weft_snapshot_service *service,
         return weft_fail(WEFT_EMSGSIZE, "%zu bytes are too many for a message; share an image",
                          request->inline_.len);
     int err = weft__snapshot_new(service->store, request->size_bytes,
-                                 request->size_bytes + OVERHEAD_BYTES, &snapshot);
+                                 request->size_bytes + WEFT_SNAPSHOT_OVERHEAD_BYTES, &snapshot);
     if (err != WEFT_OK)
         return err;
     memcpy(snapshot->bytes, request->inline_.data, request->inline_.len);
@@ -252,7 +254,8 @@ static int prepare(struct weft_snapshot_service *service,
         return weft_fail(WEFT_EINVAL, "an image in pieces of %u bytes; %u at most",
                          push->image->chunk_bytes, WEFT_SNAPSHOT_CHUNK_MAX);
     return weft__snapshot_new(service->store, request->size_bytes,
-                              push->image->total_bytes + OVERHEAD_BYTES, &push->snapshot);
+                              push->image->total_bytes + WEFT_SNAPSHOT_OVERHEAD_BYTES,
+                              &push->snapshot);
 }
 
 static int pull_start(struct push *push)
@@ -479,6 +482,13 @@ static void on_list(void *ctx, struct weft_call *call, const ProtobufCMessage *m
         fail(call, err);
 }
 
+static void on_file(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
+{
+    struct weft_snapshot_service *service = ctx;
+    clear_leases(service, weft__now_ns()); /* a restore may need their memory */
+    weft__jobs_start(service->jobs, call, message);
+}
+
 static void on_lane(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
 {
     struct weft_snapshot_service *service = ctx;
@@ -502,6 +512,16 @@ static const struct weft_handler_desc handlers[] = {
      &weft__snapshot__info_request__descriptor, on_info},
     {WEFT_SNAPSHOT_LIST, WEFT_HANDLER_SYNC, "list", &weft__snapshot__list_request__descriptor,
      on_list},
+    {WEFT_SNAPSHOT_SAVE, WEFT_HANDLER_SYNC, "save", &weft__snapshot__file_request__descriptor,
+     on_file},
+    {WEFT_SNAPSHOT_RESTORE, WEFT_HANDLER_SYNC, "restore", &weft__snapshot__file_request__descriptor,
+     on_file},
+    {WEFT_SNAPSHOT_VERIFY, WEFT_HANDLER_SYNC, "verify", &weft__snapshot__file_request__descriptor,
+     on_file},
+    {WEFT_SNAPSHOT_STORED, WEFT_HANDLER_SYNC, "stored", &weft__snapshot__list_request__descriptor,
+     on_file},
+    {WEFT_SNAPSHOT_DISCARD, WEFT_HANDLER_SYNC, "discard",
+     &weft__snapshot__delete_request__descriptor, on_file},
     {WEFT_CALL_LANE, WEFT_HANDLER_SYNC, "lane", NULL, on_lane},
 };
 
@@ -521,7 +541,13 @@ int weft__snapshot_service_open(const struct weft_snapshot_service_desc *desc,
         return weft_fail(WEFT_ENOMEM, "no memory for the snapshot service");
     int err = weft__store_open(desc->memory_max != 0 ? desc->memory_max : default_memory(),
                                &service->store);
+    if (err == WEFT_OK)
+        err = weft__jobs_open(&(struct weft_jobs_desc){.store = service->store,
+                                                       .folder = desc->folder,
+                                                       .io = desc->io},
+                              &service->jobs);
     if (err != WEFT_OK) {
+        weft__store_close(service->store);
         free(service);
         return err;
     }
@@ -548,6 +574,7 @@ void weft__snapshot_service_stop(struct weft_snapshot_service *service)
     while (service->pushes_n > 0)
         pthread_cond_wait(&service->ended, &service->lock);
     pthread_mutex_unlock(&service->lock);
+    weft__jobs_stop(service->jobs);
 }
 
 void weft__snapshot_service_close(struct weft_snapshot_service *service)
@@ -555,6 +582,7 @@ void weft__snapshot_service_close(struct weft_snapshot_service *service)
     if (service == NULL)
         return;
     clear_leases(service, WEFT_NEVER);
+    weft__jobs_close(service->jobs);
     weft__store_close(service->store);
     pthread_cond_destroy(&service->ended);
     pthread_mutex_destroy(&service->lock);

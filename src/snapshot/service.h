@@ -17,7 +17,13 @@ enum weft_snapshot_call {
     WEFT_SNAPSHOT_PULLED,        /* PulledRequest -> nothing; also by the async port */
     WEFT_SNAPSHOT_DELETE,        /* DeleteRequest -> DeleteReply; also by the async port */
     WEFT_SNAPSHOT_INFO,          /* InfoRequest -> Info */
-    WEFT_SNAPSHOT_LIST           /* ListRequest -> ListReply */
+    WEFT_SNAPSHOT_LIST,          /* ListRequest -> ListReply */
+
+    WEFT_SNAPSHOT_SAVE = 0x0310, /* FileRequest -> FileReply: from memory into a file */
+    WEFT_SNAPSHOT_RESTORE,       /* FileRequest -> FileReply: from a file into memory */
+    WEFT_SNAPSHOT_VERIFY,        /* FileRequest -> FileReply: reads all of a file */
+    WEFT_SNAPSHOT_STORED,        /* ListRequest -> StoredReply */
+    WEFT_SNAPSHOT_DISCARD        /* DeleteRequest -> DeleteReply: deletes a file */
     /* and WEFT_CALL_LANE of link/data.h */
 };
 
@@ -27,6 +33,7 @@ enum weft_snapshot_call {
 #define WEFT_SNAPSHOT_LIST_MAX 1000u         /* of one answer */
 #define WEFT_SNAPSHOT_PULLS_MAX 16u          /* large pushes under way; more: WEFT_EAGAIN */
 #define WEFT_SNAPSHOT_LEASES_MAX 4096u       /* large pulls under way; more: WEFT_EAGAIN */
+#define WEFT_SNAPSHOT_JOBS_MAX 4u            /* calls about files under way; more: WEFT_EAGAIN */
 #define WEFT_SNAPSHOT_CHUNK_MAX (4u << 20)   /* of the images of pushes */
 
 struct weft_data;
@@ -35,12 +42,14 @@ struct weft_snapshot_service;
 struct weft_snapshot_service_desc {
     uint64_t memory_max;    /* for snapshots; 0: an eighth of this machine's memory */
     struct weft_data *data; /* the host's lane; NULL: only small snapshots */
+    const char *folder;     /* for files; NULL or empty: none */
+    const char *io;         /* "auto", "io_uring" or "threads"; NULL: auto */
 };
 
 int weft__snapshot_service_open(const struct weft_snapshot_service_desc *desc,
                                 struct weft_snapshot_service **service_out);
-/* Ends pushes under way (WEFT_ESHUTDOWN) and refuses new ones. Before the server stops. NULL is
- * fine.  Blocks: until no pull runs. */
+/* Ends pushes and calls about files under way (WEFT_ESHUTDOWN) and refuses new ones. Before the
+ * server stops. NULL is fine.  Blocks: until no pull runs. */
 void weft__snapshot_service_stop(struct weft_snapshot_service *service);
 /* After the server has stopped, while the lane is open still. NULL is fine. */
 void weft__snapshot_service_close(struct weft_snapshot_service *service);

@@ -12,6 +12,8 @@
 
 struct weft_store;
 
+#define WEFT_SNAPSHOT_OVERHEAD_BYTES 512u /* of a snapshot, beside its bytes */
+
 /* Has more than one owner: the store, and whoever reads it. Nothing in it changes once it is in the
  * store, but for what `lock` covers. */
 struct weft_snapshot {
