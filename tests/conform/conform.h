@@ -20,7 +20,8 @@ struct conform_subject {
     const char
         *bind_foreign; /* an address that is not of this machine; NULL: there is no such thing */
     const char *provider;
-    const char *url_format;                  /* of bind and port; NULL: no ctl */
+    const char *cut, *mend; /* commands for the wire between the two addresses; NULL: it stays */
+    const char *url_format; /* of bind and port; NULL: no ctl */
     const struct weft_tp_security *security; /* of both sides */
 };
 
@@ -95,5 +96,6 @@ int conform_core(void);
 int conform_msg(void);
 int conform_rma(void);
 int conform_ctl(void);
+int conform_wire(void);
 
 #endif

@@ -10,6 +10,8 @@ const struct conform_subject conform_subjects[] = {
      .transport = &weft__tp_ofi,
      .bind = "10.77.0.1",
      .bind_far = "10.77.0.2",
-     .provider = "verbs;ofi_rxm"},
+     .provider = "verbs;ofi_rxm",
+     .cut = "for i in 0 1; do tc qdisc add dev veth$i root netem loss 100% || exit 1; done",
+     .mend = "for i in 0 1; do tc qdisc del dev veth$i root || exit 1; done"},
     {.name = NULL},
 };

@@ -217,6 +217,7 @@ static void take_info(struct ofi_ep *ep, struct fi_info *info)
     ep->mr_local = mode & FI_MR_LOCAL;
     ep->mr_virt = mode & FI_MR_VIRT_ADDR;
     ep->mr_prov_key = mode & FI_MR_PROV_KEY;
+    ep->ticks = ep->mr_prov_key; /* a network card's, which answers by itself */
     if (ep->sends_max > info->tx_attr->size)
         ep->sends_max = (unsigned)info->tx_attr->size;
 }
@@ -251,6 +252,8 @@ static int provider_open(struct ofi_ep *ep, const struct weft_tp_open *desc, con
     ep->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (ep->epoll_fd < 0)
         err = weft_fail(-errno, "cannot open an epoll set: %s", strerrordesc_np(errno));
+    if (err == WEFT_OK && ep->ticks)
+        err = weft__ofi_silence_open(ep);
     if (err == WEFT_OK)
         err = msg_open(ep, desc);
     if (err == WEFT_OK)
@@ -262,7 +265,7 @@ static int provider_open(struct ofi_ep *ep, const struct weft_tp_open *desc, con
 
 int weft__ofi_fabric_open(struct ofi_ep *ep, const struct weft_tp_open *desc)
 {
-    ep->epoll_fd = ep->msg.wait_fd = ep->rma.wait_fd = -1;
+    ep->epoll_fd = ep->timer_fd = ep->msg.wait_fd = ep->rma.wait_fd = -1;
     if (desc->provider)
         return provider_open(ep, desc, desc->provider);
     int err = WEFT_ENOTSUP;
@@ -280,6 +283,7 @@ void weft__ofi_fabric_close(struct ofi_ep *ep)
     weft__ofi_half_close(ep, &ep->msg);
     if (ep->info)
         fi_freeinfo(ep->info);
+    weft__ofi_silence_close(ep);
     if (ep->epoll_fd >= 0)
         close(ep->epoll_fd);
     ep->info = NULL;

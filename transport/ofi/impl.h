@@ -22,6 +22,9 @@
 #define OFI_CQ_BATCH 16
 #define OFI_CONNECT_NS (3ull * 1000000000ull) /* a peer that takes nothing for so long is lost */
 
+#define OFI_TICK_NS (1ull * 1000000000ull)
+#define OFI_SILENT_TICKS 15u /* a peer for which nothing ends for so long is lost */
+
 #define OFI_RETRY_NS (10ull * 1000000ull) /* longest pause between tries to connect */
 
 #define OFI_CONNECT_ROUNDS 10000u
@@ -44,6 +47,9 @@ struct ofi_peer {
     uint32_t rma_generation;
     unsigned sends;      /* under way */
     unsigned rmas;       /* held by libfabric */
+    unsigned ended;      /* completions, of both; wraps */
+    unsigned ended_seen; /* at the last tick */
+    unsigned silent;     /* ticks without one while something is under way */
     uint64_t stalled_ns; /* since when it takes nothing; 0: it does */
     uint64_t retry_ns;   /* when it is worth another try */
     uint16_t name_len;
@@ -99,12 +105,17 @@ struct ofi_ep {
     size_t msg_max_bytes;
     unsigned sends_max;
     bool mr_local, mr_virt, mr_prov_key;
+    bool ticks; /* this provider's connections are watched: silence.c */
 
     struct fi_info *info;
     struct ofi_half msg, rma;
     uint32_t rma_generation;
     unsigned rma_rounds; /* the one-sided half may be connecting: to be looked at so often */
     int epoll_fd;
+    int timer_fd; /* -1: none */
+    bool timer_runs;
+    unsigned rounds;  /* of progress since the clock was looked at */
+    uint64_t tick_ns; /* the last tick; 0: nothing was under way */
 
     unsigned char *recv_slab;
     size_t recv_slab_bytes, recv_bytes;
@@ -184,12 +195,18 @@ int weft__ofi_send(struct weft_tp_ep *tp, struct weft_tp_peer peer, const struct
 void weft__ofi_regions_close(struct ofi_ep *ep);
 extern const struct weft_tp_rma_ops weft__ofi_rma_ops;
 void weft__ofi_rma_ended(struct ofi_ep *ep, struct ofi_context *context, int err);
-/* Takes the buffers of a peer's operations back from libfabric; they end with WEFT_ECANCELED. */
-void weft__ofi_rma_abandon(struct ofi_ep *ep, struct ofi_peer *peer);
+/* Takes the buffers of a peer's operations back from libfabric; they end with err. */
+void weft__ofi_rma_abandon(struct ofi_ep *ep, struct ofi_peer *peer, int err);
 void weft__ofi_rma_again(
     struct ofi_ep *ep); /* issues what waits since the endpoint was made anew */
 void weft__ofi_rma_renew(struct ofi_ep *ep);      /* makes the one-sided endpoint anew */
 void weft__ofi_rma_cancel_all(struct ofi_ep *ep); /* the libfabric endpoint is closed already */
+
+/* silence.c */
+int weft__ofi_silence_open(struct ofi_ep *ep);
+void weft__ofi_silence_close(struct ofi_ep *ep);
+void weft__ofi_silence_look(struct ofi_ep *ep); /* in each progress() */
+void weft__ofi_silence_arm(struct ofi_ep *ep);  /* before sleeping */
 
 /* progress.c */
 int weft__ofi_reap(struct ofi_ep *ep,

@@ -209,6 +209,7 @@ int weft__ofi_send(struct weft_tp_ep *tp, struct weft_tp_peer peer_id, const str
 void weft__ofi_sent(struct ofi_ep *ep, struct ofi_buffer *buffer, int err)
 {
     struct ofi_peer *peer = buffer->peer;
+    peer->ended++;
     peer->sends--;
     if (!peer->dropped)
         ep->sends_n--;

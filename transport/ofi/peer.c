@@ -157,7 +157,7 @@ void weft__ofi_peer_drop(struct weft_tp_ep *tp, struct weft_tp_peer id)
         ep->lost_n--;
     peer->dropped = true;
     if (peer->rmas)
-        weft__ofi_rma_abandon(ep, peer);
+        weft__ofi_rma_abandon(ep, peer, WEFT_ECANCELED);
     /* Its messages under way no longer count against the limit. */
     ep->sends_n -= peer->sends;
     weft__ofi_peer_release(peer);

@@ -100,6 +100,8 @@ int weft__ofi_progress(struct weft_tp_ep *tp)
     }
     if (ep->unposted)
         weft__ofi_post(ep);
+    if (ep->ticks)
+        weft__ofi_silence_look(ep);
     if (ep->renew)
         weft__ofi_rma_renew(ep);
     else if (ep->waiting)
@@ -126,6 +128,8 @@ static bool armed(struct ofi_half *half)
 int weft__ofi_wait_arm(struct weft_tp_ep *tp)
 {
     struct ofi_ep *ep = ofi_ep_of(tp);
+    if (ep->ticks)
+        weft__ofi_silence_arm(ep);
     if (ep->ready.first || ep->unposted || ep->waiting || ep->renew || ep->lost_n || ep->broken)
         return WEFT_EAGAIN;
     if (!armed(&ep->rma)) {

@@ -99,6 +99,7 @@ void weft__ofi_rma_ended(struct ofi_ep *ep, struct ofi_context *context, int err
     struct ofi_op *own = ofi_op_of(op);
     struct ofi_peer *peer = own->peer;
     bool put = context->kind == OFI_PUT;
+    peer->ended++;
     if (own->ended)
         return; /* reported twice: see fabric.c */
     if (err == WEFT_OK) {
@@ -305,14 +306,14 @@ void weft__ofi_rma_renew(struct ofi_ep *ep)
     cancel(ep, NULL, true, WEFT_ESHUTDOWN);
 }
 
-void weft__ofi_rma_abandon(struct ofi_ep *ep, struct ofi_peer *peer)
+void weft__ofi_rma_abandon(struct ofi_ep *ep, struct ofi_peer *peer, int err)
 {
     weft__ofi_reap(ep, &ep->rma); /* those that have ended with their connection are here already */
-    cancel(ep, peer, false, WEFT_ECANCELED);
+    cancel(ep, peer, false, err);
     if (peer->rmas == 0)
         return;
     weft__ofi_half_close(ep, &ep->rma);
-    cancel(ep, peer, true, WEFT_ECANCELED);
+    cancel(ep, peer, true, err);
     weft__ofi_rma_renew(ep);
 }
 
