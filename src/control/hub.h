@@ -84,8 +84,8 @@ void weft__conns_each(struct weft_client *client,
                       void (*run)(struct weft_client *client, struct weft_conn *conn));
 
 /* resend.c.  Thread: the client's own. */
-/* Takes the flight off its connection, to be sent again some time after err (0: it must not, or
- * there is no time left; nothing has changed then). hint_ms: as the server asks; 0: it does not. */
+/* Takes the flight off its connection, to be sent again some time after err. false: it must not, or
+ * there is no time left; nothing has changed. hint_ms: as the server asks; 0: it does not. */
 bool weft__resend_later(struct weft_client *client, struct weft_flight *flight, int err,
                         uint32_t hint_ms);
 

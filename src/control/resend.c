@@ -71,11 +71,11 @@ bool weft__resend_later(struct weft_client *client, struct weft_flight *flight, 
     if ((flight->flags & WEFT_CLIENT_IDEMPOTENT) == 0 || flight->end != 0 ||
         given_up(flight, err, now_ns))
         return false;
-    flight->tries++;
     left_ns = flight->deadline_ns > now_ns ? flight->deadline_ns - now_ns : 0;
-    pause = pause_ns(client, flight->tries, hint_ms, left_ns);
+    pause = pause_ns(client, flight->tries + 1, hint_ms, left_ns);
     if (pause == 0)
         return false;
+    flight->tries++;
     if (flight->conn != NULL)
         weft__conn_unlink(flight);
     flight->sent = false;
