@@ -10,6 +10,7 @@
 #include "group/packet.h"
 #include "host/move_wire.h"
 #include "link/impl.h"
+#include "snapshot/file.h"
 #include "snapshot/image.h"
 #include "snapshot/region.h"
 #include "transport/shim/wire.h"
@@ -106,6 +107,25 @@ static void images(void)
     free((void *)(uintptr_t)move.image);
     weft__image_free(image);
     weft__region_fini(&region);
+}
+
+/* The header's first 512 bytes and the table of a file with a few extents. */
+static void files(void)
+{
+    static const uint64_t sums[] = {1, 2, 3};
+    uint8_t bytes[512 + 4096], header[WEFT_FILE_HEADER_BYTES];
+    struct weft_file_head head = {
+        .key = "run/7", .size_bytes = 1000000, .saved_wall_ms = 1, .chunk_bytes = 8192};
+    struct weft_extents extents = {0};
+    for (uint64_t i = 0; i < 5; i++)
+        FUZZ_CHECK(weft__extents_add(&extents, i * 3 * 4096, 4096) == WEFT_OK);
+    head.extents_n = extents.n;
+    head.data_bytes = extents.total_bytes;
+    weft__file_table_encode(&head, &extents, sums, bytes + 512);
+    weft__file_head_encode(&head, header);
+    memcpy(bytes, header, 512);
+    seed("file", "seed", "\1\1", &(struct iovec){bytes, 512 + 5 * 16 + sizeof(sums)});
+    weft__extents_fini(&extents);
 }
 
 static void moves(void)
@@ -229,6 +249,7 @@ int main(int argc, char **argv)
     frames();
     packets();
     images();
+    files();
     moves();
     groups();
     journals();

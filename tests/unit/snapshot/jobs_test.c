@@ -1,0 +1,333 @@
+/* Calls about files, through the service and its client, over the lane inside the process. */
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/wake.h"
+#include "control/client.h"
+#include "control/server.h"
+#include "link/data.h"
+#include "snapshot/client.h"
+#include "snapshot/service.h"
+#include "transport/inproc/inproc.h"
+#include "weft/error.h"
+#include "wire/snapshot.pb-c.h"
+
+enum { MEMORY = 256 << 20, LARGE = 48 << 20, CALL_MS = 60000, CALLS = 12 };
+#define TOKEN UINT64_C(0x0123456789abcdef)
+
+static const struct weft_transport *const transports[] = {&weft__tp_inproc};
+
+struct rig {
+    char folder[200], url[64];
+    struct weft_data *data;
+    struct weft_snapshot_service *service;
+    struct weft_server *server;
+    struct weft_client *client;
+    struct weft_snapshots *snapshots;
+};
+
+static int token(void *ctx, uint64_t *token_out)
+{
+    (void)ctx;
+    *token_out = TOKEN;
+    return WEFT_OK;
+}
+
+static void host_open(struct rig *rig)
+{
+    struct weft_service_desc table;
+    assert_int_equal(weft__data_open(&(struct weft_data_desc){.transports = transports,
+                                                              .transports_n = 1,
+                                                              .scheme = "inproc",
+                                                              .bind = "host",
+                                                              .token = token},
+                                     &rig->data),
+                     WEFT_OK);
+    const struct weft_snapshot_service_desc service = {
+        .memory_max = MEMORY, .data = rig->data, .folder = rig->folder};
+    assert_int_equal(weft__snapshot_service_open(&service, &rig->service), WEFT_OK);
+    weft__snapshot_service_table(rig->service, &table);
+    const struct weft_server_desc desc = {.bind = "127.0.0.1", .services = &table, .services_n = 1};
+    assert_int_equal(weft__server_start(&desc, &rig->server), WEFT_OK);
+    (void)snprintf(rig->url, sizeof(rig->url), "tcp://127.0.0.1:%u",
+                   weft__server_sync_port(rig->server, 0));
+}
+
+static void host_close(struct rig *rig)
+{
+    weft__data_stop(rig->data);
+    weft__snapshot_service_stop(rig->service);
+    weft__server_stop(rig->server, 5000);
+    weft__snapshot_service_close(rig->service);
+    weft__data_close(rig->data);
+    rig->server = NULL;
+}
+
+static void client_open(struct rig *rig)
+{
+    assert_int_equal(weft__client_open(&(struct weft_client_desc){0}, &rig->client), WEFT_OK);
+    const struct weft_snapshots_desc desc = {.client = rig->client,
+                                             .transports = transports,
+                                             .transports_n = 1,
+                                             .scheme = "inproc",
+                                             .bind = "client"};
+    assert_int_equal(weft__snapshots_open(&desc, &rig->snapshots), WEFT_OK);
+}
+
+static void client_close(struct rig *rig)
+{
+    weft__snapshots_close(rig->snapshots);
+    weft__client_close(rig->client);
+}
+
+static int rig_open(void **state)
+{
+    struct rig *rig = calloc(1, sizeof(*rig));
+    const char *tmp = getenv("TMPDIR");
+    assert_non_null(rig);
+    (void)snprintf(rig->folder, sizeof(rig->folder), "%s/weft-jobs-XXXXXX",
+                   tmp != NULL ? tmp : "/tmp");
+    assert_non_null(mkdtemp(rig->folder));
+    host_open(rig);
+    client_open(rig);
+    *state = rig;
+    return 0;
+}
+
+/* Those whose name begins like this; removes them when asked to. */
+static unsigned names(const struct rig *rig, const char *prefix, bool remove_them)
+{
+    DIR *dir = opendir(rig->folder);
+    const struct dirent *entry;
+    unsigned n = 0;
+    assert_non_null(dir);
+    while ((entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] == '.' || strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
+            continue;
+        n++;
+        if (remove_them)
+            (void)unlinkat(dirfd(dir), entry->d_name, 0);
+    }
+    (void)closedir(dir);
+    return n;
+}
+
+static int rig_close(void **state)
+{
+    struct rig *rig = *state;
+    client_close(rig);
+    if (rig->server != NULL)
+        host_close(rig);
+    (void)names(rig, "", true);
+    assert_int_equal(rmdir(rig->folder), 0);
+    free(rig);
+    return 0;
+}
+
+static struct weft_snapshot_at at(const struct rig *rig, const char *key)
+{
+    return (struct weft_snapshot_at){.url = rig->url, .key = key, .timeout_ms = CALL_MS};
+}
+
+static void push(struct rig *rig, const char *key, size_t len)
+{
+    struct weft_snapshot_at where = at(rig, key);
+    char *bytes = malloc(len);
+    assert_non_null(bytes);
+    memset(bytes, key[0], len);
+    assert_int_equal(weft__snapshot_push_bytes(rig->snapshots, &where, bytes, len), WEFT_OK);
+    free(bytes);
+}
+
+static void a_sparse_snapshot_comes_back_sparse_after_a_restart(void **state)
+{
+    struct rig *rig = *state;
+    struct weft_snapshot_at where = at(rig, "sparse");
+    struct weft_region region;
+    struct weft_snapshot_copy copy;
+    struct weft_extents touched = {0};
+    struct weft_snapshot_file *files;
+    size_t n;
+    const size_t len = (size_t)64 << 30;
+    assert_int_equal(weft__region_init(&region, "jobs-test", NULL, len), WEFT_OK);
+    for (size_t i = 0; i < 160; i++) /* 10 MiB over all of it */
+        memset((char *)region.base + i * (len / 160) / 4096 * 4096, (int)i + 1, 64 << 10);
+    assert_int_equal(weft__snapshot_push(rig->snapshots, &where, &region), WEFT_OK);
+    assert_int_equal(weft__snapshot_save(rig->snapshots, &where), WEFT_OK);
+    weft__region_fini(&region);
+    client_close(rig);
+    host_close(rig);
+    host_open(rig);
+    client_open(rig);
+    where = at(rig, "sparse");
+    assert_int_equal(weft__snapshot_pull(rig->snapshots, &where, &copy), WEFT_ENOENT);
+    assert_int_equal(weft__snapshot_verify(rig->snapshots, &where), WEFT_OK);
+    assert_int_equal(weft__snapshot_restore(rig->snapshots, &where, NULL), WEFT_OK);
+    assert_int_equal(weft__snapshot_pull(rig->snapshots, &where, &copy), WEFT_OK);
+    assert_int_equal(copy.size_bytes, len);
+    assert_int_equal(weft__region_touched(&copy.region, &touched), WEFT_OK);
+    assert_int_equal(touched.total_bytes, 10 << 20);
+    for (size_t i = 0; i < 160; i++)
+        assert_int_equal(((unsigned char *)copy.region.base)[i * (len / 160) / 4096 * 4096 + 65535],
+                         i + 1);
+    weft__extents_fini(&touched);
+    weft__region_fini(&copy.region);
+    where = at(rig, "");
+    assert_int_equal(weft__snapshot_stored(rig->snapshots, &where, &files, &n), WEFT_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(files[0].size_bytes, len);
+    assert_true(files[0].file_bytes < (11 << 20));
+    weft__snapshot_stored_free(files, n);
+}
+
+static void small_snapshots_keep_their_exact_size(void **state)
+{
+    struct rig *rig = *state;
+    static const size_t sizes[] = {1, 4095, 4096, 4097, 65536, 65537, 1000001};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct weft_snapshot_at where = at(rig, "x");
+        struct weft_snapshot_copy copy;
+        push(rig, "x", sizes[i]);
+        assert_int_equal(weft__snapshot_save(rig->snapshots, &where), WEFT_OK);
+        assert_int_equal(weft__snapshot_delete(rig->snapshots, &where, NULL), WEFT_OK);
+        assert_int_equal(weft__snapshot_restore(rig->snapshots, &where, NULL), WEFT_OK);
+        assert_int_equal(weft__snapshot_pull(rig->snapshots, &where, &copy), WEFT_OK);
+        assert_int_equal(copy.size_bytes, sizes[i]);
+        assert_int_equal(((char *)copy.region.base)[sizes[i] - 1], 'x');
+        if (sizes[i] < copy.region.len_bytes)
+            assert_int_equal(((char *)copy.region.base)[sizes[i]], 0);
+        weft__region_fini(&copy.region);
+    }
+}
+
+/* Calls under way. */
+static _Atomic uint32_t over_n;
+static atomic_uint good, again, ended, wrong;
+
+static void answered(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
+{
+    (void)ctx;
+    (void)reply;
+    atomic_fetch_add(err == WEFT_OK          ? &good
+                     : err == WEFT_EAGAIN    ? &again
+                     : err == WEFT_ESHUTDOWN ? &ended
+                                             : &wrong,
+                     1);
+    if (err != WEFT_OK && err != WEFT_EAGAIN && err != WEFT_ESHUTDOWN)
+        (void)fprintf(stderr, "%d: %s\n", err, text);
+    atomic_fetch_add(&over_n, 1);
+    weft__futex_wake(&over_n);
+}
+
+static struct weft_client_ticket save_soon(struct rig *rig, const char *key)
+{
+    Weft__Snapshot__FileRequest request = WEFT__SNAPSHOT__FILE_REQUEST__INIT;
+    struct weft_client_ticket ticket;
+    request.key = (char *)(uintptr_t)key;
+    assert_int_equal(
+        weft__client_start(rig->client, &(struct weft_client_call){.url = rig->url,
+                                                                   .code = WEFT_SNAPSHOT_SAVE,
+                                                                   .request = &request.base,
+                                                                   .timeout_ms = CALL_MS,
+                                                                   .done = answered,
+                                                                   .ticket_out = &ticket}),
+        WEFT_OK);
+    return ticket;
+}
+
+static void await_over(uint32_t n)
+{
+    for (uint32_t seen = atomic_load(&over_n); seen < n; seen = atomic_load(&over_n))
+        (void)weft__futex_wait(&over_n, seen, UINT64_MAX);
+}
+
+static void forget_calls(void)
+{
+    atomic_store(&over_n, 0);
+    atomic_store(&good, 0);
+    atomic_store(&again, 0);
+    atomic_store(&ended, 0);
+    atomic_store(&wrong, 0);
+}
+
+static void calls_beyond_the_bound_are_told_to_come_again(void **state)
+{
+    struct rig *rig = *state;
+    struct weft_snapshot_at where = at(rig, "large");
+    forget_calls();
+    push(rig, "large", LARGE);
+    for (unsigned i = 0; i < CALLS; i++)
+        (void)save_soon(rig, "large");
+    await_over(CALLS);
+    assert_int_equal(atomic_load(&good) + atomic_load(&again), CALLS);
+    assert_true(atomic_load(&good) >= 1);
+    assert_int_equal(weft__snapshot_verify(rig->snapshots, &where), WEFT_OK);
+    assert_int_equal(names(rig, "", false), 1);
+}
+
+static void a_host_that_stops_ends_them_and_leaves_nothing_half_done(void **state)
+{
+    struct rig *rig = *state;
+    forget_calls();
+    push(rig, "large", LARGE);
+    for (unsigned i = 0; i < WEFT_SNAPSHOT_JOBS_MAX; i++)
+        (void)save_soon(rig, "large");
+    host_close(rig);
+    await_over(WEFT_SNAPSHOT_JOBS_MAX);
+    assert_int_equal(atomic_load(&good) + atomic_load(&ended) + atomic_load(&wrong),
+                     WEFT_SNAPSHOT_JOBS_MAX);
+    assert_int_equal(names(rig, "weft-save-", false), 0);
+    host_open(rig);
+}
+
+static void a_call_that_is_given_up_ends_or_is_done(void **state)
+{
+    struct rig *rig = *state;
+    forget_calls();
+    push(rig, "large", LARGE);
+    weft__client_cancel(rig->client, save_soon(rig, "large"));
+    await_over(1);
+    host_close(rig);
+    assert_int_equal(names(rig, "weft-save-", false), 0);
+    host_open(rig);
+}
+
+static void a_file_that_does_not_fit_into_memory_is_refused(void **state)
+{
+    struct rig *rig = *state;
+    struct weft_snapshot_at a = at(rig, "a"), b = at(rig, "b");
+    push(rig, "a", LARGE);
+    assert_int_equal(weft__snapshot_save(rig->snapshots, &a), WEFT_OK);
+    assert_int_equal(weft__snapshot_delete(rig->snapshots, &a, NULL), WEFT_OK);
+    push(rig, "b", MEMORY - LARGE);
+    int err = weft__snapshot_restore(rig->snapshots, &a, NULL);
+    assert_int_equal(err, WEFT_ENOSPC);
+    assert_non_null(strstr(weft_fail_text(err), "WEFT_SNAPSHOT_MEMORY"));
+    assert_int_equal(weft__snapshot_delete(rig->snapshots, &b, NULL), WEFT_OK);
+    assert_int_equal(weft__snapshot_restore(rig->snapshots, &a, NULL), WEFT_OK);
+}
+
+#define ON_A_RIG(test) cmocka_unit_test_setup_teardown(test, rig_open, rig_close)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_A_RIG(a_sparse_snapshot_comes_back_sparse_after_a_restart),
+        ON_A_RIG(small_snapshots_keep_their_exact_size),
+        ON_A_RIG(calls_beyond_the_bound_are_told_to_come_again),
+        ON_A_RIG(a_host_that_stops_ends_them_and_leaves_nothing_half_done),
+        ON_A_RIG(a_call_that_is_given_up_ends_or_is_done),
+        ON_A_RIG(a_file_that_does_not_fit_into_memory_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
