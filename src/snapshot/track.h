@@ -12,6 +12,8 @@
  *     shared mapping, a write to the file): weft__region_will_write() and weft__region_written();
  *   - system calls that write into the range (recv, read): pagemap_scan sees them, segv makes them
  *     fail with EFAULT unless they are announced. Announce them always;
+ *   - threads that block SIGSEGV: segv's kernel ends the process when they write. What such a
+ * thread (those of many libraries do) writes is announced too;
  *   - pages that are dropped (MADV_DONTNEED, holes, new mappings): their bytes change unseen. */
 #ifndef WEFT_SNAPSHOT_TRACK_H
 #define WEFT_SNAPSHOT_TRACK_H

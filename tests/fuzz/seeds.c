@@ -10,6 +10,7 @@
 #include "group/packet.h"
 #include "host/move_wire.h"
 #include "link/impl.h"
+#include "snapshot/diff.h"
 #include "snapshot/file.h"
 #include "snapshot/image.h"
 #include "snapshot/region.h"
@@ -126,6 +127,26 @@ static void files(void)
     memcpy(bytes, header, 512);
     seed("file", "seed", "\1\1", &(struct iovec){bytes, 512 + 5 * 16 + sizeof(sums)});
     weft__extents_fini(&extents);
+}
+
+static void differences(void)
+{
+    static const struct weft_diff some[] = {
+        {.offset = 20480, .len_bytes = 20, .op = WEFT_MERGE_OVERWRITE},
+        {.offset = 3, .len_bytes = 1, .op = WEFT_MERGE_XOR},
+        {.offset = 400, .len_bytes = 16, .type = WEFT_MERGE_DOUBLE, .op = WEFT_MERGE_MIN},
+        {.offset = UINT64_C(1) << 35,
+         .len_bytes = 4,
+         .type = WEFT_MERGE_INT32,
+         .op = WEFT_MERGE_SUM}};
+    struct weft_diffs diffs = {0};
+    struct iovec iov;
+    for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++)
+        FUZZ_CHECK(weft__diffs_add(&diffs, &some[i], "abcdefghijklmnopqrst") == WEFT_OK);
+    FUZZ_CHECK(weft__diffs_encode(&diffs, (uint8_t **)&iov.iov_base, &iov.iov_len) == WEFT_OK);
+    seed("diffs", "seed", "\1\1", &iov);
+    free(iov.iov_base);
+    weft__diffs_fini(&diffs);
 }
 
 static void moves(void)
@@ -250,6 +271,7 @@ int main(int argc, char **argv)
     packets();
     images();
     files();
+    differences();
     moves();
     groups();
     journals();

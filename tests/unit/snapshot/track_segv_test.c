@@ -1,7 +1,10 @@
 /* What only the tracker by SIGSEGV has: a bound on mappings, and other handlers. */
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -9,7 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -158,6 +164,144 @@ static void a_stack_can_be_tracked_where_there_is_another_for_signals(void **sta
     range_drop(&range);
 }
 
+/* ---- what is no write to a tracked page still ends the process ---- */
+
+enum crash { NOWHERE, READ_ONLY, NO_ACCESS, NOT_CODE, SENT, CRASHES };
+
+static void crash(enum crash how, char *tracked)
+{
+    struct range other = range_make(ANONYMOUS, PAGE);
+    void (*code)(void) = NULL;
+    switch (how) {
+    case NOWHERE:
+        munmap(other.base, PAGE);
+        *(volatile char *)other.base = 1;
+        break;
+    case READ_ONLY:
+        mprotect(other.base, PAGE, PROT_READ);
+        *(volatile char *)other.base = 1;
+        break;
+    case NO_ACCESS:
+        mprotect(other.base, PAGE, PROT_NONE);
+        code = (void (*)(void))(uintptr_t) * (volatile char *)other.base;
+        break;
+    case NOT_CODE:
+        *tracked = (char)0xc3;
+        memcpy(&code, &tracked, sizeof(code));
+        code();
+        break;
+    default:
+        kill(getpid(), SIGSEGV);
+    }
+}
+
+static void other_faults_end_the_process_as_ever(void **state)
+{
+    (void)state;
+    if (SANITIZED) {
+        print_message("skipped: sanitizers end the process in their own way\n");
+        skip();
+    }
+    if (!works("segv"))
+        skip();
+    for (enum crash how = NOWHERE; how < CRASHES; how++) {
+        int status = 0;
+        fflush(NULL);
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            const struct rlimit none = {0};
+            struct range range = range_make(ANONYMOUS, 4 * PAGE);
+            signal(SIGSEGV, SIG_DFL); /* the test library's own */
+            setrlimit(RLIMIT_CORE, &none);
+            alarm(60); /* not for ever */
+            track_make("segv", &range);
+            range.base[0] = 1;
+            crash(how, range.base);
+            _exit(0);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), SIGSEGV);
+    }
+}
+
+/* ---- signals that write ---- */
+
+static char *_Atomic scratch;
+static atomic_uint handled;
+
+static void write_to_scratch(int number)
+{
+    (void)number;
+    unsigned n = atomic_fetch_add(&handled, 1);
+    scratch[n % 64 * PAGE] = (char)(n + 1);
+}
+
+struct sender {
+    pthread_t to;
+    atomic_bool over;
+};
+
+static void *send_signals(void *user)
+{
+    struct sender *sender = user;
+    while (!atomic_load(&sender->over)) {
+        pthread_kill(sender->to, SIGUSR1);
+        sched_yield();
+    }
+    return NULL;
+}
+
+static void write_by_signals(void)
+{
+    struct sigaction writing = {.sa_handler = write_to_scratch}, old;
+    struct range range = range_make(ANONYMOUS, 64 * PAGE);
+    struct sender sender = {.to = pthread_self()};
+    struct weft_extents found = {0};
+    pthread_t thread;
+    char *copy = calloc(64, PAGE);
+    scratch = range.base;
+    atomic_store(&handled, 0);
+    assert_int_equal(sigaction(SIGUSR1, &writing, &old), 0);
+    struct weft_track *track = track_make("segv", &range);
+    assert_int_equal(pthread_create(&thread, NULL, send_signals, &sender), 0);
+    for (bool last = false;;) {
+        assert_int_equal(weft__track_collect(track, &found), 0);
+        for (size_t i = 0; i < found.n; i++)
+            memcpy(copy + found.at[i].offset, range.base + found.at[i].offset,
+                   found.at[i].len_bytes);
+        if (last)
+            break;
+        range.base[17 * PAGE + 1]++;
+        if (atomic_load(&handled) < 500)
+            continue;
+        atomic_store(&sender.over, true);
+        pthread_join(thread, NULL);
+        assert_int_equal(sigaction(SIGUSR1, &old, NULL), 0);
+        last = true;
+    }
+    assert_memory_equal(copy, range.base, range.len);
+    weft__track_stop(track);
+    weft__extents_fini(&found);
+    free(copy);
+    range_drop(&range);
+}
+
+static void a_signal_handler_may_write_at_any_time(void **state)
+{
+    (void)state;
+#ifdef WEFT_TSAN
+    print_message("skipped: ThreadSanitizer calls handlers with SIGSEGV blocked\n");
+    const bool possible = false;
+#else
+    const bool possible = works("segv");
+#endif
+    if (!possible)
+        skip();
+    write_by_signals();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +309,8 @@ int main(void)
         cmocka_unit_test(faults_of_others_go_to_the_handler_before),
         cmocka_unit_test(a_program_that_takes_over_sigsegv_is_named),
         cmocka_unit_test(a_stack_can_be_tracked_where_there_is_another_for_signals),
+        cmocka_unit_test(other_faults_end_the_process_as_ever),
+        cmocka_unit_test(a_signal_handler_may_write_at_any_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -421,6 +421,42 @@ static void the_kernel_sees_system_calls_and_segv_has_them_fail_unless_announced
 
 /* ---- size ---- */
 
+/* Fresh huge pages may count as a whole; once all is touched, each page counts for itself. */
+static void check_huge_pages(const char *tracker)
+{
+    const size_t huge = (size_t)2 << 20, pages = 4 * huge / PAGE;
+    struct range range = range_make(ANONYMOUS, 4 * huge);
+    bool *written = calloc(pages, sizeof(*written));
+    uint64_t seed = 5;
+    madvise(range.base, range.len, MADV_HUGEPAGE);
+    memset(range.base, 1, 2 * huge); /* two of them before */
+    struct weft_track *track = track_make(tracker, &range);
+    struct weft_extents found = {0};
+    memset(range.base + 2 * huge, 1, 2 * huge);
+    assert_int_equal(weft__track_collect(track, &found), 0);
+    for (int round = 0; round < 5; round++) {
+        for (size_t n = 0; n < 100; n++) {
+            size_t page = random_below(&seed, pages);
+            range.base[page * PAGE + page % PAGE] = (char)round;
+            written[page] = true;
+        }
+        collect_exactly(tracker, track, written, pages);
+        memset(written, 0, pages * sizeof(*written));
+    }
+    weft__extents_fini(&found);
+    weft__track_stop(track);
+    free(written);
+    range_drop(&range);
+}
+
+static void huge_pages_do_not_hide_writes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(trackers) / sizeof(trackers[0]); i++)
+        if (works(trackers[i]))
+            check_huge_pages(trackers[i]);
+}
+
 static void check_huge(const char *tracker, enum memory memory)
 {
     struct range range = range_make(memory, HUGE_BYTES);
@@ -599,6 +635,7 @@ int main(void)
         cmocka_unit_test(landings_where_nothing_is_tracked_are_fine),
         cmocka_unit_test(what_is_written_into_a_region_by_its_file_is_reported),
         cmocka_unit_test(the_kernel_sees_system_calls_and_segv_has_them_fail_unless_announced),
+        cmocka_unit_test(huge_pages_do_not_hide_writes),
         cmocka_unit_test(a_huge_range_costs_what_is_touched_in_it),
         cmocka_unit_test(ranges_that_cannot_be_tracked_whole_are_refused_with_the_reason),
         cmocka_unit_test(older_kernels_are_told_apart_and_tracked_by_segv),
