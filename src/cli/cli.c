@@ -1,6 +1,7 @@
 /* Connection, exit codes and JSON for the subcommands. */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <semaphore.h>
 #include <stdarg.h>
@@ -54,13 +55,18 @@ int cli_usage(const char *command, const char *fmt, ...)
 int cli_options(struct cli_command *command, int argc, char **argv)
 {
     const char *letters = command->letters != NULL ? command->letters : "h";
+    static char name[32]; /* what getopt_long() begins its errors with */
     int option;
     optind = 1;
+    snprintf(name, sizeof(name), "weft %s", command->name);
+    argv[0] = name;
     while ((option = getopt_long(argc, argv, letters, command->options, NULL)) != -1) {
         if (option == 'h')
             return fputs(command->usage, stdout) < 0 ? CLI_APP : CLI_OK;
-        if (option == '?')
-            return cli_usage(command->name, "see above");
+        if (option == '?') {
+            fprintf(stderr, "Try 'weft %s --help'.\n", command->name);
+            return CLI_USAGE;
+        }
         if (option == 'a')
             command->at = optarg;
         else if (option == 'j')
@@ -113,16 +119,18 @@ int cli_ask(struct cli *cli, const char *what, const struct weft_client_call *ca
 
 int cli_write_json(const char *path, json_t *value)
 {
+    errno = 0;
     int failed = strcmp(path, "-") == 0
                      ? json_dumpf(value, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10))
                      : json_dump_file(value, path, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
     if (strcmp(path, "-") == 0)
         printf("\n");
-    json_decref(value);
     failed = failed != 0 || fflush(stdout) != 0;
+    int reason = errno != 0 ? errno : EIO;
+    json_decref(value);
     if (!failed)
         return CLI_OK;
-    fprintf(stderr, "weft: cannot write %s\n", path);
+    fprintf(stderr, "weft: cannot write \"%s\": %s\n", path, strerror(reason));
     return CLI_USAGE;
 }
 

@@ -161,15 +161,19 @@ static int take(struct run *run, int option)
 /* Reads the command line; -1: go on, else the exit code. */
 static int read_options(struct run *run, int argc, char **argv)
 {
+    static char name[] = "weft run"; /* what getopt_long() begins its errors with */
     int option;
     optind = 1;
+    argv[0] = name;
     while ((option = getopt_long(argc, argv, "+n:x:h", options, NULL)) != -1) {
         if (option == 'h') {
             fputs(usage, stdout);
             return CLI_OK;
         }
-        if (option == '?')
-            return cli_usage("run", "see above");
+        if (option == '?') {
+            fprintf(stderr, "Try 'weft run --help'.\n");
+            return CLI_USAGE;
+        }
         int err = take(run, option);
         if (err != WEFT_OK)
             return cli_usage("run", "%s", weft_fail_text(err));

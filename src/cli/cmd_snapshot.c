@@ -34,7 +34,7 @@ static const char usage[] =
     "\n"
     "  --at HOST     address[:port] of the host (default: WEFT_HOST)\n";
 
-enum { FILE_MS = 3600000 /* disks may be slow */ };
+enum { ASK_MS = 10000, FILE_MS = 3600000 /* disks may be slow */ };
 
 static int failed(const char *what, const char *key, int err)
 {
@@ -182,11 +182,11 @@ static const struct {
     int least, most; /* words */
     uint32_t timeout_ms;
 } actions[] = {
-    {"list", list, 0, 1, 0},           {"push", push, 2, 2, 0},
-    {"pull", pull, 1, 1, 0},           {"delete", delete, 1, 1, 0},
+    {"list", list, 0, 1, ASK_MS},      {"push", push, 2, 2, 0},
+    {"pull", pull, 1, 1, 0},           {"delete", delete, 1, 1, ASK_MS},
     {"save", save, 1, 1, FILE_MS},     {"restore", restore, 1, 1, FILE_MS},
-    {"verify", verify, 1, 1, FILE_MS}, {"discard", discard, 1, 1, 0},
-    {"stored", stored, 0, 1, 0},
+    {"verify", verify, 1, 1, FILE_MS}, {"discard", discard, 1, 1, ASK_MS},
+    {"stored", stored, 0, 1, ASK_MS},
 };
 enum { ACTIONS_N = sizeof(actions) / sizeof(actions[0]) };
 
@@ -194,6 +194,8 @@ int cmd_snapshot(int argc, char **argv)
 {
     static const struct option options[] = {CLI_AT, CLI_HELP, {0}};
     struct cli_command command = {.name = "snapshot", .usage = usage, .options = options};
+    static const char *const wanted[][3] = {
+        {"nothing", "nothing or a PREFIX", ""}, {"", "KEY", ""}, {"", "", "KEY and FILE"}};
     struct weft_snapshot_host *host = NULL;
     int code = cli_options(&command, argc, argv), n = argc - optind - 1;
     size_t action = 0;
@@ -206,8 +208,8 @@ int cmd_snapshot(int argc, char **argv)
             "snapshot",
             "list, push, pull, delete, save, restore, verify, discard or stored is wanted");
     if (n < actions[action].least || n > actions[action].most)
-        return cli_usage("snapshot", "%s takes %d to %d words, not %d", actions[action].name,
-                         actions[action].least, actions[action].most, n);
+        return cli_usage("snapshot", "%s takes %s, not %d words", actions[action].name,
+                         wanted[actions[action].least][actions[action].most], n);
     int err = weft_snapshot_open(
         &(struct weft_snapshot_options){.host = command.at,
                                         .timeout_ms = actions[action].timeout_ms},

@@ -196,9 +196,9 @@ static int find_registry(struct weft_host *host, const char *head)
                                     .timeout_ms = 1000};
     uint64_t deadline = weft__now_ns() + HEAD_WAIT_MS * WEFT_NS_PER_MS;
     while ((err = weft__client_wait(host->asker.client, &call, &message)) != WEFT_OK &&
-           err != WEFT_EACCES && weft__now_ns() < deadline)
-        (void)usleep(HEAD_RETRY_US); /* it may be starting */
-    if (err == WEFT_EACCES)          /* it answers, but not us: the text says why */
+           err != WEFT_EACCES && err != WEFT_EINVAL && weft__now_ns() < deadline)
+        (void)usleep(HEAD_RETRY_US);              /* it may be starting */
+    if (err == WEFT_EACCES || err == WEFT_EINVAL) /* not us, or no url: the text says why */
         return err;
     if (err != WEFT_OK)
         return weft_fail(WEFT_EREGISTRY, "no weftd answers at the head %s: %s", url,

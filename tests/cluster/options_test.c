@@ -42,6 +42,15 @@ static void a_head_that_does_not_exist_is_named_within_ten_seconds(void **state)
     check(cluster, weftd(cluster, args), NETWORK, head);
 }
 
+static void a_head_that_is_no_address_is_refused_at_once(void **state)
+{
+    struct cluster *cluster = *state;
+    char address[24];
+    snprintf(address, sizeof(address), "%s.7", cluster->net);
+    const char *args[] = {"--name", "x", "--address", address, "--head", "../n1", NULL};
+    check(cluster, weftd(cluster, args), USAGE, "numeric address");
+}
+
 static void an_address_that_is_not_ours_is_named(void **state)
 {
     const char *args[] = {"--address", "192.0.2.77", NULL};
@@ -126,6 +135,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_head_that_does_not_exist_is_named_within_ten_seconds),
+        cmocka_unit_test(a_head_that_is_no_address_is_refused_at_once),
         cmocka_unit_test(an_address_that_is_not_ours_is_named),
         cmocka_unit_test(an_address_that_other_machines_reach_needs_a_word_about_security),
         cmocka_unit_test(a_host_that_does_not_exist_ends_the_command_within_ten_seconds),
