@@ -15,10 +15,11 @@
  * is pushed. The size of a value is set when it is created and changes by weft_value_resize() only;
  * beside its bytes it has a list of items that only grows (weft_value_append) until it is cleared.
  *
- * Every change gives the value a new version; a push of many ranges, or of gigabytes, is one
- * change, and a pull is of one version. A change that was answered has happened exactly once. One
- * that was not answered in time (WEFT_ETIMEDOUT, WEFT_EPEERDEAD) may have happened or not, and will
- * not happen later once another change of the same replica has been answered.
+ * Every change gives the value a new version; a push of gigabytes, or of up to 16384
+ * separate ranges, is one change, and such a pull is of one version. A change that was answered has
+ * happened exactly once. One that was not answered in time (WEFT_ETIMEDOUT, WEFT_EPEERDEAD) may
+ * have happened or not, and will not happen later once another change of the same replica has been
+ * answered.
  *
  * Thread: any, everywhere; calls on one value take turns, so one that waits for its main makes the
  * others wait.  Blocks: whatever talks to a host, until its answer or timeout_ms.

@@ -189,6 +189,7 @@ struct weft_coord_traffic {
 };
 struct weft_coord_stats {
     uint32_t groups, homes, sessions, waiters;
+    uint64_t mail_bytes;            /* of messages that are kept for members */
     uint64_t dropped;               /* frames that were not for us, and items that nobody wanted */
     struct weft_coord_traffic sent; /* to all hosts ever */
 };

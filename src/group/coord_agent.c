@@ -89,7 +89,7 @@ void weft__coord_member_gone(struct weft_coord *coord, struct coord_group *group
             weft__coord_wake(coord, &group->waiters, waiter, WEFT_ESTALE,
                              "this member has left, or was declared dead after a silence");
     }
-    weft__coord_member_fini(member);
+    weft__coord_member_fini(coord, member);
     if (group->failed != 0) {
         group->seats[index].last = why;
         coord->sweep = true;

@@ -25,6 +25,14 @@ void weft__coord_home_free(struct coord_home *home)
     free(home);
 }
 
+void weft__coord_creates_answer(struct weft_coord *coord, struct coord_home *home,
+                                const struct weft_coord_answer *answer)
+{
+    for (uint32_t i = 0; i < home->creates_n; i++)
+        coord->desc.answer(coord->desc.ctx, home->creates[i], answer);
+    home->creates_n = 0;
+}
+
 /* Ends the group everywhere; group->home is gone afterwards, and the group may be. */
 static void end(struct weft_coord *coord, struct coord_group *group, int err, const char *text)
 {
@@ -33,8 +41,7 @@ static void end(struct weft_coord *coord, struct coord_group *group, int err, co
         coord, group,
         (struct weft_coord_item){.kind = WEFT_COORD_END, .group = group->id, .err = err}, false);
     group->home = NULL;
-    if (home->create_token != 0)
-        weft__coord_answer(coord, home->create_token, err, text);
+    weft__coord_creates_answer(coord, home, &(struct weft_coord_answer){.err = err, .text = text});
     weft__coord_home_free(home);
     weft__coord_group_fail(coord, group, err, text);
 }
@@ -56,9 +63,7 @@ static void begin_if_ready(struct weft_coord *coord, struct coord_group *group)
                          (struct weft_coord_item){.kind = WEFT_COORD_START, .group = group->id},
                          false);
     group->started = true;
-    if (home->create_token != 0)
-        coord->desc.answer(coord->desc.ctx, home->create_token, &answer);
-    home->create_token = 0;
+    weft__coord_creates_answer(coord, home, &answer);
     weft__coord_opens_run(coord, group);
 }
 
@@ -117,7 +122,7 @@ static struct coord_home *home_new(const struct weft_coord_call *call,
 {
     struct coord_home *home = weft__must_alloc(1, sizeof(*home));
     home->creator = call->session;
-    home->create_token = call->token;
+    home->creates[home->creates_n++] = call->token;
     home->create_by_ns = call->deadline_ns;
     home->idle_since_ns = WEFT_NEVER;
     home->hosts = weft__must_alloc(roster->hosts_n, sizeof(*home->hosts));
@@ -131,7 +136,8 @@ static struct coord_home *home_new(const struct weft_coord_call *call,
     return home;
 }
 
-/* The group is there already. */
+/* The group is there already. A call that comes twice gets the same answer twice, whichever of them
+ * somebody listens to. */
 static void create_again(struct weft_coord *coord, const struct weft_coord_call *call,
                          struct coord_group *group)
 {
@@ -141,14 +147,14 @@ static void create_again(struct weft_coord *coord, const struct weft_coord_call 
                            "there is a group with this id; choose ids at random");
         return;
     }
-    if (home->create_token != 0)
-        weft__coord_answer(coord, home->create_token, WEFT_ECANCELED, "asked again");
-    home->create_token = call->token;
-    if (home->create_by_ns != WEFT_NEVER)
-        return;
-    struct weft_coord_answer answer = {.roster = group->roster};
-    coord->desc.answer(coord->desc.ctx, call->token, &answer);
-    home->create_token = 0;
+    if (home->creates_n == COORD_CREATES_MAX) {
+        weft__coord_answer(coord, home->creates[0], WEFT_ECANCELED, "asked again");
+        memmove(home->creates, home->creates + 1, --home->creates_n * sizeof(*home->creates));
+    }
+    home->creates[home->creates_n++] = call->token;
+    if (home->create_by_ns == WEFT_NEVER)
+        weft__coord_creates_answer(coord, home,
+                                   &(struct weft_coord_answer){.roster = group->roster});
 }
 
 void weft__coord_create(struct weft_coord *coord, const struct weft_coord_call *call)

@@ -407,8 +407,10 @@ void weft__coord_self(struct weft_coord *coord, const struct weft_coord_peer *se
         return;
     HASH_ITER(hh, coord->groups, group, next)
     {
-        if (group->home != NULL && group->home->create_token != 0)
-            weft__coord_answer(coord, group->home->create_token, WEFT_EHOSTDEAD, why);
+        if (group->home != NULL)
+            weft__coord_creates_answer(
+                coord, group->home,
+                &(struct weft_coord_answer){.err = WEFT_EHOSTDEAD, .text = why});
         weft__coord_home_free(group->home);
         group->home = NULL;
         weft__coord_group_fail(coord, group, WEFT_EHOSTDEAD, why);
@@ -465,8 +467,9 @@ void weft__coord_free(struct weft_coord *coord)
         return;
     HASH_ITER(hh, coord->groups, group, next)
     {
-        if (group->home != NULL && group->home->create_token != 0)
-            weft__coord_answer(coord, group->home->create_token, WEFT_ESHUTDOWN, NULL);
+        if (group->home != NULL)
+            weft__coord_creates_answer(coord, group->home,
+                                       &(struct weft_coord_answer){.err = WEFT_ESHUTDOWN});
         weft__coord_group_free(coord, group, WEFT_ESHUTDOWN, "this host is shutting down");
     }
     while (coord->opens != NULL)
@@ -507,6 +510,7 @@ void weft__coord_stats(const struct weft_coord *coord, struct weft_coord_stats *
     *stats_out = (struct weft_coord_stats){.groups = HASH_COUNT(coord->groups),
                                            .sessions = HASH_COUNT(coord->sessions),
                                            .waiters = (uint32_t)coord->waiters_n,
+                                           .mail_bytes = coord->mail_bytes,
                                            .dropped = coord->dropped,
                                            .sent = coord->past};
     for (size_t i = 0; i < coord->peers_n; i++)

@@ -26,6 +26,7 @@ static void drop_first(struct weft_coord_box *box)
 {
     struct weft_coord_bytes *first = message(box, box->first);
     box->size += first->len_bytes;
+    box->held -= first->len_bytes + WEFT_COORD_MESSAGE_COST;
     free((void *)(uintptr_t)first->bytes);
     *first = (struct weft_coord_bytes){0};
     box->first++;
@@ -63,6 +64,7 @@ bool weft__coord_box_put(struct weft_coord_box *box, uint8_t *bytes, size_t len_
     *message(box, box->first + box->n) =
         (struct weft_coord_bytes){.bytes = bytes, .len_bytes = len_bytes};
     box->n++;
+    box->held += len_bytes + WEFT_COORD_MESSAGE_COST;
     return true;
 }
 

@@ -11,7 +11,8 @@
 
 enum {
     WEFT_COORD_BOX_MESSAGES = 256,
-    WEFT_COORD_BOX_BYTES = 1 << 20 /* one message of any size fits while there are fewer */
+    WEFT_COORD_BOX_BYTES = 1 << 20, /* one message of any size fits while there are fewer */
+    WEFT_COORD_MESSAGE_COST = 64    /* of a host's memory, beside its bytes */
 };
 
 struct weft_coord_box {
@@ -20,6 +21,7 @@ struct weft_coord_box {
     uint64_t size;  /* bytes of those before */
     struct weft_coord_bytes *messages; /* a ring: message i at i % max */
     size_t n, max;
+    size_t held;              /* memory of the n messages */
     uint64_t told, told_size; /* what the sender knows of first - 1 and size */
 };
 

@@ -25,10 +25,12 @@ struct coord_member *weft__coord_member(const struct coord_group *group, uint32_
     return NULL;
 }
 
-void weft__coord_member_fini(struct coord_member *member)
+void weft__coord_member_fini(struct weft_coord *coord, struct coord_member *member)
 {
-    for (size_t i = 0; i < member->boxes_n; i++)
+    for (size_t i = 0; i < member->boxes_n; i++) {
+        coord->mail_bytes -= member->boxes[i].held;
         weft__coord_box_fini(&member->boxes[i]);
+    }
     free(member->boxes);
     free(member->credits);
     member->boxes = NULL;
@@ -88,6 +90,7 @@ void weft__coord_deliver(struct weft_coord *coord, struct coord_group *group,
         coord->dropped++; /* its host does not count as it should */
         return;
     }
+    coord->mail_bytes += message.len_bytes + WEFT_COORD_MESSAGE_COST;
     DL_FOREACH_SAFE(group->waiters, waiter, next)
     {
         uint64_t token = waiter->token;
@@ -105,7 +108,9 @@ void weft__coord_received(struct weft_coord *coord, struct coord_group *group,
                           uint64_t number)
 {
     struct coord_member *sender = weft__coord_member(group, box->from);
+    size_t held = box->held;
     weft__coord_box_received(box, number);
+    coord->mail_bytes -= held - box->held;
     if (!weft__coord_box_tell(box))
         return;
     if (sender == NULL) {
@@ -193,7 +198,7 @@ void weft__coord_group_fail(struct weft_coord *coord, struct coord_group *group,
         weft__coord_wake(coord, &group->waiters, waiter, done ? WEFT_OK : err, group->why);
     }
     for (uint32_t i = 0; i < group->members_n; i++)
-        weft__coord_member_fini(&group->members[i]);
+        weft__coord_member_fini(coord, &group->members[i]);
     coord->sweep = true;
 }
 

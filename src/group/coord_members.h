@@ -8,7 +8,7 @@
 /* NULL: it is not placed here. */
 struct coord_member *weft__coord_member(const struct coord_group *group, uint32_t index);
 /* Drops its messages. */
-void weft__coord_member_fini(struct coord_member *member);
+void weft__coord_member_fini(struct weft_coord *coord, struct coord_member *member);
 /* Found, or made. Valid until the next of them is made. */
 struct weft_coord_box *weft__coord_box(struct coord_member *member, uint32_t from);
 struct weft_coord_credit *weft__coord_credit(struct coord_member *member, uint32_t to);

@@ -70,10 +70,13 @@ struct coord_member {
     size_t credits_n;
 };
 
+enum { COORD_CREATES_MAX = 4 };
+
 /* A group's home; only on the host where it was made. */
 struct coord_home {
-    uint64_t creator;       /* session */
-    uint64_t create_token;  /* 0: answered */
+    uint64_t creator;                    /* session */
+    uint64_t creates[COORD_CREATES_MAX]; /* calls that wait for it to be made, all the same one */
+    uint32_t creates_n;
     uint64_t create_by_ns;  /* WEFT_NEVER: it is made */
     uint64_t idle_since_ns; /* WEFT_NEVER: it has an open member, or a creator that lives */
     bool creator_gone;
@@ -138,7 +141,8 @@ struct weft_coord {
     uint64_t buried[COORD_BURIED]; /* incarnations of dead hosts, the newest of them */
     size_t buried_n;
     size_t waiters_n;
-    bool sweep; /* there are groups to free */
+    size_t mail_bytes; /* of messages that are kept for members here */
+    bool sweep;        /* there are groups to free */
     uint64_t now_ns, ticked_ns, next_ns;
     uint64_t dropped;
     struct weft_coord_traffic past; /* to hosts that are dead */
@@ -201,5 +205,8 @@ void weft__coord_home_tick(struct weft_coord *coord, struct coord_group *group);
 void weft__coord_home_session_gone(struct weft_coord *coord, struct coord_group *group,
                                    uint64_t session);
 void weft__coord_home_free(struct coord_home *home);
+/* Answers those who wait for the group to be made. */
+void weft__coord_creates_answer(struct weft_coord *coord, struct coord_home *home,
+                                const struct weft_coord_answer *answer);
 
 #endif

@@ -110,6 +110,7 @@ static void count_group(struct counters *counters, const struct weft_host *host)
     count(counters, "group", "messages_sent", stats.sent.frames);
     count(counters, "group", "messages_repeated", stats.sent.resent);
     count(counters, "group", "acknowledgements_alone", stats.sent.acks);
+    count(counters, "group", "message_bytes", stats.mail_bytes);
     count(counters, "group", "dropped", stats.dropped);
 }
 

@@ -16,7 +16,15 @@
 
 #define MS WEFT_NS_PER_MS
 
-enum { HOSTS = 3, ANSWERS = 64, FRAMES = 256, DEAD_MS = 3000, IDLE_MS = 10000, OPEN = 1 };
+enum {
+    HOSTS = 3,
+    ANSWERS = 64,
+    FRAMES = 256,
+    DEAD_MS = 3000,
+    IDLE_MS = 10000,
+    OPEN = 1,
+    MAIL_MAX = 64 << 10
+};
 
 struct answer {
     bool there;
@@ -260,6 +268,19 @@ static void to_create_again_is_to_ask_again(void **state)
     assert_non_null(weft__coord_roster_of(scene.coords[2], 1));
 }
 
+static void a_doubled_create_is_answered_twice(void **state)
+{
+    (void)state;
+    scene.hold = true;
+    struct answer *one = create(), *two = create();
+    assert_false(one->there || two->there);
+    scene.hold = false;
+    deliver();
+    pass(500, 7);
+    check(one, WEFT_OK);
+    check(two, WEFT_OK);
+}
+
 /* ---- calls that come again ---- */
 
 static void a_call_that_comes_again_is_answered_again(void **state)
@@ -301,6 +322,37 @@ static void a_message_sent_again_is_one_message(void **state)
     receive.number = 2;
     receive.deadline_ns = 1;
     check(ask(2, receive), WEFT_ETIMEDOUT);
+}
+
+static struct answer *send(uint32_t from, uint32_t to, uint64_t number)
+{
+    static const uint8_t bytes[1024];
+    return ask(from, (struct weft_coord_call){.op = WEFT_COORD_SEND,
+                                              .peer = to,
+                                              .number = number,
+                                              .bytes = bytes,
+                                              .len_bytes = sizeof(bytes)});
+}
+
+static size_t mail(uint32_t host)
+{
+    struct weft_coord_stats stats;
+    weft__coord_stats(scene.coords[host], &stats);
+    return stats.mail_bytes;
+}
+
+static void messages_that_wait_are_counted(void **state)
+{
+    (void)state;
+    open_all();
+    for (uint64_t i = 1; i <= 3; i++)
+        check(send(0, 1, i), WEFT_OK);
+    check(send(2, 1, 1), WEFT_OK);
+    assert_in_range(mail(1), 4 * 1024, 4 * 1200);
+    check(ask(1, (struct weft_coord_call){.op = WEFT_COORD_RECV, .peer = 0, .number = 3}), WEFT_OK);
+    assert_in_range(mail(1), 2 * 1024, 2 * 1200);
+    check(op(1, WEFT_COORD_LEAVE, 0), WEFT_OK);
+    assert_int_equal(mail(1), 0);
 }
 
 static void a_lock_whose_grant_was_never_seen_is_given_back(void **state)
@@ -572,8 +624,10 @@ int main(int argc, char **argv)
         CASE(a_group_whose_host_does_not_answer_is_not_made),
         CASE(a_group_whose_host_dies_meanwhile_is_not_made),
         CASE(to_create_again_is_to_ask_again),
+        CASE(a_doubled_create_is_answered_twice),
         CASE(a_call_that_comes_again_is_answered_again),
         CASE(a_message_sent_again_is_one_message),
+        CASE(messages_that_wait_are_counted),
         CASE(a_lock_whose_grant_was_never_seen_is_given_back),
         CASE(an_unlock_may_come_after_the_lock_that_follows_it),
         CASE(a_wait_ends_by_its_deadline),
