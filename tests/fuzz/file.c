@@ -2,6 +2,7 @@
  * accepted is encoded to the same bytes. Input: a byte whose bit 1 says that the sums are put
  * right, then the header, then the table (the data between them is no matter of the decoder). */
 #include <endian.h>
+#include <stdbool.h>
 #include <xxhash.h>
 
 #include "fuzz.h"
