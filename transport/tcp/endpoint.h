@@ -161,6 +161,9 @@ void weft__tcp_link_put(struct weft_tcp_ep *ep, struct weft_tcp_link *link); /* 
 void weft__tcp_link_tidy(struct weft_tcp_ep *ep, struct weft_tcp_link *link); /* may free it */
 /* Begins to connect; what becomes of it shows later. */
 void weft__tcp_link_connect(struct weft_tcp_ep *ep, struct weft_tcp_link *link);
+/* conn leads to the link's endpoint; we send there if there was no other. */
+void weft__tcp_link_join(struct weft_tcp_ep *ep, struct weft_tcp_link *link,
+                         struct weft_tcp_conn *conn);
 /* The connection has ended: closes it, and the link is lost if it was the one where we send. */
 void weft__tcp_link_break(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, int err);
 /* The other side will send no more over conn. */

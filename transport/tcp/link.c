@@ -35,11 +35,29 @@ struct weft_tcp_link *weft__tcp_link_of(struct weft_tcp_ep *ep, const struct wef
     return link;
 }
 
+/* The link does not wait for a socket any more. */
+static void end_retries(struct weft_tcp_ep *ep, struct weft_tcp_link *link)
+{
+    ep->retries -= link->retry_until_ns != 0;
+    link->retry_until_ns = 0;
+}
+
+void weft__tcp_link_join(struct weft_tcp_ep *ep, struct weft_tcp_link *link,
+                         struct weft_tcp_conn *conn)
+{
+    conn->link = link;
+    link->conns++;
+    if (link->conn)
+        return;
+    link->conn = conn;
+    end_retries(ep, link);
+}
+
 void weft__tcp_link_tidy(struct weft_tcp_ep *ep, struct weft_tcp_link *link)
 {
     if (link->refs || link->conns)
         return;
-    ep->retries -= link->retry_until_ns != 0;
+    end_retries(ep, link);
     if (!link->lost)
         HASH_DELETE(hh, ep->links, link);
     free(link);
@@ -88,6 +106,7 @@ void weft__tcp_link_lose(struct weft_tcp_ep *ep, struct weft_tcp_link *link, int
         return;
     HASH_DELETE(hh, ep->links, link); /* who adds the peer again starts anew */
     link->lost = err;
+    end_retries(ep, link);
     link->refs++; /* the list's */
     link->next_lost = NULL;
     if (ep->lost_first)
@@ -181,13 +200,7 @@ void weft__tcp_link_connect(struct weft_tcp_ep *ep, struct weft_tcp_link *link)
         return;
     }
     memcpy(hello.target, link->name.id, sizeof(hello.target));
-    conn->link = link;
-    link->conns++;
-    link->conn = conn;
+    weft__tcp_link_join(ep, link, conn);
     if (weft__tcp_conn_append(conn, &hello, sizeof(hello)) != WEFT_OK)
         weft__tcp_link_break(ep, conn, WEFT_EHOSTUNREACH);
-    else if (link->retry_until_ns) {
-        link->retry_until_ns = 0;
-        ep->retries--;
-    }
 }

@@ -215,9 +215,6 @@ void weft__tcp_port_hello(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
         refuse(ep, conn, link ? "too many from one endpoint" : "no memory");
         return;
     }
-    conn->link = link;
-    link->conns++;
-    if (!link->conn)
-        link->conn = conn;
+    weft__tcp_link_join(ep, link, conn);
     weft__tcp_conn_up(ep, conn);
 }
