@@ -126,6 +126,7 @@ void weft__lane_queue(struct weft_lane *lane, struct weft__lane_item *item)
 {
     struct weft__lane_to *to = item->to;
     if (item->kind == LANE_DROP) {
+        weft__lane_take_gets(lane); /* those that were asked for before it end with it */
         atomic_store(&to->drop_wanted, false);
         weft__lane_detach(lane, to);
         weft__lane_drop_messages(lane, to);
