@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "exec/impl.h"
+#include "snapshot/track.h"
 #include "weft/error.h"
 
 #define PAUSE_FIRST_NS 1000000ull
@@ -182,6 +183,7 @@ static void pulled(struct weft_lane_get *lane_get, int err)
 {
     struct weft__get *get = lane_get->user;
     struct weft__rank *rank = get->rank;
+    weft__region_written(lane_get->into, lane_get->len_bytes);
     pthread_mutex_lock(&rank->lock);
     if (err && !get->orphan)
         again(rank, get);
@@ -223,8 +225,11 @@ static void pull(struct weft__rank *rank, struct weft__get *get,
         .done = pulled,
         .user = get,
     };
-    if (weft__lane_get(rank->exec->lane, &get->lane) != WEFT_OK)
+    weft__region_will_write(op->into, op->len_bytes);
+    if (weft__lane_get(rank->exec->lane, &get->lane) != WEFT_OK) {
+        weft__region_written(op->into, op->len_bytes);
         again(rank, get);
+    }
 }
 
 void weft__get_resolved(struct weft__rank *rank, const struct weft_packet_header *header,

@@ -40,7 +40,8 @@ struct weft_merge *weft__origin_merge(struct weft_origin *origin);
 int weft__origin_write(struct weft_origin *origin, uint64_t offset, const void *data,
                        size_t len_bytes);
 /* What a copy changed: bytes now[0, now_len), of which only `dirty` may differ (NULL: any).
- * Thread: owner.  Errors: weft__diffs_make's. */
+ * Thread: any, while the owner does not write, grow, merge or change its merge regions.
+ * Errors: weft__diffs_make's. */
 int weft__origin_diff(const struct weft_origin *origin, const struct weft_diff_desc *copy,
                       struct weft_diffs *diffs_out);
 /* Queues differences.  Thread: any.  Blocks: no.  Owns: takes the list's content over, leaves it
