@@ -79,8 +79,8 @@ static void *map_file(const char *path, size_t *len_out)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0 && fstat(fd, &status) == 0) {
         *len_out = (size_t)status.st_size;
-        errno = EINVAL; /* for one without bytes */
-        if (status.st_size > 0)
+        errno = S_ISDIR(status.st_mode) ? EISDIR : EINVAL; /* for one without bytes */
+        if (status.st_size > 0 && !S_ISDIR(status.st_mode))
             bytes = mmap(NULL, *len_out, PROT_READ, MAP_PRIVATE, fd, 0);
     }
     if (bytes == MAP_FAILED)

@@ -1,5 +1,7 @@
 /* What programs call to take calls from outside: thin, on top of their cell's table, so that it is
  * the same wherever a rank's code runs. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "weft/cell.h"
@@ -53,7 +55,9 @@ static int handle(const struct weft_executor_desc *desc, const struct weft_execu
     for (size_t i = 0; i < desc->entries_n; i++)
         if (desc->entries[i].code == call->code)
             return desc->entries[i].handle(desc->ctx, call);
-    (void)weft_executor_fail(call, WEFT_EUNKNOWNCALL, "the rank serves no calls of this code");
+    char text[64];
+    snprintf(text, sizeof(text), "the rank serves no call %" PRIu32, call->code);
+    (void)weft_executor_fail(call, WEFT_EUNKNOWNCALL, text);
     return 0;
 }
 

@@ -67,6 +67,8 @@ static void words_that_make_no_sense_are_refused(void **state)
     struct cluster *cluster = *state;
     (void)cluster_host(cluster, "home", 1);
     cluster_check(cluster, snapshot(cluster, 0, "push", "key", "/nowhere/file")->code == 2);
+    cluster_check(cluster,
+                  child_complained(snapshot(cluster, 0, "push", "key", "/"), "Is a directory"));
     cluster_check(cluster, snapshot(cluster, 0, "push", "key", NULL)->code == 2);
     cluster_check(cluster, snapshot(cluster, 0, "burn", "key", NULL)->code == 2);
     cluster_check(cluster, snapshot(cluster, 0, "push", "", file_of(cluster, 1))->code == 2);
