@@ -36,6 +36,15 @@ uint64_t weft__now_ns(void)
     return read_clock(CLOCK_MONOTONIC);
 }
 
+uint32_t weft__left_ms(uint64_t deadline_ns)
+{
+    uint64_t now_ns = weft__now_ns();
+    if (now_ns >= deadline_ns)
+        return 0;
+    uint64_t left_ms = (deadline_ns - now_ns - 1) / WEFT_NS_PER_MS + 1;
+    return left_ms < UINT32_MAX ? (uint32_t)left_ms : UINT32_MAX;
+}
+
 uint64_t weft__wall_ms(void)
 {
     return read_clock(CLOCK_REALTIME) / WEFT_NS_PER_MS;

@@ -18,6 +18,8 @@ struct weft_clock {
 const struct weft_clock *weft__clock_real(void);
 /* Nanoseconds of the machine's monotonic clock. */
 uint64_t weft__now_ns(void);
+/* Milliseconds until then, rounded up; 0: it is over. */
+uint32_t weft__left_ms(uint64_t deadline_ns);
 /* Milliseconds since the epoch, for what is shown to people and compared between hosts. */
 uint64_t weft__wall_ms(void);
 

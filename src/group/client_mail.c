@@ -68,7 +68,7 @@ static int send_one(struct weft_group *group, struct group_pair *pair, ProtobufC
         int err = weft__group_ask(group->groups, WEFT_GROUP_SEND, &request, NULL, NULL);
         if (err == WEFT_OK)
             pair->number++;
-        uint32_t left_ms = weft__group_left_ms(deadline_ns);
+        uint32_t left_ms = weft__left_ms(deadline_ns);
         if (err != WEFT_EAGAIN || left_ms == 0)
             return err;
         uint32_t nap_ms = weft_fail_retry_ms() > 0 ? weft_fail_retry_ms() : NAP_MS;
@@ -144,7 +144,7 @@ static int fetch(struct weft_group *group, struct group_pair *pair, uint64_t dea
     Weft__Group__Call request = weft__group_request(group);
     request.peer = pair->peer;
     request.number = pair->number + 1;
-    request.wait_ms = weft__group_left_ms(deadline_ns);
+    request.wait_ms = weft__left_ms(deadline_ns);
     int err = weft__group_ask(group->groups, WEFT_GROUP_RECV, &request,
                               &weft__group__messages__descriptor, &reply);
     if (err != WEFT_OK)

@@ -22,14 +22,6 @@ uint64_t weft__group_deadline(uint32_t timeout_ms)
     return weft__now_ns() + timeout_ms * WEFT_NS_PER_MS;
 }
 
-uint32_t weft__group_left_ms(uint64_t deadline_ns)
-{
-    uint64_t now_ns = weft__now_ns();
-    return now_ns < deadline_ns
-               ? (uint32_t)((deadline_ns - now_ns + WEFT_NS_PER_MS - 1) / WEFT_NS_PER_MS)
-               : 0;
-}
-
 int weft__group_gate_enter(struct weft_group *group, struct group_gate *gate, uint64_t deadline_ns)
 {
     struct timespec at = {.tv_sec = (time_t)(deadline_ns / WEFT_NS_PER_S),
@@ -90,7 +82,7 @@ static int lock(struct weft_group *group, uint32_t flags, uint32_t timeout_ms)
         return err;
     bool only_try = timeout_ms == 0 || (flags & WEFT_COORD_TRY) != 0;
     request.flags = flags | (only_try ? WEFT_COORD_TRY : 0);
-    request.wait_ms = only_try ? TRY_MS : weft__group_left_ms(deadline_ns);
+    request.wait_ms = only_try ? TRY_MS : weft__left_ms(deadline_ns);
     request.number = ++group->lock_number;
     request.settled = group->lock_settled;
     request.released = unlocks_sent(group, true);
@@ -155,7 +147,7 @@ int weft_group_barrier(struct weft_group *group, uint32_t timeout_ms)
     if (err != WEFT_OK)
         return err;
     request.number = group->barrier_number + 1;
-    request.wait_ms = weft__group_left_ms(deadline_ns);
+    request.wait_ms = weft__left_ms(deadline_ns);
     err = weft__group_ask(group->groups, WEFT_GROUP_BARRIER, &request, NULL, NULL);
     if (err == WEFT_OK)
         group->barrier_number++;
@@ -171,7 +163,7 @@ int weft_group_notify(struct weft_group *group, uint32_t timeout_ms)
     if (err != WEFT_OK)
         return err;
     request.number = group->notify_number + 1;
-    request.wait_ms = weft__group_left_ms(deadline_ns);
+    request.wait_ms = weft__left_ms(deadline_ns);
     err = weft__group_ask(group->groups, WEFT_GROUP_NOTIFY, &request, NULL, NULL);
     if (err == WEFT_OK)
         group->notify_number++;

@@ -67,7 +67,6 @@ int weft__group_ask(const struct weft_groups *groups, uint16_t code, Weft__Group
 
 /* ---- client_member.c ---- */
 uint64_t weft__group_deadline(uint32_t timeout_ms);
-uint32_t weft__group_left_ms(uint64_t deadline_ns);
 /* Errors: WEFT_ETIMEDOUT. */
 int weft__group_gate_enter(struct weft_group *group, struct group_gate *gate, uint64_t deadline_ns);
 void weft__group_gate_leave(struct weft_group *group, struct group_gate *gate);

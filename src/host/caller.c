@@ -127,15 +127,6 @@ static void note(struct weft_caller *caller, struct who who, const struct where 
     pthread_mutex_unlock(&caller->lock);
 }
 
-/* 0: the time is over. */
-static uint32_t left_ms(const struct calling *calling)
-{
-    uint64_t now_ns = weft__now_ns();
-    if (now_ns >= calling->deadline_ns)
-        return 0;
-    return (uint32_t)((calling->deadline_ns - now_ns + WEFT_NS_PER_MS - 1) / WEFT_NS_PER_MS);
-}
-
 static struct who rank_of(const struct calling *calling)
 {
     return (struct who){.app = calling->request->app, .rank = calling->request->rank};
@@ -171,7 +162,7 @@ static int find(const struct calling *calling, struct where *where_out)
     int err = find_home(calling, &home);
     if (err != WEFT_OK)
         return err;
-    uint32_t left = left_ms(calling);
+    uint32_t left = weft__left_ms(calling->deadline_ns);
     if (left == 0)
         return weft_fail(WEFT_ETIMEDOUT, "rank %d of app %llx was not found in time",
                          (int)request->rank, (unsigned long long)request->app);
@@ -223,7 +214,7 @@ static int execute(const struct calling *calling, const struct where *where, voi
     const struct weft_caller_request *request = calling->request;
     Weft__Host__ExecuteRequest wish = WEFT__HOST__EXECUTE_REQUEST__INIT;
     ProtobufCMessage *message;
-    uint32_t left = left_ms(calling);
+    uint32_t left = weft__left_ms(calling->deadline_ns);
     wish.token = where->token;
     wish.rank = request->rank;
     wish.code = request->code;
@@ -255,7 +246,7 @@ static bool again(struct calling *calling, int err)
     note(calling->caller, rank_of(calling), NULL);
     if (broke && !idempotent)
         return false;
-    if (left_ms(calling) <= calling->pause_ms)
+    if (weft__left_ms(calling->deadline_ns) <= calling->pause_ms)
         return false;
     (void)usleep(calling->pause_ms * 1000u);
     if (calling->pause_ms < PAUSE_MAX_MS)
@@ -269,7 +260,7 @@ static bool find_again(struct calling *calling, int err)
     uint32_t pause_ms = err == WEFT_EAGAIN ? weft_fail_retry_ms() : 0;
     if (pause_ms == 0)
         pause_ms = calling->pause_ms;
-    if (err != WEFT_EAGAIN || left_ms(calling) <= pause_ms)
+    if (err != WEFT_EAGAIN || weft__left_ms(calling->deadline_ns) <= pause_ms)
         return false;
     (void)usleep(pause_ms * 1000u);
     return true;

@@ -54,7 +54,8 @@ void weft_snapshot_close(struct weft_snapshot_host *host)
 
 static struct weft_snapshot_at at(const struct weft_snapshot_host *host, const char *key)
 {
-    return (struct weft_snapshot_at){.url = host->url, .key = key, .timeout_ms = host->timeout_ms};
+    return (struct weft_snapshot_at){
+        .url = host->url, .key = key != NULL ? key : "", .timeout_ms = host->timeout_ms};
 }
 
 int weft_snapshot_push(struct weft_snapshot_host *host, const char *key, const void *bytes,

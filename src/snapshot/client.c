@@ -61,15 +61,6 @@ void weft__snapshots_close(struct weft_snapshots *snapshots)
 
 /* ---- questions ---- */
 
-/* 0: over. */
-static uint32_t left_ms(uint64_t deadline_ns)
-{
-    uint64_t now_ns = weft__now_ns();
-    if (now_ns >= deadline_ns)
-        return 0;
-    return (uint32_t)((deadline_ns - now_ns + WEFT_NS_PER_MS - 1) / WEFT_NS_PER_MS);
-}
-
 uint64_t weft__snapshot_deadline(const struct weft_snapshot_at *at)
 {
     return weft__now_ns() + at->timeout_ms * WEFT_NS_PER_MS;
@@ -91,7 +82,7 @@ int weft__snapshot_ask(struct weft_snapshots *snapshots, const struct weft_snaps
 {
     call.url = at->url;
     call.lost_ms = LOST_MS; /* the deadline is meant for bytes on their way */
-    call.timeout_ms = left_ms(deadline_ns);
+    call.timeout_ms = weft__left_ms(deadline_ns);
     if (call.timeout_ms == 0)
         return weft_fail(WEFT_ETIMEDOUT, "the time for the snapshot \"%s\" is over", at->key);
     return weft__client_wait(snapshots->desc.client, &call, reply_out);
@@ -235,7 +226,7 @@ static int pull_into(const struct weft_pull_desc *like, uint64_t deadline_ns)
     struct weft_pull_desc desc = *like;
     struct pulling pulling = {.err = WEFT_OK};
     struct weft_pull *pull;
-    uint32_t patience = left_ms(deadline_ns);
+    uint32_t patience = weft__left_ms(deadline_ns);
     desc.stall_ms = patience < STALL_MAX_MS ? patience + 1 : STALL_MAX_MS;
     desc.done = pulled;
     desc.user = &pulling;

@@ -19,6 +19,15 @@ static void the_real_clock_never_goes_backwards(void **state)
     assert_true(weft__now_ns() >= before);
 }
 
+static void what_is_left_is_rounded_up_and_has_an_end(void **state)
+{
+    (void)state;
+    assert_int_equal(weft__left_ms(weft__now_ns()), 0);
+    assert_int_equal(weft__left_ms(0), 0);
+    assert_in_range(weft__left_ms(weft__now_ns() + 60 * WEFT_NS_PER_S), 1, 60000);
+    assert_true(weft__left_ms(WEFT_NEVER) == UINT32_MAX);
+}
+
 static uint64_t fixed(void *ctx)
 {
     return *(uint64_t *)ctx;
@@ -45,6 +54,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_real_clock_never_goes_backwards),
+        cmocka_unit_test(what_is_left_is_rounded_up_and_has_an_end),
         cmocka_unit_test(a_clock_can_be_the_tests_own),
         cmocka_unit_test(the_wall_clock_counts_milliseconds_of_this_century),
     };

@@ -22,6 +22,7 @@
 #include "snapshot/client.h"
 #include "snapshot/image.h"
 #include "snapshot/service.h"
+#include "weft/snapshot.h"
 #include "wire/message.h"
 #include "wire/snapshot.pb-c.h"
 
@@ -150,6 +151,26 @@ static void a_host_that_is_not_there_is_given_up_before_the_deadline(void **stat
     weft__snapshots_close(scene.snapshots);
 }
 
+static void a_program_pushes_and_pulls_by_the_public_calls(void **state)
+{
+    const struct daemons *rig = *state;
+    const struct weft_snapshot_options options = {.host = rig->urls[1], .timeout_ms = DAEMON_MS};
+    struct weft_snapshot_host *host;
+    struct weft_snapshot_view view;
+    bool existed = false;
+    assert_int_equal(weft_snapshot_open(&options, &host), WEFT_OK);
+    assert_int_equal(weft_snapshot_push(host, NULL, "x", 1), WEFT_EINVAL);
+    assert_int_equal(weft_snapshot_push(host, "public", "bytes", 5), WEFT_OK);
+    assert_int_equal(weft_snapshot_pull(host, "public", &view), WEFT_OK);
+    assert_int_equal(view.len_bytes, 5);
+    assert_memory_equal(view.bytes, "bytes", 5);
+    weft_snapshot_release(&view);
+    assert_int_equal(weft_snapshot_delete(host, "public", &existed), WEFT_OK);
+    assert_true(existed);
+    assert_int_equal(weft_snapshot_pull(host, "public", &view), WEFT_ENOENT);
+    weft_snapshot_close(host);
+}
+
 /* ---- a process that shares memory, and dies ---- */
 
 struct shared {
@@ -268,6 +289,7 @@ int main(void)
         cmocka_unit_test(a_deletion_nobody_waits_for_happens_soon),
         cmocka_unit_test(a_client_that_comes_later_finds_what_was_left),
         cmocka_unit_test(a_host_that_is_not_there_is_given_up_before_the_deadline),
+        cmocka_unit_test(a_program_pushes_and_pulls_by_the_public_calls),
         cmocka_unit_test(a_push_whose_process_was_killed_leaves_nothing),
     };
     pusher_fork();
