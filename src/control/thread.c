@@ -35,6 +35,7 @@ int weft__thread_start(struct weft_thread *thread, const char *name, void *(*run
     thread->arg = arg;
     atomic_store(&thread->ended, 0);
     sigfillset(&all);
+    sigdelset(&all, SIGSEGV); /* a first write to tracked memory is one */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     rc = pthread_create(&thread->id, NULL, begin, thread);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

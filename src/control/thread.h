@@ -17,9 +17,9 @@ struct weft_thread {
     bool started;
 };
 
-/* Starts a thread that takes no signals, so that those of the program reach the program's own
- * threads. name: at most 15 characters; it outlives the start.  Errors: WEFT_EAGAIN, the system
- * refuses another thread. */
+/* Starts a thread that takes no signals but its own faults, so that those of the program reach the
+ * program's own threads. name: at most 15 characters; it outlives the start.  Errors: WEFT_EAGAIN,
+ * the system refuses another thread. */
 int weft__thread_start(struct weft_thread *thread, const char *name, void *(*run)(void *),
                        void *arg);
 /* The thread's last act but for giving up its reference to the memory in which `thread` lies. */
