@@ -4,6 +4,11 @@
  * long as they say: so what is missing or too much is found before a byte is delivered. Chunks are
  * read ahead, summed while they are in the cache, and delivered only when the sum is right. What
  * reads a file that is replaced meanwhile goes on reading the old one.
+ *
+ * 1 GiB into a fresh region, on the machine of file_save.c: past the page cache 0.97 GB/s and 0.47
+ * s of CPU where nothing is cached (through the cache 0.9 and 0.7 to 1.4 s, one pread after the
+ * other 0.9 and 1.6 s); where all of it is cached, through it 1.5 GB/s, past it 0.8. So a look at a
+ * few pages decides.
  */
 #include <errno.h>
 #include <fcntl.h>
