@@ -72,6 +72,7 @@ static int open_temp(struct save *save)
             continue;
         if (save->fd < 0)
             return save_failed(save, errno);
+        errno = 0;
         if (flock(save->fd, LOCK_EX | LOCK_NB) == 0 && fstat(save->fd, &status) == 0 &&
             status.st_nlink > 0)
             return WEFT_OK;

@@ -94,27 +94,22 @@ static void remove_leftover(const struct weft_files *files, const char *name)
     (void)close(fd);
 }
 
-static int list_names(const struct weft_files *files, DIR **dir_out)
+/* NULL: see errno. */
+static DIR *list_names(const struct weft_files *files)
 {
     int fd = openat(files->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    if (dir != NULL) {
-        *dir_out = dir;
-        return WEFT_OK;
-    }
-    int err = weft__files_fail(files, "list", "", errno);
-    if (fd >= 0)
+    if (dir == NULL && fd >= 0)
         (void)close(fd);
-    return err;
+    return dir;
 }
 
 static int remove_leftovers(const struct weft_files *files)
 {
-    DIR *dir;
+    DIR *dir = list_names(files);
     const struct dirent *entry;
-    int err = list_names(files, &dir);
-    if (err != WEFT_OK)
-        return err;
+    if (dir == NULL)
+        return weft__files_fail(files, "list", "", errno);
     while ((entry = readdir(dir)) != NULL) // NOLINT(concurrency-mt-unsafe): the stream is ours
         if (is_temp(entry->d_name))
             remove_leftover(files, entry->d_name);
@@ -292,7 +287,7 @@ static int look(const struct weft_files *files, const char *name, struct weft_fi
     _Alignas(WEFT_FILE_HEADER_BYTES) uint8_t bytes[WEFT_FILE_HEADER_BYTES];
     char wanted[WEFT_FILE_NAME_ROOM];
     struct weft_file_head head;
-    uint64_t size;
+    uint64_t size = 0;
     int fd = weft__files_open_head(files, name, false, bytes, &size);
     if (fd < 0)
         return fd;
@@ -311,12 +306,12 @@ static int look(const struct weft_files *files, const char *name, struct weft_fi
 
 static int collect(const struct weft_files *files, struct list *list)
 {
-    DIR *dir;
+    DIR *dir = list_names(files);
     const struct dirent *entry;
     char key[WEFT_FILE_KEY_MAX + 1];
-    int err = list_names(files, &dir);
-    if (err != WEFT_OK)
-        return err;
+    int err = WEFT_OK;
+    if (dir == NULL)
+        return weft__files_fail(files, "list", "", errno);
     while (err == WEFT_OK &&
            (entry = readdir(dir)) != NULL) { // NOLINT(concurrency-mt-unsafe): the stream is ours
         struct weft_file_head head;

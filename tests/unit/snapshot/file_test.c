@@ -1,4 +1,5 @@
 /* Snapshot files: round trips, every kind of damage, names and lists. */
+#include <endian.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <xxhash.h>
 
 #include "file_scene.h"
 #include "weft/error.h"
@@ -68,7 +70,7 @@ static void a_few_bytes_are_a_snapshot_too(void **state)
 {
     struct scene *scene = *state;
     struct weft_extents all = {0};
-    struct weft_file *file;
+    struct weft_file *file = NULL;
     char got[8] = "-------";
     assert_int_equal(weft__extents_add(&all, 0, PAGE), WEFT_OK);
     const struct weft_file_source source = {
@@ -98,7 +100,7 @@ static void a_second_save_replaces_and_who_reads_the_first_gets_it_whole(void **
     struct scene *scene = *state;
     struct weft_region first = scene_region(8 * PAGE), second = scene_region(8 * PAGE),
                        to = scene_region(8 * PAGE);
-    struct weft_file *file;
+    struct weft_file *file = NULL;
     uint64_t seed = 3;
     scene_touch(&first, &seed, 2, 2);
     scene_touch(&second, &seed, 3, 3);
@@ -153,7 +155,7 @@ static int fails_and_delivers(void *ctx, uint64_t offset, const void *bytes, siz
 static void assert_refused(struct scene *scene, size_t at)
 {
     unsigned delivered = 0;
-    struct weft_file *file;
+    struct weft_file *file = NULL;
     int err = weft__file_open(scene->files, "small", &file);
     if (err == WEFT_OK) {
         err = weft__file_load(file, fails_and_delivers, &delivered, NULL);
@@ -234,8 +236,12 @@ static void a_file_of_another_version_or_page_says_so(void **state)
     bytes[8] = 2;
     assert_int_equal(weft__file_head_decode(bytes, &got), WEFT_EVERSION);
     bytes[8] = 1;
-    bytes[13] = 0x40; /* 16 KiB and more */
+    bytes[13] = 0x50; /* 20 KiB */
     assert_int_equal(weft__file_head_decode(bytes, &got), WEFT_ECHECKSUM);
+    uint64_t sum = htole64(XXH3_64bits(bytes, WEFT_FILE_HEADER_BYTES - sizeof(sum)));
+    memcpy(bytes + WEFT_FILE_HEADER_BYTES - sizeof(sum), &sum, sizeof(sum));
+    assert_int_equal(weft__file_head_decode(bytes, &got), WEFT_EPROTO);
+    assert_non_null(strstr(weft_fail_text(WEFT_EPROTO), "pages of 20480 bytes"));
 }
 
 /* ---- names ---- */
