@@ -50,9 +50,10 @@ void weft__waiting_push(struct weft__waiting_list *list, struct weft__waiting *i
 /* Takes out the item that link points at. */
 struct weft__waiting *weft__waiting_take(struct weft__waiting_list *list,
                                          struct weft__waiting **link);
-/* Leaves the call to the thread, in one of its lists; a list that is full refuses it. */
+/* Leaves the call to the thread, in one of its lists; a list that is full refuses it. gone (NULL:
+ * none) runs, with the registry, when the caller does not want it any more. */
 void weft__waiting_defer(struct weft_registry *registry, struct weft__waiting_list *list,
-                         struct weft__waiting item);
+                         struct weft__waiting item, weft_call_cancelled *gone);
 /* Answers with an error and frees. */
 void weft__waiting_fail(struct weft__waiting *item, int err, const char *text);
 

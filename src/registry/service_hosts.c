@@ -184,17 +184,33 @@ void weft__registry_on_list(void *ctx, struct weft_call *call, const ProtobufCMe
     snapshot_fini(&snap);
 }
 
+/* Nobody wants the watch any more: it makes room at once. */
+static void watch_gone(void *ctx, struct weft_call *call)
+{
+    struct weft_registry *registry = ctx;
+    struct weft__waiting *item = NULL;
+    pthread_mutex_lock(&registry->lock);
+    struct weft__waiting **link = &registry->watches.first;
+    while (*link && (*link)->call != call)
+        link = &(*link)->next;
+    if (*link)
+        item = weft__waiting_take(&registry->watches, link);
+    pthread_mutex_unlock(&registry->lock);
+    if (item)
+        weft__waiting_fail(item, WEFT_ECANCELED, "the watch was given up");
+}
+
 void weft__registry_on_watch(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
 {
     struct weft_registry *registry = ctx;
     const Weft__Registry__WatchRequest *request = (const Weft__Registry__WatchRequest *)message;
     uint64_t wait_ms = request->wait_ms < WEFT_REGISTRY_WATCH_MAX_MS ? request->wait_ms
                                                                      : WEFT_REGISTRY_WATCH_MAX_MS;
-    weft__waiting_defer(
-        registry, &registry->watches,
-        (struct weft__waiting){.call = call,
-                               .after = request->after,
-                               .due_ns = weft__now_ns() + wait_ms * WEFT_NS_PER_MS});
+    weft__waiting_defer(registry, &registry->watches,
+                        (struct weft__waiting){.call = call,
+                                               .after = request->after,
+                                               .due_ns = weft__now_ns() + wait_ms * WEFT_NS_PER_MS},
+                        watch_gone);
 }
 
 /* Takes the watches that have become due out of the list, and notes when the next one will.  Called

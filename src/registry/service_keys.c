@@ -55,7 +55,7 @@ void weft__registry_on_cas(void *ctx, struct weft_call *call, const ProtobufCMes
     struct weft_registry *registry = ctx;
     const Weft__Registry__CasRequest *request = (const Weft__Registry__CasRequest *)message;
     weft__waiting_defer(registry, &registry->changes,
-                        (struct weft__waiting){.call = call, .cas = request});
+                        (struct weft__waiting){.call = call, .cas = request}, NULL);
 }
 
 static struct weft_values_change change_of(const Weft__Registry__CasRequest *cas)

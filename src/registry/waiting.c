@@ -32,7 +32,7 @@ struct weft__waiting *weft__waiting_take(struct weft__waiting_list *list,
 }
 
 void weft__waiting_defer(struct weft_registry *registry, struct weft__waiting_list *list,
-                         struct weft__waiting item)
+                         struct weft__waiting item, weft_call_cancelled *gone)
 {
     struct weft__waiting *copy = malloc(sizeof(*copy));
     bool full = true;
@@ -42,6 +42,8 @@ void weft__waiting_defer(struct weft_registry *registry, struct weft__waiting_li
         full = list->n >= WAITING_MAX;
         if (!full) {
             weft__waiting_push(list, copy);
+            if (gone) /* under the lock: nobody answers the call before it is set */
+                weft__call_on_cancel(item.call, gone, registry);
             pthread_cond_signal(&registry->wake);
         }
         pthread_mutex_unlock(&registry->lock);

@@ -105,6 +105,44 @@ static void a_watch_wakes_when_a_host_joins_and_when_one_leaves(void **state)
     assert_null(rig_find(&watched, "a"));
 }
 
+static void ignored(void *ctx, int err, const char *text, const struct weft_registry_reply *reply)
+{
+    (void)ctx;
+    (void)err;
+    (void)text;
+    (void)reply;
+}
+
+/* Fills the list of watches: a client takes as many as it may have under way. */
+static void watches_of_others(struct rig *rig, struct weft_client *others[8])
+{
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(weft__client_open(&(struct weft_client_desc){0}, &others[i]), 0);
+        const struct weft_registry_at at = {.client = others[i], .url = rig->at.url};
+        for (int k = 0; k < 600; k++)
+            (void)weft__registry_watch(&at, UINT64_MAX, 60000, ignored, NULL);
+    }
+}
+
+static void watches_of_clients_that_are_gone_make_room(void **state)
+{
+    struct rig *rig = *state;
+    struct weft_client *others[8];
+    struct rig_answer watched;
+    watches_of_others(rig, others);
+    do { /* until the list is full */
+        watched = (struct rig_answer){0};
+        assert_int_equal(weft__registry_watch(&rig->at, UINT64_MAX, 1, rig_answered, &watched), 0);
+    } while (rig_await(&watched) != WEFT_EAGAIN);
+    for (int i = 0; i < 8; i++)
+        weft__client_close(others[i]);
+    do { /* until it is not, long before the 60 s are over */
+        watched = (struct rig_answer){0};
+        assert_int_equal(weft__registry_watch(&rig->at, UINT64_MAX, 1, rig_answered, &watched), 0);
+    } while (rig_await(&watched) == WEFT_EAGAIN);
+    assert_int_equal(watched.err, 0);
+}
+
 static void
 a_watch_of_the_past_is_answered_at_once_and_a_quiet_one_when_its_time_is_over(void **state)
 {
@@ -245,6 +283,7 @@ int main(int argc, char **argv)
         TEST(a_host_joins_beats_is_listed_and_leaves),
         TEST(refusals_arrive_as_what_they_are),
         TEST(a_watch_wakes_when_a_host_joins_and_when_one_leaves),
+        TEST(watches_of_clients_that_are_gone_make_room),
         TEST(a_watch_of_the_past_is_answered_at_once_and_a_quiet_one_when_its_time_is_over),
         TEST(a_silent_host_is_found_dead_by_those_who_watch),
         TEST(a_head_that_comes_back_has_a_new_epoch_and_hosts_join_again),
