@@ -45,7 +45,7 @@ static void a_large_sparse_region_costs_what_was_touched(void **state)
                        to = scene_region((uint64_t)64 << 30);
     struct weft_file_head head;
     uint64_t seed = 7;
-    struct stat status;
+    struct stat status = {0};
     char path[600];
     scene_touch(&from, &seed, 2560, 1);
     ((char *)from.base)[from.len_bytes - 1] = 1; /* far behind 4 GiB */
@@ -122,11 +122,11 @@ static void a_second_save_replaces_and_who_reads_the_first_gets_it_whole(void **
 
 /* ---- damage ---- */
 
-/* A file of one page of data, in memory: two of them are not whole pages. */
+/* The bytes of a file that holds one page. */
 static uint8_t *small_file(struct scene *scene, size_t *len_out)
 {
     struct weft_region region = scene_region(16 * PAGE);
-    struct stat status;
+    struct stat status = {0};
     char path[600];
     ((char *)region.base)[5 * PAGE + 9] = 'x';
     scene_save(scene, "small", &region);
@@ -142,7 +142,7 @@ static uint8_t *small_file(struct scene *scene, size_t *len_out)
     return bytes;
 }
 
-static int fails_and_delivers(void *ctx, uint64_t offset, const void *bytes, size_t len)
+static int count_delivered(void *ctx, uint64_t offset, const void *bytes, size_t len)
 {
     (void)offset;
     (void)bytes;
@@ -158,7 +158,7 @@ static void assert_refused(struct scene *scene, size_t at)
     struct weft_file *file = NULL;
     int err = weft__file_open(scene->files, "small", &file);
     if (err == WEFT_OK) {
-        err = weft__file_load(file, fails_and_delivers, &delivered, NULL);
+        err = weft__file_load(file, count_delivered, &delivered, NULL);
         weft__file_close(file);
     }
     if (err != WEFT_ECHECKSUM && err != WEFT_EPROTO && err != WEFT_EVERSION)
