@@ -134,7 +134,7 @@ static uint8_t *small_file(struct scene *scene, size_t *len_out)
     scene_path(scene, "small", path);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     assert_true(fd >= 0 && fstat(fd, &status) == 0);
-    uint8_t *bytes = malloc((size_t)status.st_size);
+    uint8_t *bytes = malloc((size_t)status.st_size + 1);
     assert_non_null(bytes);
     assert_int_equal(read(fd, bytes, (size_t)status.st_size), status.st_size);
     (void)close(fd);
