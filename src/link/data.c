@@ -21,7 +21,8 @@
 #include "wire/data.pb-c.h"
 #include "wire/message.h"
 
-enum { MESSAGE_MAX = 64, ASK_MS = 10000, URL_MAX = 256, SCHEME_MAX = 64 };
+/* A host that is asked opens its lane first, and may try several transports. */
+enum { MESSAGE_MAX = 64, ASK_MS = 30000, URL_MAX = 256, SCHEME_MAX = 64 };
 
 struct weft_data {
     struct weft_data_desc desc;

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "link/probe.h"
 #include "transport/fault/fault.h"
 #include "weft/error.h"
@@ -163,6 +164,14 @@ static void one_line(char *text)
         *at = '|';
 }
 
+static void log_lines(const char *bind, const char *text)
+{
+    for (size_t len; *text; text += len + (text[len] == '\n')) {
+        len = strcspn(text, "\n");
+        weft__debug("lane on %s: %.*s", bind ? bind : "(no address)", (int)len, text);
+    }
+}
+
 int weft__select(const struct weft__select *select, struct weft__selected *selected_out)
 {
     struct lines lines;
@@ -174,6 +183,7 @@ int weft__select(const struct weft__select *select, struct weft__selected *selec
     err = choose(select, &lines, &selected);
     fclose(lines.out);
     if (err == WEFT_OK) {
+        log_lines(select->open.bind, lines.text);
         selected.report = lines.text;
         *selected_out = selected;
         return WEFT_OK;
