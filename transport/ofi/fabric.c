@@ -231,6 +231,8 @@ static int msg_open(struct ofi_ep *ep, const struct weft_tp_open *desc)
     for (unsigned port = desc->port_first; port <= last; port++) {
         struct fi_info *info;
         int err = info_of(ep->provider, ep->bind, port, &info);
+        if (err == WEFT_ENOTSUP)
+            continue; /* it has offered itself without a port; verbs says so of one in use */
         if (err != WEFT_OK)
             return err;
         err = half_open(ep, &ep->msg, info);
