@@ -20,6 +20,7 @@
 #define BULK_BYTES (64u << 10)
 #define NO_LANE_NS (60 * WEFT_NS_PER_S)
 #define HOST_NAP_NS (20 * WEFT_NS_PER_MS)
+#define HOST_TRY_NS (4 * WEFT_NS_PER_S)
 
 uint64_t weft__state_deadline(const struct weft_state *state)
 {
@@ -81,14 +82,19 @@ static bool may_pass(int err)
            err == WEFT_EPEERDEAD || err == WEFT_ECONNREFUSED || err == WEFT_ECONNRESET;
 }
 
+/* The first try ends early, as its question or answer may be lost; the next has all the rest, as
+ * to find out that a host is gone whoever is asked may have to wait for dead_ms. */
 int weft__state_ask_host(struct weft_state *state, struct weft_state_asked *asked,
                          ProtobufCMessage **reply_out)
 {
+    bool lost = false;
     for (;;) {
-        /* Not less: to find out that a host is gone it may have to wait for dead_ms. */
-        int err = ask_once(state, state->url, asked, asked->deadline_ns, reply_out);
+        uint64_t early_ns = weft__now_ns() + HOST_TRY_NS;
+        uint64_t until_ns = lost || asked->deadline_ns < early_ns ? asked->deadline_ns : early_ns;
+        int err = ask_once(state, state->url, asked, until_ns, reply_out);
         if (!may_pass(err))
             return err;
+        lost = lost || err == WEFT_ETIMEDOUT;
         if (weft__now_ns() + HOST_NAP_NS >= asked->deadline_ns) {
             char why[256];
             snprintf(why, sizeof(why), "%s", weft_fail_text(err));
