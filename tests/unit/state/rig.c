@@ -21,6 +21,22 @@
 const char *rig_scheme = NULL;
 uint64_t rig_memory = 0;
 uint32_t rig_timeout_ms = 60000;
+struct rig_control rig_control = {NULL, NULL, NULL};
+
+static bool is_inproc(void)
+{
+    return rig_control.plain != NULL && strcmp(rig_control.plain, "inproc") == 0;
+}
+
+static const char *bind_of(const char *name)
+{
+    return is_inproc() ? name : "127.0.0.1";
+}
+
+static void url_of(const char *name, unsigned port, char url_out[64])
+{
+    snprintf(url_out, 64, "%s%s:%u", is_inproc() ? "" : "tcp://", bind_of(name), port);
+}
 
 static void no_message(void *ctx, const void *data, size_t len_bytes)
 {
@@ -66,23 +82,41 @@ static void serve(struct rig_host *host)
     weft__state_server_service(host->state, &service);
     service.sync_port = host->port;
     service.async_port = host->async_port;
-    const struct weft_server_desc desc = {
-        .bind = "127.0.0.1", .services = &service, .services_n = 1};
+    const struct weft_server_desc desc = {.scheme = rig_control.servers,
+                                          .bind = bind_of(host->name),
+                                          .services = &service,
+                                          .services_n = 1};
     assert_int_equal(weft__server_start(&desc, &host->server), WEFT_OK);
     host->port = weft__server_sync_port(host->server, 0);
     host->async_port = weft__server_async_port(host->server, 0);
-    snprintf(host->url, sizeof(host->url), "tcp://127.0.0.1:%u", host->port);
-    snprintf(host->async_url, sizeof(host->async_url), "tcp://127.0.0.1:%u", host->async_port);
+    url_of(host->name, host->port, host->url);
+    url_of(host->name, host->async_port, host->async_url);
     weft__state_server_at(host->state, host->url, host->async_url);
+}
+
+/* As a host does: until an answer comes. */
+static void join(struct rig_host *host, const struct weft_registry_host *self)
+{
+    struct weft_registry_reply reply;
+    uint64_t until_ns = weft__now_ns() + 60 * WEFT_NS_PER_S, sent_ns;
+    int err;
+    do {
+        sent_ns = weft__now_ns();
+        err = weft__registry_join_wait(&host->registry_at, self, &reply);
+    } while (err == WEFT_EREGISTRY && sent_ns < until_ns);
+    assert_int_equal(err, WEFT_OK);
+    weft__state_server_alive(host->state, host->incarnation, sent_ns, &reply);
 }
 
 void rig_host_start(struct rig *rig, struct rig_host *host)
 {
     struct weft_registry_host self = {.slots = 1, .incarnation = ++host->incarnation, .pid = 1};
-    struct weft_registry_reply reply;
-    assert_int_equal(weft__client_open(&(struct weft_client_desc){0}, &host->client), WEFT_OK);
-    host->registry_at = (struct weft_registry_at){
-        .client = host->client, .url = rig->registry_url, .timeout_ms = 20000};
+    const struct weft_client_desc client = {.scheme = rig_control.hosts};
+    assert_int_equal(weft__client_open(&client, &host->client), WEFT_OK);
+    host->registry_at =
+        (struct weft_registry_at){.client = host->client,
+                                  .url = rig->registry_url,
+                                  .timeout_ms = rig_control.hosts != NULL ? 500 : 20000};
     lane_open(host->name, &host->lane);
     const struct weft_state_server_desc desc = {.host = host->name,
                                                 .incarnation = host->incarnation,
@@ -96,9 +130,7 @@ void rig_host_start(struct rig *rig, struct rig_host *host)
     snprintf(self.name, sizeof(self.name), "%s", host->name);
     snprintf(self.address, sizeof(self.address), "127.0.0.1");
     snprintf(self.control, sizeof(self.control), "%s", host->url);
-    uint64_t sent_ns = weft__now_ns();
-    assert_int_equal(weft__registry_join_wait(&host->registry_at, &self, &reply), WEFT_OK);
-    weft__state_server_alive(host->state, host->incarnation, sent_ns, &reply);
+    join(host, &self);
 }
 
 void rig_host_kill(struct rig_host *host)
@@ -126,8 +158,14 @@ void rig_host_forget(struct rig *rig, struct rig_host *host)
 
 struct weft_state *rig_process(struct rig *rig, struct rig_host *host)
 {
+    return rig_process_over(rig, host, rig->client);
+}
+
+struct weft_state *rig_process_over(struct rig *rig, struct rig_host *host,
+                                    struct weft_client *client)
+{
     struct weft_state *state;
-    const struct weft_state_desc desc = {.client = rig->client,
+    const struct weft_state_desc desc = {.client = client,
                                          .url = host->url,
                                          .timeout_ms = rig_timeout_ms,
                                          .lane = lane_of_rig,
@@ -146,11 +184,12 @@ static void registry_start(struct rig *rig)
         .log_path = rig->log, .beat_ms = 1000, .dead_ms = RIG_DEAD_MS};
     assert_int_equal(weft__registry_open(&desc, &rig->registry), WEFT_OK);
     weft__registry_service(rig->registry, &service);
-    const struct weft_server_desc server = {
-        .bind = "127.0.0.1", .services = &service, .services_n = 1};
+    const struct weft_server_desc server = {.scheme = rig_control.plain,
+                                            .bind = bind_of("registry"),
+                                            .services = &service,
+                                            .services_n = 1};
     assert_int_equal(weft__server_start(&server, &rig->registry_server), WEFT_OK);
-    snprintf(rig->registry_url, sizeof(rig->registry_url), "tcp://127.0.0.1:%u",
-             weft__server_sync_port(rig->registry_server, 0));
+    url_of("registry", weft__server_sync_port(rig->registry_server, 0), rig->registry_url);
 }
 
 int rig_open(void **state)
@@ -159,7 +198,8 @@ int rig_open(void **state)
     if (rig == NULL)
         return -1;
     registry_start(rig);
-    assert_int_equal(weft__client_open(&(struct weft_client_desc){0}, &rig->client), WEFT_OK);
+    const struct weft_client_desc client = {.scheme = rig_control.plain};
+    assert_int_equal(weft__client_open(&client, &rig->client), WEFT_OK);
     lane_open("clients", &rig->lane);
     rig->hosts[0].name = "a";
     rig->hosts[1].name = "b";

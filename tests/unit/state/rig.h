@@ -44,6 +44,14 @@ extern const char *rig_scheme;
 extern uint64_t rig_memory;     /* of each host; 0: the default */
 extern uint32_t rig_timeout_ms; /* of the clients */
 
+/* What the control plane goes over; NULL: zmq. */
+struct rig_control {
+    const char *servers; /* of the hosts' state services */
+    const char *hosts;   /* of the hosts' questions to the registry, which is over plain */
+    const char *plain;   /* what those have in common: "inproc" or "zmq" */
+};
+extern struct rig_control rig_control;
+
 int rig_open(void **state);
 int rig_close(void **state);
 /* Ends a host as kill -9 would, as far as others can tell; the registry still lists it as alive. */
@@ -54,6 +62,9 @@ void rig_host_start(struct rig *rig, struct rig_host *host);
 void rig_host_forget(struct rig *rig, struct rig_host *host);
 /* Another process on a host; weft_state_close. */
 struct weft_state *rig_process(struct rig *rig, struct rig_host *host);
+/* The same with a client of its own. */
+struct weft_state *rig_process_over(struct rig *rig, struct rig_host *host,
+                                    struct weft_client *client);
 struct weft_state_stats rig_stats(struct weft_state *state);
 
 #endif
