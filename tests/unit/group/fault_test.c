@@ -15,7 +15,7 @@
 #include "rig.h"
 #include "weft/error.h"
 
-enum { SEEDS = 3, ROUNDS = 10, MESSAGES = 40 };
+enum { SEEDS = 12, ROUNDS = 10, MESSAGES = 40 };
 
 static atomic_uint inside, arrived[ROUNDS];
 
