@@ -360,7 +360,7 @@ static void changes_over_a_network_that_loses_frames_are_made_once(void **state)
     struct network network = {.plain = "inproc",
                               .servers = "dup=10%,delay=1ms,late=10%",
                               .hosts = "drop=2%,dup=10%",
-                              .processes = "drop=1%,dup=10%,delay=1ms,late=10%,for=30",
+                              .processes = "drop=1%,dup=10%,delay=1ms,late=10%,after=8,for=24",
                               .first_seed = 41,
                               .seeds = 1,
                               .timeout_ms = CALL_MS,
