@@ -17,9 +17,9 @@
  * faster on one.
  *
  * Lanes over it, beside libfabric's net, as bench-lane shows them on two CPUs with loopback: half a
- * round trip of 64 B 5.1 us (5.2), of 64 KiB 12.2 us (12.4); 3.9 M messages of 8 B a second (0.2 M);
- * a get of 1 MiB into fresh pages 0.97 GB/s (0.94). Into pages that are there the shim's two copies
- * show: 3.5 GB/s (5.2) with both CPUs free, 2.5 GB/s (2.5) beside other work.
+ * round trip of 64 B 5.1 us (5.2), of 64 KiB 12.2 us (12.4); 3.9 M messages of 8 B a second (0.2
+ * M); a get of 1 MiB into fresh pages 0.97 GB/s (0.94). Into pages that are there the shim's two
+ * copies show: 3.5 GB/s (5.2) with both CPUs free, 2.5 GB/s (2.5) beside other work.
  */
 #include <arpa/inet.h>
 #include <stdlib.h>
