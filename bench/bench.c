@@ -14,25 +14,48 @@
 #include "base/config.h"
 #include "weft/error.h"
 
-void bench_add(struct bench_series *series, double value)
-{
-    if (series->n < BENCH_ROUNDS_MAX)
-        series->values[series->n++] = value;
-}
-
 static int by_value(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-double bench_median(struct bench_series *series)
+static double median(double *values, unsigned n)
 {
-    unsigned n = series->n;
     if (n == 0)
         return 0;
-    qsort(series->values, n, sizeof(double), by_value);
-    return n % 2 ? series->values[n / 2] : (series->values[n / 2 - 1] + series->values[n / 2]) / 2;
+    qsort(values, n, sizeof(double), by_value);
+    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+void bench_sample(struct bench_samples *samples, double value)
+{
+    if (samples->n < BENCH_SAMPLES_MAX)
+        samples->values[samples->n++] = value;
+}
+
+double bench_typical(struct bench_samples *samples)
+{
+    return median(samples->values, samples->n);
+}
+
+void bench_add(struct bench_series *series, double value)
+{
+    if (series->n < BENCH_ROUNDS_MAX)
+        series->values[series->n++] = value;
+}
+
+double bench_median(struct bench_series *series)
+{
+    return median(series->values, series->n);
+}
+
+double bench_ratio(const struct bench_series *over, const struct bench_series *under)
+{
+    struct bench_series ratios = {0};
+    for (unsigned i = 0; i < over->n && i < under->n; i++)
+        bench_add(&ratios, over->values[i] / under->values[i]);
+    return bench_median(&ratios);
 }
 
 void bench_print(const struct bench *bench, struct bench_series *series)

@@ -29,6 +29,14 @@ struct bench_series {
     unsigned n;
 };
 
+/* Many short measurements of one quantity, of which the median is the result: one that was
+ * interrupted does not move it. Zero it first. */
+#define BENCH_SAMPLES_MAX 8192 /* further ones are not kept */
+struct bench_samples {
+    double values[BENCH_SAMPLES_MAX];
+    unsigned n;
+};
+
 struct bench_goal {
     const char *id;
     double measured, wanted;
@@ -39,9 +47,16 @@ struct bench_goal {
     const char *reason;  /* "" where there is nothing to say */
 };
 
+void bench_sample(struct bench_samples *samples, double value);
+/* The median; sorts the values. 0 where there are none. */
+double bench_typical(struct bench_samples *samples);
+
 void bench_add(struct bench_series *series, double value);
 /* Sorts the values. 0 where there are none. */
 double bench_median(struct bench_series *series);
+/* The median of the ratios of single rounds, while the values are in the order of the rounds. 0
+ * where there are none. */
+double bench_ratio(const struct bench_series *over, const struct bench_series *under);
 /* Nothing where there are no values. */
 void bench_print(const struct bench *bench, struct bench_series *series);
 void bench_print_goal(const struct bench *bench, const struct bench_goal *goal);

@@ -139,19 +139,11 @@ static void measure_round(const struct bench *bench, unsigned round)
     }
 }
 
-static double ratio(const struct bench_series *weft, const struct bench_series *reference)
-{
-    struct bench_series ratios = {0};
-    for (unsigned i = 0; i < weft->n && i < reference->n; i++)
-        bench_add(&ratios, weft->values[i] / reference->values[i]);
-    return bench_median(&ratios);
-}
-
 /* goal says what is wanted. */
 static void ratio_goal(const struct bench *bench, struct bench_goal goal,
                        const struct bench_series *weft, const struct bench_series *reference)
 {
-    goal.measured = ratio(weft, reference);
+    goal.measured = bench_ratio(weft, reference);
     goal.unit = "ratio";
     goal.from[0] = weft->id;
     goal.from[1] = reference->id;

@@ -24,10 +24,11 @@ static int run_part(void *ctx, int fd)
 static void usage(const struct bench_program *program, FILE *out)
 {
     fprintf(out,
-            "Usage: %s [--json] [--rounds N] [--quick] [PART]...\n"
+            "Usage: %s [--json] [--rounds N] [--quick] [--only] [PART]...\n"
             "  --json      one JSON object per line\n"
             "  --rounds N  rounds of each part (default %u)\n"
             "  --quick     tiny parameters: whether it works, not how fast it is\n"
+            "  --only      only the parts that are named, of which there must be one\n"
             "parts (default: all):\n",
             program->name, program->rounds);
     for (size_t i = 0; i < program->parts_n; i++)
@@ -58,13 +59,13 @@ static int run(const struct bench_program *program, const struct bench *bench,
 
 int bench_main(const struct bench_program *program, int argc, char **argv)
 {
-    static const struct option longs[] = {{"json", no_argument, NULL, 'j'},
-                                          {"rounds", required_argument, NULL, 'r'},
-                                          {"quick", no_argument, NULL, 'q'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {
+        {"json", no_argument, NULL, 'j'},  {"rounds", required_argument, NULL, 'r'},
+        {"quick", no_argument, NULL, 'q'}, {"only", no_argument, NULL, 'o'},
+        {"help", no_argument, NULL, 'h'},  {NULL, 0, NULL, 0}};
     struct bench bench = {.rounds = program->rounds};
     int option, failed = 0;
+    bool only = false;
     while ((option = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
         if (option == 'j')
             bench.json = true;
@@ -72,9 +73,13 @@ int bench_main(const struct bench_program *program, int argc, char **argv)
             bench.rounds = bench_number(optarg, BENCH_ROUNDS_MAX);
         else if (option == 'q')
             bench.quick = true;
+        else if (option == 'o')
+            only = true;
         else
             return usage(program, option == 'h' ? stdout : stderr), option == 'h' ? 0 : 2;
     }
+    if (only && optind == argc)
+        return usage(program, stderr), 2;
     for (int i = optind; i < argc; i++)
         if (!find(program, argv[i]))
             return usage(program, stderr), 2;

@@ -1,0 +1,20 @@
+/* What the data plane costs: scripts/bench data.
+ *
+ * Transports first (ofi, inproc, tcp), snapshots after them. Each part has baselines of its own
+ * beside it, written for speed and doing no more than what is compared: raw libfabric, raw sockets,
+ * memcpy. A peer that is not installed is named as missing, and its goals are not measured. */
+#include "data.h"
+#include "parts.h"
+
+static const struct bench_part parts[] = {
+    {"inproc", data_inproc, "between threads, against a cache line between cores and memcpy"},
+};
+
+int main(int argc, char **argv)
+{
+    const struct bench_program program = {.name = "bench-data",
+                                          .rounds = 7,
+                                          .parts = parts,
+                                          .parts_n = sizeof(parts) / sizeof(parts[0])};
+    return bench_main(&program, argc, argv);
+}

@@ -1,0 +1,39 @@
+/* The parts of bench-data, and what they share. Each part runs in a process of its own, prints its
+ * series and goals, and returns 0 when it has completed, whatever it has measured.
+ *
+ * Every part measures in rounds: within a round all subjects take their turn, in another order each
+ * time. A goal is the median of the ratios of single rounds (bench_ratio). */
+#ifndef WEFT_BENCH_DATA_H
+#define WEFT_BENCH_DATA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "bench.h"
+
+/* inproc against a cache line between two cores, and memcpy. */
+int data_inproc(const struct bench *bench);
+
+/* Keeps the calling thread, and the threads and programs that it starts, on one core: side 0 on the
+ * first that this process may use, side 1 on the second, further ones round about. Both sides of
+ * every comparison are placed alike.  Errors: none; a system that refuses leaves it where it is. */
+void data_pin(unsigned side);
+
+/* What a series is about. */
+struct data_label {
+    const char *id;      /* "data.ofi_latency.8B.raw": it ends with the subject */
+    const char *what;    /* in words */
+    const char *subject; /* "weft", or the peer */
+    const char *unit;
+    const char *config; /* provider, placement, completion, buffers */
+};
+void data_label(struct bench_series *series, const struct data_label *label);
+
+/* Prints goal as the median over the rounds of weft's value divided by the peer's; goal says what
+ * is wanted (id, wanted, at_least, reason: how it was measured). Where one of the two has no values
+ * the goal is unknown, and reason says which was missing. Call it before the series are printed,
+ * which sorts their values. */
+void data_ratio_goal(const struct bench *bench, struct bench_goal goal,
+                     const struct bench_series *weft, const struct bench_series *peer);
+
+#endif

@@ -1,0 +1,46 @@
+/* What the parts of bench-data share: placement, names, goals. */
+#include <sched.h>
+#include <stdio.h>
+
+#include "data.h"
+
+void data_pin(unsigned side)
+{
+    static cpu_set_t usable; /* as it was before anybody was pinned */
+    if (CPU_COUNT(&usable) == 0 && sched_getaffinity(0, sizeof(usable), &usable) != 0)
+        return;
+    cpu_set_t one;
+    unsigned wanted = side % (unsigned)CPU_COUNT(&usable);
+    CPU_ZERO(&one);
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &usable) && wanted-- == 0)
+            CPU_SET(cpu, &one);
+    sched_setaffinity(0, sizeof(one), &one);
+}
+
+void data_label(struct bench_series *series, const struct data_label *label)
+{
+    snprintf(series->id, sizeof(series->id), "%s", label->id);
+    snprintf(series->what, sizeof(series->what), "%s", label->what);
+    snprintf(series->subject, sizeof(series->subject), "%s", label->subject);
+    snprintf(series->unit, sizeof(series->unit), "%s", label->unit);
+    snprintf(series->config, sizeof(series->config), "%s", label->config);
+}
+
+void data_ratio_goal(const struct bench *bench, struct bench_goal goal,
+                     const struct bench_series *weft, const struct bench_series *peer)
+{
+    char reason[160];
+    goal.unit = "ratio";
+    goal.unknown = weft->n == 0 || peer->n == 0;
+    if (goal.unknown) {
+        const struct bench_series *missing = weft->n == 0 ? weft : peer;
+        snprintf(reason, sizeof(reason), "%s has no figures in this run", missing->id);
+        goal.reason = reason;
+    } else {
+        goal.measured = bench_ratio(weft, peer);
+        goal.from[0] = weft->id;
+        goal.from[1] = peer->id;
+    }
+    bench_print_goal(bench, &goal);
+}
