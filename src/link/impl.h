@@ -121,6 +121,7 @@ struct weft_lane {
     struct weft__lane_to *by_address;
     _Atomic(struct weft__lane_to *) peers[LANE_PEERS_MAX];
     atomic_uint peers_n;
+    atomic_uint regions_n;
 
     /* The driver's. */
     struct weft__lane_to *pending_first, *pending_last;

@@ -175,6 +175,7 @@ int weft__lane_register(struct weft_lane *lane, void *addr, size_t len_bytes, ui
         lane->tp->rma->key(region, &key);
         key_out->tp = key;
         *region_out = (struct weft_lane_region *)(void *)region;
+        atomic_fetch_add_explicit(&lane->regions_n, 1, memory_order_relaxed);
     }
     if (!mine)
         weft__lane_release(lane);
@@ -186,6 +187,7 @@ void weft__lane_unregister(struct weft_lane *lane, struct weft_lane_region *regi
     bool mine = weft__lane_mine(lane);
     if (!mine)
         weft__lane_seize(lane);
+    atomic_fetch_sub_explicit(&lane->regions_n, 1, memory_order_relaxed);
     if (lane->ep) /* else close ended it, and runs the last callbacks */
         lane->tp->rma->unreg(lane->ep, (struct weft_tp_region *)(void *)region);
     if (!mine)
@@ -215,6 +217,7 @@ void weft__lane_stats(struct weft_lane *lane, struct weft_lane_stats *stats_out)
         .gets_failed = weft__counter_get(&lane->gets_failed),
         .peers = atomic_load_explicit(&lane->peers_n, memory_order_relaxed),
         .peers_lost = weft__counter_get(&lane->lost),
+        .regions = atomic_load_explicit(&lane->regions_n, memory_order_relaxed),
         .progress_wakeups = weft__counter_get(&lane->wakeups),
         .progress_cpu_ns = thread_cpu_ns(lane),
     };

@@ -83,6 +83,7 @@ struct weft_lane_stats {
     uint64_t rma_bytes_got;   /* bytes that arrived by completed gets */
     uint64_t gets_failed;
     uint64_t peers, peers_lost;
+    uint64_t regions; /* ranges that peers may reach now */
     uint64_t progress_wakeups; /* how often the progress thread woke up */
     uint64_t progress_cpu_ns;  /* CPU time of the progress thread; 0: there is none */
 };

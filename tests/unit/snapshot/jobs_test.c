@@ -14,81 +14,19 @@
 
 #include "base/wake.h"
 #include "control/client.h"
-#include "control/server.h"
-#include "link/data.h"
+#include "host_scene.h"
 #include "snapshot/client.h"
 #include "snapshot/service.h"
-#include "transport/inproc/inproc.h"
 #include "weft/error.h"
 #include "wire/snapshot.pb-c.h"
 
 enum { MEMORY = 256 << 20, LARGE = 48 << 20, CALL_MS = 60000, CALLS = 12 };
-#define TOKEN UINT64_C(0x0123456789abcdef)
-
-static const struct weft_transport *const transports[] = {&weft__tp_inproc};
 
 struct rig {
-    char folder[200], url[64];
-    struct weft_data *data;
-    struct weft_snapshot_service *service;
-    struct weft_server *server;
-    struct weft_client *client;
-    struct weft_snapshots *snapshots;
+    char folder[200];
+    struct host host;
+    struct asker asker;
 };
-
-static int token(void *ctx, uint64_t *token_out)
-{
-    (void)ctx;
-    *token_out = TOKEN;
-    return WEFT_OK;
-}
-
-static void host_open(struct rig *rig)
-{
-    struct weft_service_desc table;
-    assert_int_equal(weft__data_open(&(struct weft_data_desc){.transports = transports,
-                                                              .transports_n = 1,
-                                                              .scheme = "inproc",
-                                                              .bind = "host",
-                                                              .token = token},
-                                     &rig->data),
-                     WEFT_OK);
-    const struct weft_snapshot_service_desc service = {
-        .memory_max = MEMORY, .data = rig->data, .folder = rig->folder};
-    assert_int_equal(weft__snapshot_service_open(&service, &rig->service), WEFT_OK);
-    weft__snapshot_service_table(rig->service, &table);
-    const struct weft_server_desc desc = {.bind = "127.0.0.1", .services = &table, .services_n = 1};
-    assert_int_equal(weft__server_start(&desc, &rig->server), WEFT_OK);
-    (void)snprintf(rig->url, sizeof(rig->url), "tcp://127.0.0.1:%u",
-                   weft__server_sync_port(rig->server, 0));
-}
-
-static void host_close(struct rig *rig)
-{
-    weft__data_stop(rig->data);
-    weft__snapshot_service_stop(rig->service);
-    weft__server_stop(rig->server, 5000);
-    weft__snapshot_service_close(rig->service);
-    weft__data_close(rig->data);
-    rig->server = NULL;
-}
-
-static void client_open(struct rig *rig)
-{
-    assert_int_equal(weft__client_open(&(struct weft_client_desc){0}, &rig->client), WEFT_OK);
-    const struct weft_snapshots_desc desc = {.client = rig->client,
-                                             .transports = transports,
-                                             .transports_n = 1,
-                                             .scheme = "inproc",
-                                             .bind = "client"};
-    assert_int_equal(weft__snapshots_open(&desc, &rig->snapshots), WEFT_OK);
-}
-
-static void client_close(struct rig *rig)
-{
-    weft__snapshots_close(rig->snapshots);
-    weft__client_close(rig->client);
-}
 
 static int rig_open(void **state)
 {
@@ -98,8 +36,8 @@ static int rig_open(void **state)
     (void)snprintf(rig->folder, sizeof(rig->folder), "%s/weft-jobs-XXXXXX",
                    tmp != NULL ? tmp : "/tmp");
     assert_non_null(mkdtemp(rig->folder));
-    host_open(rig);
-    client_open(rig);
+    host_open(&rig->host, MEMORY, rig->folder);
+    asker_open(&rig->asker);
     *state = rig;
     return 0;
 }
@@ -125,9 +63,9 @@ static unsigned names(const struct rig *rig, const char *prefix, bool remove_the
 static int rig_close(void **state)
 {
     struct rig *rig = *state;
-    client_close(rig);
-    if (rig->server != NULL)
-        host_close(rig);
+    asker_close(&rig->asker);
+    if (rig->host.server != NULL)
+        host_close(&rig->host);
     (void)names(rig, "", true);
     assert_int_equal(rmdir(rig->folder), 0);
     free(rig);
@@ -136,7 +74,7 @@ static int rig_close(void **state)
 
 static struct weft_snapshot_at at(const struct rig *rig, const char *key)
 {
-    return (struct weft_snapshot_at){.url = rig->url, .key = key, .timeout_ms = CALL_MS};
+    return (struct weft_snapshot_at){.url = rig->host.url, .key = key, .timeout_ms = CALL_MS};
 }
 
 static void push(struct rig *rig, const char *key, size_t len)
@@ -145,7 +83,7 @@ static void push(struct rig *rig, const char *key, size_t len)
     char *bytes = malloc(len);
     assert_non_null(bytes);
     memset(bytes, key[0], len);
-    assert_int_equal(weft__snapshot_push_bytes(rig->snapshots, &where, bytes, len), WEFT_OK);
+    assert_int_equal(weft__snapshot_push_bytes(rig->asker.snapshots, &where, bytes, len), WEFT_OK);
     free(bytes);
 }
 
@@ -162,18 +100,18 @@ static void a_sparse_snapshot_comes_back_sparse_after_a_restart(void **state)
     assert_int_equal(weft__region_init(&region, "jobs-test", NULL, len), WEFT_OK);
     for (size_t i = 0; i < 160; i++) /* 10 MiB over all of it */
         memset((char *)region.base + i * (len / 160) / 4096 * 4096, (int)i + 1, 64 << 10);
-    assert_int_equal(weft__snapshot_push(rig->snapshots, &where, &region), WEFT_OK);
-    assert_int_equal(weft__snapshot_save(rig->snapshots, &where), WEFT_OK);
+    assert_int_equal(weft__snapshot_push(rig->asker.snapshots, &where, &region), WEFT_OK);
+    assert_int_equal(weft__snapshot_save(rig->asker.snapshots, &where), WEFT_OK);
     weft__region_fini(&region);
-    client_close(rig);
-    host_close(rig);
-    host_open(rig);
-    client_open(rig);
+    asker_close(&rig->asker);
+    host_close(&rig->host);
+    host_open(&rig->host, MEMORY, rig->folder);
+    asker_open(&rig->asker);
     where = at(rig, "sparse");
-    assert_int_equal(weft__snapshot_pull(rig->snapshots, &where, &copy), WEFT_ENOENT);
-    assert_int_equal(weft__snapshot_verify(rig->snapshots, &where), WEFT_OK);
-    assert_int_equal(weft__snapshot_restore(rig->snapshots, &where, NULL), WEFT_OK);
-    assert_int_equal(weft__snapshot_pull(rig->snapshots, &where, &copy), WEFT_OK);
+    assert_int_equal(weft__snapshot_pull(rig->asker.snapshots, &where, &copy), WEFT_ENOENT);
+    assert_int_equal(weft__snapshot_verify(rig->asker.snapshots, &where), WEFT_OK);
+    assert_int_equal(weft__snapshot_restore(rig->asker.snapshots, &where, NULL), WEFT_OK);
+    assert_int_equal(weft__snapshot_pull(rig->asker.snapshots, &where, &copy), WEFT_OK);
     assert_int_equal(copy.size_bytes, len);
     assert_int_equal(weft__region_touched(&copy.region, &touched), WEFT_OK);
     assert_int_equal(touched.total_bytes, 10 << 20);
@@ -183,7 +121,7 @@ static void a_sparse_snapshot_comes_back_sparse_after_a_restart(void **state)
     weft__extents_fini(&touched);
     weft__region_fini(&copy.region);
     where = at(rig, "");
-    assert_int_equal(weft__snapshot_stored(rig->snapshots, &where, &files, &n), WEFT_OK);
+    assert_int_equal(weft__snapshot_stored(rig->asker.snapshots, &where, &files, &n), WEFT_OK);
     assert_int_equal(n, 1);
     assert_int_equal(files[0].size_bytes, len);
     assert_true(files[0].file_bytes < (11 << 20));
@@ -198,10 +136,10 @@ static void small_snapshots_keep_their_exact_size(void **state)
         struct weft_snapshot_at where = at(rig, "x");
         struct weft_snapshot_copy copy;
         push(rig, "x", sizes[i]);
-        assert_int_equal(weft__snapshot_save(rig->snapshots, &where), WEFT_OK);
-        assert_int_equal(weft__snapshot_delete(rig->snapshots, &where, NULL), WEFT_OK);
-        assert_int_equal(weft__snapshot_restore(rig->snapshots, &where, NULL), WEFT_OK);
-        assert_int_equal(weft__snapshot_pull(rig->snapshots, &where, &copy), WEFT_OK);
+        assert_int_equal(weft__snapshot_save(rig->asker.snapshots, &where), WEFT_OK);
+        assert_int_equal(weft__snapshot_delete(rig->asker.snapshots, &where, NULL), WEFT_OK);
+        assert_int_equal(weft__snapshot_restore(rig->asker.snapshots, &where, NULL), WEFT_OK);
+        assert_int_equal(weft__snapshot_pull(rig->asker.snapshots, &where, &copy), WEFT_OK);
         assert_int_equal(copy.size_bytes, sizes[i]);
         assert_int_equal(((char *)copy.region.base)[sizes[i] - 1], 'x');
         if (sizes[i] < copy.region.len_bytes)
@@ -235,12 +173,12 @@ static struct weft_client_ticket save_soon(struct rig *rig, const char *key)
     struct weft_client_ticket ticket;
     request.key = (char *)(uintptr_t)key;
     assert_int_equal(
-        weft__client_start(rig->client, &(struct weft_client_call){.url = rig->url,
-                                                                   .code = WEFT_SNAPSHOT_SAVE,
-                                                                   .request = &request.base,
-                                                                   .timeout_ms = CALL_MS,
-                                                                   .done = answered,
-                                                                   .ticket_out = &ticket}),
+        weft__client_start(rig->asker.client, &(struct weft_client_call){.url = rig->host.url,
+                                                                         .code = WEFT_SNAPSHOT_SAVE,
+                                                                         .request = &request.base,
+                                                                         .timeout_ms = CALL_MS,
+                                                                         .done = answered,
+                                                                         .ticket_out = &ticket}),
         WEFT_OK);
     return ticket;
 }
@@ -271,7 +209,7 @@ static void calls_beyond_the_bound_are_told_to_come_again(void **state)
     await_over(CALLS);
     assert_int_equal(atomic_load(&good) + atomic_load(&again), CALLS);
     assert_true(atomic_load(&good) >= 1);
-    assert_int_equal(weft__snapshot_verify(rig->snapshots, &where), WEFT_OK);
+    assert_int_equal(weft__snapshot_verify(rig->asker.snapshots, &where), WEFT_OK);
     assert_int_equal(names(rig, "", false), 1);
 }
 
@@ -282,12 +220,12 @@ static void a_host_that_stops_ends_them_and_leaves_nothing_half_done(void **stat
     push(rig, "large", LARGE);
     for (unsigned i = 0; i < WEFT_SNAPSHOT_JOBS_MAX; i++)
         (void)save_soon(rig, "large");
-    host_close(rig);
+    host_close(&rig->host);
     await_over(WEFT_SNAPSHOT_JOBS_MAX);
     assert_int_equal(atomic_load(&good) + atomic_load(&ended) + atomic_load(&wrong),
                      WEFT_SNAPSHOT_JOBS_MAX);
     assert_int_equal(names(rig, "weft-save-", false), 0);
-    host_open(rig);
+    host_open(&rig->host, MEMORY, rig->folder);
 }
 
 static void a_call_that_is_given_up_ends_or_is_done(void **state)
@@ -295,11 +233,11 @@ static void a_call_that_is_given_up_ends_or_is_done(void **state)
     struct rig *rig = *state;
     forget_calls();
     push(rig, "large", LARGE);
-    weft__client_cancel(rig->client, save_soon(rig, "large"));
+    weft__client_cancel(rig->asker.client, save_soon(rig, "large"));
     await_over(1);
-    host_close(rig);
+    host_close(&rig->host);
     assert_int_equal(names(rig, "weft-save-", false), 0);
-    host_open(rig);
+    host_open(&rig->host, MEMORY, rig->folder);
 }
 
 static void a_file_that_does_not_fit_into_memory_is_refused(void **state)
@@ -307,14 +245,14 @@ static void a_file_that_does_not_fit_into_memory_is_refused(void **state)
     struct rig *rig = *state;
     struct weft_snapshot_at a = at(rig, "a"), b = at(rig, "b");
     push(rig, "a", LARGE);
-    assert_int_equal(weft__snapshot_save(rig->snapshots, &a), WEFT_OK);
-    assert_int_equal(weft__snapshot_delete(rig->snapshots, &a, NULL), WEFT_OK);
+    assert_int_equal(weft__snapshot_save(rig->asker.snapshots, &a), WEFT_OK);
+    assert_int_equal(weft__snapshot_delete(rig->asker.snapshots, &a, NULL), WEFT_OK);
     push(rig, "b", MEMORY - LARGE);
-    int err = weft__snapshot_restore(rig->snapshots, &a, NULL);
+    int err = weft__snapshot_restore(rig->asker.snapshots, &a, NULL);
     assert_int_equal(err, WEFT_ENOSPC);
     assert_non_null(strstr(weft_fail_text(err), "WEFT_SNAPSHOT_MEMORY"));
-    assert_int_equal(weft__snapshot_delete(rig->snapshots, &b, NULL), WEFT_OK);
-    assert_int_equal(weft__snapshot_restore(rig->snapshots, &a, NULL), WEFT_OK);
+    assert_int_equal(weft__snapshot_delete(rig->asker.snapshots, &b, NULL), WEFT_OK);
+    assert_int_equal(weft__snapshot_restore(rig->asker.snapshots, &a, NULL), WEFT_OK);
 }
 
 #define ON_A_RIG(test) cmocka_unit_test_setup_teardown(test, rig_open, rig_close)

@@ -13,94 +13,29 @@
 
 #include "base/clock.h"
 #include "control/client.h"
-#include "control/server.h"
+#include "host_scene.h"
 #include "link/data.h"
 #include "snapshot/client.h"
 #include "snapshot/image.h"
 #include "snapshot/service.h"
-#include "transport/inproc/inproc.h"
-#include "transport/ofi/ofi.h"
-#include "transport/zmq/zmq.h"
 #include "weft/error.h"
 #include "wire/message.h"
 #include "wire/snapshot.pb-c.h"
 
 enum { MEMORY = 32 << 20, SMALL = 1000, LARGE = 3 << 20, CALL_MS = 20000, THREADS = 4 };
-#define TOKEN UINT64_C(0x0123456789abcdef)
-
-static const char *scheme = "inproc";
-static const struct weft_transport *const transports[] = {&weft__tp_inproc, &weft__tp_zmq,
-                                                          &weft__tp_ofi};
 
 struct rig {
-    struct weft_data *data;
-    struct weft_snapshot_service *service;
-    struct weft_server *server;
-    struct weft_client *client;
-    struct weft_snapshots *snapshots;
-    char url[64], async_url[64];
+    struct host host;
+    struct asker asker;
     unsigned char *bytes;
 };
-
-static int token(void *ctx, uint64_t *token_out)
-{
-    (void)ctx;
-    *token_out = TOKEN;
-    return WEFT_OK;
-}
-
-static const char *bind_as(const char *name)
-{
-    return strcmp(scheme, "inproc") == 0 ? name : "127.0.0.1";
-}
-
-static void host_open(struct rig *rig)
-{
-    struct weft_service_desc table;
-    assert_int_equal(weft__data_open(&(struct weft_data_desc){.transports = transports,
-                                                              .transports_n = 3,
-                                                              .scheme = scheme,
-                                                              .bind = bind_as("host"),
-                                                              .token = token},
-                                     &rig->data),
-                     WEFT_OK);
-    assert_int_equal(
-        weft__snapshot_service_open(
-            &(struct weft_snapshot_service_desc){.memory_max = MEMORY, .data = rig->data},
-            &rig->service),
-        WEFT_OK);
-    weft__snapshot_service_table(rig->service, &table);
-    struct weft_server_desc desc = {.bind = "127.0.0.1", .services = &table, .services_n = 1};
-    assert_int_equal(weft__server_start(&desc, &rig->server), WEFT_OK);
-    snprintf(rig->url, sizeof(rig->url), "tcp://127.0.0.1:%u",
-             weft__server_sync_port(rig->server, 0));
-    snprintf(rig->async_url, sizeof(rig->async_url), "tcp://127.0.0.1:%u",
-             weft__server_async_port(rig->server, 0));
-}
-
-static void host_close(struct rig *rig)
-{
-    weft__data_stop(rig->data);
-    weft__snapshot_service_stop(rig->service);
-    weft__server_stop(rig->server, 5000);
-    weft__snapshot_service_close(rig->service);
-    weft__data_close(rig->data);
-    rig->server = NULL;
-}
 
 static int rig_open(void **state)
 {
     struct rig *rig = calloc(1, sizeof(*rig));
     *state = rig;
-    host_open(rig);
-    assert_int_equal(weft__client_open(&(struct weft_client_desc){0}, &rig->client), WEFT_OK);
-    assert_int_equal(weft__snapshots_open(&(struct weft_snapshots_desc){.client = rig->client,
-                                                                        .transports = transports,
-                                                                        .transports_n = 3,
-                                                                        .scheme = scheme,
-                                                                        .bind = bind_as("client")},
-                                          &rig->snapshots),
-                     WEFT_OK);
+    host_open(&rig->host, MEMORY, NULL);
+    asker_open(&rig->asker);
     rig->bytes = malloc(LARGE);
     for (size_t i = 0; i < LARGE; i++)
         rig->bytes[i] = (unsigned char)(i * 7 + i / 4096);
@@ -110,10 +45,9 @@ static int rig_open(void **state)
 static int rig_close(void **state)
 {
     struct rig *rig = *state;
-    weft__snapshots_close(rig->snapshots);
-    if (rig->server != NULL)
-        host_close(rig);
-    weft__client_close(rig->client);
+    asker_close(&rig->asker);
+    if (rig->host.server != NULL)
+        host_close(&rig->host);
     free(rig->bytes);
     free(rig);
     return 0;
@@ -121,20 +55,20 @@ static int rig_close(void **state)
 
 static struct weft_snapshot_at at(const struct rig *rig, const char *key)
 {
-    return (struct weft_snapshot_at){.url = rig->url, .key = key, .timeout_ms = CALL_MS};
+    return (struct weft_snapshot_at){.url = rig->host.url, .key = key, .timeout_ms = CALL_MS};
 }
 
 static int push(struct rig *rig, const char *key, size_t len)
 {
     struct weft_snapshot_at where = at(rig, key);
-    return weft__snapshot_push_bytes(rig->snapshots, &where, rig->bytes, len);
+    return weft__snapshot_push_bytes(rig->asker.snapshots, &where, rig->bytes, len);
 }
 
 static void assert_pulled(struct rig *rig, const char *key, size_t len)
 {
     struct weft_snapshot_at where = at(rig, key);
     struct weft_snapshot_copy copy;
-    int err = weft__snapshot_pull(rig->snapshots, &where, &copy);
+    int err = weft__snapshot_pull(rig->asker.snapshots, &where, &copy);
     if (err != WEFT_OK)
         print_message("%s: %s\n", key, weft_fail_text(err));
     assert_int_equal(err, WEFT_OK);
@@ -147,9 +81,9 @@ static uint64_t held(struct rig *rig, size_t *n_out)
 {
     Weft__Snapshot__ListRequest request = WEFT__SNAPSHOT__LIST_REQUEST__INIT;
     ProtobufCMessage *message;
-    assert_int_equal(weft__client_wait(rig->client,
+    assert_int_equal(weft__client_wait(rig->asker.client,
                                        &(struct weft_client_call){
-                                           .url = rig->url,
+                                           .url = rig->host.url,
                                            .code = WEFT_SNAPSHOT_LIST,
                                            .request = &request.base,
                                            .reply_type = &weft__snapshot__list_reply__descriptor,
@@ -197,11 +131,11 @@ static void a_sparse_region_takes_the_memory_of_what_was_touched(void **state)
     assert_int_equal(weft__region_init(&region, "sparse", NULL, len), WEFT_OK);
     for (size_t page = 0; page < 100; page++)
         memset((char *)region.base + page * 1000 * 4096, (int)page + 1, 4096);
-    assert_int_equal(weft__snapshot_push(rig->snapshots, &where, &region), WEFT_OK);
-    assert_int_equal(weft__snapshot_info(rig->snapshots, &where, &info), WEFT_OK);
+    assert_int_equal(weft__snapshot_push(rig->asker.snapshots, &where, &region), WEFT_OK);
+    assert_int_equal(weft__snapshot_info(rig->asker.snapshots, &where, &info), WEFT_OK);
     assert_int_equal(info.size_bytes, len);
     assert_true(info.held_bytes >= 100 * 4096 && info.held_bytes < 200 * 4096);
-    assert_int_equal(weft__snapshot_pull(rig->snapshots, &where, &copy), WEFT_OK);
+    assert_int_equal(weft__snapshot_pull(rig->asker.snapshots, &where, &copy), WEFT_OK);
     for (size_t page = 0; page < 100; page++)
         assert_memory_equal((char *)copy.region.base + page * 1000 * 4096,
                             (char *)region.base + page * 1000 * 4096, 4096);
@@ -216,9 +150,9 @@ static void a_region_that_was_never_touched_is_a_snapshot_too(void **state)
     struct weft_snapshot_copy copy;
     struct weft_region region;
     assert_int_equal(weft__region_init(&region, "untouched", NULL, LARGE), WEFT_OK);
-    assert_int_equal(weft__snapshot_push(rig->snapshots, &where, &region), WEFT_OK);
+    assert_int_equal(weft__snapshot_push(rig->asker.snapshots, &where, &region), WEFT_OK);
     weft__region_fini(&region);
-    assert_int_equal(weft__snapshot_pull(rig->snapshots, &where, &copy), WEFT_OK);
+    assert_int_equal(weft__snapshot_pull(rig->asker.snapshots, &where, &copy), WEFT_OK);
     assert_int_equal(copy.size_bytes, LARGE);
     for (size_t i = 0; i < LARGE; i += 4096)
         assert_int_equal(((char *)copy.region.base)[i], 0);
@@ -234,16 +168,16 @@ static void deleting_gives_the_memory_back(void **state)
     assert_int_equal(push(rig, "large", LARGE), WEFT_OK);
     assert_int_equal(push(rig, "small", SMALL), WEFT_OK);
     assert_pulled(rig, "large", LARGE);
-    assert_int_equal(weft__snapshot_delete(rig->snapshots, &large, &existed), WEFT_OK);
+    assert_int_equal(weft__snapshot_delete(rig->asker.snapshots, &large, &existed), WEFT_OK);
     assert_true(existed);
-    assert_int_equal(weft__snapshot_delete(rig->snapshots, &large, &existed), WEFT_OK);
+    assert_int_equal(weft__snapshot_delete(rig->asker.snapshots, &large, &existed), WEFT_OK);
     assert_false(existed);
-    assert_int_equal(weft__snapshot_pull(rig->snapshots, &large, &copy), WEFT_ENOENT);
+    assert_int_equal(weft__snapshot_pull(rig->asker.snapshots, &large, &copy), WEFT_ENOENT);
     Weft__Snapshot__DeleteRequest request = WEFT__SNAPSHOT__DELETE_REQUEST__INIT;
     request.key = weft__message_text(small.key);
-    assert_int_equal(
-        weft__client_push(rig->client, rig->async_url, WEFT_SNAPSHOT_DELETE, &request.base),
-        WEFT_OK);
+    assert_int_equal(weft__client_push(rig->asker.client, rig->host.async_url, WEFT_SNAPSHOT_DELETE,
+                                       &request.base),
+                     WEFT_OK);
     assert_nothing_held(rig);
 }
 
@@ -279,7 +213,7 @@ static void lists_are_whole_and_sorted_however_long(void **state)
         assert_int_equal(push(rig, key, 1 + i % 9), WEFT_OK);
     }
     assert_int_equal(push(rig, "other", 5), WEFT_OK);
-    assert_int_equal(weft__snapshot_list(rig->snapshots, &where, &infos, &n), WEFT_OK);
+    assert_int_equal(weft__snapshot_list(rig->asker.snapshots, &where, &infos, &n), WEFT_OK);
     assert_int_equal(n, many);
     for (size_t i = 0; i < n; i++) {
         snprintf(key, sizeof(key), "many/%06zu", i);
@@ -290,8 +224,8 @@ static void lists_are_whole_and_sorted_however_long(void **state)
 
 static int raw_push(struct rig *rig, const Weft__Snapshot__PushRequest *request)
 {
-    return weft__client_wait(rig->client,
-                             &(struct weft_client_call){.url = rig->url,
+    return weft__client_wait(rig->asker.client,
+                             &(struct weft_client_call){.url = rig->host.url,
                                                         .code = WEFT_SNAPSHOT_PUSH,
                                                         .request = &request->base,
                                                         .timeout_ms = CALL_MS},
@@ -342,13 +276,7 @@ static void a_push_that_dies_half_way_leaves_nothing(void **state)
     struct weft_image *image;
     uint8_t *descriptor;
     assert_int_equal(push(rig, "kept", LARGE), WEFT_OK);
-    assert_int_equal(weft__data_open(&(struct weft_data_desc){.transports = transports,
-                                                              .transports_n = 3,
-                                                              .scheme = scheme,
-                                                              .bind = bind_as("dying"),
-                                                              .token = token},
-                                     &data),
-                     WEFT_OK);
+    lane_owner_open("dying", &data);
     assert_int_equal(weft__data_lane(data, &lane), WEFT_OK);
     assert_int_equal(weft__region_init(&region, "dying", NULL, LARGE), WEFT_OK);
     memset(region.base, 5, LARGE);
@@ -369,7 +297,7 @@ static void a_push_that_dies_half_way_leaves_nothing(void **state)
     weft__region_fini(&region);
     assert_pulled(rig, "kept", LARGE); /* as it was */
     struct weft_snapshot_at where = at(rig, "kept");
-    assert_int_equal(weft__snapshot_delete(rig->snapshots, &where, NULL), WEFT_OK);
+    assert_int_equal(weft__snapshot_delete(rig->asker.snapshots, &where, NULL), WEFT_OK);
     assert_nothing_held(rig);
 }
 
@@ -392,12 +320,12 @@ static int push_and_pull(struct worker *worker)
     memset(bytes, (int)worker->number + 1, 1 << 20);
     for (unsigned i = 0; i < 20 && err == WEFT_OK; i++) {
         if (worker->pushes) {
-            err = weft__snapshot_push_bytes(worker->rig->snapshots, &where, bytes, 1 << 20);
+            err = weft__snapshot_push_bytes(worker->rig->asker.snapshots, &where, bytes, 1 << 20);
             if (err == WEFT_EAGAIN)
                 err = WEFT_OK;
             continue;
         }
-        err = weft__snapshot_pull(worker->rig->snapshots, &where, &copy);
+        err = weft__snapshot_pull(worker->rig->asker.snapshots, &where, &copy);
         if (err == WEFT_OK) {
             const unsigned char *got = copy.region.base;
             for (size_t k = 1; k < 1 << 20 && err == WEFT_OK; k += 997)
@@ -442,31 +370,11 @@ static void a_host_that_is_gone_is_an_error_in_time(void **state)
     struct weft_snapshot_at where = at(rig, "k");
     struct weft_snapshot_copy copy;
     assert_int_equal(push(rig, "k", LARGE), WEFT_OK);
-    host_close(rig);
+    host_close(&rig->host);
     where.timeout_ms = 500;
-    assert_int_not_equal(weft__snapshot_pull(rig->snapshots, &where, &copy), WEFT_OK);
-    assert_int_not_equal(weft__snapshot_push_bytes(rig->snapshots, &where, rig->bytes, LARGE),
+    assert_int_not_equal(weft__snapshot_pull(rig->asker.snapshots, &where, &copy), WEFT_OK);
+    assert_int_not_equal(weft__snapshot_push_bytes(rig->asker.snapshots, &where, rig->bytes, LARGE),
                          WEFT_OK);
-}
-
-/* Whether the lane can be had here. */
-static bool is_here(void)
-{
-    struct weft_data *data;
-    struct weft_lane *lane;
-    int err = weft__data_open(&(struct weft_data_desc){.transports = transports,
-                                                       .transports_n = 3,
-                                                       .scheme = scheme,
-                                                       .bind = bind_as("probe"),
-                                                       .token = token},
-                              &data);
-    if (err == WEFT_OK) {
-        err = weft__data_lane(data, &lane);
-        weft__data_close(data);
-    }
-    if (err != WEFT_OK)
-        fprintf(stderr, "skipped: no lane over %s: %s\n", scheme, weft_fail_text(err));
-    return err == WEFT_OK;
 }
 
 #define ON_A_RIG(test) cmocka_unit_test_setup_teardown(test, rig_open, rig_close)
@@ -486,8 +394,8 @@ int main(int argc, char **argv)
         ON_A_RIG(a_host_that_is_gone_is_an_error_in_time),
     };
     if (argc > 1)
-        scheme = argv[1];
-    if (!is_here())
+        host_scheme = argv[1];
+    if (!host_scheme_is_here())
         return 77;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
