@@ -59,7 +59,7 @@ static void name_of(const struct candidate *c, bool shim, char *name_out, size_t
 static int open_endpoint(const struct weft_transport *transport, const struct candidate *c,
                          const struct weft_tp_open *open, struct weft_tp_ep **ep_out)
 {
-    struct weft_fault_desc fault = {transport, c->fault, weft__probe_open};
+    struct weft_fault_desc fault = {.inner = transport, .spec = c->fault, .open = weft__probe_open};
     return c->fault ? weft__fault_open(&fault, open, ep_out)
                     : weft__probe_open(transport, open, ep_out);
 }

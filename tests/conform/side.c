@@ -85,8 +85,9 @@ int side_try_open(struct side *side, uint32_t families, const char *bind, uint16
         .handlers = &handlers,
         .ctx = side,
     };
-    struct weft_fault_desc fault = {conform_subject->transport, conform_subject->fault,
-                                    conform_subject->shim ? weft__shim_open : NULL};
+    struct weft_fault_desc fault = {.inner = conform_subject->transport,
+                                    .spec = conform_subject->fault,
+                                    .open = conform_subject->shim ? weft__shim_open : NULL};
     int err = conform_subject->fault ? weft__fault_open(&fault, &desc, &side->ep)
               : conform_subject->shim
                   ? weft__shim_open(conform_subject->transport, &desc, &side->ep)

@@ -4,7 +4,7 @@
  * behind the old number: what was under way on the old one is gone, as with a connection that a
  * network broke. Where a spec asks for delays of the clock, the endpoint waits on an epoll
  * descriptor over X's and a timer; with delays in calls to progress() it never sleeps while it
- * holds something.
+ * holds something; where the caller keeps the time, the caller knows when to drive it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -147,7 +147,7 @@ static int watch(int epoll_fd, int fd)
 static int open_timer(struct weft_fault_ep *ep)
 {
     int inner_fd = ep->tp->core->wait_fd(ep->inner);
-    if (!ep->plan.clock || inner_fd < 0)
+    if (!ep->clock || ep->caller_keeps_time || inner_fd < 0)
         return WEFT_OK;
     ep->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     ep->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -195,11 +195,23 @@ static void ep_fini(struct weft_fault_ep *ep)
     free(ep);
 }
 
+/* Delays in the one unit that everything here is held by. */
+static int check_delay(const struct weft_fault_plan *plan, bool clock)
+{
+    if (!plan->delay || plan->clock == clock)
+        return WEFT_OK;
+    return weft_fail(WEFT_EINVAL, "fault spec: 'delay': this endpoint holds letters by %s",
+                     clock ? "a clock: expected a time such as 5ms or 200us"
+                           : "calls to progress(): expected a number of them");
+}
+
 int weft__fault_open(const struct weft_fault_desc *fault, const struct weft_tp_open *desc,
                      struct weft_tp_ep **ep_out)
 {
     struct weft_fault_plan plan;
     int err = weft__fault_plan(fault->spec, &plan);
+    if (!err && fault->clock)
+        err = check_delay(&plan, true);
     if (err)
         return err;
     struct weft_fault_ep *ep = calloc(1, sizeof(*ep));
@@ -207,6 +219,8 @@ int weft__fault_open(const struct weft_fault_desc *fault, const struct weft_tp_o
         return weft_fail(WEFT_ENOMEM, "no memory for an endpoint");
     ep->base.transport = &ep->table;
     ep->plan = plan;
+    ep->caller_keeps_time = fault->clock != NULL;
+    ep->clock = fault->clock ? fault->clock : plan.clock ? weft__clock_real() : NULL;
     ep->epoll_fd = ep->timer_fd = -1;
     ep->end = &ep->first;
     for (unsigned way = 0; way < WEFT_FAULT_WAYS; way++)
@@ -224,6 +238,25 @@ int weft__fault_open(const struct weft_fault_desc *fault, const struct weft_tp_o
         ep->tp->core->close(ep->inner);
     ep_fini(ep);
     return err;
+}
+
+int weft__fault_change(struct weft_tp_ep *base, const char *spec)
+{
+    struct weft_fault_ep *ep = weft__fault_ep(base);
+    struct weft_fault_plan plan;
+    int err = weft__fault_plan(spec, &plan);
+    if (!err)
+        err = check_delay(&plan, ep->clock != NULL);
+    if (!err)
+        ep->plan = plan;
+    return err;
+}
+
+uint64_t weft__fault_due_ns(const struct weft_tp_ep *ep)
+{
+    uint64_t due;
+    (void)weft__fault_due(weft__fault_ep(ep), &due);
+    return due;
 }
 
 void weft__fault_counts(const struct weft_tp_ep *ep, struct weft_fault_counts *counts_out)
@@ -302,6 +335,8 @@ static int ep_progress(struct weft_tp_ep *base)
 static int ep_wait_fd(struct weft_tp_ep *base)
 {
     const struct weft_fault_ep *ep = weft__fault_ep(base);
+    if (ep->caller_keeps_time)
+        return -1;
     return ep->epoll_fd >= 0 ? ep->epoll_fd : ep->tp->core->wait_fd(ep->inner);
 }
 
@@ -319,7 +354,7 @@ static int ep_wait_arm(struct weft_tp_ep *base)
     uint64_t due;
     if (weft__fault_due(ep, &due))
         return WEFT_EAGAIN;
-    set_timer(ep, due); /* 0: none */
+    set_timer(ep, due == WEFT_NEVER ? 0 : due); /* 0: none */
     return ep->tp->core->wait_arm(ep->inner);
 }
 

@@ -41,7 +41,7 @@ struct weft_fault_item {
     struct weft_fault_item *next;
     enum weft_fault_what what;
     struct weft_fault_ep *ep;
-    uint64_t due; /* in nanoseconds or calls to progress() */
+    uint64_t due; /* by the clock, or in calls to progress() */
     unsigned channel;
     bool overtaken; /* what follows on the channel does not wait for it */
     bool held;      /* in the endpoint's list */
@@ -74,6 +74,8 @@ struct weft_fault_ep {
     struct weft_tp_handlers on;
     void *ctx;
     struct weft_fault_plan plan;
+    const struct weft_clock *clock; /* of delays; NULL: calls to progress() */
+    bool caller_keeps_time;         /* and drives us when something is due */
     struct weft_fault_dice dice[WEFT_FAULT_WAYS];
     struct weft_fault_counts counts;
     struct weft_tp_limits limits;
@@ -111,7 +113,7 @@ void weft__fault_peer_end(struct weft_fault_ep *ep, const struct weft_fault_peer
 void weft__fault_item_end(struct weft_fault_ep *ep, struct weft_fault_item *item, int err);
 /* Lets go what is due; the number of events. */
 int weft__fault_run(struct weft_fault_ep *ep);
-/* Whether something is due; else the time of the earliest in *due_out (0: nothing is held). */
+/* Whether something is due; *due_out: the time of the earliest (WEFT_NEVER: nothing is held). */
 bool weft__fault_due(const struct weft_fault_ep *ep, uint64_t *due_out);
 void weft__fault_items_fini(struct weft_fault_ep *ep);
 unsigned weft__fault_channel(enum weft_fault_kind kind, const void *key, size_t len_bytes);

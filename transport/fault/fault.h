@@ -33,6 +33,7 @@
 
 #include <stdbool.h>
 
+#include "base/clock.h"
 #include "transport/spi.h"
 
 #define WEFT_FAULT_SPEC_MAX 200
@@ -55,6 +56,10 @@ struct weft_fault_desc {
      * which is where the faults of rma belong, as the shim relies on what is below it. */
     int (*open)(const struct weft_transport *inner, const struct weft_tp_open *desc,
                 struct weft_tp_ep **ep_out);
+    /* What delays are measured with; must outlive the endpoint. NULL: the machine's clock. With a
+     * clock of the caller's, who then makes time pass, spec has no delays in calls to progress(),
+     * and the endpoint has no wait_fd: weft__fault_due_ns() says when to drive it. */
+    const struct weft_clock *clock;
 };
 
 /* Opens an endpoint of X behind the decorator; use it by (*ep_out)->transport, whose scheme is X's:
@@ -62,6 +67,16 @@ struct weft_fault_desc {
  * open. */
 int weft__fault_open(const struct weft_fault_desc *fault, const struct weft_tp_open *desc,
                      struct weft_tp_ep **ep_out);
+
+/* From now on letters meet the faults of spec. The dice go on: its seed is not looked at, and
+ * letters are counted from the opening. What is held stays held.  Thread: owner.  Errors:
+ * WEFT_EINVAL in the spec, or delays of the clock behind delays in calls to progress(), or the
+ * other way round. */
+int weft__fault_change(struct weft_tp_ep *ep, const char *spec);
+/* When progress() will have something to let go, by the endpoint's clock; in the past: now.
+ * WEFT_NEVER: nothing is held here. For an endpoint with a clock of the caller's.  Thread: owner.
+ */
+uint64_t weft__fault_due_ns(const struct weft_tp_ep *ep);
 
 /* What has been done to the letters of an endpoint. */
 struct weft_fault_counts {

@@ -44,7 +44,7 @@ struct weft_fault_item *weft__fault_item_new(struct weft_fault_ep *ep, enum weft
 
 static uint64_t now(const struct weft_fault_ep *ep)
 {
-    return ep->plan.clock ? weft__now_ns() : ep->calls;
+    return ep->clock ? weft__clock_now(ep->clock) : ep->calls;
 }
 
 static bool from_inner(const struct weft_fault_item *item)
@@ -216,14 +216,12 @@ int weft__fault_run(struct weft_fault_ep *ep)
 
 bool weft__fault_due(const struct weft_fault_ep *ep, uint64_t *due_out)
 {
-    uint64_t due = 0;
+    uint64_t due = WEFT_NEVER;
     for (const struct weft_fault_item *item = ep->first; item; item = item->next)
-        if (item == ep->first || item->due < due)
+        if (item->due < due)
             due = item->due;
-    if (ep->first && (!ep->plan.clock || due <= weft__now_ns()))
-        return true;
     *due_out = due;
-    return false;
+    return ep->first && (!ep->clock || due <= weft__clock_now(ep->clock));
 }
 
 void weft__fault_items_fini(struct weft_fault_ep *ep)

@@ -68,9 +68,9 @@ static void take_lost(void *ctx, struct weft_tp_peer peer)
 static const struct weft_tp_handlers handlers = {
     .message = take_message, .request = take_request, .reply = take_reply, .peer_lost = take_lost};
 
-static void end_open(struct end *end, const char *spec)
+static void end_open_at(struct end *end, const char *spec, const struct weft_clock *clock)
 {
-    struct weft_fault_desc fault = {.inner = &weft__tp_inproc, .spec = spec};
+    struct weft_fault_desc fault = {.inner = &weft__tp_inproc, .spec = spec, .clock = clock};
     struct weft_tp_open desc = {.bind = "here",
                                 .families = WEFT_TP_CTL | WEFT_TP_MSG | WEFT_TP_RMA,
                                 .sends_max = 1024,
@@ -80,6 +80,11 @@ static void end_open(struct end *end, const char *spec)
     assert_int_equal(weft__fault_open(&fault, &desc, &end->ep), WEFT_OK);
     end->tp = end->ep->transport;
     assert_int_equal(weft__transport_check(end->tp), WEFT_OK);
+}
+
+static void end_open(struct end *end, const char *spec)
+{
+    end_open_at(end, spec, NULL);
 }
 
 static void end_close(struct end *end)
@@ -95,16 +100,17 @@ static void turn(struct end *a, struct end *b)
     }
 }
 
-/* a talks to a port of b. */
+static char b_url[32];
+
+/* a talks to a port of b, which is at b_url. */
 static void open_ctl(struct end *a, struct end *b, const char *spec, enum weft_tp_port_mode mode)
 {
     uint16_t port;
-    char url[32];
     end_open(a, spec);
     end_open(b, NULL);
     assert_int_equal(b->tp->ctl->listen(b->ep, mode, 0, &port), WEFT_OK);
-    snprintf(url, sizeof(url), "here:%u", port);
-    assert_int_equal(a->tp->ctl->connect(a->ep, url, mode, &a->peer), WEFT_OK);
+    snprintf(b_url, sizeof(b_url), "here:%u", port);
+    assert_int_equal(a->tp->ctl->connect(a->ep, b_url, mode, &a->peer), WEFT_OK);
 }
 
 static void open_data(struct end *a, struct end *b, const char *spec)
@@ -328,6 +334,67 @@ static void the_nth_call_fails_with_damage_peer(void **state)
     close_both(&a, &b);
 }
 
+static uint64_t time_of(void *ctx)
+{
+    return *(const uint64_t *)ctx;
+}
+
+static void letters_are_held_by_the_clock_of_the_caller(void **state)
+{
+    static struct end a, b;
+    uint64_t now_ns = 1000, due_ns;
+    const struct weft_clock clock = {time_of, &now_ns};
+    (void)state;
+    open_ctl(&a, &b, NULL, WEFT_TP_ASYNC);
+    end_close(&a);
+    end_open_at(&a, "seed=4,reorder=100%,delay=10ms", &clock);
+    assert_int_equal(a.tp->core->wait_fd(a.ep), -1);
+    assert_true(weft__fault_due_ns(a.ep) == WEFT_NEVER);
+    assert_int_equal(a.tp->ctl->connect(a.ep, b_url, WEFT_TP_ASYNC, &a.peer), WEFT_OK);
+    for (uint32_t i = 0; i < 20; i++)
+        assert_int_equal(push(&a, i), WEFT_OK);
+    for (unsigned seen = 0; seen < 20; seen++) {
+        due_ns = weft__fault_due_ns(a.ep);
+        assert_true(due_ns > now_ns && due_ns <= 1000 + 10 * WEFT_NS_PER_MS);
+        now_ns = due_ns - 1;
+        turn(&a, &b);
+        assert_int_equal(b.got_n, seen);
+        now_ns = due_ns;
+        turn(&a, &b);
+        assert_int_equal(b.got_n, seen + 1);
+    }
+    assert_true(weft__fault_due_ns(a.ep) == WEFT_NEVER);
+    close_both(&a, &b);
+}
+
+static void faults_change_and_what_is_held_stays_held(void **state)
+{
+    static struct end a, b;
+    uint64_t now_ns = 1;
+    const struct weft_clock clock = {time_of, &now_ns};
+    (void)state;
+    open_ctl(&a, &b, NULL, WEFT_TP_ASYNC);
+    end_close(&a);
+    end_open_at(&a, "reorder=100%,delay=10ms", &clock);
+    assert_int_equal(a.tp->ctl->connect(a.ep, b_url, WEFT_TP_ASYNC, &a.peer), WEFT_OK);
+    assert_int_equal(push(&a, 1), WEFT_OK);
+    assert_int_equal(weft__fault_change(a.ep, "drop=100%"), WEFT_OK);
+    assert_int_equal(push(&a, 2), WEFT_OK);
+    assert_int_equal(weft__fault_change(a.ep, NULL), WEFT_OK);
+    assert_int_equal(push(&a, 3), WEFT_OK);
+    turn(&a, &b);
+    assert_int_equal(b.got_n, 1);
+    assert_int_equal(b.got[0], 3);
+    now_ns += 10 * WEFT_NS_PER_MS;
+    turn(&a, &b);
+    assert_int_equal(b.got_n, 2);
+    assert_int_equal(b.got[1], 1);
+    assert_int_equal(weft__fault_change(a.ep, "sead=1"), WEFT_EINVAL);
+    assert_int_equal(weft__fault_change(a.ep, "delay=3"), WEFT_EINVAL);
+    assert_int_equal(weft__fault_change(b.ep, "delay=3ms"), WEFT_EINVAL);
+    close_both(&a, &b);
+}
+
 /* Operations that are written down as they end. */
 struct sends {
     struct weft_tp_op ops[64];
@@ -525,6 +592,8 @@ int main(void)
         cmocka_unit_test(replies_are_letters_of_both_ends),
         cmocka_unit_test(a_cut_control_connection_loses_what_is_under_way_and_comes_back),
         cmocka_unit_test(the_nth_call_fails_with_damage_peer),
+        cmocka_unit_test(letters_are_held_by_the_clock_of_the_caller),
+        cmocka_unit_test(faults_change_and_what_is_held_stays_held),
         cmocka_unit_test(held_messages_keep_their_order_and_complete_once),
         cmocka_unit_test(doubled_messages_complete_once),
         cmocka_unit_test(a_failed_send_completes_with_damage_peer_and_moves_nothing),
