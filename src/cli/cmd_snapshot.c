@@ -57,14 +57,14 @@ static void print_entry(void *ctx, const struct weft_snapshot_entry *entry)
 {
     char text[32];
     (void)ctx;
-    printf("%14" PRIu64 " %14" PRIu64 " %8" PRIu64 " %s  %s\n", entry->size_bytes,
+    printf("%14" PRIu64 " %14" PRIu64 " %16" PRIu64 " %s  %s\n", entry->size_bytes,
            entry->held_bytes, entry->version, when(entry->pushed_wall_ms, text), entry->key);
 }
 
 static int list(struct weft_snapshot_host *host, char **words, int n)
 {
     const char *prefix = n > 0 ? words[0] : "";
-    printf("%14s %14s %8s %-19s  %s\n", "BYTES", "MEMORY", "VERSION", "PUSHED", "KEY");
+    printf("%14s %14s %16s %-19s  %s\n", "BYTES", "MEMORY", "VERSION", "PUSHED", "KEY");
     int err = weft_snapshot_list(host, prefix, print_entry, NULL);
     if (err != WEFT_OK)
         fprintf(stderr, "weft: cannot list snapshots: %s\n", weft_fail_text(err));

@@ -109,22 +109,49 @@ static int lane_to(struct weft_snapshots *snapshots, const char *url, struct wef
 
 /* ---- push ---- */
 
+/* What is pushed: a region's first bytes, or what changed of them. */
+struct pushing {
+    const struct weft_region *region;
+    uint64_t size_bytes;
+    uint64_t base_version;
+    const struct weft_extents *changed; /* NULL: what was touched */
+};
+
+static int push_ask(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
+                    const Weft__Snapshot__PushRequest *request, uint64_t deadline_ns,
+                    uint64_t *version_out)
+{
+    ProtobufCMessage *reply;
+    int err = weft__snapshot_ask(
+        snapshots, at,
+        (struct weft_client_call){.code = WEFT_SNAPSHOT_PUSH,
+                                  .request = &request->base,
+                                  .reply_type = &weft__snapshot__push_reply__descriptor},
+        deadline_ns, &reply);
+    if (err != WEFT_OK)
+        return err;
+    if (version_out != NULL)
+        *version_out = ((const Weft__Snapshot__PushReply *)reply)->version;
+    weft__message_free(reply);
+    return WEFT_OK;
+}
+
+/* lint: bytes, their base and the result belong to one call. */
 static int push_small(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
-                      const void *bytes, size_t len_bytes)
+                      const void *bytes, const struct pushing *pushing, uint64_t *version_out)
 {
     Weft__Snapshot__PushRequest request = WEFT__SNAPSHOT__PUSH_REQUEST__INIT;
     request.key = weft__message_text(at->key);
-    request.size_bytes = len_bytes;
+    request.size_bytes = pushing->size_bytes;
+    request.base_version = pushing->base_version;
     request.inline_.data = (uint8_t *)(uintptr_t)bytes;
-    request.inline_.len = len_bytes;
-    return weft__snapshot_ask(
-        snapshots, at,
-        (struct weft_client_call){.code = WEFT_SNAPSHOT_PUSH, .request = &request.base},
-        weft__snapshot_deadline(at), NULL);
+    request.inline_.len = pushing->size_bytes;
+    return push_ask(snapshots, at, &request, weft__snapshot_deadline(at), version_out);
 }
 
 static int push_image(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
-                      struct weft_image *image, uint64_t size_bytes)
+                      const struct pushing *pushing, struct weft_image *image,
+                      uint64_t *version_out)
 {
     Weft__Snapshot__PushRequest request = WEFT__SNAPSHOT__PUSH_REQUEST__INIT;
     uint64_t deadline_ns = weft__snapshot_deadline(at);
@@ -138,25 +165,24 @@ static int push_image(struct weft_snapshots *snapshots, const struct weft_snapsh
     if (err != WEFT_OK)
         return err;
     request.key = weft__message_text(at->key);
-    request.size_bytes = size_bytes;
+    request.size_bytes = pushing->size_bytes;
+    request.base_version = pushing->base_version;
     request.image.data = descriptor;
     request.lane = weft__message_text(weft__lane_address(lane));
-    err = weft__snapshot_ask(
-        snapshots, at,
-        (struct weft_client_call){.code = WEFT_SNAPSHOT_PUSH, .request = &request.base},
-        deadline_ns, NULL);
+    err = push_ask(snapshots, at, &request, deadline_ns, version_out);
     free(descriptor);
     return err;
 }
 
 static int push_large(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
-                      const struct weft_region *region, uint64_t size_bytes)
+                      const struct pushing *pushing, uint64_t *version_out)
 {
     struct weft_image *image;
-    int err = weft__image_build(&(struct weft_image_desc){.region = region}, &image);
+    int err = weft__image_build(
+        &(struct weft_image_desc){.region = pushing->region, .extents = pushing->changed}, &image);
     if (err != WEFT_OK)
         return err;
-    err = push_image(snapshots, at, image, size_bytes);
+    err = push_image(snapshots, at, pushing, image, version_out);
     char text[300];
     snprintf(text, sizeof(text), "%s", err != WEFT_OK ? weft_fail_text(err) : "");
     uint32_t retry_ms = weft_fail_retry_ms();
@@ -168,21 +194,38 @@ static int push_large(struct weft_snapshots *snapshots, const struct weft_snapsh
     return err;
 }
 
+static int push_region(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
+                       const struct pushing *pushing, uint64_t *version_out)
+{
+    if (pushing->size_bytes <= WEFT_SNAPSHOT_INLINE_MAX)
+        return push_small(snapshots, at, pushing->region->base, pushing, version_out);
+    return push_large(snapshots, at, pushing, version_out);
+}
+
 int weft__snapshot_push(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
                         const struct weft_region *region)
 {
+    const struct pushing pushing = {.region = region, .size_bytes = region->len_bytes};
     int err = weft__snapshot_check(at);
-    if (err != WEFT_OK)
-        return err;
-    if (region->len_bytes <= WEFT_SNAPSHOT_INLINE_MAX)
-        return push_small(snapshots, at, region->base, region->len_bytes);
-    return push_large(snapshots, at, region, region->len_bytes);
+    return err == WEFT_OK ? push_region(snapshots, at, &pushing, NULL) : err;
+}
+
+int weft__snapshot_update(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
+                          const struct weft_snapshot_update *update, uint64_t *version_out)
+{
+    const struct pushing pushing = {.region = update->region,
+                                    .size_bytes = update->region->len_bytes,
+                                    .base_version = update->base_version,
+                                    .changed = update->base_version ? update->changed : NULL};
+    int err = weft__snapshot_check(at);
+    return err == WEFT_OK ? push_region(snapshots, at, &pushing, version_out) : err;
 }
 
 int weft__snapshot_push_bytes(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
                               const void *bytes, size_t len_bytes)
 {
     struct weft_region region;
+    const struct pushing pushing = {.region = &region, .size_bytes = len_bytes};
     int err = weft__snapshot_check(at);
     if (err == WEFT_OK && (len_bytes == 0 || len_bytes > WEFT_REGION_MAX_BYTES))
         err = weft_fail(WEFT_EINVAL, "a snapshot has 1 to %zu bytes, not %zu",
@@ -190,14 +233,14 @@ int weft__snapshot_push_bytes(struct weft_snapshots *snapshots, const struct wef
     if (err != WEFT_OK)
         return err;
     if (len_bytes <= WEFT_SNAPSHOT_INLINE_MAX)
-        return push_small(snapshots, at, bytes, len_bytes);
+        return push_small(snapshots, at, bytes, &pushing, NULL);
     size_t whole = (len_bytes + WEFT_REGION_PAGE - 1) / WEFT_REGION_PAGE * WEFT_REGION_PAGE;
     err = weft__region_init(&region, "weft-push", NULL, whole);
     if (err != WEFT_OK)
         return err;
     err = weft__region_write(&region, 0, bytes, len_bytes);
     if (err == WEFT_OK)
-        err = push_large(snapshots, at, &region, len_bytes);
+        err = push_large(snapshots, at, &pushing, NULL);
     weft__region_fini(&region);
     return err;
 }

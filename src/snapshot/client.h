@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "snapshot/extent.h"
 #include "snapshot/region.h"
 #include "transport/spi.h"
 
@@ -45,6 +46,19 @@ int weft__snapshot_push(struct weft_snapshots *snapshots, const struct weft_snap
 /* The same for bytes of any number but 0. */
 int weft__snapshot_push_bytes(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
                               const void *bytes, size_t len_bytes);
+
+/* What changed since a version that the host was given. */
+struct weft_snapshot_update {
+    const struct weft_region *region; /* must not change until the call returns */
+    uint64_t base_version;            /* 0: none, all that was touched goes */
+    const struct weft_extents
+        *changed; /* whole pages; since the base, a tracker's or an origin's */
+};
+/* Pushes that only, which makes the host's next version. Two who update one key in turn find out:
+ * the later one is refused. version_out may be NULL. Errors: WEFT_ESTALE the host has another
+ * version, or none; WEFT_EINVAL the base is of another size; those of a push. */
+int weft__snapshot_update(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
+                          const struct weft_snapshot_update *update, uint64_t *version_out);
 
 /* A snapshot that has come here. */
 struct weft_snapshot_copy {

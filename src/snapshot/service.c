@@ -50,6 +50,7 @@ struct push {
     struct weft_pull *pull;
     struct weft_lane *lane;
     struct weft_lane_peer peer;
+    uint64_t base_version; /* not 0: the image is of the changes since */
     char key[];
 };
 
@@ -177,7 +178,7 @@ static int push_inline(struct weft_snapshot_service *service,
     if (err != WEFT_OK)
         return err;
     memcpy(snapshot->bytes, request->inline_.data, request->inline_.len);
-    err = weft__store_set(service->store, request->key, snapshot);
+    err = weft__store_replace(service->store, request->key, request->base_version, snapshot);
     if (err == WEFT_OK)
         *version_out = snapshot->version;
     weft__snapshot_put(snapshot);
@@ -195,6 +196,23 @@ static void push_free(struct push *push)
     free(push);
 }
 
+/* The last byte has come and been checked. */
+static int keep(struct push *push, uint64_t *version_out)
+{
+    struct weft_store *store = push->service->store;
+    if (push->base_version != 0)
+        return weft__store_update(store,
+                                  &(struct weft_store_update){.key = push->key,
+                                                              .base_version = push->base_version,
+                                                              .changes = push->snapshot,
+                                                              .runs = &push->image->runs},
+                                  version_out);
+    int err = weft__store_set(store, push->key, push->snapshot);
+    if (err == WEFT_OK)
+        *version_out = push->snapshot->version;
+    return err;
+}
+
 /* Thread: the pull's, once. */
 static void pulled(struct weft_pull *pull, int err, const char *text, void *user)
 {
@@ -210,9 +228,7 @@ static void pulled(struct weft_pull *pull, int err, const char *text, void *user
     if (err != WEFT_OK)
         weft_fail(err, "%s", err == WEFT_ESHUTDOWN ? "the host is shutting down" : text);
     else
-        err = weft__store_set(service->store, push->key, push->snapshot);
-    if (err == WEFT_OK)
-        version = push->snapshot->version;
+        err = keep(push, &version);
     weft__pull_free(pull);
     push_free(push);
     if (err == WEFT_OK)
@@ -285,6 +301,16 @@ static int pull_start(struct push *push)
     return err;
 }
 
+/* Before bytes are moved in vain; it is looked at again when they are here. */
+static int check_base(const struct push *push)
+{
+    struct weft_snapshot *base = weft__store_get(push->service->store, push->key);
+    const bool is_base = base != NULL && base->version == push->base_version;
+    if (base != NULL)
+        weft__snapshot_put(base);
+    return is_base ? WEFT_OK : weft__store_stale(push->key, push->base_version);
+}
+
 /* WEFT_OK: answered later. */
 static int push_large(struct weft_snapshot_service *service, struct weft_call *call,
                       const Weft__Snapshot__PushRequest *request)
@@ -308,8 +334,11 @@ static int push_large(struct weft_snapshot_service *service, struct weft_call *c
     push->call = call;
     push->lane = lane;
     push->peer = peer;
+    push->base_version = request->base_version;
     memcpy(push->key, request->key, key_len);
-    err = prepare(service, request, push);
+    err = push->base_version != 0 ? check_base(push) : WEFT_OK;
+    if (err == WEFT_OK)
+        err = prepare(service, request, push);
     if (err == WEFT_OK)
         err = pull_start(push);
     if (err != WEFT_OK)

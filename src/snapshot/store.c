@@ -3,12 +3,18 @@
  * Memory is set apart before a byte of a snapshot comes, and given back when the last reference
  * goes: so a snapshot that is replaced counts until nobody reads it any more, and the bound holds
  * for what there is, not for what has a key. Small snapshots are plain memory: a region costs a
- * file descriptor and a page at least. */
+ * file descriptor and a page at least.
+ *
+ * An update changes a snapshot that nobody but the store has; its key is busy meanwhile, so nobody
+ * gets it. Its pages are allocated before the first byte changes: so it happens whole or not. */
 #include "snapshot/store.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <uthash.h>
 
@@ -21,11 +27,13 @@ enum { DESCRIPTORS_MAX = 1 << 20, REGIONS_SHARE = 4 /* the rest is for connectio
 struct kept {
     UT_hash_handle hh;
     struct weft_snapshot *snapshot;
+    bool busy; /* is being updated: whoever wants it waits */
     char key[];
 };
 
 struct weft_store {
     pthread_mutex_t lock;
+    pthread_cond_t idle; /* a key is busy no more */
     struct kept *kept;
     uint64_t kept_bytes; /* of those with a key */
     uint64_t held_bytes; /* of all */
@@ -49,8 +57,10 @@ int weft__store_open(uint64_t memory_max, struct weft_store **store_out)
     if (!store)
         return weft_fail(WEFT_ENOMEM, "no memory for a store of snapshots");
     store->memory_max = memory_max;
+    store->versions = weft__wall_ms() * 1000; /* none of a host before this one comes again */
     store->regions_max = descriptors() / REGIONS_SHARE;
     pthread_mutex_init(&store->lock, NULL);
+    pthread_cond_init(&store->idle, NULL);
     *store_out = store;
     return WEFT_OK;
 }
@@ -221,12 +231,16 @@ int weft__snapshot_share(struct weft_snapshot *snapshot, struct weft_lane *lane,
 
 /* ---- keys ---- */
 
-/* The caller holds the lock. NULL: none. */
+/* The caller holds the lock, which is let go of while the key is busy. NULL: none. */
 static struct kept *find(struct weft_store *store, const char *key)
 {
     struct kept *kept;
-    HASH_FIND_STR(store->kept, key, kept);
-    return kept;
+    for (;;) {
+        HASH_FIND_STR(store->kept, key, kept);
+        if (!kept || !kept->busy)
+            return kept;
+        pthread_cond_wait(&store->idle, &store->lock);
+    }
 }
 
 static int add(struct weft_store *store, const char *key, struct kept **kept_out)
@@ -239,18 +253,35 @@ static int add(struct weft_store *store, const char *key, struct kept **kept_out
         return weft_fail(WEFT_ENOMEM, "no memory for a key");
     memcpy(kept->key, key, len);
     kept->snapshot = NULL;
+    kept->busy = false;
     HASH_ADD_STR(store->kept, key, kept);
     *kept_out = kept;
     return WEFT_OK;
 }
 
-int weft__store_set(struct weft_store *store, const char *key, struct weft_snapshot *snapshot)
+int weft__store_stale(const char *key, uint64_t base_version)
+{
+    return weft_fail(WEFT_ESTALE,
+                     "version %llu of the snapshot \"%s\" is not there any more: push all of it",
+                     (unsigned long long)base_version, key);
+}
+
+/* Whether that version of it is there, or (0) whatever there is will do. */
+static bool is_base(const struct kept *kept, uint64_t base_version)
+{
+    return base_version == 0 || (kept && kept->snapshot->version == base_version);
+}
+
+int weft__store_replace(struct weft_store *store, const char *key, uint64_t base_version,
+                        struct weft_snapshot *snapshot)
 {
     struct weft_snapshot *old = NULL;
     int err = WEFT_OK;
     pthread_mutex_lock(&store->lock);
     struct kept *kept = find(store, key);
-    if (!kept)
+    if (!is_base(kept, base_version))
+        err = weft__store_stale(key, base_version);
+    if (!err && !kept)
         err = add(store, key, &kept);
     if (!err) {
         old = kept->snapshot;
@@ -264,6 +295,11 @@ int weft__store_set(struct weft_store *store, const char *key, struct weft_snaps
     if (old)
         weft__snapshot_put(old);
     return err;
+}
+
+int weft__store_set(struct weft_store *store, const char *key, struct weft_snapshot *snapshot)
+{
+    return weft__store_replace(store, key, 0, snapshot);
 }
 
 struct weft_snapshot *weft__store_get(struct weft_store *store, const char *key)
@@ -306,8 +342,194 @@ void weft__store_close(struct weft_store *store)
         return;
     HASH_ITER(hh, store->kept, kept, next)
     weft__snapshot_put(take_out(store, kept));
+    pthread_cond_destroy(&store->idle);
     pthread_mutex_destroy(&store->lock);
     free(store);
+}
+
+/* ---- updates ---- */
+
+static uint64_t memory_of(const struct weft_region *region)
+{
+    struct stat status;
+    return fstat(region->fd, &status) == 0 ? (uint64_t)status.st_blocks * 512 : 0;
+}
+
+/* Sets pages apart for the runs: a hole that cannot be filled is found out before a byte changes.
+ */
+static int make_room(const struct weft_region *region, const struct weft_extents *runs)
+{
+    for (size_t i = 0; i < runs->n; i++) {
+        const struct weft_extent *run = &runs->at[i];
+        while (fallocate(region->fd, 0, (off_t)run->offset, (off_t)run->len_bytes) != 0)
+            if (errno != EINTR)
+                return weft_fail(-errno, "no memory for 0x%llx bytes of a snapshot: %s",
+                                 (unsigned long long)run->len_bytes, strerror(errno));
+    }
+    return WEFT_OK;
+}
+
+static int copy_runs(const struct weft_region *into, const struct weft_region *from,
+                     const struct weft_extents *runs)
+{
+    int err = WEFT_OK;
+    for (size_t i = 0; i < runs->n && err == WEFT_OK; i++)
+        err = weft__region_write(into, runs->at[i].offset,
+                                 (const char *)from->base + runs->at[i].offset,
+                                 runs->at[i].len_bytes);
+    return err;
+}
+
+/* Another snapshot with the same bytes, for where somebody reads this one. */
+static int copy_of(struct weft_snapshot *snapshot, uint64_t more_bytes,
+                   struct weft_snapshot **copy_out)
+{
+    struct weft_extents touched = {0};
+    struct weft_snapshot *copy;
+    int err = weft__snapshot_new(snapshot->store, snapshot->size_bytes,
+                                 snapshot->held_bytes + more_bytes, &copy);
+    if (err)
+        return err;
+    err = weft__region_touched(&snapshot->region, &touched);
+    if (!err)
+        err = copy_runs(&copy->region, &snapshot->region, &touched);
+    weft__extents_fini(&touched);
+    if (err)
+        weft__snapshot_put(copy);
+    else
+        *copy_out = copy;
+    return err;
+}
+
+/* Counts what the snapshot has grown by, beyond the store's bound for as long as the changes are
+ * there still. */
+static void count_growth(struct weft_snapshot *snapshot, uint64_t before_bytes)
+{
+    const uint64_t now = memory_of(&snapshot->region);
+    const uint64_t growth = now > before_bytes ? now - before_bytes : 0;
+    struct weft_store *store = snapshot->store;
+    pthread_mutex_lock(&store->lock);
+    snapshot->held_bytes += growth;
+    store->kept_bytes += growth;
+    store->held_bytes += growth;
+    pthread_mutex_unlock(&store->lock);
+}
+
+/* The caller is the only one to have it. *broken_out: some of it has changed, and not all. */
+static int change(struct weft_snapshot *snapshot, const struct weft_store_update *update,
+                  bool *broken_out)
+{
+    const uint64_t before_bytes = memory_of(&snapshot->region);
+    stop_sharing(snapshot);
+    free(snapshot->descriptor);
+    snapshot->descriptor = NULL;
+    int err = make_room(&snapshot->region, update->runs);
+    count_growth(snapshot, before_bytes);
+    if (err)
+        return err;
+    err = copy_runs(&snapshot->region, &update->changes->region, update->runs);
+    *broken_out = err != WEFT_OK;
+    return err;
+}
+
+/* Makes the key busy. *alone_out: nobody but the store has the snapshot. */
+static int begin(struct weft_store *store, const struct weft_store_update *update,
+                 struct kept **kept_out, bool *alone_out)
+{
+    int err = WEFT_OK;
+    pthread_mutex_lock(&store->lock);
+    struct kept *kept = find(store, update->key);
+    if (!is_base(kept, update->base_version))
+        err = weft__store_stale(update->key, update->base_version);
+    else if (!kept->snapshot->region.base ||
+             kept->snapshot->size_bytes != update->changes->size_bytes)
+        err =
+            weft_fail(WEFT_EINVAL, "changes of a snapshot of %llu bytes do not fit \"%s\" of %llu",
+                      (unsigned long long)update->changes->size_bytes, update->key,
+                      (unsigned long long)kept->snapshot->size_bytes);
+    if (!err) {
+        kept->busy = true;
+        *kept_out = kept;
+        *alone_out = atomic_load(&kept->snapshot->owners) == 1;
+    }
+    pthread_mutex_unlock(&store->lock);
+    return err;
+}
+
+/* Puts the new version in the old one's place, which may be the same snapshot; NULL: the old one
+ * stays. */
+static uint64_t end(struct weft_store *store, struct kept *kept, struct weft_snapshot *next)
+{
+    struct weft_snapshot *old = NULL;
+    uint64_t version = 0;
+    pthread_mutex_lock(&store->lock);
+    kept->busy = false;
+    if (next && next != kept->snapshot) {
+        old = kept->snapshot;
+        kept->snapshot = next;
+        store->kept_bytes += next->held_bytes - old->held_bytes;
+    }
+    if (next) {
+        version = next->version = ++store->versions;
+        next->pushed_wall_ms = weft__wall_ms();
+    }
+    pthread_cond_broadcast(&store->idle);
+    pthread_mutex_unlock(&store->lock);
+    if (old)
+        weft__snapshot_put(old);
+    return version;
+}
+
+/* Takes away what is neither the old version nor the new one. */
+static void end_broken(struct weft_store *store, struct kept *kept)
+{
+    pthread_mutex_lock(&store->lock);
+    struct weft_snapshot *snapshot = take_out(store, kept);
+    pthread_cond_broadcast(&store->idle);
+    pthread_mutex_unlock(&store->lock);
+    weft__snapshot_put(snapshot);
+}
+
+static int change_copy(struct weft_snapshot *snapshot, const struct weft_store_update *update,
+                       struct weft_snapshot **copy_out)
+{
+    struct weft_snapshot *copy;
+    int err = copy_of(snapshot, update->runs->total_bytes, &copy);
+    if (err)
+        return err;
+    err = copy_runs(&copy->region, &update->changes->region, update->runs);
+    if (err) {
+        weft__snapshot_put(copy);
+        return err;
+    }
+    const uint64_t old = memory_of(&snapshot->region), now = memory_of(&copy->region);
+    const uint64_t grown = now > old ? now - old : 0;
+    if (grown < update->runs->total_bytes) { /* the rest was there before */
+        copy->held_bytes -= update->runs->total_bytes - grown;
+        give_back(snapshot->store, update->runs->total_bytes - grown);
+    }
+    *copy_out = copy;
+    return WEFT_OK;
+}
+
+int weft__store_update(struct weft_store *store, const struct weft_store_update *update,
+                       uint64_t *version_out)
+{
+    struct weft_snapshot *next;
+    struct kept *kept;
+    bool alone, broken = false;
+    int err = begin(store, update, &kept, &alone);
+    if (err)
+        return err;
+    next = kept->snapshot;
+    err = alone ? change(next, update, &broken) : change_copy(kept->snapshot, update, &next);
+    if (broken)
+        end_broken(store, kept);
+    else if (err)
+        (void)end(store, kept, NULL);
+    else
+        *version_out = end(store, kept, next);
+    return err;
 }
 
 /* ---- lists ---- */

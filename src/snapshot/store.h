@@ -14,8 +14,8 @@ struct weft_store;
 
 #define WEFT_SNAPSHOT_OVERHEAD_BYTES 512u /* of a snapshot, beside its bytes */
 
-/* Has more than one owner: the store, and whoever reads it. Nothing in it changes once it is in the
- * store, but for what `lock` covers. */
+/* Has more than one owner: the store, and whoever reads it. Nothing in it changes while somebody
+ * but the store has it, but for what `lock` covers. */
 struct weft_snapshot {
     atomic_uint owners;
     struct weft_store *store;
@@ -50,7 +50,26 @@ int weft__snapshot_share(struct weft_snapshot *snapshot, struct weft_lane *lane,
 /* Puts a snapshot under a key; one that was there goes. Sets its version and time. Owns: the store
  * has taken a reference of its own.  Errors: WEFT_ENOSPC too many keys; WEFT_ENOMEM. */
 int weft__store_set(struct weft_store *store, const char *key, struct weft_snapshot *snapshot);
-/* Owns: the caller's reference.  NULL: none. */
+/* The same only in the place of that version (0: any, or none).  Errors: WEFT_ESTALE. */
+int weft__store_replace(struct weft_store *store, const char *key, uint64_t base_version,
+                        struct weft_snapshot *snapshot);
+/* What changed since a version of a snapshot. */
+struct weft_store_update {
+    const char *key;
+    uint64_t base_version;
+    const struct weft_snapshot *changes; /* as large; its pages in the runs are the new ones */
+    const struct weft_extents *runs;
+};
+/* Makes the next version of a large snapshot, in place where nobody reads it, else of a copy.
+ * Whoever wants the key meanwhile waits: one sees the old version or the new one.
+ * Errors: WEFT_ESTALE it has another version, or is not there; WEFT_EINVAL another size;
+ * WEFT_ENOSPC, WEFT_EAGAIN, WEFT_EMFILE, WEFT_ENOMEM no room for it: the old version stays;
+ * WEFT_EIO: it is gone. */
+int weft__store_update(struct weft_store *store, const struct weft_store_update *update,
+                       uint64_t *version_out);
+/* The error of changes that do not fit what is there: WEFT_ESTALE with its text. */
+int weft__store_stale(const char *key, uint64_t base_version);
+/* Owns: the caller's reference.  NULL: none.  Blocks: while the snapshot is updated. */
 struct weft_snapshot *weft__store_get(struct weft_store *store, const char *key);
 /* Returns whether there was one. */
 bool weft__store_delete(struct weft_store *store, const char *key);

@@ -18,6 +18,7 @@
 #include "snapshot/client.h"
 #include "snapshot/image.h"
 #include "snapshot/service.h"
+#include "snapshot/track.h"
 #include "weft/error.h"
 #include "wire/message.h"
 #include "wire/snapshot.pb-c.h"
@@ -364,6 +365,101 @@ static void pulls_while_others_push_bring_one_push_or_another(void **state)
     }
 }
 
+/* Writes to a page of the region and of what is expected. */
+static void write_page(struct rig *rig, struct weft_region *region, size_t page, int fill)
+{
+    memset((char *)region->base + page * WEFT_REGION_PAGE, fill, WEFT_REGION_PAGE);
+    memset(rig->bytes + page * WEFT_REGION_PAGE, fill, WEFT_REGION_PAGE);
+}
+
+/* Pushes len bytes, then twice what a tracker has seen written since. */
+static void push_changes(struct rig *rig, size_t len)
+{
+    struct weft_snapshot_at where = at(rig, "k");
+    struct weft_region region;
+    struct weft_track *track;
+    struct weft_extents changed = {0};
+    uint64_t version = 0;
+    assert_int_equal(weft__region_init(&region, "source", NULL, len), WEFT_OK);
+    memcpy(region.base, rig->bytes, len);
+    assert_int_equal(
+        weft__track_start(
+            &(struct weft_track_desc){.base = region.base, .len_bytes = len, .fd = region.fd},
+            &track),
+        WEFT_OK);
+    struct weft_snapshot_update update = {.region = &region};
+    assert_int_equal(weft__snapshot_update(rig->asker.snapshots, &where, &update, &version),
+                     WEFT_OK);
+    assert_pulled(rig, "k", len);
+    for (int i = 1; i <= 2; i++) {
+        write_page(rig, &region, (size_t)i, 'a' + i);
+        write_page(rig, &region, len / WEFT_REGION_PAGE - 1, 'p' + i);
+        assert_int_equal(weft__track_collect(track, &changed), WEFT_OK);
+        update.base_version = version;
+        update.changed = &changed;
+        assert_int_equal(weft__snapshot_update(rig->asker.snapshots, &where, &update, &version),
+                         WEFT_OK);
+        assert_true(version > update.base_version);
+        assert_pulled(rig, "k", len);
+    }
+    weft__track_stop(track);
+    weft__extents_fini(&changed);
+    weft__region_fini(&region);
+}
+
+static void what_changed_since_a_push_makes_the_next_version(void **state)
+{
+    struct rig *rig = *state;
+    push_changes(rig, LARGE);
+    push_changes(rig, WEFT_SNAPSHOT_INLINE_MAX);
+}
+
+static void a_push_of_no_changes_is_a_version_too(void **state)
+{
+    struct rig *rig = *state;
+    struct weft_snapshot_at where = at(rig, "k");
+    const struct weft_extents none = {0};
+    struct weft_region region;
+    struct weft_snapshot_update update = {.region = &region, .changed = &none};
+    uint64_t version;
+    assert_int_equal(weft__region_init(&region, "source", NULL, LARGE), WEFT_OK);
+    memcpy(region.base, rig->bytes, LARGE);
+    assert_int_equal(
+        weft__snapshot_update(rig->asker.snapshots, &where, &update, &update.base_version),
+        WEFT_OK);
+    assert_int_equal(weft__snapshot_update(rig->asker.snapshots, &where, &update, &version),
+                     WEFT_OK);
+    assert_true(version > update.base_version);
+    assert_pulled(rig, "k", LARGE);
+    weft__region_fini(&region);
+}
+
+static void changes_of_a_version_that_is_gone_are_refused(void **state)
+{
+    struct rig *rig = *state;
+    struct weft_snapshot_at where = at(rig, "k");
+    struct weft_extents changed = {0};
+    struct weft_region region;
+    for (size_t len = LARGE; len; len = len == LARGE ? WEFT_SNAPSHOT_INLINE_MAX : 0) {
+        struct weft_snapshot_update update = {
+            .region = &region, .base_version = 1, .changed = &changed};
+        assert_int_equal(weft__region_init(&region, "source", NULL, len), WEFT_OK);
+        assert_int_equal(weft__extents_add(&changed, 0, WEFT_REGION_PAGE), WEFT_OK);
+        assert_int_equal(weft__snapshot_update(rig->asker.snapshots, &where, &update, NULL),
+                         WEFT_ESTALE);
+        assert_non_null(strstr(weft_fail_text(WEFT_ESTALE), "push all of it"));
+        assert_int_equal(push(rig, "k", len), WEFT_OK);
+        assert_int_equal(weft__snapshot_update(rig->asker.snapshots, &where, &update, NULL),
+                         WEFT_ESTALE);
+        assert_pulled(rig, "k", len);
+        weft__region_fini(&region);
+        weft__extents_clear(&changed);
+        assert_int_equal(weft__snapshot_delete(rig->asker.snapshots, &where, NULL), WEFT_OK);
+    }
+    weft__extents_fini(&changed);
+    assert_nothing_held(rig);
+}
+
 static void a_host_that_is_gone_is_an_error_in_time(void **state)
 {
     struct rig *rig = *state;
@@ -391,6 +487,9 @@ int main(int argc, char **argv)
         ON_A_RIG(pushes_that_make_no_sense_are_refused_and_leave_nothing),
         ON_A_RIG(a_push_that_dies_half_way_leaves_nothing),
         ON_A_RIG(pulls_while_others_push_bring_one_push_or_another),
+        ON_A_RIG(what_changed_since_a_push_makes_the_next_version),
+        ON_A_RIG(a_push_of_no_changes_is_a_version_too),
+        ON_A_RIG(changes_of_a_version_that_is_gone_are_refused),
         ON_A_RIG(a_host_that_is_gone_is_an_error_in_time),
     };
     if (argc > 1)

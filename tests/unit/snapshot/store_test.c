@@ -123,6 +123,142 @@ static void large_snapshots_leave_descriptors_for_others(void **state)
     weft__store_close(store);
 }
 
+/* Pages 1 and 3 of a large snapshot become fill. */
+static int update(struct weft_store *store, const char *key, uint64_t base_version, char fill)
+{
+    struct weft_snapshot *changes;
+    struct weft_extents runs = {0};
+    uint64_t version = 0;
+    assert_int_equal(weft__snapshot_new(store, LARGE, 2 * WEFT_REGION_PAGE, &changes), WEFT_OK);
+    for (size_t page = 1; page <= 3; page += 2) {
+        memset((char *)changes->region.base + page * WEFT_REGION_PAGE, fill, WEFT_REGION_PAGE);
+        assert_int_equal(weft__extents_add(&runs, page * WEFT_REGION_PAGE, WEFT_REGION_PAGE), 0);
+    }
+    int err = weft__store_update(
+        store,
+        &(struct weft_store_update){
+            .key = key, .base_version = base_version, .changes = changes, .runs = &runs},
+        &version);
+    assert_true(err || version > base_version);
+    weft__snapshot_put(changes);
+    weft__extents_fini(&runs);
+    return err;
+}
+
+static uint64_t version_of(struct weft_store *store, const char *key)
+{
+    struct weft_snapshot *snapshot = weft__store_get(store, key);
+    uint64_t version = snapshot->version;
+    weft__snapshot_put(snapshot);
+    return version;
+}
+
+static void assert_updated(const struct weft_snapshot *snapshot, char old, char new)
+{
+    const char *bytes = snapshot->region.base;
+    for (size_t i = 0; i < LARGE; i++) {
+        size_t page = i / WEFT_REGION_PAGE;
+        if (bytes[i] != (page == 1 || page == 3 ? new : old))
+            fail_msg("byte %zu is %c", i, bytes[i]);
+    }
+}
+
+static void an_update_changes_the_pages_that_it_brings_and_no_others(void **state)
+{
+    struct weft_store *store = *state;
+    set(store, "a", LARGE, 'x');
+    assert_int_equal(update(store, "a", version_of(store, "a"), 'y'), WEFT_OK);
+    assert_int_equal(update(store, "a", version_of(store, "a"), 'z'), WEFT_OK);
+    struct weft_snapshot *snapshot = weft__store_get(store, "a");
+    assert_updated(snapshot, 'x', 'z');
+    weft__snapshot_put(snapshot);
+    assert_int_equal(held(store), LARGE);
+}
+
+static void an_update_of_another_version_is_refused(void **state)
+{
+    struct weft_store *store = *state;
+    set(store, "a", LARGE, 'x');
+    uint64_t first = version_of(store, "a");
+    set(store, "a", LARGE, 'y');
+    assert_int_equal(update(store, "a", first, 'z'), WEFT_ESTALE);
+    assert_int_equal(update(store, "b", first, 'z'), WEFT_ESTALE);
+    struct weft_snapshot *snapshot = weft__store_get(store, "a");
+    assert_updated(snapshot, 'y', 'y');
+    weft__snapshot_put(snapshot);
+    set(store, "a", LARGE / 2, 'x');
+    assert_int_equal(update(store, "a", version_of(store, "a"), 'z'), WEFT_EINVAL);
+    set(store, "a", 100, 'x');
+    assert_int_equal(update(store, "a", version_of(store, "a"), 'z'), WEFT_EINVAL);
+    assert_int_equal(held(store), 100);
+}
+
+static void who_reads_a_snapshot_keeps_its_version_when_it_is_updated(void **state)
+{
+    struct weft_store *store = *state;
+    set(store, "a", LARGE, 'x');
+    struct weft_snapshot *old = weft__store_get(store, "a");
+    assert_int_equal(update(store, "a", old->version, 'y'), WEFT_OK);
+    struct weft_snapshot *now = weft__store_get(store, "a");
+    assert_updated(old, 'x', 'x');
+    assert_updated(now, 'x', 'y');
+    assert_true(now->version > old->version);
+    assert_int_equal(held(store), 2 * LARGE);
+    weft__snapshot_put(old);
+    weft__snapshot_put(now);
+    assert_int_equal(held(store), LARGE);
+}
+
+static void an_update_of_a_hole_counts_for_memory_once(void **state)
+{
+    struct weft_store *store = *state;
+    struct weft_snapshot *snapshot;
+    assert_int_equal(weft__snapshot_new(store, LARGE, 0, &snapshot), WEFT_OK);
+    assert_int_equal(weft__store_set(store, "a", snapshot), WEFT_OK);
+    assert_int_equal(update(store, "a", snapshot->version, 'y'), WEFT_OK); /* of a copy */
+    weft__snapshot_put(snapshot);
+    assert_int_equal(held(store), 2 * WEFT_REGION_PAGE);
+    assert_int_equal(update(store, "a", version_of(store, "a"), 'z'), WEFT_OK);
+    assert_int_equal(held(store), 2 * WEFT_REGION_PAGE);
+    assert_true(weft__store_delete(store, "a"));
+    assert_int_equal(weft__snapshot_new(store, LARGE, 0, &snapshot), WEFT_OK);
+    assert_int_equal(weft__store_set(store, "a", snapshot), WEFT_OK);
+    weft__snapshot_put(snapshot);
+    assert_int_equal(update(store, "a", version_of(store, "a"), 'z'), WEFT_OK);
+    assert_int_equal(held(store), 2 * WEFT_REGION_PAGE);
+    assert_true(weft__store_delete(store, "a"));
+    assert_int_equal(held(store), 0);
+}
+
+static void an_update_for_which_there_is_no_room_leaves_the_old_version(void **state)
+{
+    struct weft_store *store = *state;
+    set(store, "a", LARGE, 'x');
+    set(store, "b", MEMORY - 2 * LARGE, 'x');
+    struct weft_snapshot *old = weft__store_get(store, "a"); /* so it takes a copy */
+    assert_int_equal(update(store, "a", old->version, 'y'), WEFT_ENOSPC);
+    struct weft_snapshot *now = weft__store_get(store, "a");
+    assert_ptr_equal(now, old);
+    assert_updated(now, 'x', 'x');
+    weft__snapshot_put(old);
+    weft__snapshot_put(now);
+    assert_int_equal(held(store), MEMORY - LARGE);
+}
+
+static void a_snapshot_is_replaced_in_the_place_of_its_base_only(void **state)
+{
+    struct weft_store *store = *state;
+    struct weft_snapshot *snapshot;
+    set(store, "a", 100, 'x');
+    uint64_t first = version_of(store, "a");
+    assert_int_equal(weft__snapshot_new(store, 100, 100, &snapshot), WEFT_OK);
+    assert_int_equal(weft__store_replace(store, "b", first, snapshot), WEFT_ESTALE);
+    assert_int_equal(weft__store_replace(store, "a", first, snapshot), WEFT_OK);
+    assert_int_equal(weft__store_replace(store, "a", first, snapshot), WEFT_ESTALE);
+    weft__snapshot_put(snapshot);
+    assert_int_equal(held(store), 100);
+}
+
 static void lists_are_sorted_and_cut_by_prefix_and_number(void **state)
 {
     static const char *const keys[] = {"b/2", "a", "b/1", "c", "b/3"};
@@ -156,6 +292,18 @@ int main(void)
         cmocka_unit_test_setup_teardown(memory_has_a_bound_that_pushes_under_way_count_for,
                                         store_open, store_close),
         cmocka_unit_test_setup_teardown(a_snapshot_of_no_bytes_is_none, store_open, store_close),
+        cmocka_unit_test_setup_teardown(an_update_changes_the_pages_that_it_brings_and_no_others,
+                                        store_open, store_close),
+        cmocka_unit_test_setup_teardown(an_update_of_another_version_is_refused, store_open,
+                                        store_close),
+        cmocka_unit_test_setup_teardown(who_reads_a_snapshot_keeps_its_version_when_it_is_updated,
+                                        store_open, store_close),
+        cmocka_unit_test_setup_teardown(an_update_of_a_hole_counts_for_memory_once, store_open,
+                                        store_close),
+        cmocka_unit_test_setup_teardown(an_update_for_which_there_is_no_room_leaves_the_old_version,
+                                        store_open, store_close),
+        cmocka_unit_test_setup_teardown(a_snapshot_is_replaced_in_the_place_of_its_base_only,
+                                        store_open, store_close),
         cmocka_unit_test(large_snapshots_leave_descriptors_for_others),
         cmocka_unit_test_setup_teardown(lists_are_sorted_and_cut_by_prefix_and_number, store_open,
                                         store_close),
