@@ -77,7 +77,10 @@ struct weft_host {
     size_t members_n;
     uint64_t epoch;
     uint64_t list_revision;
-    struct weft_refresh *refreshes; /* who waits for the list that is being fetched */
+    uint64_t members_revision; /* of the list that members copies */
+    bool refreshing;
+    struct weft_refresh *refreshes;      /* who waits for the list that is being fetched, */
+    struct weft_refresh *refreshes_next; /* and for the one after it */
     struct weft_timer beat_timer, watch_timer;
     uint64_t beat_sent_ns;     /* the newest beat, or join */
     uint32_t registry_dead_ms; /* after which the head declares us dead */
@@ -111,12 +114,15 @@ void weft__weftd_leave(struct weft_host *host); /* Blocks: at most 1 s, after th
 /* NULL: no host of that name is in the list, alive or dead. */
 struct weft_member *weft__weftd_member(const struct weft_host *host, const char *name);
 /* Fetches the list of hosts with their used slots, then calls done: WEFT_OK, or WEFT_EREGISTRY,
- * WEFT_ESHUTDOWN. Those who ask while one is being fetched share it. */
+ * WEFT_ESHUTDOWN. The list is never older than the question: those who ask while one is being
+ * fetched share the next one. */
 typedef void weft_refreshed(void *ctx, int err, const char *text);
 void weft__weftd_refresh(struct weft_host *host, weft_refreshed *done, void *ctx);
 /* The number of used slots of this host has changed: notes it in the list and tells the head at
  * once. */
 void weft__weftd_slots_changed(struct weft_host *host);
+/* Whether this host is alive in the list; if not, tells the head at once that it is. */
+bool weft__weftd_listed(struct weft_host *host);
 
 /* weftd_slots.c: leases on this host's slots. */
 int weft__weftd_slots_init(struct weft_host *host, uint32_t slots);

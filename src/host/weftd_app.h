@@ -118,7 +118,8 @@ struct weft_app {
     size_t awaited; /* answers of the current step of start or end */
     int step_err;
     char step_text[256];
-    struct weft_timer step_timer; /* a lost process: its host will tell why */
+    struct weft_timer step_timer; /* its host joins again, or: will tell why a process was lost */
+    uint64_t listed_by_ns;        /* its host has joined again, or it is not started */
     struct weft_app_output *output;
     struct weft_gathering *gathering; /* of counters; NULL: none */
     uint64_t started_ns, ended_ns;

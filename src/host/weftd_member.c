@@ -148,9 +148,13 @@ static bool is_gone(struct weft_host *host, const struct weft_member *before, ui
     return true;
 }
 
-/* Takes over a fresh list; tells the apps about hosts that are dead, gone or started anew. */
+/* Takes over a fresh list; tells the apps about hosts that are dead, gone or started anew. A list
+ * that was overtaken by a newer one is dropped. */
 static void members_set(struct weft_host *host, const struct news *news)
 {
+    if (news->revision < host->members_revision)
+        return;
+    host->members_revision = news->revision;
     struct weft_member *before = host->members;
     size_t before_n = host->members_n, kept = 0;
     struct weft_member *fresh = weft__must_alloc(news->hosts_n + before_n, sizeof(*fresh));
@@ -275,6 +279,15 @@ void weft__weftd_slots_changed(struct weft_host *host)
     beat(host);
 }
 
+bool weft__weftd_listed(struct weft_host *host)
+{
+    const struct weft_member *self = weft__weftd_member(host, host->name);
+    bool listed = self != NULL && self->at.alive;
+    if (!listed)
+        beat(host);
+    return listed;
+}
+
 static void watched(struct news *news)
 {
     struct weft_host *host = news->host;
@@ -302,11 +315,13 @@ static void watch_fired(struct weft_timer *timer)
     watch_start(weft__loop_owner(timer, struct weft_host, watch_timer));
 }
 
+static void refresh_start(struct weft_host *host);
+
 static void refreshed(struct news *news)
 {
     struct weft_host *host = news->host;
     struct weft_refresh *waiting = host->refreshes;
-    host->refreshes = NULL; /* who asks from now on wants a newer list */
+    host->refreshes = NULL;
     if (news->err == WEFT_OK)
         members_set(host, news);
     while (waiting != NULL) {
@@ -315,19 +330,28 @@ static void refreshed(struct news *news)
         one->done(one->ctx, news->err, news->text);
         free(one);
     }
+    host->refreshing = false;
+    if (host->refreshes_next != NULL)
+        refresh_start(host);
+}
+
+static void refresh_start(struct weft_host *host)
+{
+    struct news *news = news_new(host, refreshed);
+    host->refreshing = true;
+    host->refreshes = host->refreshes_next;
+    host->refreshes_next = NULL;
+    news_refused(news, weft__registry_list(&host->registry_at, news_done, news));
 }
 
 void weft__weftd_refresh(struct weft_host *host, weft_refreshed *done, void *ctx)
 {
     struct weft_refresh *one = weft__must_alloc(1, sizeof(*one));
-    bool first = host->refreshes == NULL;
     one->done = done;
     one->ctx = ctx;
-    LL_APPEND(host->refreshes, one);
-    if (!first)
-        return;
-    struct news *news = news_new(host, refreshed);
-    news_refused(news, weft__registry_list(&host->registry_at, news_done, news));
+    LL_APPEND(host->refreshes_next, one);
+    if (!host->refreshing)
+        refresh_start(host);
 }
 
 static int join_once(struct weft_host *host, struct weft_registry_reply *reply_out)

@@ -24,7 +24,9 @@ enum {
     LEASE_TIMEOUT_MS = 3000,
     LAUNCH_TIMEOUT_MS = 8000,
     START_TIMEOUT_MS = 10000,
-    WHY_MS = 2000
+    WHY_MS = 2000,
+    LISTED_WITHIN_MS = 5000, /* after its host was declared dead: until it has joined again */
+    LISTED_LOOK_MS = 50
 };
 
 /* Notes the first failure of a step. */
@@ -90,8 +92,10 @@ static int plan(struct weft_app *app)
                               .overcommit = app->request->oversubscribe ? WEFT_OVERCOMMIT_HOME
                                                                         : WEFT_OVERCOMMIT_NONE};
     int err = ask.home < view.n ? weft__decide(&ask, host_of, NULL)
-                                : weft_fail(WEFT_EREGISTRY, "host %s is not in its registry's list",
-                                            app->host->name);
+                                : weft_fail(WEFT_EREGISTRY,
+                                            "the registry has declared host %s dead, and it has "
+                                            "not joined again within %d s",
+                                            app->host->name, LISTED_WITHIN_MS / 1000);
     if (err == WEFT_OK)
         place(app, &view, host_of);
     free(host_of);
@@ -395,6 +399,25 @@ struct look {
     uint64_t app;
 };
 
+static void look(struct weft_app *app);
+
+static void look_fired(struct weft_timer *timer)
+{
+    look(weft__loop_owner(timer, struct weft_app, step_timer));
+}
+
+/* A host that was cut off for a while was declared dead, and hears it only when it is back. */
+static bool waits_to_be_listed(struct weft_app *app)
+{
+    uint64_t now_ns = weft__now_ns();
+    if (weft__weftd_listed(app->host) || now_ns >= app->listed_by_ns)
+        return false;
+    app->step_timer.fire = look_fired;
+    weft__loop_timer(app->host->asker.loop, &app->step_timer,
+                     now_ns + LISTED_LOOK_MS * WEFT_NS_PER_MS);
+    return true;
+}
+
 static void looked(void *ctx, int err, const char *text)
 {
     struct look *look = ctx;
@@ -407,6 +430,8 @@ static void looked(void *ctx, int err, const char *text)
                             "no new work while the registry cannot be reached: %s", text);
         return;
     }
+    if (waits_to_be_listed(app))
+        return;
     err = plan(app);
     if (err != WEFT_OK)
         weft__weftd_app_end(app, err, 1, "%s", weft_fail_text(err));
@@ -414,10 +439,16 @@ static void looked(void *ctx, int err, const char *text)
         lease_all(app);
 }
 
-void weft__weftd_app_start(struct weft_app *app)
+static void look(struct weft_app *app)
 {
     struct look *look = weft__must_alloc(1, sizeof(*look));
     *look = (struct look){.host = app->host, .app = app->id};
-    app->start_tries++;
     weft__weftd_refresh(app->host, looked, look);
+}
+
+void weft__weftd_app_start(struct weft_app *app)
+{
+    app->start_tries++;
+    app->listed_by_ns = weft__now_ns() + LISTED_WITHIN_MS * WEFT_NS_PER_MS;
+    look(app);
 }

@@ -17,20 +17,15 @@
 #include "scene.h"
 #include "weft/error.h"
 
-/* Whether an app runs on the host from its start to its end. */
-static bool does_work(struct scene *scene, const struct cluster_host *host)
+/* An app runs on the host from its start to its end. */
+static void takes_work(struct scene *scene, const struct cluster_host *host)
 {
     char words[32];
     struct child *run =
         cluster_weft(scene->cluster, "run", "--at", host->address, cluster_program("hello"), NULL);
     snprintf(words, sizeof(words), "on %s", host->name);
-    return run->code == 0 && child_said(run, words);
-}
-
-/* Soon: a host that was cut off or declared dead has to hear first that it is back. */
-static void takes_work(struct scene *scene, const struct cluster_host *host)
-{
-    cluster_await(scene->cluster, CLUSTER_MS, does_work(scene, host));
+    if (run->code != 0 || !child_said(run, words))
+        cluster_fail(scene->cluster, "host %s takes no work: exit code %d", host->name, run->code);
 }
 
 /* The app is over because of host a, and a is a host again when it can be reached again. */
