@@ -7,6 +7,7 @@
 #include "parts.h"
 
 static const struct bench_part parts[] = {
+    {"ofi", data_ofi, "messages and memory over libfabric, against raw libfabric"},
     {"inproc", data_inproc, "between threads, against a cache line between cores and memcpy"},
 };
 

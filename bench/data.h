@@ -11,6 +11,8 @@
 
 #include "bench.h"
 
+/* ofi against raw libfabric on the same provider. */
+int data_ofi(const struct bench *bench);
 /* inproc against a cache line between two cores, and memcpy. */
 int data_inproc(const struct bench *bench);
 

@@ -12,9 +12,9 @@ void data_pin(unsigned side)
     cpu_set_t one;
     unsigned wanted = side % (unsigned)CPU_COUNT(&usable);
     CPU_ZERO(&one);
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET((size_t)cpu, &usable) && wanted-- == 0)
-            CPU_SET((size_t)cpu, &one);
+    for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &usable) && wanted-- == 0)
+            CPU_SET(cpu, &one);
     sched_setaffinity(0, sizeof(one), &one);
 }
 

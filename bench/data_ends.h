@@ -1,0 +1,12 @@
+/* The kinds of ends that are measured. */
+#ifndef WEFT_BENCH_DATA_ENDS_H
+#define WEFT_BENCH_DATA_ENDS_H
+
+#include "data_pair.h"
+
+#define DATA_ADDRESS "127.0.0.1" /* where all of them listen */
+
+extern const struct data_kind data_weft;          /* weft's endpoints: data_weft.c */
+extern const struct data_kind data_raw_libfabric; /* raw_libfabric.c */
+
+#endif

@@ -1,0 +1,155 @@
+/* A pair of ends: its second process or thread, and the tasks that both sides hear of.
+ *
+ * How long a task takes is found by running it shortly (which warms it up), so that every subject
+ * gets the same time and not the same number of messages; the two sides always do the same
+ * number. */
+#include "data_pair.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "data.h"
+#include "weft/error.h"
+
+enum { WARM_UP = 2, BURSTS_MAX = 200 };
+
+struct data_pair {
+    const struct data_subject *subject;
+    void *end;
+    int fd;
+    bool tried;
+    pid_t pid;        /* of the other side's process */
+    pthread_t thread; /* or thread */
+    int thread_fd;
+};
+
+/* What an end has sent may still be with it when its part of a task is over. */
+static void turn_until_heard(const struct data_subject *subject, void *end, int fd)
+{
+    bool heard;
+    ssize_t n;
+    do
+        subject->kind->turn(end);
+    while ((n = recv(fd, &heard, sizeof(heard), MSG_DONTWAIT)) < 0 &&
+           (errno == EAGAIN || errno == EINTR));
+    if (n <= 0)
+        bench_die(subject->id, WEFT_EPEERDEAD);
+}
+
+/* ---- the other side ---- */
+
+static int answer_main(void *ctx, int fd)
+{
+    const struct data_subject *subject = ctx;
+    struct data_task task;
+    bool there;
+    data_pin(1);
+    if (!bench_receive(fd, &there, sizeof(there)))
+        return 0; /* never used */
+    void *end = subject->kind->open(subject, 1, fd);
+    there = end != NULL;
+    bench_send(fd, &there, sizeof(there));
+    while (end && bench_receive(fd, &task, sizeof(task))) {
+        bench_send(fd, &there, sizeof(there));
+        subject->kind->answer(end, &task);
+        turn_until_heard(subject, end, fd);
+        bench_send(fd, &there, sizeof(there));
+    }
+    if (end)
+        subject->kind->close(end);
+    return 0;
+}
+
+static void *answer_thread(void *ctx)
+{
+    struct data_pair *pair = ctx;
+    answer_main((void *)(uintptr_t)pair->subject, pair->thread_fd);
+    close(pair->thread_fd);
+    return NULL;
+}
+
+/* ---- this side ---- */
+
+struct data_pair *data_pair_open(const struct data_subject *subject)
+{
+    struct data_pair *pair = calloc(1, sizeof(*pair));
+    int fds[2];
+    if (!pair)
+        bench_die("memory", WEFT_ENOMEM);
+    pair->subject = subject;
+    if (!subject->threads) {
+        pair->pid = bench_fork(answer_main, (void *)(uintptr_t)subject, &pair->fd);
+        return pair;
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
+        bench_die("socketpair", -errno);
+    pair->fd = fds[0];
+    pair->thread_fd = fds[1];
+    return pair;
+}
+
+bool data_pair_exists(struct data_pair *pair)
+{
+    bool there = true;
+    if (pair->tried)
+        return pair->end != NULL;
+    pair->tried = true;
+    data_pin(0);
+    if (pair->subject->threads && pthread_create(&pair->thread, NULL, answer_thread, pair) != 0)
+        bench_die("start a thread", WEFT_EAGAIN);
+    bench_send(pair->fd, &there, sizeof(there));
+    pair->end = pair->subject->kind->open(pair->subject, 0, pair->fd);
+    if (pair->end && (!bench_receive(pair->fd, &there, sizeof(there)) || !there))
+        bench_die(pair->subject->id, WEFT_EPEERDEAD);
+    return pair->end != NULL;
+}
+
+void data_pair_close(struct data_pair *pair)
+{
+    if (pair->end)
+        pair->subject->kind->close(pair->end);
+    if (!pair->subject->threads) {
+        if (bench_join(pair->pid, pair->fd))
+            bench_die("end the other side", WEFT_EPEERDEAD);
+    } else {
+        close(pair->fd);
+        if (pair->tried)
+            pthread_join(pair->thread, NULL);
+        else
+            close(pair->thread_fd);
+    }
+    free(pair);
+}
+
+static double run(struct data_pair *pair, const struct data_task *task)
+{
+    bool heard;
+    bench_send(pair->fd, task, sizeof(*task));
+    if (!bench_receive(pair->fd, &heard, sizeof(heard)))
+        bench_die(pair->subject->id, WEFT_EPEERDEAD);
+    double result = pair->subject->kind->ask(pair->end, task);
+    bench_send(pair->fd, &heard, sizeof(heard));
+    turn_until_heard(pair->subject, pair->end, pair->fd);
+    return result;
+}
+
+double data_pair_measure(struct data_pair *pair, const struct data_task *task, unsigned ms)
+{
+    struct data_task some = *task;
+    if (!data_pair_exists(pair) || !pair->subject->kind->can(pair->subject, task))
+        return NAN;
+    some.bursts = WARM_UP;
+    uint64_t start_ns = weft__now_ns();
+    run(pair, &some);
+    double took_ms = (double)(weft__now_ns() - start_ns) / 1e6, fit = ms / took_ms;
+    if (task->what == DATA_PASS)
+        some.n = task->n * (unsigned)fmin(fmax(fit, 1), BENCH_SAMPLES_MAX);
+    else
+        some.bursts = (unsigned)fmin(fmax(fit * WARM_UP, 1), BURSTS_MAX);
+    return run(pair, &some);
+}

@@ -1,0 +1,61 @@
+/* Subjects by measures. All pairs are open during all rounds; one is measured at a time, and what
+ * is compared is measured one right after the other. */
+#include "data_table.h"
+
+#include <math.h>
+#include <stdio.h>
+
+struct bench_series *data_table_at(const struct data_table *table, size_t subject, size_t measure)
+{
+    return &table->series[subject * table->measures_n + measure];
+}
+
+static void label_all(const struct data_table *table)
+{
+    char id[96], what[128];
+    for (size_t s = 0; s < table->subjects_n; s++)
+        for (size_t m = 0; m < table->measures_n; m++) {
+            const struct data_subject *subject = &table->subjects[s];
+            const struct data_measure *measure = &table->measures[m];
+            snprintf(id, sizeof(id), "data.%s.%s.%s", table->part, measure->id, subject->id);
+            snprintf(what, sizeof(what), "%s, %s", subject->id, measure->what);
+            data_label(data_table_at(table, s, m), &(struct data_label){.id = id,
+                                                                        .what = what,
+                                                                        .subject = subject->name,
+                                                                        .unit = measure->unit,
+                                                                        .config = subject->config});
+        }
+}
+
+static void measure(const struct data_table *table, size_t s, size_t m, struct data_pair *pair,
+                    unsigned ms)
+{
+    double scale = table->measures[m].scale,
+           value = data_pair_measure(pair, &table->measures[m].task, ms);
+    if (!isnan(value))
+        bench_add(data_table_at(table, s, m), scale > 0 ? value * scale : value);
+}
+
+void data_table_run(const struct bench *bench, const struct data_table *table, unsigned ms)
+{
+    struct data_pair *pairs[DATA_SUBJECTS_MAX];
+    size_t n = table->subjects_n;
+    label_all(table);
+    for (size_t s = 0; s < n; s++)
+        pairs[s] = data_pair_open(&table->subjects[s]);
+    for (unsigned round = 0; round < bench->rounds; round++)
+        for (size_t m = 0; m < table->measures_n; m++)
+            for (size_t turn = 0; turn < n; turn++) {
+                size_t s = (round + turn) % n;
+                measure(table, s, m, pairs[s], bench->quick ? 1 : ms);
+            }
+    for (size_t s = 0; s < n; s++)
+        data_pair_close(pairs[s]);
+}
+
+void data_table_print(const struct bench *bench, const struct data_table *table)
+{
+    for (size_t m = 0; m < table->measures_n; m++)
+        for (size_t s = 0; s < table->subjects_n; s++)
+            bench_print(bench, data_table_at(table, s, m));
+}
