@@ -8,5 +8,6 @@
 
 extern const struct data_kind data_weft;          /* weft's endpoints: data_weft.c */
 extern const struct data_kind data_raw_libfabric; /* raw_libfabric.c */
+extern const struct data_kind data_raw_memory;    /* between threads only: raw_memory.c */
 
 #endif

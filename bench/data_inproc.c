@@ -1,48 +1,71 @@
 /* inproc between two threads on two cores, beside the least that the machine needs: a cache line
- * from core to core, and memcpy. */
-#include <stdlib.h>
-#include <string.h>
-
+ * from core to core, and memcpy.
+ *
+ * A message has come when it lies in a buffer of the receiver's own; sends complete when their
+ * buffer may be used again. A get of 1 MiB follows another, from the other thread's memory into
+ * this one's, as memcpy does it with buffers of the same kind. */
 #include "data.h"
-#include "raw_memory.h"
-#include "weft/error.h"
+#include "data_ends.h"
+#include "data_table.h"
+#include "transport/inproc/inproc.h"
 
-#define COPY_BYTES ((size_t)1 << 20)
+enum { MS = 50 };
+enum subject { WEFT, RAW, SUBJECTS };
+enum measure { PASS, ASLEEP, RATE, GET_64K, GET_1M, MEASURES };
 
-static struct results {
-    struct bench_series line, copy;
-} results;
+static const struct data_subject subjects[SUBJECTS] = {
+    [WEFT] = {.id = "inproc",
+              .name = "weft",
+              .config = "inproc endpoints, two threads, a core each",
+              .kind = &data_weft,
+              .threads = true,
+              .transport = &weft__tp_inproc},
+    [RAW] = {.id = "raw_memory",
+             .name = "memory",
+             .config = "a word on a line of its own; memcpy; two threads, a core each",
+             .kind = &data_raw_memory,
+             .threads = true},
+};
 
-static void label_all(void)
-{
-    data_label(&results.line,
-               &(struct data_label){.id = "data.line.8B.raw",
-                                    .what = "cache line, one way, two cores",
-                                    .subject = "cache-line",
-                                    .unit = "us",
-                                    .config = "two threads, a core each, spinning on one word"});
-    data_label(&results.copy, &(struct data_label){.id = "data.copy.1MiB.raw",
-                                                   .what = "memcpy of 1 MiB",
-                                                   .subject = "memcpy",
-                                                   .unit = "GB/s",
-                                                   .config = "one thread, the same two buffers"});
-}
+static const struct data_measure measures[MEASURES] = {
+    [PASS] =
+        {"latency.8B", "half a round trip of 8 B", "us", 0, {DATA_PASS, false, 8, 8, 1280, 1, 64}},
+    [ASLEEP] = {"asleep.8B",
+                "half a round trip of 8 B, asleep",
+                "us",
+                0,
+                {DATA_PASS, true, 8, 8, 50, 1, 1}},
+    [RATE] = {"rate.8B",
+              "messages of 8 B, 64 in flight",
+              "M/s",
+              1e-6,
+              {DATA_RATE, false, 8, 64, 4096, 1, 1}},
+    [GET_64K] = {"get.64KiB", "copies of 64 KiB", "GB/s", 0, {DATA_GET, false, 65536, 1, 16, 1, 1}},
+    [GET_1M] = {"get.1MiB", "copies of 1 MiB", "GB/s", 0, {DATA_GET, false, 1u << 20, 1, 4, 1, 1}},
+};
+
+static struct bench_series series[SUBJECTS][MEASURES];
+static const struct data_table table = {.part = "inproc",
+                                        .subjects = subjects,
+                                        .subjects_n = SUBJECTS,
+                                        .measures = measures,
+                                        .measures_n = MEASURES,
+                                        .series = &series[0][0]};
 
 int data_inproc(const struct bench *bench)
 {
-    char *from = malloc(COPY_BYTES), *to = malloc(COPY_BYTES);
-    if (!from || !to)
-        bench_die("memory", WEFT_ENOMEM);
-    memset(from, 1, COPY_BYTES);
-    memset(to, 2, COPY_BYTES);
-    label_all();
-    for (unsigned round = 0; round < bench->rounds; round++) {
-        bench_add(&results.line, raw_line_ns(bench) / 1e3);
-        bench_add(&results.copy, raw_copy(bench, to, from, COPY_BYTES));
-    }
-    free(from);
-    free(to);
-    bench_print(bench, &results.line);
-    bench_print(bench, &results.copy);
+    data_table_run(bench, &table, MS);
+    data_ratio_goal(bench,
+                    (struct bench_goal){.id = "data.inproc_latency",
+                                        .wanted = 1.5,
+                                        .reason = "8 B against a cache line one way, both spin"},
+                    &series[WEFT][PASS], &series[RAW][PASS]);
+    data_ratio_goal(bench,
+                    (struct bench_goal){.id = "data.inproc_1m",
+                                        .wanted = 0.9,
+                                        .at_least = true,
+                                        .reason = "a get of 1 MiB against memcpy"},
+                    &series[WEFT][GET_1M], &series[RAW][GET_1M]);
+    data_table_print(bench, &table);
     return 0;
 }

@@ -29,17 +29,18 @@ static const struct data_subject subjects[SUBJECTS] = {
 };
 
 static const struct data_measure measures[MEASURES] = {
-    [PASS] = {"latency.8B", "half a round trip of 8 B", "us", 0, {DATA_PASS, false, 8, 8, 1, 1, 1}},
+    [PASS] =
+        {"latency.8B", "half a round trip of 8 B", "us", 0, {DATA_PASS, false, 8, 8, 50, 1, 1}},
     [PASS_64K] = {"latency.64KiB",
                   "half a round trip of 64 KiB",
                   "us",
                   0,
-                  {DATA_PASS, false, 65536, 8, 1, 1, 1}},
+                  {DATA_PASS, false, 65536, 8, 20, 1, 1}},
     [ASLEEP] = {"asleep.8B",
                 "half a round trip of 8 B, asleep",
                 "us",
                 0,
-                {DATA_PASS, true, 8, 8, 1, 1, 1}},
+                {DATA_PASS, true, 8, 8, 20, 1, 1}},
     [RATE] = {"rate.8B",
               "messages of 8 B, 64 in flight",
               "M/s",

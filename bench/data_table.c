@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdio.h>
 
+enum { SLICES = 3 };
+
 struct bench_series *data_table_at(const struct data_table *table, size_t subject, size_t measure)
 {
     return &table->series[subject * table->measures_n + measure];
@@ -43,12 +45,14 @@ void data_table_run(const struct bench *bench, const struct data_table *table, u
     label_all(table);
     for (size_t s = 0; s < n; s++)
         pairs[s] = data_pair_open(&table->subjects[s]);
-    for (unsigned round = 0; round < bench->rounds; round++)
-        for (size_t m = 0; m < table->measures_n; m++)
-            for (size_t turn = 0; turn < n; turn++) {
-                size_t s = (round + turn) % n;
-                measure(table, s, m, pairs[s], bench->quick ? 1 : ms);
-            }
+    unsigned slices = bench->quick ? 1 : SLICES;
+    for (unsigned i = 0; i < bench->rounds * table->measures_n * slices; i++) {
+        size_t m = i / slices % table->measures_n;
+        for (size_t turn = 0; turn < n; turn++) {
+            size_t s = (i + turn) % n;
+            measure(table, s, m, pairs[s], bench->quick ? 1 : ms / slices);
+        }
+    }
     for (size_t s = 0; s < n; s++)
         data_pair_close(pairs[s]);
 }
