@@ -26,6 +26,7 @@ int weft__keys_add(struct weft_keys *keys, struct weft_range *range)
     if ((uintptr_t)range->addr + range->len_bytes < (uintptr_t)range->addr)
         return weft_fail(WEFT_EINVAL, "a range of %zu bytes at %p wraps around", range->len_bytes,
                          (void *)range->addr);
+    range->access &= ~(uint32_t)WEFT_TP_KEEP;
     if (!range->access || range->access & ~(uint32_t)(WEFT_TP_READ | WEFT_TP_WRITE))
         return weft_fail(WEFT_EINVAL, "access 0x%x: say READ, WRITE or both", range->access);
     do {

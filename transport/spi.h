@@ -120,8 +120,19 @@ struct weft_tp_open {
     const struct weft_tp_security *security;
     uint32_t connections_max; /* zmq, tcp: accepted at a time by one port; 0: no limit but the
                                  process's open files */
+    uint32_t receives_max; /* ofi: buffers posted for messages, of all peers together; 0: default */
+    size_t registered_max_bytes; /* ofi on a card that pins memory: what it keeps registered for the
+                                    next use (transport/regcache.h); 0: default */
     const struct weft_tp_handlers *handlers;
     void *ctx;
+};
+
+/* What an endpoint has taken so far. */
+struct weft_tp_usage {
+    uint64_t connections;  /* that it has made or accepted, where it can tell; else made */
+    uint64_t memory_bytes; /* of buffers and peers, without what libraries and the kernel take */
+    uint64_t registrations, registered_bytes; /* of memory, kept for reuse or in use */
+    uint64_t registration_hits, registration_misses;
 };
 
 struct weft_transport;
@@ -163,10 +174,10 @@ struct weft_tp_msg_ops {
                 unsigned n, struct weft_tp_op *op);
 };
 
-enum weft_tp_access {
-    WEFT_TP_READ = 1,
-    WEFT_TP_WRITE = 2
-}; /* what peers may do with a registered range */
+/* What peers may do with a registered range. KEEP: where registering is dear, the range may stay
+ * registered after unreg() and its key good, until the memory goes (transport/regcache.h) or room
+ * is needed; for peers that are trusted that far. */
+enum weft_tp_access { WEFT_TP_READ = 1, WEFT_TP_WRITE = 2, WEFT_TP_KEEP = 4 };
 
 /* What a peer needs to reach a registered range: 24 bytes that travel as they are (little endian).
  */
@@ -242,6 +253,8 @@ struct weft_transport {
     const struct weft_tp_msg_ops *msg;
     const struct weft_tp_rma_ops *rma; /* NULL: wrap the endpoint with the shim (transport/shim) */
     const struct weft_tp_sleep_ops *sleep; /* NULL: poll wait_fd */
+    /* NULL: its endpoints count nothing. */
+    void (*usage)(struct weft_tp_ep *ep, struct weft_tp_usage *usage_out);
 };
 
 /* Whether core is whole and each family is whole or absent.  Errors: WEFT_EINVAL, naming the slot.

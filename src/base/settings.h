@@ -15,6 +15,8 @@
     X(WEFT_PORTS, TEXT, "8100-8199", 0, 0, "", "ports that a host may use: first-last")                                \
     X(WEFT_SLOTS, NUMBER, "0", 0, 65535, "", "ranks that a host takes; 0: its usable cores")                           \
     X(WEFT_DATA, TEXT, "auto", 0, 0, "", "transport for data: auto, ofi, ofi:PROVIDER, tcp, zmq or inproc")            \
+    X(WEFT_REGISTERED_MAX, SIZE, "256M", 4096, UINT64_C(1) << 50, "",                                                  \
+      "memory that a data lane keeps registered with a network card for the next use")                                 \
     X(WEFT_PROGRESS, TEXT, "thread", 0, 0, "", "who moves data while ranks compute: thread, worker or core:N")         \
     X(WEFT_FUNCTION_SERVER_THREADS, NUMBER, "2", 1, 256, "", "workers of a host's function service")                   \
     X(WEFT_REGISTRY_SERVER_THREADS, NUMBER, "2", 1, 256, "", "workers of the head's registry service")                 \

@@ -3,7 +3,8 @@
  * An id is the slot and the count of its uses, so a stale one finds nothing; it stays the same
  * across moves. A key belongs to one stay in one process: it is made when somebody resolves the id,
  * kept in a short list per rank, and taken back by unexpose, at departure, or when the list is
- * full. Whoever pulls with a key that was taken back gets an error and resolves again. Registering
+ * full. Whoever pulls with a key that was taken back gets an error and resolves again, or, where
+ * the transport keeps registrations for the next use, what the memory holds now. Registering
  * is never done with a lock held: it may wait for the thread that drives the lane.
  */
 #include <sched.h>
@@ -182,7 +183,8 @@ static int make_key(struct weft__rank *rank, const struct weft__exposure *exposu
         return WEFT_ENOMEM;
     made->expose_id = exposure->id;
     int err = weft__lane_register(rank->exec->lane, (void *)(uintptr_t)exposure->addr,
-                                  exposure->len_bytes, WEFT_TP_READ, &made->region, &made->key);
+                                  exposure->len_bytes, WEFT_TP_READ | WEFT_TP_KEEP, &made->region,
+                                  &made->key);
     if (err) {
         free(made);
         return err;

@@ -275,6 +275,7 @@ static int endpoint(struct weft_lane *lane, const struct weft_lane_desc *desc)
     struct weft__selected selected;
     int err = weft__security_get(&select.open.security);
     select.open.connections_max = (uint32_t)weft__config_u64("WEFT_CONNECTIONS_MAX");
+    select.open.registered_max_bytes = weft__config_u64("WEFT_REGISTERED_MAX");
     if (err == WEFT_OK)
         err = weft__select(&select, &selected);
     if (err != WEFT_OK)

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "snapshot/track.h"
+#include "transport/regcache.h"
 #include "weft/error.h"
 
 /* Describes the first mapping that overlaps [at, at + len). */
@@ -70,6 +71,7 @@ static int map(struct weft_region *region, const char *name, void *at)
         return fail_map(name, at, region->len_bytes, EEXIST);
     }
     region->base = base;
+    weft__regcache_cover(base, region->len_bytes);
     return 0;
 }
 
@@ -105,6 +107,7 @@ void weft__region_fini(struct weft_region *region)
 {
     if (!region->base)
         return;
+    weft__regcache_uncover(region->base, region->len_bytes);
     munmap(region->base, region->len_bytes);
     close(region->fd);
     *region = (struct weft_region){.fd = -1};

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "transport/regcache.h"
 #include "weft/error.h"
 
 static int map(struct weft_view *view_out, const struct weft_region *region, void *at,
@@ -33,6 +34,7 @@ static int map(struct weft_view *view_out, const struct weft_region *region, voi
     if (base == MAP_FAILED)
         return weft_fail(-errno, "cannot map a view of 0x%zx bytes at %p: %s", len_bytes, at,
                          strerror(errno));
+    weft__regcache_forget(base, len_bytes); /* where it lies over something */
     *view_out = (struct weft_view){.base = base, .len_bytes = len_bytes};
     return 0;
 }
@@ -53,8 +55,10 @@ int weft__view_over(struct weft_view *view_out, const struct weft_region *region
 
 void weft__view_fini(struct weft_view *view)
 {
-    if (view->base)
+    if (view->base) {
+        weft__regcache_forget(view->base, view->len_bytes);
         munmap(view->base, view->len_bytes);
+    }
     *view = (struct weft_view){0};
 }
 
@@ -63,5 +67,6 @@ int weft__view_reset(const struct weft_view *view)
     if (madvise(view->base, view->len_bytes, MADV_DONTNEED))
         return weft_fail(WEFT_EIO, "cannot drop what was written into the view at %p: %s",
                          view->base, strerror(errno));
+    weft__regcache_forget(view->base, view->len_bytes);
     return 0;
 }

@@ -6,10 +6,12 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
 #include "tests/conform/conform.h"
+#include "transport/regcache.h"
 #include "weft/error.h"
 
 #define MIB ((size_t)1 << 20)
@@ -261,6 +263,59 @@ static void a_key_ends_with_its_registration(void **state)
     memory_close(&m);
 }
 
+/* Whether or not the transport has kept it: what the key opened is no more. */
+static void a_kept_key_ends_when_its_memory_goes(void **state)
+{
+    (void)state;
+    struct memory m;
+    memory_open(&m, 300000, WEFT_TP_READ | WEFT_TP_WRITE | WEFT_TP_KEEP);
+    weft__regcache_cover(m.far, m.len + 2 * GUARD);
+    struct weft_tp_rma_desc desc = describe(&m, 0, 0, 1000);
+    assert_int_equal(probe_rma(&m.a, &m.b, &desc, false), WEFT_OK);
+    m.b.tp->rma->unreg(m.b.ep, m.region);
+    memory_register(&m, WEFT_TP_READ | WEFT_TP_WRITE | WEFT_TP_KEEP);
+    desc = describe(&m, 0, 0, 1000);
+    assert_int_equal(probe_rma(&m.a, &m.b, &desc, false), WEFT_OK);
+    weft__regcache_uncover(m.far, m.len + 2 * GUARD);
+    assert_int_equal(probe_rma(&m.a, &m.b, &desc, false), WEFT_OK); /* in use: it stays */
+    m.b.tp->rma->unreg(m.b.ep, m.region);
+    m.region = NULL;
+    expect_refusal(&m, &desc, true);
+    memory_register(&m, WEFT_TP_READ | WEFT_TP_WRITE);
+    expect_recovery(&m, WEFT_TP_READ);
+    memory_close(&m);
+}
+
+/* A registration of the pages that were there before would swallow the bytes. */
+static void bytes_land_in_the_pages_that_are_mapped_now(void **state)
+{
+    (void)state;
+    struct memory m;
+    memory_open(&m, 300000, WEFT_TP_READ);
+    unsigned char *at =
+        mmap(NULL, m.len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(at, MAP_FAILED);
+    weft__regcache_cover(at, m.len);
+    struct weft_tp_rma_desc desc = describe(&m, 0, 0, m.len);
+    desc.local = at;
+    for (unsigned round = 0; round < 3; round++) {
+        assert_int_equal(probe_rma(&m.a, &m.b, &desc, false), WEFT_OK);
+        assert_int_equal(probe_rma(&m.a, &m.b, &desc, false), WEFT_OK);
+        assert_memory_equal(at, m.far + GUARD, m.len);
+        if (round == 0)
+            assert_int_equal(madvise(at, m.len, MADV_DONTNEED), 0);
+        else
+            assert_ptr_equal(mmap(at, m.len, PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+                             at);
+        weft__regcache_forget(at, m.len);
+        assert_int_equal(at[0] | at[m.len - 1], 0);
+    }
+    weft__regcache_uncover(at, m.len);
+    munmap(at, m.len);
+    memory_close(&m);
+}
+
 static void a_get_from_an_endpoint_that_closes_ends_with_an_error(void **state)
 {
     (void)state;
@@ -390,6 +445,8 @@ int conform_rma(void)
         cmocka_unit_test(writing_what_is_read_only_is_refused_and_touches_nothing),
         cmocka_unit_test(reading_what_is_write_only_is_refused),
         cmocka_unit_test(a_key_ends_with_its_registration),
+        cmocka_unit_test(a_kept_key_ends_when_its_memory_goes),
+        cmocka_unit_test(bytes_land_in_the_pages_that_are_mapped_now),
         cmocka_unit_test(a_get_from_an_endpoint_that_closes_ends_with_an_error),
         cmocka_unit_test(closing_and_dropping_end_one_sided_operations_once),
         cmocka_unit_test(messages_pass_beside_one_sided_operations),

@@ -157,6 +157,14 @@ static int open_timer(struct weft_fault_ep *ep)
     return WEFT_OK;
 }
 
+static void ep_usage(struct weft_tp_ep *base, struct weft_tp_usage *usage_out)
+{
+    struct weft_fault_ep *ep = weft__fault_ep(base);
+    *usage_out = (struct weft_tp_usage){0};
+    if (ep->tp->usage)
+        ep->tp->usage(ep->inner, usage_out);
+}
+
 static int open_inner(struct weft_fault_ep *ep, const struct weft_fault_desc *fault,
                       const struct weft_tp_open *desc)
 {
@@ -172,6 +180,7 @@ static int open_inner(struct weft_fault_ep *ep, const struct weft_fault_desc *fa
     ep->table = (struct weft_transport){
         .scheme = ep->tp->scheme,
         .core = &core_ops,
+        .usage = ep_usage,
         .ctl = ep->tp->ctl ? &weft__fault_ctl_ops : NULL,
         .msg = ep->tp->msg ? &weft__fault_msg_ops : NULL,
         .rma = ep->tp->rma ? &ep->rma : NULL,

@@ -42,15 +42,19 @@
 /* Providers in order of preference, where the caller names none. */
 static const char *const fabric_choice[] = {"verbs;ofi_rxm", "efa", "net", "tcp"};
 
+/* What a provider may ask of its user; one that asks for more is not used. */
+#define SERVED_MODE (FI_CONTEXT | FI_CONTEXT2)
+#define SERVED_MR_MODE (FI_MR_LOCAL | FI_MR_VIRT_ADDR | FI_MR_ALLOCATED | FI_MR_PROV_KEY)
+
 static struct fi_info *hints_for(const char *provider)
 {
     struct fi_info *hints = fi_allocinfo();
     if (!hints)
         return NULL;
     hints->caps = FI_MSG | FI_RMA;
-    hints->mode = FI_CONTEXT | FI_CONTEXT2;
+    hints->mode = SERVED_MODE;
     hints->ep_attr->type = FI_EP_RDM;
-    hints->domain_attr->mr_mode = FI_MR_LOCAL | FI_MR_VIRT_ADDR | FI_MR_ALLOCATED | FI_MR_PROV_KEY;
+    hints->domain_attr->mr_mode = SERVED_MR_MODE;
     hints->domain_attr->threading = FI_THREAD_DOMAIN;
     hints->domain_attr->control_progress = FI_PROGRESS_MANUAL;
     hints->domain_attr->data_progress = FI_PROGRESS_MANUAL;
@@ -65,6 +69,31 @@ static struct fi_info *hints_for(const char *provider)
     return NULL;
 }
 
+/* Why it offers nothing: it asks for more than is served, or there is nothing.  ENOTSUP, always. */
+static int fail_absent(const char *provider, const char *bind, struct fi_info *hints)
+{
+    struct fi_info *info = NULL;
+    hints->mode = ~0ull;
+    hints->domain_attr->mr_mode = ~(FI_MR_BASIC | FI_MR_SCALABLE);
+    int rc = fi_getinfo(FI_VERSION(1, 17), bind, NULL, FI_SOURCE | FI_NUMERICHOST, hints, &info);
+    bool asks = rc == 0 && strcasecmp(info->fabric_attr->prov_name, provider) == 0;
+    unsigned long long mode = asks ? info->mode & ~SERVED_MODE : 0;
+    unsigned mr_mode = asks ? (unsigned)info->domain_attr->mr_mode & ~(unsigned)SERVED_MR_MODE : 0;
+    if (rc == 0)
+        fi_freeinfo(info);
+    if (mode || mr_mode)
+        return weft_fail(
+            WEFT_ENOTSUP,
+            "libfabric's %s on %s asks for mode bits that are not served: mode 0x%llx, "
+            "mr_mode 0x%x (fi_info -v -p %s)",
+            provider, bind, mode, mr_mode, provider);
+    return weft_fail(
+        WEFT_ENOTSUP,
+        "libfabric's %s offers nothing on %s: no such device there, or the provider is "
+        "not in this build (fi_info -p %s)",
+        provider, bind, provider);
+}
+
 /* What the provider offers on the interface; port 0: any. */
 static int info_of(const char *provider, const char *bind, unsigned port, struct fi_info **info_out)
 {
@@ -76,22 +105,21 @@ static int info_of(const char *provider, const char *bind, unsigned port, struct
     struct fi_info *info = NULL;
     int rc = fi_getinfo(FI_VERSION(1, 17), bind, port ? service : NULL, FI_SOURCE | FI_NUMERICHOST,
                         hints, &info);
-    fi_freeinfo(hints);
     /* A name means itself: libfabric would answer for tcp with tcp;ofi_rxm. */
     if (rc == 0 && strcasecmp(info->fabric_attr->prov_name, provider) != 0) {
         fi_freeinfo(info);
         rc = -FI_ENODATA;
     }
+    int err = WEFT_OK;
     if (rc == -FI_ENODATA)
-        return weft_fail(WEFT_ENOTSUP,
-                         "libfabric's %s offers nothing on %s: no such device there, or the "
-                         "provider is not in this build (fi_info -p %s)",
-                         provider, bind, provider);
-    if (rc != 0)
-        return weft_fail(weft__ofi_err(rc), "libfabric's %s refuses %s: %s", provider, bind,
-                         fi_strerror(-rc));
-    *info_out = info;
-    return WEFT_OK;
+        err = fail_absent(provider, bind, hints);
+    else if (rc != 0)
+        err = weft_fail(weft__ofi_err(rc), "libfabric's %s refuses %s: %s", provider, bind,
+                        fi_strerror(-rc));
+    else
+        *info_out = info;
+    fi_freeinfo(hints);
+    return err;
 }
 
 static int failed(const struct ofi_ep *ep, const char *what, int rc)
@@ -218,8 +246,13 @@ static void take_info(struct ofi_ep *ep, struct fi_info *info)
     ep->mr_virt = mode & FI_MR_VIRT_ADDR;
     ep->mr_prov_key = mode & FI_MR_PROV_KEY;
     ep->ticks = ep->mr_prov_key; /* a network card's, which answers by itself */
+    ep->pins = mode & (FI_MR_LOCAL | FI_MR_ALLOCATED);
     if (ep->sends_max > info->tx_attr->size)
         ep->sends_max = (unsigned)info->tx_attr->size;
+    if (ep->recvs > info->rx_attr->size)
+        ep->recvs = (unsigned)info->rx_attr->size;
+    if (ep->msg_max_bytes > info->ep_attr->max_msg_size)
+        ep->msg_max_bytes = info->ep_attr->max_msg_size;
 }
 
 /* The endpoint of messages, on the first free port of the range. */

@@ -12,10 +12,13 @@
 
 #include "transport/ofi/ofi.h"
 #include "transport/ops.h"
+#include "transport/regcache.h"
 #include "transport/slots.h"
 #include "transport/spi.h"
 
-#define OFI_RECVS 64u      /* posted receives */
+#define OFI_RECVS 64u /* posted receives */
+#define OFI_REGISTRATIONS_MAX 512u
+#define OFI_REGISTERED_MAX ((size_t)256 << 20)
 #define OFI_SENDS_MAX 128u /* default of sends under way, and of one-sided operations under way */
 #define OFI_PEERS_MAX 4096u
 #define OFI_MSG_DEFAULT ((size_t)64 << 10)
@@ -45,6 +48,7 @@ struct ofi_peer {
     fi_addr_t msg_addr; /* in the address vector of messages */
     fi_addr_t rma_addr; /* in the one of one-sided operations, of this generation */
     uint32_t rma_generation;
+    bool used;           /* a message has been sent: there is a connection, or there was */
     unsigned sends;      /* under way */
     unsigned rmas;       /* held by libfabric */
     unsigned ended;      /* completions, of both; wraps */
@@ -71,9 +75,9 @@ struct ofi_op {
     struct ofi_context context;
     struct weft_tp_op *before, *after; /* in the list of those under way */
     struct ofi_peer *peer;
-    bool waits;        /* to be issued again */
-    bool ended;        /* is in the ready list */
-    struct fid_mr *mr; /* of the local range, made for this operation */
+    bool waits;                      /* to be issued again */
+    bool ended;                      /* is in the ready list */
+    struct weft_registration *local; /* of the local range, where the provider wants one */
     struct weft_tp_rma_desc desc;
 };
 _Static_assert(sizeof(struct ofi_op) <= WEFT_TP_OP_PRIVATE, "an operation must fit its place");
@@ -81,6 +85,7 @@ _Static_assert(sizeof(struct ofi_op) <= WEFT_TP_OP_PRIVATE, "an operation must f
 struct weft_tp_region {
     struct weft_tp_region *before, *after; /* of the endpoint's */
     struct fid_mr *mr;
+    struct weft_registration *kept; /* the cache's, which holds mr; NULL: mr is the region's own */
     struct weft_tp_key key;
 };
 
@@ -105,6 +110,7 @@ struct ofi_ep {
     size_t msg_max_bytes;
     unsigned sends_max;
     bool mr_local, mr_virt, mr_prov_key;
+    bool pins;  /* registered memory is held by a card: registering is dear */
     bool ticks; /* this provider's connections are watched: silence.c */
 
     struct fi_info *info;
@@ -119,6 +125,7 @@ struct ofi_ep {
 
     unsigned char *recv_slab;
     size_t recv_slab_bytes, recv_bytes;
+    unsigned recvs;
     struct fid_mr *recv_mr;
     struct ofi_buffer *unposted; /* receives to be posted again */
     struct ofi_buffer *free_sends;
@@ -127,11 +134,12 @@ struct ofi_ep {
 
     struct weft_slots peers;
     struct weft_tp_region *regions;
-    struct weft_op_list ready;       /* done has to run */
-    struct weft_tp_op *first, *last; /* one-sided operations under way */
-    unsigned rmas, waiting;          /* of these: in all, to be issued again */
-    unsigned lost_n;                 /* peers whose loss has not been told */
-    bool renew;                      /* the one-sided endpoint has a broken connection */
+    struct weft_regcache *registrations; /* NULL: registering costs this provider nothing */
+    struct weft_op_list ready;           /* done has to run */
+    struct weft_tp_op *first, *last;     /* one-sided operations under way */
+    unsigned rmas, waiting;              /* of these: in all, to be issued again */
+    unsigned lost_n;                     /* peers whose loss has not been told */
+    bool renew;                          /* the one-sided endpoint has a broken connection */
     bool closing;
     int broken;
     struct weft_ofi_stats stats;
@@ -179,6 +187,8 @@ void weft__ofi_peer_release(
  * for too long. */
 int weft__ofi_peer_refused(struct ofi_ep *ep, struct ofi_peer *peer, ssize_t rc);
 bool weft__ofi_peer_rests(const struct ofi_peer *peer); /* no use in trying it now */
+/* Made by this end: libfabric tells of no others. */
+uint64_t weft__ofi_connections(const struct ofi_ep *ep);
 int weft__ofi_peers_tell(struct ofi_ep *ep);
 void weft__ofi_peers_fini(struct ofi_ep *ep);
 
@@ -191,8 +201,18 @@ void weft__ofi_sent(struct ofi_ep *ep, struct ofi_buffer *buffer, int err);
 int weft__ofi_send(struct weft_tp_ep *tp, struct weft_tp_peer peer, const struct iovec *iov,
                    unsigned n, struct weft_tp_op *op);
 
-/* rma.c */
+/* region.c */
+int weft__ofi_regions_open(struct ofi_ep *ep, size_t registered_max_bytes);
 void weft__ofi_regions_close(struct ofi_ep *ep);
+int weft__ofi_reg(struct weft_tp_ep *tp, void *addr, size_t len_bytes, uint32_t access,
+                  struct weft_tp_region **region_out);
+void weft__ofi_unreg(struct weft_tp_ep *tp, struct weft_tp_region *region);
+void weft__ofi_key(struct weft_tp_region *region, struct weft_tp_key *key_out);
+/* The registration of an operation's local range.  access: of libfabric. */
+int weft__ofi_local_get(struct ofi_ep *ep, const struct weft_tp_rma_desc *desc, uint64_t access,
+                        struct weft_registration **local_out);
+
+/* rma.c */
 extern const struct weft_tp_rma_ops weft__ofi_rma_ops;
 void weft__ofi_rma_ended(struct ofi_ep *ep, struct ofi_context *context, int err);
 /* Takes the buffers of a peer's operations back from libfabric; they end with err. */

@@ -26,12 +26,12 @@ int weft__ofi_recvs_open(struct ofi_ep *ep)
 {
     size_t page = 4096;
     ep->recv_bytes = (sizeof(struct ofi_buffer) + ep->msg_max_bytes + page - 1) & ~(page - 1);
-    ep->recv_slab_bytes = ep->recv_bytes * OFI_RECVS;
+    ep->recv_slab_bytes = ep->recv_bytes * ep->recvs;
     void *slab = mmap(NULL, ep->recv_slab_bytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (slab == MAP_FAILED)
         return weft_fail(WEFT_ENOMEM, "no address space for %u receive buffers of %zu bytes",
-                         OFI_RECVS, ep->recv_bytes);
+                         ep->recvs, ep->recv_bytes);
     ep->recv_slab = slab;
     if (ep->mr_local) {
         int rc = fi_mr_reg(ep->msg.domain, slab, ep->recv_slab_bytes, FI_RECV, 0, 0, 0,
@@ -43,7 +43,7 @@ int weft__ofi_recvs_open(struct ofi_ep *ep)
                 "memory (ulimit -l)",
                 ep->recv_slab_bytes, fi_strerror(-rc));
     }
-    for (unsigned i = 0; i < OFI_RECVS; i++) {
+    for (unsigned i = 0; i < ep->recvs; i++) {
         struct ofi_buffer *buffer =
             (struct ofi_buffer *)(void *)(ep->recv_slab + i * ep->recv_bytes);
         buffer->context.kind = OFI_RECV;
@@ -198,6 +198,7 @@ int weft__ofi_send(struct weft_tp_ep *tp, struct weft_tp_peer peer_id, const str
         return weft__ofi_peer_refused(ep, peer, rc);
     }
     peer->stalled_ns = 0;
+    peer->used = true;
     peer->sends++;
     ep->sends_n++;
     buffer->peer = peer;

@@ -1,8 +1,9 @@
 /* The ofi transport's table, and an endpoint's beginning and end.
  *
  * Parts: library.c (loads libfabric), fabric.c (its objects and the choice of a provider), peer.c,
- * msg.c, rma.c, progress.c, error.c, signals.c. Everything runs on the thread that drives the
- * endpoint; libfabric is opened with FI_THREAD_DOMAIN and manual progress, and starts no thread.
+ * msg.c, region.c, rma.c, progress.c, error.c, signals.c. Everything runs on the thread that drives
+ * the endpoint; libfabric is opened with FI_THREAD_DOMAIN and manual progress, and starts no
+ * thread.
  */
 #include "transport/ofi/ofi.h"
 
@@ -38,9 +39,12 @@ static int open_ep(const struct weft_tp_open *desc, struct weft_tp_ep **ep_out)
     ep->ctx = desc->ctx;
     ep->msg_max_bytes = desc->msg_max_bytes ? desc->msg_max_bytes : OFI_MSG_DEFAULT;
     ep->sends_max = desc->sends_max ? desc->sends_max : OFI_SENDS_MAX;
+    ep->recvs = desc->receives_max ? desc->receives_max : OFI_RECVS;
     snprintf(ep->bind, sizeof(ep->bind), "%s", desc->bind);
     weft__slots_init(&ep->peers, OFI_PEERS_MAX);
     err = weft__ofi_fabric_open(ep, desc);
+    if (err == WEFT_OK)
+        err = weft__ofi_regions_open(ep, desc->registered_max_bytes);
     if (err == WEFT_OK)
         err = weft__ofi_recvs_open(ep);
     weft__ofi_reset_signals(); /* a provider that was loaded now may have brought its own */
@@ -116,6 +120,29 @@ static void limits(struct weft_tp_ep *tp, struct weft_tp_limits *limits_out)
     };
 }
 
+static uint64_t memory_of(const struct ofi_ep *ep)
+{
+    uint64_t buffer = sizeof(struct ofi_buffer) + ep->msg_max_bytes;
+    return sizeof(*ep) + ep->recv_slab_bytes + ep->sends_made * buffer +
+           ep->peers.live * sizeof(struct ofi_peer);
+}
+
+static void usage(struct weft_tp_ep *tp, struct weft_tp_usage *usage_out)
+{
+    const struct ofi_ep *ep = ofi_ep_of(tp);
+    struct weft_regcache_stats cache = {0};
+    if (ep->registrations)
+        weft__regcache_stats(ep->registrations, &cache);
+    *usage_out = (struct weft_tp_usage){
+        .connections = weft__ofi_connections(ep),
+        .memory_bytes = memory_of(ep),
+        .registrations = cache.entries,
+        .registered_bytes = cache.bytes,
+        .registration_hits = cache.hits,
+        .registration_misses = cache.misses,
+    };
+}
+
 void weft__ofi_stats(const struct weft_tp_ep *tp, struct weft_ofi_stats *stats_out)
 {
     const struct ofi_ep *ep = (const struct ofi_ep *)(const void *)tp;
@@ -139,5 +166,9 @@ static const struct weft_tp_core_ops core = {
 
 static const struct weft_tp_msg_ops msg = {.send = weft__ofi_send};
 
-const struct weft_transport weft__tp_ofi = {
-    .scheme = "ofi", .core = &core, .ctl = NULL, .msg = &msg, .rma = &weft__ofi_rma_ops};
+const struct weft_transport weft__tp_ofi = {.scheme = "ofi",
+                                            .core = &core,
+                                            .ctl = NULL,
+                                            .msg = &msg,
+                                            .rma = &weft__ofi_rma_ops,
+                                            .usage = usage};

@@ -128,6 +128,17 @@ bool weft__ofi_peer_rests(const struct ofi_peer *peer)
     return peer->stalled_ns && weft__now_ns() < peer->retry_ns;
 }
 
+uint64_t weft__ofi_connections(const struct ofi_ep *ep)
+{
+    uint64_t n = 0;
+    uint32_t cursor = 0, id;
+    const struct ofi_peer *peer;
+    while ((peer = weft__slots_next(&ep->peers, &cursor, &id)))
+        if (!peer->lost)
+            n += (peer->used ? 1u : 0u) + (peer->rma_generation == ep->rma_generation ? 1u : 0u);
+    return n;
+}
+
 int weft__ofi_peers_tell(struct ofi_ep *ep)
 {
     int n = 0;

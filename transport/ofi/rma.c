@@ -16,7 +16,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include <rdma/fi_errno.h>
 #include <rdma/fi_rma.h>
@@ -53,6 +52,13 @@ static void set_waiting(struct ofi_ep *ep, struct ofi_op *own, bool waits)
     own->peer->rmas += waits ? -1u : 1u;
 }
 
+static void give_local(struct ofi_ep *ep, struct ofi_op *own)
+{
+    if (own->local)
+        weft__regcache_put(ep->registrations, own->local);
+    own->local = NULL;
+}
+
 /* Takes an operation out of the list and makes its done run in progress(). */
 static void end(struct ofi_ep *ep, struct weft_tp_op *op, int err)
 {
@@ -69,9 +75,7 @@ static void end(struct ofi_ep *ep, struct weft_tp_op *op, int err)
         set_waiting(ep, own, false);
     ep->rmas--;
     own->peer->rmas--;
-    if (own->mr)
-        fi_close(&own->mr->fid);
-    own->mr = NULL;
+    give_local(ep, own);
     own->ended = true;
     own->node.err = err;
     weft__op_append(&ep->ready, op);
@@ -133,7 +137,9 @@ static int address(struct ofi_ep *ep, struct ofi_peer *peer)
 static ssize_t post(struct ofi_ep *ep, struct ofi_op *own)
 {
     struct iovec iov = {own->desc.local, own->desc.len_bytes};
-    struct fid_mr *mr = own->desc.local_region ? own->desc.local_region->mr : own->mr;
+    struct fid_mr *mr = own->local ? own->local->handle : NULL;
+    if (own->desc.local_region)
+        mr = own->desc.local_region->mr;
     void *mr_desc = mr ? fi_mr_desc(mr) : NULL;
     struct fi_rma_iov remote = {.addr = own->desc.remote_key.base + own->desc.remote_offset,
                                 .len = own->desc.len_bytes,
@@ -153,20 +159,12 @@ static ssize_t post(struct ofi_ep *ep, struct ofi_op *own)
     return rc;
 }
 
-static int local_mr(struct ofi_ep *ep, struct ofi_op *own)
+static int take_local(struct ofi_ep *ep, struct ofi_op *own)
 {
-    own->mr = NULL;
     if (!ep->mr_local || own->desc.local_region)
         return WEFT_OK;
     uint64_t access = own->context.kind == OFI_PUT ? FI_WRITE : FI_READ;
-    int rc = fi_mr_reg(ep->rma.domain, own->desc.local, own->desc.len_bytes, access, 0, 0, 0,
-                       &own->mr, NULL);
-    if (rc == 0)
-        return WEFT_OK;
-    return weft_fail(weft__ofi_err(rc),
-                     "cannot register %zu bytes: %s; raise the limit of locked memory "
-                     "(ulimit -l)",
-                     own->desc.len_bytes, fi_strerror(-rc));
+    return weft__ofi_local_get(ep, &own->desc, access, &own->local);
 }
 
 /* The provider would cut the key, and a wrong one might become a right one. */
@@ -204,13 +202,12 @@ static int submit(struct weft_tp_ep *tp, struct weft_tp_peer peer_id,
     }
     err = address(ep, peer);
     if (err == WEFT_OK)
-        err = local_mr(ep, own);
+        err = take_local(ep, own);
     if (err != WEFT_OK)
         return err;
     ssize_t rc = post(ep, own);
     if (rc != 0) {
-        if (own->mr)
-            fi_close(&own->mr->fid);
+        give_local(ep, own);
         return weft__ofi_peer_refused(ep, peer, rc);
     }
     peer->stalled_ns = 0;
@@ -317,71 +314,9 @@ void weft__ofi_rma_abandon(struct ofi_ep *ep, struct ofi_peer *peer, int err)
     weft__ofi_rma_renew(ep);
 }
 
-static int reg(struct weft_tp_ep *tp, void *addr, size_t len_bytes, uint32_t access,
-               struct weft_tp_region **region_out)
-{
-    struct ofi_ep *ep = ofi_ep_of(tp);
-    if (!len_bytes || !(access & (WEFT_TP_READ | WEFT_TP_WRITE)))
-        return weft_fail(WEFT_EINVAL, "a registration of %zu bytes with access %u", len_bytes,
-                         access);
-    struct weft_tp_region *region = calloc(1, sizeof(*region));
-    if (!region)
-        return weft_fail(WEFT_ENOMEM, "no memory for a registration");
-    uint64_t flags = (access & WEFT_TP_READ ? FI_REMOTE_READ : 0) |
-                     (access & WEFT_TP_WRITE ? FI_REMOTE_WRITE : 0);
-    if (ep->mr_local)
-        flags |= FI_READ | FI_WRITE;
-    uint64_t key = 0;
-    int rc;
-    do {
-        if (!ep->mr_prov_key && getrandom(&key, sizeof(key), 0) != sizeof(key)) {
-            free(region);
-            return weft_fail(WEFT_EIO, "no random bytes for a key");
-        }
-        if (!ep->mr_prov_key && ep->info->domain_attr->mr_key_size < sizeof(key))
-            key &= ((uint64_t)1 << 8 * ep->info->domain_attr->mr_key_size) - 1;
-        rc = fi_mr_reg(ep->msg.domain, addr, len_bytes, flags, 0, key, 0, &region->mr, NULL);
-    } while (rc == -FI_ENOKEY && !ep->mr_prov_key);
-    if (rc != 0) {
-        free(region);
-        return weft_fail(weft__ofi_err(rc),
-                         "cannot register %zu bytes: %s; raise the limit of locked memory "
-                         "(ulimit -l)",
-                         len_bytes, fi_strerror(-rc));
-    }
-    region->key = (struct weft_tp_key){.key = fi_mr_key(region->mr),
-                                       .base = ep->mr_virt ? (uint64_t)(uintptr_t)addr : 0,
-                                       .len_bytes = len_bytes};
-    region->after = ep->regions;
-    if (region->after)
-        region->after->before = region;
-    ep->regions = region;
-    *region_out = region;
-    return WEFT_OK;
-}
-
-static void unreg(struct weft_tp_ep *tp, struct weft_tp_region *region)
-{
-    if (region->before)
-        region->before->after = region->after;
-    else
-        ofi_ep_of(tp)->regions = region->after;
-    if (region->after)
-        region->after->before = region->before;
-    fi_close(&region->mr->fid);
-    free(region);
-}
-
-void weft__ofi_regions_close(struct ofi_ep *ep)
-{
-    while (ep->regions)
-        unreg(&ep->base, ep->regions);
-}
-
-static void key(struct weft_tp_region *region, struct weft_tp_key *key_out)
-{
-    *key_out = region->key;
-}
-
-const struct weft_tp_rma_ops weft__ofi_rma_ops = {
-    .reg = reg, .unreg = unreg, .key = key, .get = get, .put = put, .flush = flush};
+const struct weft_tp_rma_ops weft__ofi_rma_ops = {.reg = weft__ofi_reg,
+                                                  .unreg = weft__ofi_unreg,
+                                                  .key = weft__ofi_key,
+                                                  .get = get,
+                                                  .put = put,
+                                                  .flush = flush};

@@ -111,6 +111,14 @@ static void ep_fini(struct weft_shim_ep *ep)
     free(ep);
 }
 
+static void ep_usage(struct weft_tp_ep *base, struct weft_tp_usage *usage_out)
+{
+    struct weft_shim_ep *ep = weft__shim_ep(base);
+    *usage_out = (struct weft_tp_usage){0};
+    if (ep->tp->usage)
+        ep->tp->usage(ep->inner, usage_out);
+}
+
 static void set_desc(struct weft_shim_ep *ep, const struct weft_transport *inner,
                      const struct weft_tp_open *desc)
 {
@@ -118,6 +126,7 @@ static void set_desc(struct weft_shim_ep *ep, const struct weft_transport *inner
     ep->table = (struct weft_transport){
         .scheme = inner->scheme,
         .core = &core_ops,
+        .usage = ep_usage,
         .msg = &weft__shim_msg_ops,
         .rma = &weft__shim_rma_ops,
     };

@@ -1,0 +1,168 @@
+/* Registered memory.
+ *
+ * Providers differ in what they want of it (FI_MR_LOCAL, FI_MR_VIRT_ADDR, FI_MR_PROV_KEY,
+ * FI_MR_ALLOCATED): addresses count from 0 or from the memory's own, keys are chosen at random here
+ * or by the card, and the local end of an operation is registered or not. Where a card holds the
+ * pages (FI_MR_ALLOCATED), registrations are kept for the next use: those of local ranges, and
+ * those that their owner has marked WEFT_TP_KEEP. Any other ends with unreg(), and its key with it.
+ *
+ * All are made in the domain of messages; providers with FI_MR_LOCAL have that domain alone. Not
+ * served: FI_MR_ENDPOINT, a registration that belongs to an endpoint, for one of the two halves is
+ * made anew now and then. None of the providers in Debian's build that have messages and one-sided
+ * operations asks for it.
+ */
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include <rdma/fi_domain.h>
+#include <rdma/fi_errno.h>
+
+#include "transport/ofi/impl.h"
+#include "weft/error.h"
+
+static int fail_register(size_t len_bytes, int rc)
+{
+    return weft_fail(weft__ofi_err(rc),
+                     "cannot register %zu bytes: %s; raise the limit of locked memory "
+                     "(ulimit -l)",
+                     len_bytes, fi_strerror(-rc));
+}
+
+/* The key is random where the provider takes ours. */
+static int draw_key(const struct ofi_ep *ep, uint64_t *key_out)
+{
+    size_t size = ep->info->domain_attr->mr_key_size;
+    uint64_t key = 0;
+    if (!ep->mr_prov_key && getrandom(&key, sizeof(key), 0) != sizeof(key))
+        return weft_fail(WEFT_EIO, "no random bytes for a key");
+    *key_out = size < sizeof(key) ? key & (((uint64_t)1 << 8 * size) - 1) : key;
+    return WEFT_OK;
+}
+
+static int mr_make(void *ctx, void *addr, size_t len_bytes, uint32_t access, void **mr_out)
+{
+    const struct ofi_ep *ep = ctx;
+    struct fid_mr *mr = NULL;
+    uint64_t key = 0;
+    int rc;
+    do {
+        int err = draw_key(ep, &key);
+        if (err != WEFT_OK)
+            return err;
+        rc = fi_mr_reg(ep->msg.domain, addr, len_bytes, access, 0, key, 0, &mr, NULL);
+    } while (rc == -FI_ENOKEY && !ep->mr_prov_key);
+    if (rc != 0)
+        return fail_register(len_bytes, rc);
+    *mr_out = mr;
+    return WEFT_OK;
+}
+
+static void mr_end(void *ctx, void *mr)
+{
+    (void)ctx;
+    fi_close(&((struct fid_mr *)mr)->fid);
+}
+
+int weft__ofi_regions_open(struct ofi_ep *ep, size_t registered_max_bytes)
+{
+    if (!ep->pins)
+        return WEFT_OK;
+    struct weft_regcache_desc desc = {
+        .make = mr_make,
+        .end = mr_end,
+        .ctx = ep,
+        .bytes_max = registered_max_bytes ? registered_max_bytes : OFI_REGISTERED_MAX,
+        .entries_max = OFI_REGISTRATIONS_MAX,
+    };
+    return weft__regcache_open(&desc, &ep->registrations);
+}
+
+void weft__ofi_regions_close(struct ofi_ep *ep)
+{
+    while (ep->regions)
+        weft__ofi_unreg(&ep->base, ep->regions);
+    weft__regcache_close(ep->registrations);
+    ep->registrations = NULL;
+}
+
+int weft__ofi_local_get(struct ofi_ep *ep, const struct weft_tp_rma_desc *desc, uint64_t access,
+                        struct weft_registration **local_out)
+{
+    struct weft_regcache_want want = {
+        .addr = desc->local, .len_bytes = desc->len_bytes, .access = (uint32_t)access};
+    return weft__regcache_get(ep->registrations, &want, local_out);
+}
+
+static uint32_t flags_of(const struct ofi_ep *ep, uint32_t access)
+{
+    uint64_t flags = (access & WEFT_TP_READ ? FI_REMOTE_READ : 0) |
+                     (access & WEFT_TP_WRITE ? FI_REMOTE_WRITE : 0);
+    if (ep->mr_local)
+        flags |= FI_READ | FI_WRITE;
+    return (uint32_t)flags;
+}
+
+static int region_make(struct ofi_ep *ep, const struct weft_regcache_want *want, bool keep,
+                       struct weft_tp_region *region)
+{
+    if (keep && ep->registrations) {
+        int err = weft__regcache_get(ep->registrations, want, &region->kept);
+        if (err == WEFT_OK)
+            region->mr = region->kept->handle;
+        return err;
+    }
+    void *mr;
+    int err = mr_make(ep, want->addr, want->len_bytes, want->access, &mr);
+    if (err == WEFT_OK)
+        region->mr = mr;
+    return err;
+}
+
+int weft__ofi_reg(struct weft_tp_ep *tp, void *addr, size_t len_bytes, uint32_t access,
+                  struct weft_tp_region **region_out)
+{
+    struct ofi_ep *ep = ofi_ep_of(tp);
+    if (!len_bytes || !(access & (WEFT_TP_READ | WEFT_TP_WRITE)))
+        return weft_fail(WEFT_EINVAL, "a registration of %zu bytes with access %u", len_bytes,
+                         access);
+    struct weft_tp_region *region = calloc(1, sizeof(*region));
+    if (!region)
+        return weft_fail(WEFT_ENOMEM, "no memory for a registration");
+    struct weft_regcache_want want = {
+        .addr = addr, .len_bytes = len_bytes, .access = flags_of(ep, access), .exact = true};
+    int err = region_make(ep, &want, access & WEFT_TP_KEEP, region);
+    if (err != WEFT_OK) {
+        free(region);
+        return err;
+    }
+    region->key = (struct weft_tp_key){.key = fi_mr_key(region->mr),
+                                       .base = ep->mr_virt ? (uint64_t)(uintptr_t)addr : 0,
+                                       .len_bytes = len_bytes};
+    region->after = ep->regions;
+    if (region->after)
+        region->after->before = region;
+    ep->regions = region;
+    *region_out = region;
+    return WEFT_OK;
+}
+
+void weft__ofi_unreg(struct weft_tp_ep *tp, struct weft_tp_region *region)
+{
+    struct ofi_ep *ep = ofi_ep_of(tp);
+    if (region->before)
+        region->before->after = region->after;
+    else
+        ep->regions = region->after;
+    if (region->after)
+        region->after->before = region->before;
+    if (region->kept)
+        weft__regcache_put(ep->registrations, region->kept);
+    else
+        fi_close(&region->mr->fid);
+    free(region);
+}
+
+void weft__ofi_key(struct weft_tp_region *region, struct weft_tp_key *key_out)
+{
+    *key_out = region->key;
+}
