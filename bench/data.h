@@ -15,6 +15,12 @@
 int data_ofi(const struct bench *bench);
 /* inproc against a cache line between two cores, and memcpy. */
 int data_inproc(const struct bench *bench);
+/* Snapshots pushed and pulled, and the changes of one, against raw reads. */
+int data_snapshot_push(const struct bench *bench);
+/* Differences against memcmp, and trackers against each other. */
+int data_snapshot_memory(const struct bench *bench);
+/* Snapshots into files and back, against plain writes and reads. */
+int data_snapshot_store(const struct bench *bench);
 
 /* Keeps the calling thread, and the threads and programs that it starts, on one core: side 0 on the
  * first that this process may use, side 1 on the second, further ones round about. Both sides of
