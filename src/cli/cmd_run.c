@@ -32,6 +32,10 @@ static const char usage[] =
     "WEFT_HOST)\n"
     "  --migrate[=S]        look for a better placement every S seconds (default: 1) and move "
     "ranks\n"
+    "  --policy POLICY      what better means: bin-pack (fewer hosts, then fewer pairs of ranks "
+    "on\n"
+    "                       different hosts), empty-hosts (more hosts that nobody uses) or spot\n"
+    "                       (no moves but from hosts that are about to go)\n"
     "  --hint HINT          NORMAL, FORCE_LOCAL, NEVER_ALONE or UNDERFULL\n"
     "  --oversubscribe      the home host may take more ranks than it has slots\n"
     "  --rank-memory SIZE   address range of a rank, a power of two from 1G to 1T (default: "
@@ -74,6 +78,7 @@ enum {
     OPT_AT,
     OPT_MIGRATE,
     OPT_HINT,
+    OPT_POLICY,
     OPT_OVER,
     OPT_MEMORY,
     OPT_JSON,
@@ -84,6 +89,7 @@ static const struct option options[] = {{"hosts", required_argument, NULL, OPT_H
                                         {"at", required_argument, NULL, OPT_AT},
                                         {"migrate", optional_argument, NULL, OPT_MIGRATE},
                                         {"hint", required_argument, NULL, OPT_HINT},
+                                        {"policy", required_argument, NULL, OPT_POLICY},
                                         {"oversubscribe", no_argument, NULL, OPT_OVER},
                                         {"rank-memory", required_argument, NULL, OPT_MEMORY},
                                         {"json", required_argument, NULL, OPT_JSON},
@@ -143,6 +149,9 @@ static int take(struct run *run, int option)
         return take_migrate(run, optarg);
     case OPT_HINT:
         run->request.hint = optarg;
+        return WEFT_OK;
+    case OPT_POLICY:
+        run->request.policy = optarg;
         return WEFT_OK;
     case OPT_OVER:
         run->request.oversubscribe = true;

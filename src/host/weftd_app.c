@@ -110,8 +110,18 @@ void weft__weftd_apps_fini(struct weft_host *host)
     app_free(app);
 }
 
+/* Compact needs to know whose apps run on which host, which hosts do not tell each other. */
+static int policy_of(const Weft__Host__RunRequest *request, enum weft_policy *policy_out)
+{
+    int err = weft__policy_parse(request->policy, policy_out);
+    if (err == WEFT_OK && *policy_out == WEFT_POLICY_COMPACT)
+        return weft_fail(WEFT_ENOTSUP, "policy compact is not there yet; use empty-hosts, which "
+                                       "does the same among users who share hosts");
+    return err;
+}
+
 static int check_request(struct weft_host *host, const Weft__Host__RunRequest *request,
-                         enum weft_hint *hint_out)
+                         enum weft_hint *hint_out, enum weft_policy *policy_out)
 {
     uint64_t memory = request->rank_memory;
     if (host->stopping)
@@ -132,7 +142,8 @@ static int check_request(struct weft_host *host, const Weft__Host__RunRequest *r
     for (size_t i = 0; i < request->n_env; i++)
         if (strchr(request->env[i], '=') == NULL || request->env[i][0] == '=')
             return weft_fail(WEFT_EINVAL, "\"%s\" is no NAME=VALUE", request->env[i]);
-    return weft__hint_parse(request->hint, hint_out);
+    int err = weft__hint_parse(request->hint, hint_out);
+    return err == WEFT_OK ? policy_of(request, policy_out) : err;
 }
 
 static void random_fill(void *out, size_t len)
@@ -176,8 +187,9 @@ void weft__weftd_on_run(void *ctx, struct weft_call *call, const ProtobufCMessag
     struct weft_host *host = ctx;
     const Weft__Host__RunRequest *request = (const Weft__Host__RunRequest *)message;
     enum weft_hint hint;
+    enum weft_policy policy;
     forget_old(host);
-    int err = check_request(host, request, &hint);
+    int err = check_request(host, request, &hint, &policy);
     struct weft_app *app = err == WEFT_OK ? app_new(host, request) : NULL;
     if (app == NULL) {
         if (err == WEFT_OK)
@@ -187,6 +199,7 @@ void weft__weftd_on_run(void *ctx, struct weft_call *call, const ProtobufCMessag
         return;
     }
     app->hint = hint;
+    app->policy = policy;
     app->run_call = call;
     weft__weftd_app_start(app);
 }

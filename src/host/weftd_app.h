@@ -99,6 +99,7 @@ struct weft_app {
     uint64_t stride;
     Weft__Host__RunRequest *request;
     enum weft_hint hint;
+    enum weft_policy policy;
     enum weft_app_state state;
     struct weft_app_rank *ranks;
     uint32_t size;

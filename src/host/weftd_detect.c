@@ -26,8 +26,12 @@ struct check {
     bool dry_run;
 };
 
-static const char *cause_of(const struct weft_plan *plan)
+static const char *cause_of(const struct weft_plan *plan, enum weft_policy policy)
 {
+    if (plan->must)
+        return "their host is about to go";
+    if (policy == WEFT_POLICY_EMPTY_HOSTS)
+        return "more hosts that nobody uses";
     return plan->then.hosts < plan->now.hosts ? "fewer hosts"
                                               : "fewer pairs of ranks on different hosts";
 }
@@ -55,7 +59,7 @@ static struct weft_app_plan *plan_from(struct weft_app *app, const struct weft_v
                                        const struct weft_plan *found)
 {
     struct weft_app_plan *plan =
-        plan_new(found->moves_n, cause_of(found), weft__weftd_app_age_ms(app));
+        plan_new(found->moves_n, cause_of(found, app->policy), weft__weftd_app_age_ms(app));
     uint64_t freed = 0;
     for (size_t i = 0; i < found->moves_n; i++) {
         const struct weft_member *to = view->members[found->moves[i].to];
@@ -117,8 +121,11 @@ static int look(struct weft_app *app, const struct check *check, struct weft_app
     struct weft_plan found = {.moves = weft__must_alloc(app->size, sizeof(*found.moves))};
     weft__weftd_view_init(&view, app->host);
     int err = weft__weftd_placement_init(&placement, &view, app);
-    struct weft_detect ask = {
-        .hosts = view.hosts, .hosts_n = view.n, .host_of = placement.host_of, .ranks = placement.n};
+    struct weft_detect ask = {.hosts = view.hosts,
+                              .hosts_n = view.n,
+                              .host_of = placement.host_of,
+                              .ranks = placement.n,
+                              .policy = app->policy};
     if (err == WEFT_OK)
         err = weft__detect(&ask, &found);
     bool wanted = err == WEFT_OK && found.moves_n > 0 &&

@@ -52,13 +52,18 @@ static void fill_remotes(struct filling *f, enum weft_hint hint, bool has_app)
     }
 }
 
+static bool shut(const struct weft_plan_host *host)
+{
+    return host->closed || host->leaving;
+}
+
 /* What no free slot was found for. */
 static int fill_rest(struct filling *f, enum weft_hint hint)
 {
     const struct weft_decide *ask = f->ask;
     if (left(f) == 0)
         return WEFT_OK;
-    if (ask->overcommit == WEFT_OVERCOMMIT_NONE)
+    if (ask->overcommit == WEFT_OVERCOMMIT_NONE || shut(&ask->hosts[ask->home]))
         return weft_fail(
             WEFT_ENOSLOTS,
             "%zu ranks asked for, %zu free slots found on %zu hosts (hint %s); ask for "
@@ -91,8 +96,9 @@ static int decide_anew(struct filling *f, enum weft_hint hint)
 
 static bool may_overcommit(const struct weft_decide *ask, size_t host)
 {
-    return ask->overcommit == WEFT_OVERCOMMIT_ANY ||
-           (ask->overcommit == WEFT_OVERCOMMIT_HOME && host == ask->home);
+    return !shut(&ask->hosts[host]) &&
+           (ask->overcommit == WEFT_OVERCOMMIT_ANY ||
+            (ask->overcommit == WEFT_OVERCOMMIT_HOME && host == ask->home));
 }
 
 /* Takes the placement of last time if its slots are there; *taken_out false: they are not. */

@@ -11,14 +11,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a planner knows of one host. free = slots - used, never below 0. */
+/* What a planner knows of one host. free = slots - used, never below 0; 0 where no rank may go. */
 struct weft_plan_host {
     uint64_t id; /* the caller's; not looked at */
     uint32_t slots;
     uint32_t used;   /* leased slots, those of the app in question included */
     bool has_app;    /* decide: it runs the app already */
+    bool closed;     /* takes no rank that is not there: another tenant's, say */
+    bool leaving;    /* is about to go: takes no rank, and detect moves those that are there */
     uint32_t ours;   /* detect: ranks of the app in question here; filled in by detect */
     uint32_t target; /* detect: ranks wanted here; filled in by detect */
+    bool open;       /* detect: may get ranks; filled in by detect */
 };
 
 enum weft_hint {
@@ -46,7 +49,8 @@ struct weft_decide {
 
 static inline uint32_t weft__plan_host_free(const struct weft_plan_host *host)
 {
-    return host->slots > host->used ? host->slots - host->used : 0;
+    bool shut = host->closed || host->leaving;
+    return !shut && host->slots > host->used ? host->slots - host->used : 0;
 }
 
 /* Writes the host's index for each of ask->ranks ranks, and how many ranks lie beyond free slots

@@ -1,35 +1,53 @@
-/* bin-pack detection in three steps: what each host could hold of the app, how many ranks each
- * should hold, which move.
- *
- * room(h) = max(ranks there now, slots left by everybody else). Filling the roomiest hosts to the
- * brim gives the fewest hosts, and among those the fewest pairs across hosts (any other way to use
- * as few hosts spreads the same ranks more evenly, and even spreading maximises the pairs). So the
- * *sizes* of the best placement are fixed: c1 >= c2 >= ... >= c(k-1) full hosts and a remainder;
- * free is only who among hosts of equal room is full, and who takes the remainder. That choice is
- * made for the fewest moves. Taking the remainder's host by room alone, as bin-pack by sorted order
- * does, moves ranks for nothing.
+/* Detection in three steps: what each host could hold of the app, how many ranks each should hold
+ * (the policy decides, in a file of its own), which move.
  *
  * Invariants: a plan uses only slots that are free now (a host that gains ranks loses none), and
  * each rank moves once. */
-#include "plan/detect.h"
+#include "plan/policy.h"
 
 #include <string.h>
 
 #include "base/nearest.h"
 #include "weft/error.h"
 
-#define NO_HOST SIZE_MAX
-
-static uint32_t room(const struct weft_plan_host *host)
+uint32_t weft__policy_room(const struct weft_plan_host *host)
 {
-    uint32_t others = host->used > host->ours ? host->used - host->ours : 0;
-    uint32_t left = host->slots > others ? host->slots - others : 0;
+    uint32_t others = weft__policy_others(host);
+    uint32_t left = host->slots > others && !host->closed ? host->slots - others : 0;
+    if (host->leaving)
+        return 0;
     return left > host->ours ? left : host->ours;
 }
 
-static uint32_t min_u32(uint32_t a, uint32_t b)
+static uint32_t more(const struct weft_plan_host *host)
 {
-    return a < b ? a : b;
+    uint32_t room = weft__policy_room(host);
+    return host->open && room > host->target ? room - host->target : 0;
+}
+
+static size_t next_to_fill(const struct weft_detect *ask)
+{
+    size_t best = WEFT_NO_HOST;
+    for (size_t i = 0; i < ask->hosts_n; i++) {
+        const struct weft_plan_host *host = &ask->hosts[i];
+        const struct weft_plan_host *other = best == WEFT_NO_HOST ? NULL : &ask->hosts[best];
+        if (more(host) == 0)
+            continue;
+        if (other == NULL || host->ours > other->ours ||
+            (host->ours == other->ours && more(host) > more(other)))
+            best = i;
+    }
+    return best;
+}
+
+void weft__policy_fill(const struct weft_detect *ask, size_t n)
+{
+    while (n > 0) {
+        struct weft_plan_host *host = &ask->hosts[next_to_fill(ask)];
+        uint32_t gets = more(host) < n ? more(host) : (uint32_t)n;
+        host->target += gets;
+        n -= gets;
+    }
 }
 
 static int count_ours(const struct weft_detect *ask)
@@ -45,68 +63,16 @@ static int count_ours(const struct weft_detect *ask)
     return WEFT_OK;
 }
 
-/* Whether a is to be filled before b; of equals the first in the array. */
-static bool fuller_first(const struct weft_plan_host *a, const struct weft_plan_host *b)
-{
-    if (room(a) != room(b))
-        return room(a) > room(b);
-    if (a->ours != b->ours)
-        return a->ours > b->ours;
-    return a->slots > b->slots;
-}
-
-static size_t roomiest(const struct weft_detect *ask)
-{
-    size_t best = NO_HOST;
-    for (size_t i = 0; i < ask->hosts_n; i++) {
-        const struct weft_plan_host *host = &ask->hosts[i];
-        if (host->target > 0 || room(host) == 0)
-            continue;
-        if (best == NO_HOST || fuller_first(host, &ask->hosts[best]))
-            best = i;
-    }
-    return best;
-}
-
-/* The host for the remainder: of those where it fits the one where most of it is already. */
-static size_t for_the_rest(const struct weft_detect *ask, uint32_t ranks)
-{
-    size_t best = NO_HOST;
-    for (size_t i = 0; i < ask->hosts_n; i++) {
-        const struct weft_plan_host *host = &ask->hosts[i];
-        if (host->target > 0 || room(host) < ranks)
-            continue;
-        uint32_t stay = min_u32(host->ours, ranks);
-        uint32_t best_stay = best == NO_HOST ? 0 : min_u32(ask->hosts[best].ours, ranks);
-        if (best == NO_HOST || stay > best_stay ||
-            (stay == best_stay && fuller_first(host, &ask->hosts[best])))
-            best = i;
-    }
-    return best;
-}
-
-/* Sets the targets.  Every rank has room where it is, so there is room for all. */
-static void set_targets(const struct weft_detect *ask)
-{
-    size_t left = ask->ranks;
-    while (left > 0) {
-        size_t h = roomiest(ask);
-        uint32_t fits = room(&ask->hosts[h]);
-        if (fits >= left) {
-            ask->hosts[for_the_rest(ask, (uint32_t)left)].target = (uint32_t)left;
-            return;
-        }
-        ask->hosts[h].target = fits;
-        left -= fits;
-    }
-}
-
 static void score(const struct weft_detect *ask, struct weft_plan *plan)
 {
     uint64_t all = ask->ranks, now_same = 0, then_same = 0;
-    plan->now.hosts = plan->then.hosts = 0;
+    plan->now = plan->then = (struct weft_plan_score){0};
     for (size_t i = 0; i < ask->hosts_n; i++) {
-        uint64_t ours = ask->hosts[i].ours, target = ask->hosts[i].target;
+        const struct weft_plan_host *host = &ask->hosts[i];
+        uint64_t ours = host->ours, target = host->target;
+        bool alone = weft__policy_others(host) == 0 && !host->leaving;
+        plan->now.unused += alone && ours == 0;
+        plan->then.unused += alone && target == 0;
         plan->now.hosts += ours > 0;
         plan->then.hosts += target > 0;
         now_same += ours * ours;
@@ -117,8 +83,13 @@ static void score(const struct weft_detect *ask, struct weft_plan *plan)
     plan->then.cross_pairs = (all * all - then_same) / 2;
 }
 
-static bool better(const struct weft_plan_score *then, const struct weft_plan_score *now)
+static bool better(const struct weft_plan *plan, enum weft_policy policy)
 {
+    const struct weft_plan_score *now = &plan->now, *then = &plan->then;
+    if (plan->must)
+        return true;
+    if (policy != WEFT_POLICY_BIN_PACK)
+        return then->unused > now->unused;
     if (then->hosts != now->hosts)
         return then->hosts < now->hosts;
     return then->cross_pairs < now->cross_pairs;
@@ -141,19 +112,43 @@ static void list_moves(const struct weft_detect *ask, struct weft_plan *plan)
     }
 }
 
+/* Whether ranks are on a host that is about to go, and whether there is room for them elsewhere. */
+static void look_for_leaving(const struct weft_detect *ask, struct weft_plan *plan)
+{
+    size_t rooms = 0;
+    for (size_t i = 0; i < ask->hosts_n; i++) {
+        plan->must |= ask->hosts[i].leaving && ask->hosts[i].ours > 0;
+        rooms += weft__policy_room(&ask->hosts[i]);
+    }
+    plan->freeze = plan->must && rooms < ask->ranks;
+}
+
+static void (*const set_targets[])(const struct weft_detect *ask) = {
+    [WEFT_POLICY_BIN_PACK] = weft__policy_pack,
+    [WEFT_POLICY_EMPTY_HOSTS] = weft__policy_empty,
+    [WEFT_POLICY_COMPACT] = weft__policy_empty,
+    [WEFT_POLICY_SPOT] = weft__policy_stay,
+};
+
 int weft__detect(const struct weft_detect *ask, struct weft_plan *plan)
 {
-    if (ask->policy != WEFT_POLICY_BIN_PACK)
-        return weft_fail(WEFT_ENOTSUP, "policy %s is not there yet; use bin-pack",
-                         weft__policy_name(ask->policy));
+    if ((size_t)ask->policy >= sizeof(set_targets) / sizeof(set_targets[0]))
+        return weft_fail(WEFT_EINVAL, "there is no policy %d", (int)ask->policy);
     int err = count_ours(ask);
     if (err != WEFT_OK)
         return err;
     plan->moves_n = 0;
-    set_targets(ask);
+    plan->must = false;
+    look_for_leaving(ask, plan);
+    if (plan->must && !plan->freeze)
+        weft__policy_leave(ask);
+    else if (!plan->must)
+        set_targets[ask->policy](ask);
     score(ask, plan);
-    if (better(&plan->then, &plan->now))
+    if (!plan->freeze && better(plan, ask->policy))
         list_moves(ask, plan);
+    else
+        plan->then = plan->now;
     return WEFT_OK;
 }
 

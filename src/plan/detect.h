@@ -1,9 +1,19 @@
 /* Detection: is there a better placement for an app that runs? (Whether it is worth the moves:
  * worth.h.)
  *
- * bin-pack: better means fewer hosts, or as many hosts and fewer pairs of ranks on different hosts.
- * Of all best placements the one with the fewest moves is taken. A rank may always stay where it
- * is, also on an overcommitted host; a rank moves to a slot that is free now. */
+ * | policy      | better means                                  | of all best placements         |
+ * |-------------|-----------------------------------------------|--------------------------------|
+ * | bin-pack    | fewer hosts; or as many, and fewer pairs of   | the one with the fewest moves  |
+ * |             | ranks on different hosts                      |                                |
+ * | empty-hosts | more hosts that nobody uses                   | few moves: only ranks on hosts |
+ * |             |                                               | that become free               |
+ * | compact     | as empty-hosts; the caller closes the hosts   | as empty-hosts                 |
+ * |             | of other tenants                              |                                |
+ * | spot        | nothing, but for hosts that are about to go   |                                |
+ *
+ * Under every policy ranks leave a host that is about to go, and as long as there are such ranks no
+ * other rank moves. Else a rank may always stay where it is, also on an overcommitted host; a rank
+ * moves to a slot that is free now. */
 #ifndef WEFT_PLAN_DETECT_H
 #define WEFT_PLAN_DETECT_H
 
@@ -26,10 +36,11 @@ struct weft_plan_move {
     uint32_t to;
 };
 
-/* How good a placement is: smaller is better, hosts first. */
+/* How good a placement is; each policy looks at its own part. */
 struct weft_plan_score {
     uint64_t hosts;       /* that have a rank */
     uint64_t cross_pairs; /* pairs of ranks on different hosts */
+    uint64_t unused;      /* hosts that nobody uses, those about to go left out */
 };
 
 struct weft_detect {
@@ -46,12 +57,15 @@ struct weft_plan {
     struct weft_plan_move *moves; /* the caller's, room for `ranks` */
     size_t moves_n;               /* 0: nothing better */
     struct weft_plan_score now, then;
+    bool must;   /* ranks are on a host that is about to go: not a matter of worth */
+    bool freeze; /* and there is no room for them: no moves; freeze the app, or it dies */
 };
 
 /* Finds the moves: highest rank first, each to the first host of the array that still wants one.
  * Does not touch `used`; call weft__detect_take() for the plan that is carried out. Thread: any.
- * Blocks: no.  Errors: WEFT_EINVAL a placement outside the array; WEFT_ENOTSUP policy. Source:
- * faabric pull request 214 (order of moves), its later bin-pack policy (what is better). */
+ * Blocks: no.  Errors: WEFT_EINVAL a placement outside the array, or no such policy. Source:
+ * faabric pull request 214 (order of moves; it names empty-hosts), its later batch schedulers
+ * (what is better). */
 int weft__detect(const struct weft_detect *ask, struct weft_plan *plan);
 /* Marks the destination slots of the plan as used in the view. */
 void weft__detect_take(struct weft_plan_host *hosts, const struct weft_plan *plan);

@@ -35,8 +35,10 @@ static double gain_share(const struct weft_worth_params *params, const struct we
     double all_pairs = (double)ranks * ((double)ranks - 1.0) / 2.0;
     double pairs = (double)plan->now.cross_pairs - (double)plan->then.cross_pairs;
     double hosts = (double)plan->now.hosts - (double)plan->then.hosts;
+    double unused = (double)plan->then.unused - (double)plan->now.unused;
+    double freed = hosts > unused ? hosts : unused;
     double share = all_pairs > 0 ? params->pair_share * pairs / all_pairs : 0;
-    return share + params->host_share * hosts / (double)plan->now.hosts;
+    return share + params->host_share * freed / (double)plan->now.hosts;
 }
 
 static uint64_t backoff_ns(const struct weft_worth_params *params, uint32_t failures)
@@ -80,6 +82,10 @@ struct weft_worth weft__worth(const struct weft_worth_params *params,
     worth.gain_ns = gain > 0 ? (uint64_t)gain : 0;
     if (app->plan_active) {
         worth.verdict = WEFT_VERDICT_PLAN_ACTIVE;
+        return worth;
+    }
+    if (plan->must) {
+        worth.verdict = WEFT_VERDICT_GO;
         return worth;
     }
     uint64_t until = 0;

@@ -141,6 +141,20 @@ static void weft_migrate_without_a_rank_carries_the_plan_out(void **state)
     scene_close(cluster, &scene);
 }
 
+static void under_spot_nobody_leaves_a_host_that_stays(void **state)
+{
+    struct cluster *cluster = *state;
+    struct scene scene;
+    struct ask_app now;
+    scene_open(cluster, &scene, "--policy=spot");
+    occupier_ends(cluster, &scene);
+    struct child *none =
+        cluster_weft(cluster, "migrate", "--at", cluster->hosts[0].address, scene.app.hex, NULL);
+    cluster_check(cluster, none->code == 0 && child_said(none, "nothing to do"));
+    cluster_check(cluster, ask_app(cluster, &scene.app, &now) && now.moves_n == 0);
+    scene_close(cluster, &scene);
+}
+
 static void the_listings_agree_with_each_other(void **state)
 {
     struct cluster *cluster = *state;
@@ -180,6 +194,7 @@ int main(int argc, char **argv)
         CASE(a_slot_that_comes_free_at_home_brings_the_lonely_rank_there),
         CASE(without_migration_nothing_moves_but_the_dry_run_proposes_that_move),
         CASE(weft_migrate_without_a_rank_carries_the_plan_out),
+        CASE(under_spot_nobody_leaves_a_host_that_stays),
         CASE(the_listings_agree_with_each_other),
     };
     if (argc > 1)

@@ -58,6 +58,11 @@ static void absurd_runs_are_refused(void **state)
     run.request.hint = weft__message_text("SOMEHOW");
     assert_int_equal(ask_a(rig, WEFT_CALL_RUN, &run.request.base), WEFT_EINVAL);
     daemon_run_init(rig, &run, 1, "gone");
+    run.request.policy = weft__message_text("bin-sack");
+    assert_int_equal(ask_a(rig, WEFT_CALL_RUN, &run.request.base), WEFT_EINVAL);
+    run.request.policy = weft__message_text("compact");
+    assert_int_equal(ask_a(rig, WEFT_CALL_RUN, &run.request.base), WEFT_ENOTSUP);
+    daemon_run_init(rig, &run, 1, "gone");
     run.request.rank_memory = 3ull << 30;
     assert_int_equal(ask_a(rig, WEFT_CALL_RUN, &run.request.base), WEFT_EINVAL);
     daemon_run_init(rig, &run, 65536, "gone");

@@ -1,0 +1,66 @@
+/* One round of detection, written as text: one digit per host, one letter per rank. */
+#ifndef WEFT_TESTS_PLAN_ROUNDS_H
+#define WEFT_TESTS_PLAN_ROUNDS_H
+
+#include <string.h>
+
+#include "plan/detect.h"
+#include "weft/error.h"
+
+#define HOSTS_MAX 6
+#define RANKS_MAX 16
+
+/* Slots and used by host; placements as letters, a is the first host. */
+struct vector {
+    const char *slots, *used, *now;
+    const char *then; /* NULL: no better placement */
+};
+
+struct round {
+    struct weft_plan_host hosts[HOSTS_MAX];
+    uint32_t host_of[RANKS_MAX];
+    struct weft_plan_move moves[RANKS_MAX];
+    struct weft_detect ask;
+    struct weft_plan plan;
+};
+
+static inline void set_up(struct round *r, const char *slots, const char *used, const char *now)
+{
+    memset(r, 0, sizeof(*r));
+    r->ask = (struct weft_detect){
+        .hosts = r->hosts, .hosts_n = strlen(slots), .host_of = r->host_of, .ranks = strlen(now)};
+    r->plan.moves = r->moves;
+    for (size_t i = 0; i < r->ask.hosts_n; i++) {
+        r->hosts[i].slots = (uint32_t)(slots[i] - '0');
+        r->hosts[i].used = (uint32_t)(used[i] - '0');
+    }
+    for (size_t i = 0; i < r->ask.ranks; i++)
+        r->host_of[i] = (uint32_t)(now[i] - 'a');
+}
+
+static inline void apply(const struct round *r, char *out)
+{
+    for (size_t i = 0; i < r->ask.ranks; i++)
+        out[i] = (char)('a' + r->host_of[i]);
+    for (size_t i = 0; i < r->plan.moves_n; i++)
+        out[r->moves[i].rank] = (char)('a' + r->moves[i].to);
+    out[r->ask.ranks] = '\0';
+}
+
+/* leaving: the hosts that are about to go. */
+static inline void check_under(const struct vector *v, enum weft_policy policy, const char *leaving)
+{
+    struct round r;
+    char after[RANKS_MAX + 1];
+    set_up(&r, v->slots, v->used, v->now);
+    r.ask.policy = policy;
+    for (; *leaving != '\0'; leaving++)
+        r.hosts[*leaving - 'a'].leaving = true;
+    assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+    apply(&r, after);
+    assert_string_equal(after, v->then != NULL ? v->then : v->now);
+    if (v->then == NULL)
+        assert_int_equal(r.plan.moves_n, 0);
+}
+
+#endif
