@@ -139,31 +139,35 @@ struct found {
     uint64_t unused, moves;
 };
 
-static void value(const struct round *r, const uint32_t *ours, const uint32_t *count,
-                  struct found *best)
+struct search {
+    struct round r;
+    uint32_t ours[HOSTS_MAX], count[HOSTS_MAX];
+    struct found best;
+};
+
+static void value(struct search *s)
 {
     struct found v = {0};
-    for (size_t h = 0; h < r->ask.hosts_n; h++) {
-        uint32_t gain = count[h] > ours[h] ? count[h] - ours[h] : 0;
-        if (gain > weft__plan_host_free(&r->hosts[h]))
+    for (size_t h = 0; h < s->r.ask.hosts_n; h++) {
+        uint32_t gain = s->count[h] > s->ours[h] ? s->count[h] - s->ours[h] : 0;
+        if (gain > weft__plan_host_free(&s->r.hosts[h]))
             return;
         v.moves += gain;
-        v.unused += count[h] == 0 && r->hosts[h].used == ours[h];
+        v.unused += s->count[h] == 0 && s->r.hosts[h].used == s->ours[h];
     }
-    if (v.unused > best->unused || (v.unused == best->unused && v.moves < best->moves))
-        *best = v;
+    if (v.unused > s->best.unused || (v.unused == s->best.unused && v.moves < s->best.moves))
+        s->best = v;
 }
 
-static void try_all(const struct round *r, const uint32_t *ours, uint32_t *count, size_t h,
-                    uint32_t left, struct found *best)
+static void try_all(struct search *s, size_t h, uint32_t left)
 {
-    if (h + 1 == r->ask.hosts_n) {
-        count[h] = left;
-        value(r, ours, count, best);
+    if (h + 1 == s->r.ask.hosts_n) {
+        s->count[h] = left;
+        value(s);
         return;
     }
-    for (count[h] = 0; count[h] <= left; count[h]++)
-        try_all(r, ours, count, h + 1, left - count[h], best);
+    for (s->count[h] = 0; s->count[h] <= left; s->count[h]++)
+        try_all(s, h + 1, left - s->count[h]);
 }
 
 static void random_round(struct round *r, unsigned *seed)
@@ -189,18 +193,16 @@ static void no_placement_that_fits_frees_more_hosts_and_few_take_fewer_moves(voi
     unsigned seed = 7;
     uint64_t moves = 0, fewest = 0;
     for (int i = 0; i < 5000; i++) {
-        struct round r;
-        uint32_t ours[HOSTS_MAX] = {0}, count[HOSTS_MAX];
-        random_round(&r, &seed);
-        for (size_t rank = 0; rank < r.ask.ranks; rank++)
-            ours[r.host_of[rank]]++;
-        struct found best = {.moves = UINT64_MAX};
-        try_all(&r, ours, count, 0, (uint32_t)r.ask.ranks, &best);
-        assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
-        assert_int_equal(r.plan.then.unused, best.unused);
-        assert_true(r.plan.moves_n >= best.moves);
-        moves += r.plan.moves_n;
-        fewest += best.moves;
+        struct search s = {.best = {.moves = UINT64_MAX}};
+        random_round(&s.r, &seed);
+        for (size_t rank = 0; rank < s.r.ask.ranks; rank++)
+            s.ours[s.r.host_of[rank]]++;
+        try_all(&s, 0, (uint32_t)s.r.ask.ranks);
+        assert_int_equal(weft__detect(&s.r.ask, &s.r.plan), WEFT_OK);
+        assert_int_equal(s.r.plan.then.unused, s.best.unused);
+        assert_true(s.r.plan.moves_n >= s.best.moves);
+        moves += s.r.plan.moves_n;
+        fewest += s.best.moves;
     }
     assert_true(fewest > 1000);
     assert_true(moves * 100 <= fewest * 102);
