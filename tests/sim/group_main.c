@@ -15,34 +15,14 @@
 #include "group.h"
 #include "weft/error.h"
 
-enum { CREATOR = 255, EVENTS_MAX = 200000 };
+enum { EVENTS_MAX = 200000 };
 
 static const char *const mutants[GSIM_MUTANTS] = {
     [GSIM_MUTANT_NONE] = "none",   [GSIM_MUTANT_DOUBLES] = "doubles", [GSIM_MUTANT_HOLES] = "holes",
     [GSIM_MUTANT_EARLY] = "early", [GSIM_MUTANT_DEAF] = "deaf",       [GSIM_MUTANT_THIEF] = "thief",
 };
-static const char *const host_names[GSIM_HOSTS_MAX] = {"a", "b", "c", "d"};
 
 /* ---- a world from a seed ---- */
-
-static void make_weather(struct gsim *sim)
-{
-    bool rough = gsim_chance(sim, 700);
-    sim->loss = rough ? gsim_below(sim, 150) : 0;
-    sim->doubles = rough ? gsim_below(sim, 150) : 0;
-    sim->slow = rough ? gsim_below(sim, 200) : 0;
-    sim->very_slow = rough ? gsim_below(sim, 30) : 0;
-    sim->repeats = gsim_chance(sim, 500) ? gsim_below(sim, 200) : 0;
-    sim->hurry = gsim_chance(sim, 500) ? gsim_below(sim, 200) : 0;
-    sim->calm_ns = gsim_between(sim, 0, 4000 * MS);
-    sim->cut_a = sim->cut_b = UINT32_MAX;
-    if (gsim_chance(sim, 150)) {
-        sim->cut_a = gsim_below(sim, sim->hosts_n);
-        sim->cut_b = gsim_below(sim, sim->hosts_n);
-        sim->cut_ns = gsim_between(sim, 0, 20 * MS);
-        sim->mended_ns = sim->cut_ns + gsim_between(sim, 0, 3000 * MS);
-    }
-}
 
 static void make_script(struct gsim *sim)
 {
@@ -79,6 +59,8 @@ static void make_world(struct gsim *sim, uint64_t seed)
     sim->members_n = 1 + gsim_below(sim, GSIM_MEMBERS_MAX);
     sim->hosts_n =
         1 + gsim_below(sim, sim->members_n < GSIM_HOSTS_MAX ? sim->members_n : GSIM_HOSTS_MAX);
+    net_init(&sim->net, &sim->now_ns);
+    gsim_weather_make(sim);
     for (uint32_t i = 0; i < sim->hosts_n; i++)
         gsim_host_start(sim, i);
     for (uint32_t i = 0; i < sim->hosts_n; i++) {
@@ -89,65 +71,45 @@ static void make_world(struct gsim *sim, uint64_t seed)
     for (uint32_t i = 0; i < sim->members_n; i++) {
         sim->members[i] = (struct gsim_member){
             .host = gsim_below(sim, sim->hosts_n), .alive = true, .session = 100 + i};
+        gsim_client_open(sim, i);
         uint64_t at_ns = gsim_between(sim, 0, 3 * MS);
         gsim_at(sim, at_ns, (struct gsim_event){.kind = GSIM_BEAT, .to = i});
         gsim_at(sim, at_ns, (struct gsim_event){.kind = GSIM_STEP, .to = i});
     }
     sim->creator = 99;
     sim->creator_alive = true;
-    gsim_at(sim, 1, (struct gsim_event){.kind = GSIM_BEAT, .to = CREATOR});
+    gsim_client_open(sim, GSIM_CREATOR);
+    gsim_at(sim, 1, (struct gsim_event){.kind = GSIM_BEAT, .to = GSIM_CREATOR});
     gsim_at(sim, gsim_between(sim, 1, 2 * MS), (struct gsim_event){.kind = GSIM_CREATE});
-    make_weather(sim);
     make_script(sim);
     make_faults(sim);
 }
 
 /* ---- events ---- */
 
-static void create(struct gsim *sim)
+static void creator_dies(struct gsim *sim)
 {
-    uint32_t host_of[GSIM_MEMBERS_MAX];
-    struct gsim_host *home = &sim->hosts[0];
-    struct weft_coord_call call = {.op = WEFT_COORD_CREATE,
-                                   .token = (uint64_t)CREATOR << 56,
-                                   .session = sim->creator,
-                                   .group = 1,
-                                   .deadline_ns = sim->now_ns + GSIM_LONG,
-                                   .hosts = host_names,
-                                   .hosts_n = sim->hosts_n,
-                                   .host_of = host_of,
-                                   .members = sim->members_n};
-    for (uint32_t i = 0; i < sim->members_n; i++)
-        host_of[i] = sim->members[i].host;
-    if (!home->up || !sim->creator_alive)
-        return;
-    weft__coord_call(home->coord, &call, sim->now_ns);
-    gsim_host_told(home);
+    sim->creator_alive = false;
+    gsim_client_close(sim, GSIM_CREATOR);
 }
 
-static void on_answer(struct gsim *sim, const struct gsim_event *event)
+void gsim_created(struct gsim *sim, int err)
 {
-    if (event->token >> 56 != CREATOR) {
-        gsim_member_answer(sim, event);
-        return;
-    }
-    gsim_trace(sim, "create: %s", weft_error_name(event->err));
-    sim->created = event->err == WEFT_OK;
+    gsim_trace(sim, "create: %s", weft_error_name(err));
+    sim->created = err == WEFT_OK;
     if (!sim->created && !sim->any_death && !sim->creator_dies)
-        gsim_fail(sim, "cannot create: %s", weft_error_name(event->err));
+        gsim_fail(sim, "cannot create: %s", weft_error_name(err));
     if (sim->creator_dies)
-        sim->creator_alive = false;
+        sim->creator_alive = false; /* it does not beat any more */
 }
 
 static void beat(struct gsim *sim, uint32_t who)
 {
-    bool creator = who == CREATOR;
-    struct gsim_host *host = &sim->hosts[creator ? 0 : sim->members[who].host];
+    bool creator = who == GSIM_CREATOR;
     bool lives = creator ? sim->creator_alive : sim->members[who].alive && !sim->members[who].done;
-    if (!lives || !host->up)
+    if (!lives)
         return;
-    weft__coord_beat(host->coord, creator ? sim->creator : sim->members[who].session, sim->now_ns);
-    gsim_host_told(host);
+    gsim_beat(sim, who);
     gsim_at(sim, sim->now_ns + 500 * MS, (struct gsim_event){.kind = GSIM_BEAT, .to = who});
 }
 
@@ -167,6 +129,8 @@ static void crash(struct gsim *sim, uint32_t index)
     sim->any_death = sim->crashed[index] = true;
     sim->home_died = sim->home_died || index == 0;
     sim->runs_deaths++;
+    if (index == 0)
+        creator_dies(sim);
     for (uint32_t i = 0; i < sim->members_n; i++) {
         if (sim->members[i].host == index)
             gsim_member_dies(sim, i);
@@ -195,7 +159,8 @@ static void declare_dead(struct gsim *sim, uint32_t index)
     host->outcast = true;
     sim->any_death = sim->crashed[index] = true;
     sim->home_died = sim->home_died || index == 0;
-    sim->creator_alive = sim->creator_alive && index != 0;
+    if (index == 0)
+        creator_dies(sim);
     for (uint32_t i = 0; i < sim->members_n; i++) {
         if (sim->members[i].host == index)
             gsim_member_dies(sim, i);
@@ -218,16 +183,6 @@ static void learn(struct gsim *sim, uint32_t index)
     tell_all(sim, 20 * MS);
 }
 
-static void member_calls(struct gsim *sim, const struct gsim_event *event)
-{
-    const struct gsim_member *member = &sim->members[event->to];
-    struct gsim_host *host = &sim->hosts[member->host];
-    if (!member->alive || sim->crashed[member->host] || !host->up)
-        return;
-    weft__coord_call(host->coord, event->call, sim->now_ns);
-    gsim_host_told(host);
-}
-
 /* Who never was a member is waited for, not missed: it dies later. */
 static void kill_member(struct gsim *sim, uint32_t index)
 {
@@ -242,15 +197,6 @@ static void happen(struct gsim *sim, struct gsim_event *event)
 {
     struct gsim_host *host = &sim->hosts[event->to % GSIM_HOSTS_MAX];
     switch ((enum gsim_kind)event->kind) {
-    case GSIM_FRAME:
-        gsim_on_frame(sim, event);
-        break;
-    case GSIM_CALL:
-        member_calls(sim, event);
-        break;
-    case GSIM_ANSWER:
-        on_answer(sim, event);
-        break;
     case GSIM_TICK:
         if (host->up && host->tick_at == event->at_ns) {
             weft__coord_tick(host->coord, sim->now_ns);
@@ -264,7 +210,14 @@ static void happen(struct gsim *sim, struct gsim_event *event)
         gsim_member_step(sim, event->to);
         break;
     case GSIM_CREATE:
-        create(sim);
+        if (sim->creator_alive)
+            gsim_ask(sim, GSIM_CREATOR);
+        break;
+    case GSIM_AGAIN:
+        gsim_ask_again(sim, event->to, event->serial);
+        break;
+    case GSIM_WEATHER:
+        gsim_weather_change(sim);
         break;
     case GSIM_CRASH:
         crash(sim, event->to);
@@ -330,7 +283,6 @@ static void run(struct gsim *sim, uint64_t seed)
     make_world(sim, seed);
     while (!sim->failed && n++ < EVENTS_MAX && gsim_next(sim, &event)) {
         happen(sim, &event);
-        gsim_event_fini(&event);
         if (!members_over(sim))
             continue;
         if (over_ns == 0)
@@ -343,14 +295,11 @@ static void run(struct gsim *sim, uint64_t seed)
     }
     if (!sim->failed)
         check_end(sim);
-    while (gsim_next(sim, &event))
-        gsim_event_fini(&event);
     for (uint32_t i = 0; i < sim->hosts_n; i++) {
         if (sim->hosts[i].up)
             gsim_host_stop(sim, i);
     }
-    while (gsim_next(sim, &event))
-        gsim_event_fini(&event);
+    net_fini(&sim->net);
 }
 
 /* Keeps what is counted over all runs. */
@@ -361,8 +310,10 @@ static bool run_one(struct gsim *sim, uint64_t seed)
                          .heap = sim->heap,
                          .heap_max = sim->heap_max,
                          .runs_ops = sim->runs_ops,
-                         .runs_frames = sim->runs_frames,
-                         .runs_faults = sim->runs_faults,
+                         .runs_again = sim->runs_again,
+                         .net = {.counts = sim->net.counts,
+                                 .sent = sim->net.sent,
+                                 .unreachable = sim->net.unreachable},
                          .runs_deaths = sim->runs_deaths,
                          .runs_errors = sim->runs_errors};
     *sim = fresh;
@@ -387,12 +338,15 @@ static bool run_many(struct gsim *sim, uint64_t first, uint64_t runs)
     uint64_t i;
     for (i = 0; i < runs && good; i++)
         good = run_one(sim, first + i);
-    printf("%llu runs, %llu calls (%llu of them failed), %llu frames, %llu faults, %llu deaths; "
-           "%.0f runs/s\n",
+    const struct weft_fault_counts *faults = &sim->net.counts;
+    printf("%llu runs, %llu calls (%llu sent again, %llu failed), %llu deaths; %llu messages: %llu "
+           "lost, %llu doubled, %llu overtaken, %llu connections cut; %.0f runs/s\n",
            (unsigned long long)i, (unsigned long long)sim->runs_ops,
-           (unsigned long long)sim->runs_errors, (unsigned long long)sim->runs_frames,
-           (unsigned long long)sim->runs_faults, (unsigned long long)sim->runs_deaths,
-           (double)i / (seconds() - start));
+           (unsigned long long)sim->runs_again, (unsigned long long)sim->runs_errors,
+           (unsigned long long)sim->runs_deaths, (unsigned long long)sim->net.sent,
+           (unsigned long long)(faults->dropped + sim->net.unreachable),
+           (unsigned long long)faults->doubled, (unsigned long long)faults->overtaken,
+           (unsigned long long)faults->cut, (double)i / (seconds() - start));
     return good;
 }
 

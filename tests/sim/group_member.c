@@ -7,7 +7,6 @@
  */
 #include <string.h>
 
-#include "base/must.h"
 #include "group.h"
 #include "weft/error.h"
 
@@ -15,27 +14,11 @@ static void call(struct gsim *sim, uint32_t index, struct weft_coord_call call, 
 {
     struct gsim_member *member = &sim->members[index];
     bool hurry = may_hurry && gsim_chance(sim, sim->hurry);
-    member->calling = true;
-    member->serial++;
     member->wait_long = !hurry;
-    member->deadline = sim->now_ns + (hurry ? gsim_between(sim, 0, 20 * MS) : GSIM_LONG);
-    call.session = member->session;
-    call.group = 1;
-    call.member = index;
-    call.deadline_ns = member->deadline;
+    member->wait_ms = hurry ? gsim_below(sim, 21) : GSIM_LONG_MS;
     member->call = call;
-    member->copies = gsim_chance(sim, sim->repeats) ? 2 : 1;
-    for (uint8_t i = 0; i < member->copies; i++) {
-        struct gsim_event event = {.kind = GSIM_CALL, .to = index, .serial = member->serial};
-        call.token = (uint64_t)index << 56 | member->serial << 8 | i;
-        event.call = weft__must_copy(&call, sizeof(call));
-        event.copy = i;
-        gsim_at(sim,
-                sim->now_ns + gsim_between(sim, 5 * US, 50 * US) +
-                    (i > 0 ? gsim_between(sim, 0, 5 * MS) : 0),
-                event);
-    }
     sim->runs_ops++;
+    gsim_ask(sim, index);
 }
 
 static void next_phase(struct gsim *sim, uint32_t index)
@@ -100,12 +83,7 @@ static void step_ring(struct gsim *sim, uint32_t index, const struct gsim_phase 
         uint64_t value = member->sent[to] + 1;
         memcpy(member->value, &value, sizeof(value));
         call(sim, index,
-             (struct weft_coord_call){.op = WEFT_COORD_SEND,
-                                      .peer = to,
-                                      .number = value,
-                                      .bytes = member->value,
-                                      .len_bytes = sizeof(member->value)},
-             false);
+             (struct weft_coord_call){.op = WEFT_COORD_SEND, .peer = to, .number = value}, false);
     } else if (receives) {
         uint32_t hurry = sim->hurry;
         if (member->full) /* there may be room again before the next message comes */
@@ -125,7 +103,7 @@ void gsim_member_step(struct gsim *sim, uint32_t index)
 {
     struct gsim_member *member = &sim->members[index];
     const struct gsim_phase *phase = &sim->phases[member->phase];
-    if (!member->alive || member->done || member->calling)
+    if (!member->alive || member->done || sim->clients[index].asks)
         return;
     if (!member->opened) {
         call(sim, index, (struct weft_coord_call){.op = WEFT_COORD_OPEN}, false);
@@ -179,7 +157,7 @@ static void notified(struct gsim *sim, uint32_t index)
     uint64_t number = ++sim->members[index].notifies;
     for (uint32_t i = 1; index == 0 && i < sim->members_n; i++) {
         const struct gsim_member *other = &sim->members[i];
-        bool asks = other->calling && other->call.op == WEFT_COORD_NOTIFY;
+        bool asks = sim->clients[i].asks && other->call.op == WEFT_COORD_NOTIFY;
         if (other->notifies + asks < number && other->alive)
             gsim_fail(sim, "notified %llu times, but member %u did so only %llu times",
                       (unsigned long long)number, i, (unsigned long long)other->notifies);
@@ -205,24 +183,24 @@ static void locked(struct gsim *sim, uint32_t index, int err)
     take_step(sim, index, 1);
 }
 
-static void received(struct gsim *sim, uint32_t index, const struct gsim_event *event)
+static void received(struct gsim *sim, uint32_t index, const struct gsim_answer *answer)
 {
     struct gsim_member *member = &sim->members[index];
     uint32_t from = member->call.peer;
-    for (size_t i = 0; i < event->values_n; i++) {
-        if (event->values[i] != member->got[from] + 1)
+    for (size_t i = 0; i < answer->values_n; i++) {
+        if (answer->values[i] != member->got[from] + 1)
             gsim_fail(sim, "member %u got message %llu of member %u after %llu", index,
-                      (unsigned long long)event->values[i], from,
+                      (unsigned long long)answer->values[i], from,
                       (unsigned long long)member->got[from]);
         member->got[from]++;
     }
-    if (event->values_n == 0)
+    if (answer->values_n == 0)
         gsim_fail(sim, "member %u received nothing", index);
-    member->box[from] += event->values_n;
+    member->box[from] += answer->values_n;
     step_again(sim, index, gsim_between(sim, 0, 50 * US));
 }
 
-static void went_well(struct gsim *sim, uint32_t index, const struct gsim_event *event)
+static void went_well(struct gsim *sim, uint32_t index, const struct gsim_answer *answer)
 {
     struct gsim_member *member = &sim->members[index];
     switch (member->call.op) {
@@ -240,7 +218,7 @@ static void went_well(struct gsim *sim, uint32_t index, const struct gsim_event 
         notified(sim, index);
         return;
     case WEFT_COORD_LOCK:
-        locked(sim, index, event->err);
+        locked(sim, index, answer->err);
         return;
     case WEFT_COORD_UNLOCK:
         member->unlock_number++;
@@ -252,7 +230,7 @@ static void went_well(struct gsim *sim, uint32_t index, const struct gsim_event 
         step_again(sim, index, 0);
         return;
     default:
-        received(sim, index, event);
+        received(sim, index, answer);
         return;
     }
 }
@@ -305,6 +283,8 @@ static void went_wrong(struct gsim *sim, uint32_t index, int err)
     sim->runs_errors++;
     if (member->call.op == WEFT_COORD_OPEN)
         not_open(sim, index, err);
+    else if (member->call.op == WEFT_COORD_LEAVE && err == WEFT_EINVAL)
+        member->done = true; /* it has left already, and the group has ended: this came twice */
     else if (err == WEFT_EPEERDEAD)
         peer_is_dead(sim, index);
     else if (err == WEFT_ETIMEDOUT && !member->wait_long)
@@ -322,32 +302,24 @@ static void went_wrong(struct gsim *sim, uint32_t index, int err)
                   (unsigned long long)member->call.number, weft_error_name(err));
 }
 
-void gsim_member_answer(struct gsim *sim, const struct gsim_event *event)
+void gsim_member_answer(struct gsim *sim, uint32_t index, const struct gsim_answer *answer)
 {
-    uint32_t index = (uint32_t)(event->token >> 56);
     struct gsim_member *member = &sim->members[index];
-    if (!member->alive || !member->calling ||
-        (event->token >> 8 & 0xffffffffffffull) != member->serial)
-        return;
     gsim_trace(sim, "member %u: call %d number %llu: %s", index, (int)member->call.op,
-               (unsigned long long)member->call.number, weft_error_name(event->err));
-    if (sim->now_ns > member->deadline + 5 * MS)
-        gsim_fail(sim, "member %u: call %d was answered %.3f ms late", index, (int)member->call.op,
-                  (double)(sim->now_ns - member->deadline) / 1e6);
-    member->calling = false;
+               (unsigned long long)member->call.number, weft_error_name(answer->err));
     bool rogue = member->call.op == WEFT_COORD_UNLOCK && member->depth == 0 &&
                  member->step % 2 == 0 && sim->phases[member->phase].kind != GSIM_RECURSIVE;
     rogue = rogue || (member->call.op == WEFT_COORD_UNLOCK &&
                       sim->phases[member->phase].kind == GSIM_RECURSIVE &&
                       member->step < sim->phases[member->phase].n);
-    if (rogue && event->err == WEFT_OK)
+    if (rogue && answer->err == WEFT_OK)
         gsim_fail(sim, "member %u has unlocked what it had not locked", index);
-    else if (!rogue && event->err == WEFT_EPERM)
+    else if (!rogue && answer->err == WEFT_EPERM)
         gsim_fail(sim, "member %u may not unlock what it has locked", index);
-    else if (event->err == WEFT_OK || event->err == WEFT_EOWNERDEAD)
-        went_well(sim, index, event);
+    else if (answer->err == WEFT_OK || answer->err == WEFT_EOWNERDEAD)
+        went_well(sim, index, answer);
     else
-        went_wrong(sim, index, event->err);
+        went_wrong(sim, index, answer->err);
 }
 
 void gsim_member_dies(struct gsim *sim, uint32_t index)
@@ -357,6 +329,7 @@ void gsim_member_dies(struct gsim *sim, uint32_t index)
         return;
     gsim_trace(sim, "member %u dies%s", index, member->inside ? " with the lock" : "");
     member->alive = false;
+    gsim_client_close(sim, index);
     sim->any_death = true;
     sim->runs_deaths++;
     if (member->inside)
