@@ -59,6 +59,16 @@ void weft__snapshots_close(struct weft_snapshots *snapshots)
     free(snapshots);
 }
 
+void weft__snapshots_lane_stats(struct weft_snapshots *snapshots, struct weft_lane_stats *stats_out)
+{
+    pthread_mutex_lock(&snapshots->lock);
+    struct weft_lane *lane = snapshots->data != NULL ? weft__data_peek(snapshots->data) : NULL;
+    pthread_mutex_unlock(&snapshots->lock);
+    *stats_out = (struct weft_lane_stats){.peers = 0};
+    if (lane != NULL)
+        weft__lane_stats(lane, stats_out);
+}
+
 /* ---- questions ---- */
 
 uint64_t weft__snapshot_deadline(const struct weft_snapshot_at *at)

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "link/lane.h"
 #include "snapshot/extent.h"
 #include "snapshot/region.h"
 #include "transport/spi.h"
@@ -26,6 +27,9 @@ int weft__snapshots_open(const struct weft_snapshots_desc *desc,
 /* No call is under way. NULL is fine.  Blocks: until hosts know which pulls are over, at most 1 s.
  */
 void weft__snapshots_close(struct weft_snapshots *snapshots);
+/* What its lane has moved; all 0 while none is open. */
+void weft__snapshots_lane_stats(struct weft_snapshots *snapshots,
+                                struct weft_lane_stats *stats_out);
 
 /* One snapshot: on which host, under which key. */
 struct weft_snapshot_at {
