@@ -134,6 +134,30 @@ int weft__image_share(struct weft_image *image, struct weft_lane *lane)
     return err;
 }
 
+static int place_packed(const struct weft_image *image, const struct weft_image_piece *piece,
+                        const unsigned char *bytes, const struct weft_region *region)
+{
+    const struct weft_extent *run = &image->runs.at[piece->runs_at];
+    for (uint32_t left = piece->runs_n; left; run++) {
+        if (run->len_bytes >= image->pack_below_bytes)
+            continue;
+        int err = weft__region_write(region, run->offset, bytes, run->len_bytes);
+        if (err)
+            return err;
+        bytes += run->len_bytes;
+        left--;
+    }
+    return 0;
+}
+
+int weft__image_place(const struct weft_image *image, const struct weft_image_piece *piece,
+                      const void *bytes, const struct weft_region *region)
+{
+    if (piece->packed)
+        return place_packed(image, piece, bytes, region);
+    return weft__region_write(region, piece->source_offset, bytes, piece->len_bytes);
+}
+
 void weft__image_free(struct weft_image *image)
 {
     if (!image)

@@ -62,6 +62,9 @@ int weft__image_build(const struct weft_image_desc *desc, struct weft_image **im
 /* Source: registers what the image needs with the lane, for reading by who knows the keys. Once per
  * image. Errors: the lane's. */
 int weft__image_share(struct weft_image *image, struct weft_lane *lane);
+/* Receiver: writes a piece's bytes to where they belong.  Errors: the region's. */
+int weft__image_place(const struct weft_image *image, const struct weft_image_piece *piece,
+                      const void *bytes, const struct weft_region *region);
 /* Source: takes the keys back (if shared) and frees. The receiver: just frees. The region stays.
  * NULL is fine. */
 void weft__image_free(struct weft_image *image);

@@ -56,6 +56,7 @@ struct weft_pull {
     unsigned char *buffers;
     size_t buffers_bytes;
     size_t next_piece;
+    uint64_t asked_bytes;  /* of the pieces before */
     uint32_t asked, taken; /* gets started; gets that came back and were looked at */
     int err;
     char text[256];
@@ -101,6 +102,8 @@ static int ask(struct weft_pull *pull, struct slot *slot)
     const struct weft_image *image = pull->desc.image;
     const struct weft_image_piece *piece = &image->pieces[pull->next_piece];
     slot->piece = piece;
+    if (!pull->desc.into)
+        slot->buffer = (unsigned char *)pull->desc.memory + pull->asked_bytes;
     slot->get = (struct weft_lane_get){.peer = pull->desc.peer,
                                        .key = piece->packed ? image->packed_key : image->region_key,
                                        .remote_offset = piece->packed ? piece->source_offset
@@ -128,28 +131,10 @@ static bool ask_all(struct weft_pull *pull)
             return false;
         }
         pull->free_slots = slot->next_free;
-        pull->next_piece++;
+        pull->asked_bytes += pull->desc.image->pieces[pull->next_piece++].len_bytes;
         pull->asked++;
     }
     return false;
-}
-
-/* Writes the packed piece's runs to where they belong. */
-static int unpack(struct weft_pull *pull, const struct slot *slot)
-{
-    const struct weft_image *image = pull->desc.image;
-    const struct weft_extent *run = &image->runs.at[slot->piece->runs_at];
-    const unsigned char *from = slot->buffer;
-    for (uint32_t left = slot->piece->runs_n; left; run++) {
-        if (run->len_bytes >= image->pack_below_bytes)
-            continue;
-        int err = weft__region_write(pull->desc.into, run->offset, from, run->len_bytes);
-        if (err)
-            return err;
-        from += run->len_bytes;
-        left--;
-    }
-    return 0;
 }
 
 /* Checks and writes what a get has brought. */
@@ -167,9 +152,9 @@ static void land(struct weft_pull *pull, const struct slot *slot)
         fail_piece(pull, slot, WEFT_ECHECKSUM);
         return;
     }
-    int err = piece->packed ? unpack(pull, slot)
-                            : weft__region_write(pull->desc.into, piece->source_offset,
-                                                 slot->buffer, piece->len_bytes);
+    int err = pull->desc.into
+                  ? weft__image_place(pull->desc.image, piece, slot->buffer, pull->desc.into)
+                  : 0;
     if (err)
         fail(pull, err, weft_fail_text(err));
     else
@@ -246,24 +231,31 @@ static void *pull_main(void *arg)
     return NULL;
 }
 
+static bool make_buffers(struct weft_pull *pull, uint32_t chunk)
+{
+    pull->buffers_bytes = (size_t)pull->desc.window * chunk;
+    void *buffers =
+        mmap(NULL, pull->buffers_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    pull->buffers = buffers == MAP_FAILED ? NULL : buffers;
+    return pull->buffers != NULL;
+}
+
 static int make_slots(struct weft_pull *pull)
 {
     const uint32_t chunk = pull->desc.image->chunk_bytes;
     size_t ring = 2;
     while (ring < pull->desc.window)
         ring *= 2;
-    pull->buffers_bytes = (size_t)pull->desc.window * chunk;
-    void *buffers =
-        mmap(NULL, pull->buffers_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    pull->buffers = buffers == MAP_FAILED ? NULL : buffers;
     pull->slots = calloc(pull->desc.window, sizeof(*pull->slots));
-    if (!pull->buffers || !pull->slots)
+    bool enough = pull->slots && (!pull->desc.into || make_buffers(pull, chunk));
+    if (!enough)
         return weft_fail(WEFT_ENOMEM, "no memory for %u buffers of %u bytes to pull into",
                          pull->desc.window, chunk);
     for (uint32_t i = 0; i < pull->desc.window; i++) {
         struct slot *slot = &pull->slots[i];
         slot->pull = pull;
-        slot->buffer = pull->buffers + (size_t)i * chunk;
+        if (pull->buffers)
+            slot->buffer = pull->buffers + (size_t)i * chunk;
         slot->next_free = pull->free_slots;
         pull->free_slots = slot;
     }
@@ -272,7 +264,7 @@ static int make_slots(struct weft_pull *pull)
 
 int weft__pull_start(const struct weft_pull_desc *desc, struct weft_pull **pull_out)
 {
-    if (desc->image->region_len_bytes != desc->into->len_bytes)
+    if (desc->into && desc->image->region_len_bytes != desc->into->len_bytes)
         return weft_fail(WEFT_EINVAL,
                          "an image of a region of 0x%llx bytes does not fit one of 0x%zx",
                          (unsigned long long)desc->image->region_len_bytes, desc->into->len_bytes);

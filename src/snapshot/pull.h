@@ -1,8 +1,9 @@
-/* Pulling an image into a region over a lane.
+/* Pulling an image over a lane, into a region or into plain memory.
  *
  * One thread per pull keeps a window of gets in flight into buffers of its own, checks each piece's
  * sum while it is in the cache, and writes it into the region's file: nothing wrong ever lands, and
- * holes stay holes.
+ * holes stay holes. What must land whole or not at all is pulled into memory first, one piece
+ * behind the other.
  */
 #ifndef WEFT_SNAPSHOT_PULL_H
 #define WEFT_SNAPSHOT_PULL_H
@@ -27,7 +28,8 @@ struct weft_pull_desc {
     struct weft_lane *lane;
     struct weft_lane_peer peer;
     const struct weft_image *image; /* decoded; must live until done */
-    const struct weft_region *into; /* as long as the source's; any address */
+    const struct weft_region *into; /* as long as the source's; any address; or NULL, and */
+    void *memory;                   /* the image's total_bytes, pieces in their order, checked */
     uint32_t window;                /* gets in flight, at most 64; 0: WEFT_PULL_WINDOW */
     uint32_t stall_ms; /* no piece for this long: WEFT_ETIMEDOUT, and the lane's peer is dropped; 0:
                           10000 */

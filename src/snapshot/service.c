@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <utlist.h>
@@ -45,11 +46,13 @@ struct push {
     struct push *prev, *next;
     struct weft_snapshot_service *service;
     struct weft_call *call;
-    struct weft_snapshot *snapshot;
+    struct weft_snapshot *snapshot; /* NULL: changes, which come into */
+    void *changes;                  /* memory, as many as the image has bytes */
     struct weft_image *image;
     struct weft_pull *pull;
     struct weft_lane *lane;
     struct weft_lane_peer peer;
+    uint64_t size_bytes;
     uint64_t base_version; /* not 0: the image is of the changes since */
     char key[];
 };
@@ -192,6 +195,10 @@ static void push_free(struct push *push)
     weft__lane_peer_put(push->lane, push->peer);
     if (push->snapshot != NULL)
         weft__snapshot_put(push->snapshot);
+    if (push->changes != NULL) {
+        munmap(push->changes, push->image->total_bytes);
+        weft__store_give_back(push->service->store, push->image->total_bytes);
+    }
     weft__image_free(push->image);
     free(push);
 }
@@ -204,8 +211,9 @@ static int keep(struct push *push, uint64_t *version_out)
         return weft__store_update(store,
                                   &(struct weft_store_update){.key = push->key,
                                                               .base_version = push->base_version,
-                                                              .changes = push->snapshot,
-                                                              .runs = &push->image->runs},
+                                                              .size_bytes = push->size_bytes,
+                                                              .image = push->image,
+                                                              .bytes = push->changes},
                                   version_out);
     int err = weft__store_set(store, push->key, push->snapshot);
     if (err == WEFT_OK)
@@ -253,6 +261,25 @@ static void cancelled(void *ctx, struct weft_call *call)
     pthread_mutex_unlock(&service->lock);
 }
 
+/* Memory for what changed, until all of it is here. */
+static int make_changes(struct push *push)
+{
+    const uint64_t bytes = push->image->total_bytes;
+    if (bytes == 0)
+        return WEFT_OK;
+    int err = weft__store_reserve(push->service->store, bytes);
+    if (err != WEFT_OK)
+        return err;
+    void *changes = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (changes == MAP_FAILED) {
+        weft__store_give_back(push->service->store, bytes);
+        return weft_fail(WEFT_ENOMEM, "no memory for changes of %llu bytes",
+                         (unsigned long long)bytes);
+    }
+    push->changes = changes;
+    return WEFT_OK;
+}
+
 /* Decodes what comes, and sets memory apart for it. */
 static int prepare(struct weft_snapshot_service *service,
                    const Weft__Snapshot__PushRequest *request, struct push *push)
@@ -269,6 +296,8 @@ static int prepare(struct weft_snapshot_service *service,
     if (push->image->chunk_bytes > WEFT_SNAPSHOT_CHUNK_MAX)
         return weft_fail(WEFT_EINVAL, "an image in pieces of %u bytes; %u at most",
                          push->image->chunk_bytes, WEFT_SNAPSHOT_CHUNK_MAX);
+    if (push->base_version != 0)
+        return make_changes(push);
     return weft__snapshot_new(service->store, request->size_bytes,
                               push->image->total_bytes + WEFT_SNAPSHOT_OVERHEAD_BYTES,
                               &push->snapshot);
@@ -280,7 +309,8 @@ static int pull_start(struct push *push)
     struct weft_pull_desc desc = {.lane = push->lane,
                                   .peer = push->peer,
                                   .image = push->image,
-                                  .into = &push->snapshot->region,
+                                  .into = push->snapshot ? &push->snapshot->region : NULL,
+                                  .memory = push->changes,
                                   .done = pulled,
                                   .user = push};
     int err = WEFT_OK;
@@ -334,6 +364,7 @@ static int push_large(struct weft_snapshot_service *service, struct weft_call *c
     push->call = call;
     push->lane = lane;
     push->peer = peer;
+    push->size_bytes = request->size_bytes;
     push->base_version = request->base_version;
     memcpy(push->key, request->key, key_len);
     err = push->base_version != 0 ? check_base(push) : WEFT_OK;

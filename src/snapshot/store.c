@@ -67,7 +67,7 @@ int weft__store_open(uint64_t memory_max, struct weft_store **store_out)
 
 /* ---- snapshots ---- */
 
-static int reserve(struct weft_store *store, uint64_t bytes)
+int weft__store_reserve(struct weft_store *store, uint64_t bytes)
 {
     pthread_mutex_lock(&store->lock);
     uint64_t max = store->memory_max, held = store->held_bytes, kept = store->kept_bytes;
@@ -87,7 +87,7 @@ static int reserve(struct weft_store *store, uint64_t bytes)
                      (unsigned long long)bytes, (unsigned long long)held, (unsigned long long)max);
 }
 
-static void give_back(struct weft_store *store, uint64_t bytes)
+void weft__store_give_back(struct weft_store *store, uint64_t bytes)
 {
     pthread_mutex_lock(&store->lock);
     store->held_bytes -= bytes;
@@ -139,12 +139,12 @@ int weft__snapshot_new(struct weft_store *store, uint64_t size_bytes, uint64_t h
     if (size_bytes == 0 || size_bytes > WEFT_REGION_MAX_BYTES)
         return weft_fail(WEFT_EINVAL, "a snapshot has 1 to %zu bytes, not %llu",
                          WEFT_REGION_MAX_BYTES, (unsigned long long)size_bytes);
-    int err = reserve(store, held_bytes);
+    int err = weft__store_reserve(store, held_bytes);
     if (err)
         return err;
     struct weft_snapshot *snapshot = calloc(1, sizeof(*snapshot));
     if (!snapshot) {
-        give_back(store, held_bytes);
+        weft__store_give_back(store, held_bytes);
         return weft_fail(WEFT_ENOMEM, "no memory for a snapshot");
     }
     *snapshot =
@@ -167,7 +167,7 @@ static void stop_sharing(struct weft_snapshot *snapshot)
     uint64_t packed = snapshot->image->packed_len_bytes;
     weft__image_free(snapshot->image);
     snapshot->image = NULL;
-    give_back(snapshot->store, packed);
+    weft__store_give_back(snapshot->store, packed);
 }
 
 void weft__snapshot_put(struct weft_snapshot *snapshot)
@@ -182,7 +182,7 @@ void weft__snapshot_put(struct weft_snapshot *snapshot)
     }
     free(snapshot->bytes);
     pthread_mutex_destroy(&snapshot->lock);
-    give_back(snapshot->store, snapshot->held_bytes);
+    weft__store_give_back(snapshot->store, snapshot->held_bytes);
     free(snapshot);
 }
 
@@ -191,7 +191,7 @@ static int build(struct weft_snapshot *snapshot, struct weft_image **image_out)
 {
     struct weft_image_desc desc = {.region = &snapshot->region};
     int err = weft__image_build(&desc, image_out);
-    if (err || reserve(snapshot->store, (*image_out)->packed_len_bytes) == WEFT_OK)
+    if (err || weft__store_reserve(snapshot->store, (*image_out)->packed_len_bytes) == WEFT_OK)
         return err;
     weft__image_free(*image_out);
     desc.pack_below_bytes = 1;
@@ -369,14 +369,26 @@ static int make_room(const struct weft_region *region, const struct weft_extents
     return WEFT_OK;
 }
 
-static int copy_runs(const struct weft_region *into, const struct weft_region *from,
-                     const struct weft_extents *runs)
+static int place_all(const struct weft_store_update *update, const struct weft_region *region)
 {
+    const unsigned char *bytes = update->bytes;
     int err = WEFT_OK;
-    for (size_t i = 0; i < runs->n && err == WEFT_OK; i++)
-        err = weft__region_write(into, runs->at[i].offset,
-                                 (const char *)from->base + runs->at[i].offset,
-                                 runs->at[i].len_bytes);
+    for (size_t i = 0; i < update->image->pieces_n && err == WEFT_OK; i++) {
+        err = weft__image_place(update->image, &update->image->pieces[i], bytes, region);
+        bytes += update->image->pieces[i].len_bytes;
+    }
+    return err;
+}
+
+static int copy_touched(const struct weft_region *from, const struct weft_region *into)
+{
+    struct weft_extents touched = {0};
+    int err = weft__region_touched(from, &touched);
+    for (size_t i = 0; i < touched.n && err == WEFT_OK; i++)
+        err = weft__region_write(into, touched.at[i].offset,
+                                 (const char *)from->base + touched.at[i].offset,
+                                 touched.at[i].len_bytes);
+    weft__extents_fini(&touched);
     return err;
 }
 
@@ -384,16 +396,12 @@ static int copy_runs(const struct weft_region *into, const struct weft_region *f
 static int copy_of(struct weft_snapshot *snapshot, uint64_t more_bytes,
                    struct weft_snapshot **copy_out)
 {
-    struct weft_extents touched = {0};
     struct weft_snapshot *copy;
     int err = weft__snapshot_new(snapshot->store, snapshot->size_bytes,
                                  snapshot->held_bytes + more_bytes, &copy);
     if (err)
         return err;
-    err = weft__region_touched(&snapshot->region, &touched);
-    if (!err)
-        err = copy_runs(&copy->region, &snapshot->region, &touched);
-    weft__extents_fini(&touched);
+    err = copy_touched(&snapshot->region, &copy->region);
     if (err)
         weft__snapshot_put(copy);
     else
@@ -423,11 +431,13 @@ static int change(struct weft_snapshot *snapshot, const struct weft_store_update
     stop_sharing(snapshot);
     free(snapshot->descriptor);
     snapshot->descriptor = NULL;
-    int err = make_room(&snapshot->region, update->runs);
+    int err = before_bytes < snapshot->region.len_bytes
+                  ? make_room(&snapshot->region, &update->image->runs)
+                  : WEFT_OK;
     count_growth(snapshot, before_bytes);
     if (err)
         return err;
-    err = copy_runs(&snapshot->region, &update->changes->region, update->runs);
+    err = place_all(update, &snapshot->region);
     *broken_out = err != WEFT_OK;
     return err;
 }
@@ -441,11 +451,10 @@ static int begin(struct weft_store *store, const struct weft_store_update *updat
     struct kept *kept = find(store, update->key);
     if (!is_base(kept, update->base_version))
         err = weft__store_stale(update->key, update->base_version);
-    else if (!kept->snapshot->region.base ||
-             kept->snapshot->size_bytes != update->changes->size_bytes)
+    else if (!kept->snapshot->region.base || kept->snapshot->size_bytes != update->size_bytes)
         err =
             weft_fail(WEFT_EINVAL, "changes of a snapshot of %llu bytes do not fit \"%s\" of %llu",
-                      (unsigned long long)update->changes->size_bytes, update->key,
+                      (unsigned long long)update->size_bytes, update->key,
                       (unsigned long long)kept->snapshot->size_bytes);
     if (!err) {
         kept->busy = true;
@@ -494,19 +503,19 @@ static int change_copy(struct weft_snapshot *snapshot, const struct weft_store_u
                        struct weft_snapshot **copy_out)
 {
     struct weft_snapshot *copy;
-    int err = copy_of(snapshot, update->runs->total_bytes, &copy);
+    int err = copy_of(snapshot, update->image->total_bytes, &copy);
     if (err)
         return err;
-    err = copy_runs(&copy->region, &update->changes->region, update->runs);
+    err = place_all(update, &copy->region);
     if (err) {
         weft__snapshot_put(copy);
         return err;
     }
     const uint64_t old = memory_of(&snapshot->region), now = memory_of(&copy->region);
     const uint64_t grown = now > old ? now - old : 0;
-    if (grown < update->runs->total_bytes) { /* the rest was there before */
-        copy->held_bytes -= update->runs->total_bytes - grown;
-        give_back(snapshot->store, update->runs->total_bytes - grown);
+    if (grown < update->image->total_bytes) { /* the rest was there before */
+        copy->held_bytes -= update->image->total_bytes - grown;
+        weft__store_give_back(snapshot->store, update->image->total_bytes - grown);
     }
     *copy_out = copy;
     return WEFT_OK;

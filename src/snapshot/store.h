@@ -36,6 +36,10 @@ int weft__store_open(uint64_t memory_max, struct weft_store **store_out);
 /* Every snapshot must have been given back.  NULL is fine. */
 void weft__store_close(struct weft_store *store);
 
+/* Sets memory apart for bytes that a snapshot is made from, and gives it back.  Errors:
+ * WEFT_ENOSPC, WEFT_EAGAIN, as below. */
+int weft__store_reserve(struct weft_store *store, uint64_t bytes);
+void weft__store_give_back(struct weft_store *store, uint64_t bytes);
 /* An empty snapshot with memory set apart for it, owned by the caller: weft__snapshot_put().
  * Errors: WEFT_ENOSPC, naming the bound; WEFT_EMFILE too many large ones; WEFT_EAGAIN held by
  * pushes under way: there may be room soon; WEFT_ENOMEM. */
@@ -57,8 +61,9 @@ int weft__store_replace(struct weft_store *store, const char *key, uint64_t base
 struct weft_store_update {
     const char *key;
     uint64_t base_version;
-    const struct weft_snapshot *changes; /* as large; its pages in the runs are the new ones */
-    const struct weft_extents *runs;
+    uint64_t size_bytes; /* of the snapshot */
+    const struct weft_image *image;
+    const void *bytes; /* of the image's pieces, one behind the other */
 };
 /* Makes the next version of a large snapshot, in place where nobody reads it, else of a copy.
  * Whoever wants the key meanwhile waits: one sees the old version or the new one.

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -13,7 +14,7 @@
 #include "snapshot/store.h"
 #include "weft/error.h"
 
-enum { MEMORY = 1 << 20, LARGE = 256 << 10 };
+enum { MEMORY = 1 << 20, LARGE = 256 << 10, LONG_PAGES = 20 /* not packed */ };
 
 static int store_open(void **state)
 {
@@ -123,24 +124,47 @@ static void large_snapshots_leave_descriptors_for_others(void **state)
     weft__store_close(store);
 }
 
-/* Pages 1 and 3 of a large snapshot become fill. */
+/* What is pulled of an image, in the order in which it is pulled. */
+static void *bytes_of(const struct weft_image *image)
+{
+    char *bytes = malloc(image->total_bytes), *at = bytes;
+    for (size_t i = 0; i < image->pieces_n; i++) {
+        const struct weft_image_piece *piece = &image->pieces[i];
+        const char *from = piece->packed ? (const char *)image->packed : image->region->base;
+        memcpy(at, from + piece->source_offset, piece->len_bytes);
+        at += piece->len_bytes;
+    }
+    return bytes;
+}
+
+/* Pages 1 and 3, and from 8 on LONG_PAGES, of a large snapshot become fill. */
 static int update(struct weft_store *store, const char *key, uint64_t base_version, char fill)
 {
-    struct weft_snapshot *changes;
+    static const size_t firsts[] = {1, 3, 8}, pages[] = {1, 1, LONG_PAGES};
+    struct weft_region region;
+    struct weft_image *image;
     struct weft_extents runs = {0};
     uint64_t version = 0;
-    assert_int_equal(weft__snapshot_new(store, LARGE, 2 * WEFT_REGION_PAGE, &changes), WEFT_OK);
-    for (size_t page = 1; page <= 3; page += 2) {
-        memset((char *)changes->region.base + page * WEFT_REGION_PAGE, fill, WEFT_REGION_PAGE);
-        assert_int_equal(weft__extents_add(&runs, page * WEFT_REGION_PAGE, WEFT_REGION_PAGE), 0);
+    assert_int_equal(weft__region_init(&region, "changes", NULL, LARGE), WEFT_OK);
+    for (size_t i = 0; i < 3; i++) {
+        const size_t offset = firsts[i] * WEFT_REGION_PAGE, len = pages[i] * WEFT_REGION_PAGE;
+        memset((char *)region.base + offset, fill, len);
+        assert_int_equal(weft__extents_add(&runs, offset, len), WEFT_OK);
     }
-    int err = weft__store_update(
-        store,
-        &(struct weft_store_update){
-            .key = key, .base_version = base_version, .changes = changes, .runs = &runs},
-        &version);
+    const struct weft_image_desc desc = {.region = &region, .extents = &runs};
+    assert_int_equal(weft__image_build(&desc, &image), WEFT_OK);
+    void *bytes = bytes_of(image);
+    int err = weft__store_update(store,
+                                 &(struct weft_store_update){.key = key,
+                                                             .base_version = base_version,
+                                                             .size_bytes = LARGE,
+                                                             .image = image,
+                                                             .bytes = bytes},
+                                 &version);
     assert_true(err || version > base_version);
-    weft__snapshot_put(changes);
+    free(bytes);
+    weft__image_free(image);
+    weft__region_fini(&region);
     weft__extents_fini(&runs);
     return err;
 }
@@ -158,7 +182,8 @@ static void assert_updated(const struct weft_snapshot *snapshot, char old, char 
     const char *bytes = snapshot->region.base;
     for (size_t i = 0; i < LARGE; i++) {
         size_t page = i / WEFT_REGION_PAGE;
-        if (bytes[i] != (page == 1 || page == 3 ? new : old))
+        bool is_new = page == 1 || page == 3 || (page >= 8 && page < 8 + LONG_PAGES);
+        if (bytes[i] != (is_new ? new : old))
             fail_msg("byte %zu is %c", i, bytes[i]);
     }
 }
@@ -217,15 +242,15 @@ static void an_update_of_a_hole_counts_for_memory_once(void **state)
     assert_int_equal(weft__store_set(store, "a", snapshot), WEFT_OK);
     assert_int_equal(update(store, "a", snapshot->version, 'y'), WEFT_OK); /* of a copy */
     weft__snapshot_put(snapshot);
-    assert_int_equal(held(store), 2 * WEFT_REGION_PAGE);
+    assert_int_equal(held(store), (2 + LONG_PAGES) * WEFT_REGION_PAGE);
     assert_int_equal(update(store, "a", version_of(store, "a"), 'z'), WEFT_OK);
-    assert_int_equal(held(store), 2 * WEFT_REGION_PAGE);
+    assert_int_equal(held(store), (2 + LONG_PAGES) * WEFT_REGION_PAGE);
     assert_true(weft__store_delete(store, "a"));
     assert_int_equal(weft__snapshot_new(store, LARGE, 0, &snapshot), WEFT_OK);
     assert_int_equal(weft__store_set(store, "a", snapshot), WEFT_OK);
     weft__snapshot_put(snapshot);
     assert_int_equal(update(store, "a", version_of(store, "a"), 'z'), WEFT_OK);
-    assert_int_equal(held(store), 2 * WEFT_REGION_PAGE);
+    assert_int_equal(held(store), (2 + LONG_PAGES) * WEFT_REGION_PAGE);
     assert_true(weft__store_delete(store, "a"));
     assert_int_equal(held(store), 0);
 }
