@@ -2,19 +2,20 @@
  *
  * Sums are taken when the bytes are in the cache anyway: of packed pieces right after the copy, of
  * the others in one pass over the region, which is the only extra cost (XXH3 runs at memory speed).
+ * What was pulled and goes on to others keeps the sums that it came with: no second pass, and what
+ * a memory has changed meanwhile is found.
  * The packed buffer is memory of its own: the region goes on existing at its addresses, and a copy
- * of short runs costs a third of a get for each of them. Rejected for it: huge pages (a third of
- * the time when the kernel has some at hand, five times when it has to make them).
+ * of short runs costs a third of a get for each of them.
  */
 #include "snapshot/image.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <xxhash.h>
 
 #include "snapshot/image_cut.h"
+#include "snapshot/spare.h"
 #include "weft/error.h"
 
 static int take_runs(struct weft_image *image, const struct weft_image_desc *desc)
@@ -40,13 +41,10 @@ static int make_packed(struct weft_image *image)
 {
     if (image->packed_len_bytes == 0)
         return 0;
-    void *packed = mmap(NULL, image->packed_len_bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (packed == MAP_FAILED)
-        return weft_fail(WEFT_ENOMEM, "no memory to pack 0x%llx bytes",
-                         (unsigned long long)image->packed_len_bytes);
-    image->packed = packed;
-    return 0;
+    image->packed = weft__spare_get(image->packed_len_bytes);
+    return image->packed ? 0
+                         : weft_fail(WEFT_ENOMEM, "no memory to pack 0x%llx bytes",
+                                     (unsigned long long)image->packed_len_bytes);
 }
 
 /* Copies the piece's runs to their place in the packed buffer. */
@@ -109,6 +107,18 @@ int weft__image_build(const struct weft_image_desc *desc, struct weft_image **im
     return 0;
 }
 
+int weft__image_adopt(struct weft_image *image, const struct weft_region *region)
+{
+    int err = make_packed(image);
+    if (err)
+        return err;
+    image->region = region;
+    for (size_t i = 0; i < image->pieces_n; i++)
+        if (image->pieces[i].packed)
+            pack(image, &image->pieces[i]);
+    return 0;
+}
+
 /* Where the runs that are read in place begin and end. */
 static struct weft_extent span_of(const struct weft_image *image)
 {
@@ -166,8 +176,7 @@ void weft__image_free(struct weft_image *image)
         weft__lane_unregister(image->lane, image->region_shared);
     if (image->packed_shared)
         weft__lane_unregister(image->lane, image->packed_shared);
-    if (image->packed)
-        munmap(image->packed, image->packed_len_bytes);
+    weft__spare_put(image->packed, image->packed_len_bytes);
     weft__extents_fini(&image->runs);
     free(image->pieces);
     free(image);

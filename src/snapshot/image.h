@@ -62,6 +62,9 @@ int weft__image_build(const struct weft_image_desc *desc, struct weft_image **im
 /* Source: registers what the image needs with the lane, for reading by who knows the keys. Once per
  * image. Errors: the lane's. */
 int weft__image_share(struct weft_image *image, struct weft_lane *lane);
+/* Makes the image of what was pulled one of the region that it has come into, which can be shared
+ * from there: the sums stay.  Errors: WEFT_ENOMEM: it is as it was. */
+int weft__image_adopt(struct weft_image *image, const struct weft_region *region);
 /* Receiver: writes a piece's bytes to where they belong.  Errors: the region's. */
 int weft__image_place(const struct weft_image *image, const struct weft_image_piece *piece,
                       const void *bytes, const struct weft_region *region);

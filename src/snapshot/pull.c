@@ -19,7 +19,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <xxhash.h>
 
@@ -28,6 +27,7 @@
 #include "base/log.h"
 #include "base/ring.h"
 #include "base/wake.h"
+#include "snapshot/spare.h"
 #include "weft/error.h"
 
 #define WINDOW_MAX 64u
@@ -214,8 +214,7 @@ static void transfer(struct weft_pull *pull)
 static void pull_release(struct weft_pull *pull)
 {
     weft__mpsc_fini(&pull->landed);
-    if (pull->buffers)
-        munmap(pull->buffers, pull->buffers_bytes);
+    weft__spare_put(pull->buffers, pull->buffers_bytes);
     free(pull->slots);
     free(pull);
 }
@@ -234,9 +233,7 @@ static void *pull_main(void *arg)
 static bool make_buffers(struct weft_pull *pull, uint32_t chunk)
 {
     pull->buffers_bytes = (size_t)pull->desc.window * chunk;
-    void *buffers =
-        mmap(NULL, pull->buffers_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    pull->buffers = buffers == MAP_FAILED ? NULL : buffers;
+    pull->buffers = weft__spare_get(pull->buffers_bytes);
     return pull->buffers != NULL;
 }
 

@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <utlist.h>
@@ -26,6 +25,7 @@
 #include "snapshot/image.h"
 #include "snapshot/jobs.h"
 #include "snapshot/pull.h"
+#include "snapshot/spare.h"
 #include "snapshot/store.h"
 #include "weft/error.h"
 #include "wire/message.h"
@@ -196,7 +196,7 @@ static void push_free(struct push *push)
     if (push->snapshot != NULL)
         weft__snapshot_put(push->snapshot);
     if (push->changes != NULL) {
-        munmap(push->changes, push->image->total_bytes);
+        weft__spare_put(push->changes, push->image->total_bytes);
         weft__store_give_back(push->service->store, push->image->total_bytes);
     }
     weft__image_free(push->image);
@@ -215,6 +215,8 @@ static int keep(struct push *push, uint64_t *version_out)
                                                               .image = push->image,
                                                               .bytes = push->changes},
                                   version_out);
+    weft__snapshot_came(push->snapshot, push->image);
+    push->image = NULL;
     int err = weft__store_set(store, push->key, push->snapshot);
     if (err == WEFT_OK)
         *version_out = push->snapshot->version;
@@ -270,13 +272,12 @@ static int make_changes(struct push *push)
     int err = weft__store_reserve(push->service->store, bytes);
     if (err != WEFT_OK)
         return err;
-    void *changes = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (changes == MAP_FAILED) {
+    push->changes = weft__spare_get(bytes);
+    if (push->changes == NULL) {
         weft__store_give_back(push->service->store, bytes);
         return weft_fail(WEFT_ENOMEM, "no memory for changes of %llu bytes",
                          (unsigned long long)bytes);
     }
-    push->changes = changes;
     return WEFT_OK;
 }
 

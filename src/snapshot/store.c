@@ -22,7 +22,11 @@
 #include "snapshot/service.h"
 #include "weft/error.h"
 
-enum { DESCRIPTORS_MAX = 1 << 20, REGIONS_SHARE = 4 /* the rest is for connections */ };
+enum {
+    DESCRIPTORS_MAX = 1 << 20,
+    REGIONS_SHARE = 4, /* the rest is for connections */
+    IMAGE_SHARE = 128
+};
 
 struct kept {
     UT_hash_handle hh;
@@ -175,6 +179,7 @@ void weft__snapshot_put(struct weft_snapshot *snapshot)
     if (atomic_fetch_sub(&snapshot->owners, 1) != 1)
         return;
     stop_sharing(snapshot);
+    weft__image_free(snapshot->came);
     free(snapshot->descriptor);
     if (snapshot->region.base) {
         weft__region_fini(&snapshot->region);
@@ -186,10 +191,42 @@ void weft__snapshot_put(struct weft_snapshot *snapshot)
     free(snapshot);
 }
 
+/* What an image needs beside the bytes, uncounted for memory where it is no more than the part
+ * 1 / IMAGE_SHARE of them. */
+static uint64_t tables_of(const struct weft_image *image)
+{
+    return image->runs.n * sizeof(*image->runs.at) + image->pieces_n * sizeof(*image->pieces);
+}
+
+void weft__snapshot_came(struct weft_snapshot *snapshot, struct weft_image *image)
+{
+    if (tables_of(image) <= snapshot->held_bytes / IMAGE_SHARE)
+        snapshot->came = image;
+    else
+        weft__image_free(image);
+}
+
+/* With the sums that it came with, which saves reading it; NULL: they are not known. */
+static struct weft_image *build_from_sums(struct weft_snapshot *snapshot)
+{
+    struct weft_image *image = snapshot->came;
+    snapshot->came = NULL;
+    if (image && weft__store_reserve(snapshot->store, image->packed_len_bytes) == WEFT_OK) {
+        if (weft__image_adopt(image, &snapshot->region) == WEFT_OK)
+            return image;
+        weft__store_give_back(snapshot->store, image->packed_len_bytes);
+    }
+    weft__image_free(image);
+    return NULL;
+}
+
 /* Scattered pages are packed into a buffer beside the region, if there is memory for it. */
 static int build(struct weft_snapshot *snapshot, struct weft_image **image_out)
 {
     struct weft_image_desc desc = {.region = &snapshot->region};
+    *image_out = build_from_sums(snapshot);
+    if (*image_out)
+        return WEFT_OK;
     int err = weft__image_build(&desc, image_out);
     if (err || weft__store_reserve(snapshot->store, (*image_out)->packed_len_bytes) == WEFT_OK)
         return err;
@@ -429,6 +466,8 @@ static int change(struct weft_snapshot *snapshot, const struct weft_store_update
 {
     const uint64_t before_bytes = memory_of(&snapshot->region);
     stop_sharing(snapshot);
+    weft__image_free(snapshot->came);
+    snapshot->came = NULL;
     free(snapshot->descriptor);
     snapshot->descriptor = NULL;
     int err = before_bytes < snapshot->region.len_bytes

@@ -28,6 +28,7 @@ struct weft_snapshot {
 
     pthread_mutex_t lock;
     struct weft_image *image; /* as it is shared; NULL: nobody has pulled it yet */
+    struct weft_image *came;  /* as it was pulled here; NULL: unknown, or it is shared */
     uint8_t *descriptor;
     size_t descriptor_len;
 };
@@ -46,6 +47,9 @@ void weft__store_give_back(struct weft_store *store, uint64_t bytes);
 int weft__snapshot_new(struct weft_store *store, uint64_t size_bytes, uint64_t held_bytes,
                        struct weft_snapshot **snapshot_out);
 void weft__snapshot_put(struct weft_snapshot *snapshot);
+/* The image that it was pulled by, whose sums are good for sharing it. Before it is in the store.
+ * Owns: takes the image over. */
+void weft__snapshot_came(struct weft_snapshot *snapshot, struct weft_image *image);
 /* Shares it over a lane, where it is not shared yet, and tells how to pull it, until the last
  * reference goes.  Owns: *descriptor_out is the snapshot's.  Errors: the image's. */
 int weft__snapshot_share(struct weft_snapshot *snapshot, struct weft_lane *lane,

@@ -217,6 +217,54 @@ static void an_untouched_region_is_pulled_at_once(void **state)
     expect_same(rig);
 }
 
+static void pulled_into_memory_it_can_be_written_where_it_belongs_afterwards(void **state)
+{
+    struct rig *rig = *state;
+    touch(&rig->source, 1000, 600, 5);
+    for (size_t i = 0; i < 600; i++)
+        touch(&rig->source, 3 * i + 2000, 1, i + 1);
+    describe(rig, 0, 0);
+    unsigned char *memory = malloc(rig->image->total_bytes), *at = memory;
+    const struct weft_pull_desc desc = {.lane = rig->lane,
+                                        .peer = rig->peer,
+                                        .image = rig->decoded,
+                                        .memory = memory,
+                                        .done = pulled,
+                                        .user = rig};
+    atomic_store(&rig->over, 0);
+    assert_int_equal(weft__pull_start(&desc, &rig->pull), 0);
+    assert_int_equal(await(rig), 0);
+    for (size_t i = 0; i < rig->decoded->pieces_n; i++) {
+        const struct weft_image_piece *piece = &rig->decoded->pieces[i];
+        assert_int_equal(weft__image_place(rig->decoded, piece, at, &rig->into), 0);
+        at += piece->len_bytes;
+    }
+    assert_int_equal(at - memory, rig->image->total_bytes);
+    expect_same(rig);
+    free(memory);
+}
+
+static void what_was_pulled_can_be_shared_with_the_sums_that_it_came_with(void **state)
+{
+    struct rig *rig = *state;
+    const struct weft_image_desc desc = {.region = &rig->into};
+    struct weft_image *fresh;
+    touch(&rig->source, 1000, 600, 5);
+    for (size_t i = 0; i < 600; i++)
+        touch(&rig->source, 3 * i + 2000, 1, i + 1);
+    describe(rig, 0, 0);
+    start(rig, 0);
+    assert_int_equal(await(rig), 0);
+    assert_int_equal(weft__image_adopt(rig->decoded, &rig->into), 0);
+    assert_int_equal(weft__image_build(&desc, &fresh), 0);
+    assert_int_equal(rig->decoded->pieces_n, fresh->pieces_n);
+    assert_int_equal(rig->decoded->packed_len_bytes, fresh->packed_len_bytes);
+    assert_memory_equal(rig->decoded->packed, fresh->packed, fresh->packed_len_bytes);
+    for (size_t i = 0; i < fresh->pieces_n; i++)
+        assert_true(rig->decoded->pieces[i].sum == fresh->pieces[i].sum);
+    weft__image_free(fresh);
+}
+
 static void a_second_pull_brings_the_changes_over_the_first(void **state)
 {
     struct rig *rig = *state;
@@ -412,6 +460,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(a_region_arrives_whole_at_another_address_and_its_holes_stay_holes),
         TEST(an_untouched_region_is_pulled_at_once),
+        TEST(pulled_into_memory_it_can_be_written_where_it_belongs_afterwards),
+        TEST(what_was_pulled_can_be_shared_with_the_sums_that_it_came_with),
         TEST(a_second_pull_brings_the_changes_over_the_first),
         TEST(regions_of_any_pattern_arrive_however_they_are_cut),
         TEST(a_byte_that_changed_after_its_sum_is_found_and_does_not_land),
