@@ -21,7 +21,7 @@ static struct weft_range *lookup(const struct weft_keys *keys, uint64_t key)
     return range;
 }
 
-int weft__keys_add(struct weft_keys *keys, struct weft_range *range)
+static int check(struct weft_range *range)
 {
     if ((uintptr_t)range->addr + range->len_bytes < (uintptr_t)range->addr)
         return weft_fail(WEFT_EINVAL, "a range of %zu bytes at %p wraps around", range->len_bytes,
@@ -29,13 +29,37 @@ int weft__keys_add(struct weft_keys *keys, struct weft_range *range)
     range->access &= ~(uint32_t)WEFT_TP_KEEP;
     if (!range->access || range->access & ~(uint32_t)(WEFT_TP_READ | WEFT_TP_WRITE))
         return weft_fail(WEFT_EINVAL, "access 0x%x: say READ, WRITE or both", range->access);
+    return WEFT_OK;
+}
+
+static void enter(struct weft_keys *keys, struct weft_range *range)
+{
+    struct weft_range **bucket = bucket_of(keys, range->key);
+    range->next = *bucket;
+    *bucket = range;
+}
+
+int weft__keys_add(struct weft_keys *keys, struct weft_range *range)
+{
+    int err = check(range);
+    if (err)
+        return err;
     do {
         if (getrandom(&range->key, sizeof(range->key), 0) != (ssize_t)sizeof(range->key))
             return weft_fail(WEFT_EIO, "no random bytes for a key from getrandom");
     } while (range->key == 0 || lookup(keys, range->key));
-    struct weft_range **bucket = bucket_of(keys, range->key);
-    range->next = *bucket;
-    *bucket = range;
+    enter(keys, range);
+    return WEFT_OK;
+}
+
+int weft__keys_add_as(struct weft_keys *keys, struct weft_range *range)
+{
+    int err = check(range);
+    if (err)
+        return err;
+    if (!range->key || lookup(keys, range->key))
+        return weft_fail(WEFT_EBUSY, "the key is that of another range");
+    enter(keys, range);
     return WEFT_OK;
 }
 

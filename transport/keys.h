@@ -34,6 +34,9 @@ struct weft_keys_ask {
  * caller's memory. Errors: WEFT_EIO no random bytes; WEFT_EINVAL the range wraps around or grants
  * nothing known. */
 int weft__keys_add(struct weft_keys *keys, struct weft_range *range);
+/* The same under the key that is in range->key already.  Errors: WEFT_EBUSY the key is 0 or another
+ * range's; WEFT_EINVAL as above. */
+int weft__keys_add_as(struct weft_keys *keys, struct weft_range *range);
 void weft__keys_remove(struct weft_keys *keys, struct weft_range *range);
 /* The range that grants all of ask.  Errors: WEFT_EACCES, without saying which part was wrong. */
 int weft__keys_lookup(const struct weft_keys *keys, const struct weft_keys_ask *ask,

@@ -405,6 +405,7 @@ int weft_app_probe(const char *address)
     struct weft__select select = {.transports = weft__transports,
                                   .transports_n = weft__transports_n,
                                   .want = weft__config_text("WEFT_DATA"),
+                                  .net = weft__config_text("WEFT_NET"),
                                   .open = {.bind = address,
                                            .families = WEFT_TP_MSG | WEFT_TP_RMA,
                                            .msg_max_bytes = WEFT_EXEC_PACKET_MAX}};

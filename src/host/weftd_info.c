@@ -32,7 +32,7 @@
 #include "state/server.h"
 #include "wire/message.h"
 
-enum { PROBE_MS = 15000, LINES_MAX = 16, COUNTERS_MAX = 128 };
+enum { PROBE_MS = 15000, LINES_MAX = 64, COUNTERS_MAX = 128 };
 
 struct asker {
     struct asker *next;
@@ -46,7 +46,7 @@ struct weft_probe {
     struct weft_watch output;
     struct weft_timer timer;
     size_t len;
-    char text[4096];
+    char text[16384];
 };
 
 /* ---- counters ---- */

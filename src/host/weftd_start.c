@@ -17,6 +17,7 @@
 #include "control/server.h"
 #include "host/calls.h"
 #include "host/weftd_view.h"
+#include "link/address.h"
 
 enum {
     START_TRIES = 4,
@@ -26,7 +27,8 @@ enum {
     START_TIMEOUT_MS = 10000,
     WHY_MS = 2000,
     LISTED_WITHIN_MS = 5000, /* after its host was declared dead: until it has joined again */
-    LISTED_LOOK_MS = 50
+    LISTED_LOOK_MS = 50,
+    MISFIT_MAX = 256
 };
 
 /* Notes the first failure of a step. */
@@ -201,20 +203,22 @@ static void launched_to_join(struct weft_app *app, struct weft_app_process *proc
     weft__weftd_plan_launched(app, process, answer->err, answer->text);
 }
 
-/* Processes of one app must be able to reach each other: all lanes speak alike. Why not, or NULL.
- */
+/* Processes of one app must be able to reach each other. Why not, or NULL; text is room for it. */
 static const char *lane_misfit(const struct weft_app *app, const struct weft_app_process *process,
-                               const char *lane)
+                               const Weft__Host__LaunchReply *reply, char text[MISFIT_MAX])
 {
-    size_t scheme_len = strcspn(lane, ";");
     for (size_t i = 0; i < app->processes_n; i++) {
         const struct weft_app_process *other = &app->processes[i];
         if (other == process || other->dead)
             continue;
-        if (scheme_len == 6 && strncmp(lane, "inproc", 6) == 0)
+        if (strcmp(reply->transport, "inproc") == 0)
             return "data transport inproc works on one host only; choose another WEFT_DATA";
-        if (other->launched && strncmp(other->lane, lane, scheme_len + 1) != 0)
-            return "its data transport is not that of the app's other hosts; set WEFT_DATA alike";
+        if (!other->launched || weft__address_meet(other->lane, reply->lane))
+            continue;
+        snprintf(text, MISFIT_MAX,
+                 "its data transport is %s, that of host %s %s; set WEFT_DATA alike",
+                 reply->transport, other->host, other->transport);
+        return text;
     }
     return NULL;
 }
@@ -225,7 +229,8 @@ static void launched(struct weft_app *app, struct weft_app_process *process,
     const Weft__Host__LaunchReply *reply = (const Weft__Host__LaunchReply *)told->reply;
     struct weft_app_answer verdict = *told;
     const struct weft_app_answer *answer = &verdict;
-    const char *misfit = told->err == WEFT_OK ? lane_misfit(app, process, reply->lane) : NULL;
+    char text[MISFIT_MAX];
+    const char *misfit = told->err == WEFT_OK ? lane_misfit(app, process, reply, text) : NULL;
     if (misfit != NULL) {
         verdict.err = WEFT_ENOTSUP;
         verdict.text = misfit;

@@ -1,13 +1,43 @@
-/* A lane's address as text: "scheme;hex". */
+/* A lane's address as text: "MACHINE/NAME@BIND;HEX,NAME@BIND;HEX": one entry for each path that
+ * leads to it, the one to be used first in front. NAME is what both ends must have alike
+ * ("ofi:verbs;ofi_rxm", "tcp+shim"), BIND the address of the interface, HEX the transport's own
+ * address, which only the transport reads. MACHINE (16 hex digits) and BIND may be missing. */
 #ifndef WEFT_LINK_ADDRESS_H
 #define WEFT_LINK_ADDRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "link/lane.h"
 #include "transport/spi.h"
 
-void weft__address_format(const char *scheme, const struct weft_tp_addr *addr,
-                          char text_out[WEFT_LANE_ADDRESS_MAX]);
-/* Errors: WEFT_EINVAL malformed; WEFT_ENOTSUP a scheme other than the given one. */
-int weft__address_parse(const char *text, const char *scheme, struct weft_tp_addr *addr_out);
+#define WEFT_ADDRESS_PATHS 3u
+
+struct weft__address_path {
+    char name[32];
+    char bind[64]; /* empty: not told */
+    struct weft_tp_addr addr;
+};
+
+struct weft__address {
+    uint64_t machine; /* weft__net_machine(); 0: not told */
+    unsigned n;
+    struct weft__address_path paths[WEFT_ADDRESS_PATHS];
+};
+
+/* Errors: WEFT_ENOSPC the text would be too long. */
+int weft__address_format(const struct weft__address *address, char text_out[WEFT_LANE_ADDRESS_MAX]);
+/* Errors: WEFT_EINVAL malformed. */
+int weft__address_parse(const char *text, struct weft__address *address_out);
+/* Which path of ours leads to which of theirs: the k-th of a name to the k-th of that name. out[i]:
+ * where ours number i leads; length 0: nowhere. An address that both machines own (that of docker0,
+ * which is the same everywhere) leads nowhere.  Errors: none leads anywhere: WEFT_ENOTSUP no name
+ * in common; WEFT_EADDRNOTAVAIL it is for addresses that both own. The text says why. */
+int weft__address_pair(const struct weft__address *ours, const struct weft__address *theirs,
+                       struct weft_tp_addr out[WEFT_ADDRESS_PATHS]);
+/* The names alone: "ofi:net,tcp+shim". */
+void weft__address_names(const struct weft__address *address, char *text_out, size_t size);
+/* Whether two lanes with these addresses (texts) have a name in common. */
+bool weft__address_meet(const char *a, const char *b);
 
 #endif

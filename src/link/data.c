@@ -17,12 +17,13 @@
 
 #include "control/client.h"
 #include "control/server.h"
+#include "link/address.h"
 #include "weft/error.h"
 #include "wire/data.pb-c.h"
 #include "wire/message.h"
 
 /* A host that is asked opens its lane first, and may try several transports. */
-enum { MESSAGE_MAX = 64, ASK_MS = 30000, URL_MAX = 256, SCHEME_MAX = 64 };
+enum { MESSAGE_MAX = 64, ASK_MS = 30000, URL_MAX = 256, SCHEME_MAX = 128 };
 
 struct weft_data {
     struct weft_data_desc desc;
@@ -89,6 +90,23 @@ static void ignore(void *ctx, const void *bytes, size_t len_bytes)
     (void)len_bytes;
 }
 
+/* The transports of the host's paths, as they are asked for. */
+static int take_scheme(struct weft_data *data, const char *lane)
+{
+    struct weft__address address;
+    size_t at = 0;
+    int err = weft__address_parse(lane, &address);
+    for (unsigned i = 0; err == WEFT_OK && i < address.n; i++) {
+        const char *name = address.paths[i].name, *shim = strstr(name, "+shim");
+        int len = shim != NULL ? (int)(shim - name) : (int)strlen(name);
+        at += (size_t)snprintf(data->scheme + at, sizeof(data->scheme) - at, "%s%.*s",
+                               i > 0 ? "," : "", len, name);
+    }
+    if (err == WEFT_OK)
+        data->desc.scheme = data->scheme;
+    return err;
+}
+
 /* What a client has to know of its host. */
 static int ask_host(struct weft_data *data)
 {
@@ -99,11 +117,9 @@ static int ask_host(struct weft_data *data)
     if (err != WEFT_OK)
         return err;
     data->token = host.token;
-    snprintf(data->scheme, sizeof(data->scheme), "%.*s", (int)strcspn(host.address, ";"),
-             host.address);
     if (data->desc.scheme == NULL)
-        data->desc.scheme = data->scheme;
-    return WEFT_OK;
+        err = take_scheme(data, host.address);
+    return err;
 }
 
 /* The caller holds the lock. */

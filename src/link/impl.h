@@ -12,7 +12,9 @@
 #include "base/counter.h"
 #include "base/ring.h"
 #include "base/wake.h"
+#include "link/address.h"
 #include "link/lane.h"
+#include "link/paths.h"
 #include "link/pool.h"
 #include "transport/spi.h"
 
@@ -33,9 +35,9 @@ struct weft__lane_header {
     uint64_t token;
 };
 
-/* What goes through the lane's ring: a message, or the wish to drop its peer. */
+/* What goes through the lane's ring: a message, the wish to drop its peer, or doubt about it. */
 struct weft__lane_item {
-    enum { LANE_MESSAGE, LANE_DROP } kind;
+    enum { LANE_MESSAGE, LANE_DROP, LANE_DOUBT } kind;
     struct weft__lane_to *to;
     struct weft__lane_item *next;
 };
@@ -61,6 +63,8 @@ struct weft__lane_to {
     atomic_uint buffers; /* of the pool, held by messages to this peer */
     atomic_bool drop_wanted;
     struct weft__lane_item drop;
+    atomic_bool doubted;
+    struct weft__lane_item doubt;
     /* ---- */
     bool attached; /* tp is valid */
     bool pending;  /* in the list of peers with queued messages */
@@ -101,7 +105,8 @@ struct weft_lane {
     void (*message)(void *ctx, const void *data, size_t len_bytes);
     void (*peer_lost)(void *ctx, struct weft_lane_peer peer, int err);
     void *ctx;
-    char scheme[16];
+    struct weft_paths *paths; /* of ep; NULL: it is one endpoint */
+    struct weft__address own;
     char name[64];
     char address[WEFT_LANE_ADDRESS_MAX];
     char *report;

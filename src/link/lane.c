@@ -264,6 +264,8 @@ static int endpoint(struct weft_lane *lane, const struct weft_lane_desc *desc)
         .transports = desc->transports,
         .transports_n = desc->transports_n,
         .want = desc->scheme ? desc->scheme : weft__config_text("WEFT_DATA"),
+        .net = weft__config_text("WEFT_NET"),
+        .salt = desc->token,
         .open = {.bind = desc->bind,
                  .port_first = desc->port_first,
                  .port_last = desc->port_last,
@@ -283,14 +285,11 @@ static int endpoint(struct weft_lane *lane, const struct weft_lane_desc *desc)
     lane->tp = selected.transport;
     lane->ep = selected.ep;
     lane->report = selected.report;
-    snprintf(lane->scheme, sizeof(lane->scheme), "%s", selected.scheme);
+    lane->paths = selected.paths;
+    lane->own = selected.address;
     snprintf(lane->name, sizeof(lane->name), "%s", selected.name);
     lane->tp->core->limits(lane->ep, &lane->limits);
-    struct weft_tp_addr addr;
-    err = lane->tp->core->address(lane->ep, &addr);
-    if (err == WEFT_OK)
-        weft__address_format(lane->scheme, &addr, lane->address);
-    return err;
+    return weft__address_format(&lane->own, lane->address);
 }
 
 int weft__lane_open(const struct weft_lane_desc *desc, struct weft_lane **lane_out)

@@ -83,7 +83,7 @@ struct weft_lane_stats {
     uint64_t rma_bytes_got;   /* bytes that arrived by completed gets */
     uint64_t gets_failed;
     uint64_t peers, peers_lost;
-    uint64_t regions; /* ranges that peers may reach now */
+    uint64_t regions;          /* ranges that peers may reach now */
     uint64_t progress_wakeups; /* how often the progress thread woke up */
     uint64_t progress_cpu_ns;  /* CPU time of the progress thread; 0: there is none */
 };
@@ -107,6 +107,9 @@ void weft__lane_peer_put(struct weft_lane *lane, struct weft_lane_peer peer);
  * dropped and counted. For a peer that is known to be dead. The id stays valid; a later send or get
  * connects anew. */
 void weft__lane_drop(struct weft_lane *lane, struct weft_lane_peer peer);
+/* Nothing that was sent to the peer is answered, and nothing has failed: its connection counts as
+ * broken. For owners who hear of what has arrived.  Thread: any. */
+void weft__lane_doubt(struct weft_lane *lane, struct weft_lane_peer peer);
 /* Copies the parts (n <= 3) and sends them in order per peer and sending thread.
  * Errors: WEFT_EAGAIN the peer's share of the buffers is out: drive and try again; WEFT_EMSGSIZE;
  * the lane's own failure. */

@@ -17,9 +17,9 @@
 #include "link/impl.h"
 #include "weft/error.h"
 
-#define ITEMS (2u * LANE_PEERS_MAX) /* room for every buffer and every peer's drop */
+#define ITEMS (4u * LANE_PEERS_MAX) /* room for every buffer, every peer's drop and doubt */
 
-_Static_assert(LANE_BUFFERS + LANE_PEERS_MAX <= ITEMS, "the ring must hold all items");
+_Static_assert(LANE_BUFFERS + 2u * LANE_PEERS_MAX <= ITEMS, "the ring must hold all items");
 
 static struct weft__lane_buffer *buffer_at(struct weft_lane *lane, uint32_t index)
 {
@@ -131,6 +131,12 @@ void weft__lane_queue(struct weft_lane *lane, struct weft__lane_item *item)
         weft__lane_detach(lane, to);
         weft__lane_drop_messages(lane, to);
         weft__lane_fail_gets(lane, to, WEFT_ECANCELED);
+        return;
+    }
+    if (item->kind == LANE_DOUBT) {
+        atomic_store(&to->doubted, false);
+        if (to->attached)
+            weft__lane_lose(lane, to, WEFT_EHOSTUNREACH);
         return;
     }
     item->next = NULL;

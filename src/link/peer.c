@@ -41,6 +41,8 @@ static int add(struct weft_lane *lane, const char *address, const struct weft_tp
     to->tp_addr = *tp_addr;
     to->drop.kind = LANE_DROP;
     to->drop.to = to;
+    to->doubt.kind = LANE_DOUBT;
+    to->doubt.to = to;
     HASH_ADD_STR(lane->by_address, address, to);
     atomic_store_explicit(&lane->peers[id], to, memory_order_release);
     atomic_store_explicit(&lane->peers_n, id + 1, memory_order_relaxed);
@@ -55,7 +57,7 @@ static struct weft__lane_to *recycle(struct weft_lane *lane)
     for (uint32_t id = 0; id < LANE_PEERS_MAX; id++) {
         struct weft__lane_to *to = atomic_load_explicit(&lane->peers[id], memory_order_relaxed);
         if (to->uses > 0 || to->pending || to->lost || to->first || atomic_load(&to->drop_wanted) ||
-            atomic_load(&to->buffers) > 0)
+            atomic_load(&to->doubted) || atomic_load(&to->buffers) > 0)
             continue;
         weft__lane_detach(lane, to);
         HASH_DEL(lane->by_address, to);
@@ -88,15 +90,29 @@ static int find_or_add(struct weft_lane *lane, const char *address,
     return err;
 }
 
+/* Where it leads, and the one spelling of it. */
+static int read_address(const struct weft_lane *lane, const char *address,
+                        struct weft_tp_addr *addr_out, char text_out[WEFT_LANE_ADDRESS_MAX])
+{
+    struct weft__address theirs;
+    struct weft_tp_addr addr[WEFT_ADDRESS_PATHS];
+    int err = weft__address_parse(address, &theirs);
+    if (err == WEFT_OK)
+        err = weft__address_pair(&lane->own, &theirs, addr);
+    if (err == WEFT_OK && lane->paths)
+        err = weft__paths_address(addr, lane->own.n, addr_out);
+    else if (err == WEFT_OK)
+        *addr_out = addr[0];
+    return err == WEFT_OK ? weft__address_format(&theirs, text_out) : err;
+}
+
 int weft__lane_peer(struct weft_lane *lane, const char *address, struct weft_lane_peer *peer_out)
 {
     struct weft_tp_addr tp_addr;
-    int err = weft__address_parse(address, lane->scheme, &tp_addr);
+    char text[WEFT_LANE_ADDRESS_MAX];
+    int err = read_address(lane, address, &tp_addr, text);
     if (err != WEFT_OK)
         return err;
-    /* One spelling for one address. */
-    char text[WEFT_LANE_ADDRESS_MAX];
-    weft__address_format(lane->scheme, &tp_addr, text);
     err = find_or_add(lane, text, &tp_addr, false, peer_out);
     if (err != WEFT_ENOSPC || weft__lane_mine(lane))
         return err;
@@ -123,6 +139,16 @@ void weft__lane_drop(struct weft_lane *lane, struct weft_lane_peer peer)
         return;
     bool pushed = weft__mpsc_push(&lane->items, &to->drop);
     weft__check(pushed); /* the ring has room for every buffer and every peer */
+    weft__lane_submit(lane);
+}
+
+void weft__lane_doubt(struct weft_lane *lane, struct weft_lane_peer peer)
+{
+    struct weft__lane_to *to = weft__lane_to_get(lane, peer);
+    if (!to || atomic_exchange(&to->doubted, true))
+        return;
+    bool pushed = weft__mpsc_push(&lane->items, &to->doubt);
+    weft__check(pushed); /* as above */
     weft__lane_submit(lane);
 }
 
@@ -162,6 +188,8 @@ void weft__lane_tell_lost(struct weft_lane *lane)
         int err = to->lost;
         weft__info("lane %s: lost the connection to %s: %s", lane->name, to->address,
                    weft_error_text(err));
+        if (lane->paths && to->attached)
+            weft__paths_leave(lane->ep, to->tp);
         weft__lane_detach(lane, to);
         weft__lane_drop_messages(lane, to);
         weft__lane_fail_gets(lane, to, err);

@@ -1,6 +1,6 @@
 /* What people and peers write as text: numbers, sizes, ranges of ports, addresses of lanes,
  * urls, schemes. Input: a byte that chooses the parser, then the text. */
-#include <strings.h>
+#include <string.h>
 
 #include "base/parse.h"
 #include "fuzz.h"
@@ -25,13 +25,19 @@ static void parse_numbers(const char *text)
 
 static void parse_address(const char *text)
 {
-    struct weft_tp_addr addr;
-    char again[WEFT_LANE_ADDRESS_MAX];
-    if (weft__address_parse(text, "zmq", &addr) != WEFT_OK)
+    struct weft__address address, same;
+    struct weft_tp_addr paths[WEFT_ADDRESS_PATHS];
+    char once[WEFT_LANE_ADDRESS_MAX], again[WEFT_LANE_ADDRESS_MAX];
+    if (weft__address_parse(text, &address) != WEFT_OK)
         return;
-    FUZZ_CHECK(addr.len <= WEFT_TP_ADDR_MAX);
-    weft__address_format("zmq", &addr, again);
-    FUZZ_CHECK(strcasecmp(text, again) == 0);
+    FUZZ_CHECK(address.n >= 1 && address.n <= WEFT_ADDRESS_PATHS);
+    if (weft__address_format(&address, once) != WEFT_OK)
+        return; /* as long as no lane's is */
+    FUZZ_CHECK(weft__address_parse(once, &same) == WEFT_OK);
+    FUZZ_CHECK(weft__address_format(&same, again) == WEFT_OK && strcmp(once, again) == 0);
+    FUZZ_CHECK(weft__address_meet(text, once));
+    FUZZ_CHECK(weft__address_pair(&address, &address, paths) == WEFT_OK);
+    FUZZ_CHECK(paths[0].len == address.paths[0].addr.len);
 }
 
 /* Urls of control ports: what is accepted has a port behind a numeric address. */

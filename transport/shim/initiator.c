@@ -279,21 +279,34 @@ static int rma_flush(struct weft_tp_ep *ep, struct weft_tp_peer peer, struct wef
     return submit(ep, peer, (struct call){.what = FLUSH}, op);
 }
 
-static int rma_reg(struct weft_tp_ep *ep, void *addr, size_t len_bytes, uint32_t access,
-                   struct weft_tp_region **region_out)
+/* Registers a copy of what. */
+static int enter(struct weft_tp_ep *ep, const struct weft_range *what,
+                 int (*add)(struct weft_keys *keys, struct weft_range *range),
+                 struct weft_tp_region **region_out)
 {
     struct weft_range *range = calloc(1, sizeof(*range));
     if (!range)
         return weft_fail(WEFT_ENOMEM, "no memory for a registration");
-    range->addr = addr;
-    range->len_bytes = len_bytes;
-    range->access = access;
-    int err = weft__keys_add(&weft__shim_ep(ep)->keys, range);
+    *range = *what;
+    int err = add(&weft__shim_ep(ep)->keys, range);
     if (err)
         free(range);
     else
         *region_out = (struct weft_tp_region *)(void *)range;
     return err;
+}
+
+static int rma_reg(struct weft_tp_ep *ep, void *addr, size_t len_bytes, uint32_t access,
+                   struct weft_tp_region **region_out)
+{
+    struct weft_range range = {.addr = addr, .len_bytes = len_bytes, .access = access};
+    return enter(ep, &range, weft__keys_add, region_out);
+}
+
+int weft__shim_reg_as(struct weft_tp_ep *ep, const struct weft_range *range,
+                      struct weft_tp_region **region_out)
+{
+    return enter(ep, range, weft__keys_add_as, region_out);
 }
 
 static void rma_unreg(struct weft_tp_ep *ep, struct weft_tp_region *region)

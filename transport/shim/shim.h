@@ -6,6 +6,7 @@
 #ifndef WEFT_TRANSPORT_SHIM_H
 #define WEFT_TRANSPORT_SHIM_H
 
+#include "transport/keys.h"
 #include "transport/spi.h"
 
 /* Opens an endpoint of inner behind the shim; desc as for inner's open. Use it by
@@ -13,5 +14,11 @@
  * those of inner's open; WEFT_ENOTSUP inner has no msg, or desc asks for ctl. */
 int weft__shim_open(const struct weft_transport *inner, const struct weft_tp_open *desc,
                     struct weft_tp_ep **ep_out);
+
+/* As the rma family's reg, of an endpoint that weft__shim_open() has opened, under a key that the
+ * caller chooses: who knows it elsewhere already need not be told again.  range: addr, len_bytes,
+ * access and key; copied.  Errors: those of weft__keys_add_as(). */
+int weft__shim_reg_as(struct weft_tp_ep *ep, const struct weft_range *range,
+                      struct weft_tp_region **region_out);
 
 #endif

@@ -106,6 +106,7 @@ static void greet(const Weft__Host__LaunchRequest *orders, const struct weft_ser
     hello.pid = (uint64_t)getpid();
     hello.control = control;
     hello.transport = weft__message_text("none");
+    hello.lane = weft__message_text("none;00"); /* of the same kind as those of the others */
     uint32_t len = (uint32_t)protobuf_c_message_pack(&hello.base, bytes + sizeof(len));
     memcpy(bytes, &len, sizeof(len));
     if (write(LIFELINE, bytes, sizeof(len) + len) < 0)

@@ -106,7 +106,7 @@ static void a_named_transport_may_be_made_faulty(void **state)
     struct weft__selected selected;
     struct weft__select select = on("127.0.0.1", "fault(seed=7,delay=3)+zmq");
     assert_int_equal(weft__select(&select, &selected), WEFT_OK);
-    assert_string_equal(selected.scheme, "zmq"); /* what its peers see */
+    assert_string_equal(selected.address.paths[0].name, "zmq+shim"); /* what its peers see */
     assert_string_equal(selected.name, "fault+zmq+shim");
     assert_non_null(selected.transport->rma);
     selected.transport->core->close(selected.ep);
