@@ -85,14 +85,24 @@ static void fail(struct weft_pull *pull, int err, const char *text)
     strncpy(pull->text, text, sizeof(pull->text) - 1);
 }
 
+/* What may be behind a get's error, for whoever reads it. */
+static const char *cause_of(int err)
+{
+    if (err == WEFT_EACCES)
+        return "; its source does not share it, or no longer";
+    if (weft_error_damage(err) == WEFT_DAMAGE_PEER)
+        return "; its source has gone, or no longer shares it";
+    return "";
+}
+
 static void fail_piece(struct weft_pull *pull, const struct slot *slot, int err)
 {
     const struct weft_image *image = pull->desc.image;
     uint64_t offset = slot->piece->packed ? image->runs.at[slot->piece->runs_at].offset
                                           : slot->piece->source_offset;
-    weft_fail(err, "the piece of %u bytes at offset 0x%llx of the region%s: %s",
+    weft_fail(err, "the piece of %u bytes at offset 0x%llx of the region%s: %s%s",
               slot->piece->len_bytes, (unsigned long long)offset,
-              slot->piece->packed ? " (packed)" : "", weft_error_text(err));
+              slot->piece->packed ? " (packed)" : "", weft_error_text(err), cause_of(err));
     fail(pull, err, weft_fail_text(err));
 }
 

@@ -17,12 +17,20 @@
 #include "snapshot/pull.h"
 #include "transport/inproc/inproc.h"
 #include "transport/ofi/ofi.h"
+#include "transport/tcp/tcp.h"
 #include "transport/zmq/zmq.h"
 #include "weft/error.h"
 
 #define PAGE WEFT_REGION_PAGE
 #define REGION_BYTES ((size_t)32 << 20)
 #define TOKEN 0x0123456789abcdef
+#define GIB ((size_t)1 << 30)
+
+#ifdef WEFT_TSAN
+#define HUGE_BYTES (16 * GIB) /* a shadow of more takes long to make */
+#else
+#define HUGE_BYTES (64 * GIB)
+#endif
 
 static const char *scheme = "inproc";
 
@@ -37,7 +45,8 @@ struct rig {
     int err;
     char text[256];
     bool free_in_done;
-    size_t spoil, spoil_packed; /* > 0: offset of a byte to change once the sums are taken */
+    const struct weft_extents *only; /* what is described; NULL: what was touched */
+    size_t spoil, spoil_packed;      /* > 0: offset of a byte to change once the sums are taken */
 };
 
 static void no_message(void *ctx, const void *data, size_t len_bytes)
@@ -50,9 +59,9 @@ static void no_message(void *ctx, const void *data, size_t len_bytes)
 static int lane_open(const char *name, struct weft_lane **lane_out)
 {
     static const struct weft_transport *const all[] = {&weft__tp_inproc, &weft__tp_zmq,
-                                                       &weft__tp_ofi};
+                                                       &weft__tp_tcp, &weft__tp_ofi};
     const struct weft_lane_desc desc = {.transports = all,
-                                        .transports_n = 3,
+                                        .transports_n = 4,
                                         .scheme = scheme,
                                         .progress = "thread",
                                         .bind = strcmp(scheme, "inproc") ? "127.0.0.1" : name,
@@ -118,8 +127,10 @@ static void forget(struct rig *rig)
 /* Builds, shares and sends the image of the source as it is now. */
 static void describe(struct rig *rig, uint32_t chunk, uint32_t pack_below)
 {
-    const struct weft_image_desc desc = {
-        .region = &rig->source, .chunk_bytes = chunk, .pack_below_bytes = pack_below};
+    const struct weft_image_desc desc = {.region = &rig->source,
+                                         .extents = rig->only,
+                                         .chunk_bytes = chunk,
+                                         .pack_below_bytes = pack_below};
     uint8_t *bytes;
     size_t len;
     forget(rig);
@@ -328,15 +339,91 @@ static void a_packed_byte_that_changed_is_found_too(void **state)
     assert_non_null(strstr(rig->text, "packed"));
 }
 
-static void a_wrong_key_ends_the_pull_with_an_error(void **state)
+/* ---- keys and ranges that are none, or none any more ---- */
+
+static uint64_t registrations(const struct rig *rig)
+{
+    struct weft_lane_stats stats;
+    weft__lane_stats(rig->source_lane, &stats);
+    return stats.regions;
+}
+
+/* The pull ends with an error that says which piece and why, and nothing has landed; the next one
+ * over the same lanes goes well. */
+static void expect_refused(struct rig *rig)
+{
+    struct weft_extents landed = {0};
+    start(rig, 4);
+    int err = await(rig);
+    if (err != WEFT_EACCES && weft_error_damage(err) != WEFT_DAMAGE_PEER)
+        fail_msg("%d: %s", err, rig->text);
+    assert_non_null(strstr(rig->text, "the piece of "));
+    assert_non_null(strstr(rig->text, "no longer"));
+    assert_int_equal(weft__region_touched(&rig->into, &landed), 0);
+    assert_int_equal(landed.n, 0);
+    forget(rig);
+    assert_int_equal(registrations(rig), 0);
+    describe(rig, 0, 0);
+    start(rig, 0);
+    assert_int_equal(await(rig), 0);
+    expect_same(rig);
+}
+
+static void a_wrong_key_ends_the_pull_and_nothing_lands(void **state)
 {
     struct rig *rig = *state;
     touch(&rig->source, 0, 600, 1);
     describe(rig, 0, 0);
     rig->decoded->region_key.tp.key ^= 0x5555;
-    start(rig, 4);
-    assert_int_not_equal(await(rig), 0);
-    assert_true(strlen(rig->text) > 0);
+    expect_refused(rig);
+}
+
+static void a_key_that_was_taken_back_ends_the_pull_and_nothing_lands(void **state)
+{
+    struct rig *rig = *state;
+    touch(&rig->source, 0, 600, 1);
+    describe(rig, 0, 0);
+    assert_int_equal(registrations(rig), 1);
+    weft__image_free(rig->image);
+    rig->image = NULL;
+    assert_int_equal(registrations(rig), 0);
+    expect_refused(rig);
+}
+
+/* What is shared ends with the region; the description goes on behind it. */
+static void a_description_of_more_than_is_shared_ends_the_pull_and_nothing_lands(void **state)
+{
+    struct rig *rig = *state;
+    touch(&rig->source, REGION_BYTES / PAGE - 600, 600, 1);
+    describe(rig, 0, 0);
+    rig->decoded->region_key.tp.len_bytes = UINT64_MAX; /* whatever it says */
+    for (size_t i = 0; i < rig->decoded->pieces_n; i++)
+        rig->decoded->pieces[i].source_offset += 600 * PAGE;
+    expect_refused(rig);
+}
+
+/* The source stops sharing and unmaps when some of it has been pulled. */
+static void memory_that_goes_in_the_middle_ends_the_pull(void **state)
+{
+    struct rig *rig = *state;
+    struct weft_pull_progress progress = {0};
+    int err = 0;
+    for (unsigned i = 0; i < 20 && !err; i++) {
+        touch(&rig->source, 0, REGION_BYTES / PAGE, i + 1);
+        describe(rig, 4 * PAGE, 0);
+        start(rig, 2);
+        while (!atomic_load(&rig->over) && progress.landed_bytes < REGION_BYTES / 3)
+            weft__pull_progress(rig->pull, &progress);
+        weft__image_free(rig->image);
+        rig->image = NULL;
+        weft__region_fini(&rig->source);
+        err = await(rig);
+        assert_int_equal(registrations(rig), 0);
+        assert_int_equal(weft__region_init(&rig->source, "source", NULL, REGION_BYTES), 0);
+    }
+    if (err != WEFT_EACCES && weft_error_damage(err) != WEFT_DAMAGE_PEER)
+        fail_msg("%d: %s", err, rig->text);
+    assert_non_null(strstr(rig->text, "the piece of "));
 }
 
 static void a_region_of_another_length_is_refused(void **state)
@@ -378,6 +465,97 @@ static void a_cancelled_pull_ends_once_and_clean_wherever_it_was(void **state)
         cancelled += err == WEFT_ECANCELED;
     }
     assert_true(cancelled > 0);
+    start(rig, 0);
+    assert_int_equal(await(rig), 0);
+    expect_same(rig);
+}
+
+/* What changed goes over the copy; a pull of it that was cancelled is begun again. */
+static void an_update_that_was_cancelled_can_be_pulled_again(void **state)
+{
+    struct rig *rig = *state;
+    struct weft_extents changed = {0};
+    struct weft_lane_stats before, after;
+    uint64_t seed = 5;
+    touch(&rig->source, 0, REGION_BYTES / PAGE, 1);
+    describe(rig, 0, 0);
+    start(rig, 0);
+    assert_int_equal(await(rig), 0);
+    for (unsigned round = 0; round < 10; round++) {
+        forget(rig);
+        weft__extents_clear(&changed);
+        for (size_t page = random_next(&seed) % 50; page < REGION_BYTES / PAGE - 40;
+             page += 40 + random_next(&seed) % 300) {
+            size_t pages = 1 + random_next(&seed) % 39;
+            touch(&rig->source, page, pages, random_next(&seed));
+            assert_int_equal(weft__extents_add(&changed, page * PAGE, pages * PAGE), 0);
+        }
+        rig->only = &changed;
+        describe(rig, 32 * PAGE, 0);
+        for (unsigned i = 0; i < 4; i++) {
+            start(rig, 2);
+            for (uint64_t spin = random_next(&seed) % 100000; spin > 0; spin--)
+                (void)atomic_load(&rig->over);
+            weft__pull_cancel(rig->pull);
+            int err = await(rig);
+            assert_true(err == 0 || err == WEFT_ECANCELED);
+        }
+        weft__lane_stats(rig->lane, &before);
+        start(rig, 0);
+        assert_int_equal(await(rig), 0);
+        weft__lane_stats(rig->lane, &after);
+        assert_int_equal(after.rma_bytes_got - before.rma_bytes_got, changed.total_bytes);
+        expect_same(rig);
+    }
+    weft__extents_fini(&changed);
+}
+
+/* 10 MiB all over tens of GiB, the first and the last page among them. */
+static void a_huge_sparse_region_moves_what_was_touched(void **state)
+{
+    struct rig *rig = *state;
+    const size_t runs = 1280, step = HUGE_BYTES / (runs - 1) / PAGE * PAGE;
+    struct weft_lane_stats before, after;
+    struct weft_extents landed = {0};
+    uint8_t *bytes;
+    size_t len;
+    weft__region_fini(&rig->source);
+    weft__region_fini(&rig->into);
+    assert_int_equal(weft__region_init(&rig->source, "source", NULL, HUGE_BYTES), 0);
+    assert_int_equal(weft__region_init(&rig->into, "receiver", NULL, HUGE_BYTES), 0);
+    for (size_t i = 0; i < runs - 1; i++)
+        touch(&rig->source, i * step / PAGE, 2, i + 1);
+    touch(&rig->source, HUGE_BYTES / PAGE - 2, 2, runs);
+    weft__lane_stats(rig->lane, &before);
+    describe(rig, 0, 0);
+    start(rig, 0);
+    assert_int_equal(await(rig), 0);
+    weft__lane_stats(rig->lane, &after);
+    assert_int_equal(after.rma_bytes_got - before.rma_bytes_got, runs * 2 * PAGE);
+    assert_int_equal(weft__image_encode(rig->image, &bytes, &len), 0);
+    assert_true(len < 16 * runs); /* the description, too */
+    free(bytes);
+    assert_int_equal(weft__region_touched(&rig->into, &landed), 0);
+    assert_int_equal(landed.total_bytes, runs * 2 * PAGE);
+    weft__extents_fini(&landed);
+    expect_same(rig);
+}
+
+/* Pieces that are read where they lie, past 4 GiB, as well as packed ones. */
+static void long_runs_past_4_gib_are_pulled_from_where_they_lie(void **state)
+{
+    struct rig *rig = *state;
+    weft__region_fini(&rig->source);
+    weft__region_fini(&rig->into);
+    assert_int_equal(weft__region_init(&rig->source, "source", NULL, HUGE_BYTES), 0);
+    assert_int_equal(weft__region_init(&rig->into, "receiver", NULL, HUGE_BYTES), 0);
+    touch(&rig->source, 3, 600, 1);
+    touch(&rig->source, 4 * GIB / PAGE - 300, 600, 2); /* across the border */
+    touch(&rig->source, 9 * GIB / PAGE + 7, 700, 3);
+    touch(&rig->source, 9 * GIB / PAGE + 900, 1, 4);
+    touch(&rig->source, HUGE_BYTES / PAGE - 600, 600, 5);
+    describe(rig, 0, 0);
+    assert_int_equal(rig->image->packed_len_bytes, PAGE);
     start(rig, 0);
     assert_int_equal(await(rig), 0);
     expect_same(rig);
@@ -466,7 +644,13 @@ int main(int argc, char **argv)
         TEST(regions_of_any_pattern_arrive_however_they_are_cut),
         TEST(a_byte_that_changed_after_its_sum_is_found_and_does_not_land),
         TEST(a_packed_byte_that_changed_is_found_too),
-        TEST(a_wrong_key_ends_the_pull_with_an_error),
+        TEST(a_wrong_key_ends_the_pull_and_nothing_lands),
+        TEST(a_key_that_was_taken_back_ends_the_pull_and_nothing_lands),
+        TEST(a_description_of_more_than_is_shared_ends_the_pull_and_nothing_lands),
+        TEST(memory_that_goes_in_the_middle_ends_the_pull),
+        TEST(an_update_that_was_cancelled_can_be_pulled_again),
+        TEST(a_huge_sparse_region_moves_what_was_touched),
+        TEST(long_runs_past_4_gib_are_pulled_from_where_they_lie),
         TEST(a_region_of_another_length_is_refused),
         TEST(a_cancelled_pull_ends_once_and_clean_wherever_it_was),
         TEST(a_pull_may_be_freed_in_done),
