@@ -6,10 +6,6 @@ const struct conform_subject conform_subjects[] = {
     {.name = "tcp", .transport = &weft__tp_tcp, .bind = "127.0.0.1"},
     {.name = "tcp on IPv6", .transport = &weft__tp_tcp, .bind = "::1"},
     {.name = "shim+tcp", .transport = &weft__tp_tcp, .shim = true, .bind = "127.0.0.1"},
-    {.name = "fault+shim+tcp",
-     .transport = &weft__tp_tcp,
-     .shim = true,
-     .fault = "",
-     .bind = "127.0.0.1"},
+    {.name = "fault+tcp", .transport = &weft__tp_tcp, .fault = "", .bind = "127.0.0.1"},
     {.name = NULL},
 };

@@ -25,6 +25,7 @@ struct weft_tcp_conn *weft__tcp_conn_new(struct weft_tcp_ep *ep, int fd, enum we
     conn->fd = fd;
     conn->state = state;
     conn->accepted = !connecting;
+    STAILQ_INIT(&conn->answers);
     conn->deadline_ns = weft__now_ns() + WEFT_TCP_YOUNG_MS * WEFT_NS_PER_MS;
     TAILQ_INSERT_TAIL(&ep->young, conn, at);
     ep->connections++;

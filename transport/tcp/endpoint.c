@@ -53,8 +53,8 @@ static int set_bind(struct weft_tcp_ep *ep, const char *bind)
 
 static int set_desc(struct weft_tcp_ep *ep, const struct weft_tp_open *desc)
 {
-    if (desc->families & ~(uint32_t)WEFT_TP_MSG)
-        return weft_fail(WEFT_ENOTSUP, "tcp has msg; put the shim over it for rma");
+    if (desc->families & WEFT_TP_CTL)
+        return weft_fail(WEFT_ENOTSUP, "tcp has no ctl: open zmq for that");
     if (desc->port_first > desc->port_last)
         return weft_fail(WEFT_EINVAL, "ports %u-%u: the first is above the last", desc->port_first,
                          desc->port_last);
@@ -103,7 +103,8 @@ static void ep_free(struct weft_tcp_ep *ep)
         close(ep->timer_fd);
     if (ep->epfd >= 0)
         close(ep->epfd);
-    weft__tcp_receive_free(ep);
+    weft__tcp_blocks_free(ep);
+    weft__tcp_serve_free(ep);
     weft__slots_fini(&ep->peers);
     free(ep->shared);
     free(ep);
@@ -327,9 +328,10 @@ static void ep_limits(struct weft_tp_ep *base, struct weft_tp_limits *limits_out
     const struct weft_tcp_ep *ep = weft__tcp_ep(base);
     *limits_out = (struct weft_tp_limits){
         .msg_max_bytes = ep->msg_max_bytes,
-        .rma_max_bytes = 0,
+        .rma_max_bytes = SIZE_MAX,
         .sends_max = ep->sends_max,
         .peers_max = WEFT_TCP_PEERS_MAX,
+        .needs_target_poll = true,
     };
 }
 
@@ -357,4 +359,5 @@ const struct weft_transport weft__tp_tcp = {
     .scheme = "tcp",
     .core = &core_ops,
     .msg = &weft__tcp_msg_ops,
+    .rma = &weft__tcp_rma_ops,
 };

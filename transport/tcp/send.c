@@ -1,6 +1,6 @@
 /* Sending: operations wait in their link's queue and leave in order, as many per system call as its
- * vector holds, straight from the callers' memory. Nothing is copied: an operation completes when
- * the kernel has taken its last byte.
+ * vector holds (vector.c). A message completes when the kernel has taken its last byte; what
+ * becomes of a one-sided operation is ask.c's.
  *
  * The first send after a turn of progress() leaves at once. Those that follow before the next turn
  * wait for it, unless there is already enough to fill a system call: a burst costs one call per 64
@@ -10,160 +10,79 @@
  * A peer that is dropped while its message has left in part: the rest is copied and sent, because
  * others may share the connection.
  */
-#include <errno.h>
-#include <string.h>
-#include <sys/socket.h>
-
 #include "transport/tcp/endpoint.h"
 #include "weft/error.h"
 
-#define VECTOR 256
 #define ENOUGH_BYTES ((size_t)16 << 10)
 #define ENOUGH_MESSAGES 64
 #define CALLS_MAX 16 /* per connection and turn */
 
-struct send {
-    struct weft_op_node node;
-    struct weft_tcp_link *link; /* NULL: not in a queue */
-    uint32_t peer_id;
-    unsigned n;
-    size_t total; /* with the head */
-    size_t sent;
-    struct weft_tcp_head head;
-    struct iovec iov[WEFT_TP_IOV_MAX];
-};
-_Static_assert(sizeof(struct send) <= WEFT_TP_OP_PRIVATE, "a send must fit into the operation");
+/* ---- the queue ---- */
 
-static struct send *send_of(struct weft_tp_op *op)
+void weft__tcp_send_queue(struct weft_tcp_link *link, struct weft_tp_op *op)
 {
-    return (struct send *)(void *)op->priv;
+    struct weft_tcp_out *out = weft__tcp_out(op);
+    out->sent = 0;
+    weft__op_append(&link->queue, op);
+    link->queued++;
+    link->queued_bytes += out->total;
 }
 
-static struct weft_tp_op *next_of(struct weft_tp_op *op)
+/* It is not in the queue any more. */
+static void leave(struct weft_tcp_link *link, const struct weft_tcp_out *out)
 {
-    return weft__op_node(op)->next;
+    link->queued--;
+    link->queued_bytes -= out->total;
 }
 
-/* Ends a send that is not in the queue any more. */
+/* Ends what has left the queue. */
 static void end(struct weft_tcp_ep *ep, struct weft_tp_op *op, int err)
 {
-    struct send *send = send_of(op);
-    send->link->queued--;
-    send->link->queued_bytes -= send->total;
-    send->link = NULL;
+    struct weft_tcp_out *out = weft__tcp_out(op);
+    if (out->what != WEFT_TCP_OUT_SEND) {
+        weft__tcp_ask_end(ep, op, err);
+        return;
+    }
+    out->link = NULL;
     ep->stats.sent += err == WEFT_OK;
     weft__tcp_finish(ep, op, err);
 }
 
+void weft__tcp_send_left(struct weft_tcp_ep *ep, struct weft_tcp_link *link)
+{
+    struct weft_tp_op *op = weft__op_pop(&link->queue);
+    leave(link, weft__tcp_out(op));
+    if (weft__tcp_out(op)->what == WEFT_TCP_OUT_SEND)
+        end(ep, op, WEFT_OK);
+    else
+        weft__tcp_ask_left(link, op);
+}
+
+void weft__tcp_send_remove(struct weft_tp_op *op)
+{
+    struct weft_tcp_out *out = weft__tcp_out(op);
+    if (weft__op_remove(&out->link->queue, op))
+        leave(out->link, out);
+}
+
 /* ---- writing ---- */
-
-struct vector {
-    struct iovec iov[VECTOR];
-    unsigned n;
-    size_t len;
-};
-
-/* Adds bytes without the first *skip of them. */
-static void add(struct vector *vector, const void *bytes, size_t len, size_t *skip)
-{
-    if (*skip >= len) {
-        *skip -= len;
-        return;
-    }
-    vector->iov[vector->n++] =
-        (struct iovec){(unsigned char *)(uintptr_t)bytes + *skip, len - *skip};
-    vector->len += len - *skip;
-    *skip = 0;
-}
-
-static bool sends_here(const struct weft_tcp_conn *conn)
-{
-    return conn->link->conn == conn;
-}
-
-static void gather(const struct weft_tcp_conn *conn, struct vector *vector)
-{
-    size_t skip = conn->raw_sent;
-    vector->n = 0;
-    vector->len = 0;
-    if (conn->raw)
-        add(vector, conn->raw, conn->raw_len, &skip);
-    if (!sends_here(conn))
-        return;
-    for (struct weft_tp_op *op = conn->link->queue.first;
-         op && vector->n + 1 + WEFT_TP_IOV_MAX <= VECTOR; op = next_of(op)) {
-        const struct send *send = send_of(op);
-        skip = send->sent;
-        add(vector, &send->head, sizeof(send->head), &skip);
-        for (unsigned i = 0; i < send->n; i++)
-            add(vector, send->iov[i].iov_base, send->iov[i].iov_len, &skip);
-    }
-}
-
-/* The kernel has taken so many bytes of what gather() found. */
-static void advance(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, size_t len)
-{
-    size_t step = conn->raw_len - conn->raw_sent;
-    if (conn->raw) {
-        step = step < len ? step : len;
-        conn->raw_sent += step;
-        len -= step;
-        if (conn->raw_sent == conn->raw_len) {
-            free(conn->raw);
-            conn->raw = NULL;
-            conn->raw_len = conn->raw_sent = 0;
-        }
-    }
-    while (len) {
-        struct send *send = send_of(conn->link->queue.first);
-        step = send->total - send->sent;
-        step = step < len ? step : len;
-        send->sent += step;
-        len -= step;
-        if (send->sent == send->total)
-            end(ep, weft__op_pop(&conn->link->queue), WEFT_OK);
-    }
-}
-
-/* One system call.  Errors: WEFT_EAGAIN the kernel takes no more; WEFT_EPEERDEAD. */
-static int write_some(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, struct vector *vector)
-{
-    const struct msghdr message = {.msg_iov = vector->iov, .msg_iovlen = vector->n};
-    ssize_t n = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
-    if (n < 0 && errno == EINTR)
-        return WEFT_OK;
-    if (n < 0)
-        return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? WEFT_EAGAIN
-                                                                      : WEFT_EPEERDEAD;
-    ep->stats.writes++;
-    advance(ep, conn, (size_t)n);
-    if (!conn->watched) {
-        conn->watched = true;
-        weft__tcp_tick_on(ep);
-    }
-    return (size_t)n < vector->len ? WEFT_EAGAIN : WEFT_OK;
-}
 
 void weft__tcp_send_flush(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
 {
-    struct vector vector;
     int err = WEFT_OK;
-    for (unsigned i = 0; i < CALLS_MAX && err == WEFT_OK && conn->state == WEFT_TCP_UP; i++) {
-        gather(conn, &vector);
-        if (!vector.n) {
-            /* What both sides have said BYE to ends with the last byte. */
-            if (conn->heard_bye && !(sends_here(conn) && conn->link->refs))
-                weft__tcp_link_break(ep, conn, WEFT_EPEERDEAD);
-            return;
-        }
-        err = write_some(ep, conn, &vector);
-    }
-    if (err == WEFT_EAGAIN)
+    for (unsigned i = 0; i < CALLS_MAX && err == WEFT_OK && conn->state == WEFT_TCP_UP; i++)
+        err = weft__tcp_vector_write(ep, conn);
+    if (err == WEFT_ENOENT) {
+        /* What both sides have said BYE to ends with the last byte. */
+        if (conn->heard_bye && !(conn->link->conn == conn && conn->link->refs))
+            weft__tcp_link_break(ep, conn, WEFT_EPEERDEAD);
+    } else if (err == WEFT_EAGAIN) {
         weft__tcp_conn_block(ep, conn, true);
-    else if (err != WEFT_OK)
+    } else if (err != WEFT_OK) {
         weft__tcp_link_break(ep, conn, err);
-    else
+    } else {
         weft__tcp_conn_dirty(ep, conn);
+    }
 }
 
 void weft__tcp_send_all(struct weft_tcp_ep *ep)
@@ -205,8 +124,7 @@ static int check(const struct weft_tcp_ep *ep, const struct weft_tcp_link *link,
     return WEFT_OK;
 }
 
-/* The link has something to send. */
-static void push(struct weft_tcp_ep *ep, struct weft_tcp_link *link)
+void weft__tcp_send_push(struct weft_tcp_ep *ep, struct weft_tcp_link *link)
 {
     struct weft_tcp_conn *conn = link->conn;
     if (!conn && !link->retry_until_ns)
@@ -227,44 +145,28 @@ static int msg_send(struct weft_tp_ep *base, struct weft_tp_peer peer, const str
 {
     struct weft_tcp_ep *ep = weft__tcp_ep(base);
     struct weft_tcp_link *link = weft__slots_find(&ep->peers, peer.id);
-    struct send *send = send_of(op);
+    struct weft_tcp_out *out = weft__tcp_out(op);
     size_t len = 0;
     int err = check(ep, link, iov, n, &len);
     if (err)
         return err;
     ep->in_flight++;
-    send->link = NULL;
+    out->link = NULL;
     if (link->lost) {
         weft__tcp_finish(ep, op, link->lost);
         return WEFT_OK;
     }
-    send->link = link;
-    send->peer_id = peer.id;
-    send->n = n;
-    send->total = sizeof(send->head) + len;
-    send->sent = 0;
-    send->head = (struct weft_tcp_head){(uint32_t)len, WEFT_TCP_MESSAGE, WEFT_TCP_HEAD_MAGIC};
+    out->link = link;
+    out->peer_id = peer.id;
+    out->what = WEFT_TCP_OUT_SEND;
+    out->total = sizeof(out->frame.head) + len;
+    out->frame.head = (struct weft_tcp_head){(uint32_t)len, WEFT_TCP_MESSAGE, WEFT_TCP_HEAD_MAGIC};
+    out->send.n = n;
     for (unsigned i = 0; i < n; i++)
-        send->iov[i] = iov[i];
-    weft__op_append(&link->queue, op);
-    link->queued++;
-    link->queued_bytes += send->total;
-    push(ep, link);
+        out->send.iov[i] = iov[i];
+    weft__tcp_send_queue(link, op);
+    weft__tcp_send_push(ep, link);
     return WEFT_OK;
-}
-
-/* Has the rest of a message that has left in part copied, so that its operation can end. */
-static int keep_rest(struct weft_tcp_conn *conn, const struct send *send)
-{
-    struct vector rest = {.n = 0};
-    size_t skip = send->sent;
-    int err = WEFT_OK;
-    add(&rest, &send->head, sizeof(send->head), &skip);
-    for (unsigned i = 0; i < send->n; i++)
-        add(&rest, send->iov[i].iov_base, send->iov[i].iov_len, &skip);
-    for (unsigned i = 0; i < rest.n && err == WEFT_OK; i++)
-        err = weft__tcp_conn_append(conn, rest.iov[i].iov_base, rest.iov[i].iov_len);
-    return err;
 }
 
 void weft__tcp_send_fail(struct weft_tcp_ep *ep, struct weft_tcp_link *link, uint32_t peer_id,
@@ -274,25 +176,29 @@ void weft__tcp_send_fail(struct weft_tcp_ep *ep, struct weft_tcp_link *link, uin
     struct weft_tp_op *op;
     bool broken = false;
     while ((op = weft__op_pop(&link->queue))) {
-        const struct send *send = send_of(op);
-        if (peer_id && send->peer_id != peer_id) {
+        const struct weft_tcp_out *out = weft__tcp_out(op);
+        if (peer_id && out->peer_id != peer_id) {
             weft__op_append(&keep, op);
             continue;
         }
-        if (send->sent && link->conn)
-            broken |= keep_rest(link->conn, send) != WEFT_OK;
+        if (out->sent && link->conn)
+            broken |= weft__tcp_vector_keep(link->conn, op) != WEFT_OK;
+        leave(link, out);
         end(ep, op, err);
     }
     link->queue = keep;
+    weft__tcp_ask_fail(ep, link, peer_id, err);
     if (broken)
         weft__tcp_link_break(ep, link->conn, WEFT_EPEERDEAD);
 }
 
 int weft__tcp_send_cancel(struct weft_tcp_ep *ep, struct weft_tp_op *op)
 {
-    const struct send *send = send_of(op);
-    if (!send->link || send->sent || !weft__op_remove(&send->link->queue, op))
+    const struct weft_tcp_out *out = weft__tcp_out(op);
+    bool begun = out->sent || (out->what == WEFT_TCP_OUT_PUT && out->frame.ask.at);
+    if (!out->link || begun || !weft__op_remove(&out->link->queue, op))
         return WEFT_EBUSY;
+    leave(out->link, out);
     end(ep, op, WEFT_ECANCELED);
     return WEFT_OK;
 }

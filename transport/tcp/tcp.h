@@ -1,4 +1,6 @@
-/* tcp: messages over plain TCP, for any two endpoints that an address leads to; rma by the shim.
+/* tcp: messages and one-sided operations over plain TCP, for any two endpoints that an address
+ * leads to. One-sided operations move only while the target calls progress(), straight from and
+ * into the registered memory: the kernel's copies are the only ones.
  *
  * Addresses are numeric. An endpoint's address holds 16 random bytes: who does not know them is not
  * let in, and a connection that reaches another endpoint (the port is used by another one now) ends

@@ -29,8 +29,16 @@ struct weft_tcp_hello {
 };
 _Static_assert(sizeof(struct weft_tcp_hello) == 64, "a hello travels as it is");
 
-/* BYE: the sender will send no more over this connection, but reads on. */
-enum weft_tcp_kind { WEFT_TCP_MESSAGE = 1, WEFT_TCP_BYE = 2 };
+/* BYE: the sender sends no more messages and asks for nothing over this connection, but reads on
+ * and answers. A GET is answered by DATA frames and a DONE, the PUTs of an operation by a DONE. */
+enum weft_tcp_kind {
+    WEFT_TCP_MESSAGE = 1,
+    WEFT_TCP_BYE = 2,
+    WEFT_TCP_GET = 3,
+    WEFT_TCP_PUT = 4,
+    WEFT_TCP_DATA = 5,
+    WEFT_TCP_DONE = 6
+};
 
 struct weft_tcp_head {
     uint32_t len; /* of what follows */
@@ -38,5 +46,24 @@ struct weft_tcp_head {
     uint16_t magic;
 };
 _Static_assert(sizeof(struct weft_tcp_head) == 8, "a head travels as it is");
+
+/* Behind the head of everything that belongs to a one-sided operation; its bytes come next. */
+struct weft_tcp_ask {
+    uint64_t id;     /* who asks names his operation with it */
+    uint64_t key;    /* GET, PUT */
+    uint64_t offset; /* of the whole operation in the range ... */
+    uint64_t len;    /* ... and its length: each piece is checked as a part of it, so that a bad
+                        operation does nothing */
+    uint64_t at;     /* of the frame's bytes in the operation: PUT, DATA */
+    int32_t err;     /* DONE */
+    uint32_t zero;
+};
+_Static_assert(sizeof(struct weft_tcp_ask) == 48, "an ask travels as it is");
+
+struct weft_tcp_frame {
+    struct weft_tcp_head head;
+    struct weft_tcp_ask ask;
+};
+_Static_assert(sizeof(struct weft_tcp_frame) == 56, "a frame travels as it is");
 
 #endif

@@ -43,7 +43,7 @@ void end_open(struct end *end, uint32_t connections_max)
     static const struct weft_tp_handlers handlers = {.message = take_message,
                                                      .peer_lost = take_lost};
     const struct weft_tp_open desc = {.bind = "127.0.0.1",
-                                      .families = WEFT_TP_MSG,
+                                      .families = WEFT_TP_MSG | WEFT_TP_RMA,
                                       .msg_max_bytes = 1u << 20,
                                       .connections_max = connections_max,
                                       .handlers = &handlers,
@@ -135,15 +135,30 @@ static void post_done(struct weft_tp_op *op, int err)
         ++*post->total;
 }
 
-int end_post(struct end *end, struct post *post, const void *data, size_t len_bytes)
+static struct weft_tp_op *post_init(struct post *post)
 {
-    struct iovec iov = {(void *)(uintptr_t)data, len_bytes};
     uint64_t *total = post->total;
     memset(post, 0, sizeof(*post));
     post->op.done = post_done;
     post->op.user = post;
     post->total = total;
-    return weft__tp_tcp.msg->send(end->ep, end->peer, &iov, 1, &post->op);
+    return &post->op;
+}
+
+int end_post(struct end *end, struct post *post, const void *data, size_t len_bytes)
+{
+    struct iovec iov = {(void *)(uintptr_t)data, len_bytes};
+    return weft__tp_tcp.msg->send(end->ep, end->peer, &iov, 1, post_init(post));
+}
+
+int end_get(struct end *end, struct post *post, const struct weft_tp_rma_desc *desc)
+{
+    return weft__tp_tcp.rma->get(end->ep, end->peer, desc, post_init(post));
+}
+
+int end_put(struct end *end, struct post *post, const struct weft_tp_rma_desc *desc)
+{
+    return weft__tp_tcp.rma->put(end->ep, end->peer, desc, post_init(post));
 }
 
 void end_say(struct end *a, struct end *b)

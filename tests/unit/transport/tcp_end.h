@@ -19,7 +19,7 @@ struct end {
     bool drops;    /* a lost peer is dropped at once */
 };
 
-/* A send that remembers how it ended. */
+/* An operation that remembers how it ended. */
 struct post {
     struct weft_tp_op op;
     uint64_t done;
@@ -40,6 +40,9 @@ void ends_run(struct end *a, struct end *b);
 void ends_until(struct end *a, struct end *b, const uint64_t *count, uint64_t wanted);
 /* Sends once; the error of the call. */
 int end_post(struct end *end, struct post *post, const void *data, size_t len_bytes);
+/* The same for gets and puts. */
+int end_get(struct end *end, struct post *post, const struct weft_tp_rma_desc *desc);
+int end_put(struct end *end, struct post *post, const struct weft_tp_rma_desc *desc);
 /* Sends one message and waits until it has arrived at b. */
 void end_say(struct end *a, struct end *b);
 /* A raw TCP connection to the endpoint, blocking. */

@@ -1,0 +1,271 @@
+/* What leaves with one system call: as much as its vector holds, straight from where it lies.
+ * Nothing is copied on our side.
+ *
+ * A connection sends from three places: raw bytes of its own (the hello, a BYE, the rest of a
+ * message whose peer was dropped), the link's queue, and answers to what the other side has asked
+ * for. What has left in part goes on first, whatever it is; then come raw bytes, then the queue and
+ * the answers, which take turns at being the first, so that neither waits for ever behind the
+ * other. The segments remember the order for advance().
+ *
+ * Memory that somebody has unmapped is met by the kernel, which says EFAULT and not where: one part
+ * by itself tells. A range of ours that was asked for yields zeros from there on and an error
+ * behind them, so the connection goes on.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "transport/tcp/endpoint.h"
+#include "weft/error.h"
+
+#define VECTOR 256
+#define BYTES ((size_t)1 << 20)         /* from here on nothing is added */
+#define ANSWER_BYTES ((size_t)64 << 10) /* nor answers from here on */
+
+enum part { RAW, QUEUE, ANSWERS };
+
+struct vector {
+    struct iovec iov[VECTOR];
+    unsigned n;
+    size_t len;
+    struct {
+        enum part part;
+        unsigned n;
+    } segments[4];
+    unsigned segments_n;
+    bool full; /* nothing may follow */
+};
+
+static const unsigned char zeros[16384];
+
+/* Adds bytes without the first *skip of them. */
+static void add(struct vector *vector, const void *bytes, size_t len, size_t *skip)
+{
+    if (*skip >= len) {
+        *skip -= len;
+        return;
+    }
+    vector->iov[vector->n++] =
+        (struct iovec){(unsigned char *)(uintptr_t)bytes + *skip, len - *skip};
+    vector->len += len - *skip;
+    *skip = 0;
+}
+
+static void add_segment(struct vector *vector, enum part part, unsigned n)
+{
+    if (!n)
+        return;
+    vector->segments[vector->segments_n].part = part;
+    vector->segments[vector->segments_n++].n = n;
+}
+
+static void add_raw(struct vector *vector, const struct weft_tcp_conn *conn)
+{
+    size_t skip = conn->raw_sent;
+    if (!conn->raw || vector->full)
+        return;
+    add(vector, conn->raw, conn->raw_len, &skip);
+    add_segment(vector, RAW, 1);
+}
+
+static void add_out(struct vector *vector, const struct weft_tcp_out *out)
+{
+    size_t skip = out->sent;
+    if (out->what == WEFT_TCP_OUT_SEND) {
+        add(vector, &out->frame, sizeof(out->frame.head), &skip);
+        for (unsigned i = 0; i < out->send.n; i++)
+            add(vector, out->send.iov[i].iov_base, out->send.iov[i].iov_len, &skip);
+        return;
+    }
+    add(vector, &out->frame, sizeof(out->frame), &skip);
+    if (out->what == WEFT_TCP_OUT_PUT)
+        add(vector, out->rma.local + out->frame.ask.at, out->total - sizeof(out->frame), &skip);
+}
+
+static bool sends_here(const struct weft_tcp_conn *conn)
+{
+    return conn->link->conn == conn;
+}
+
+static void add_queue(struct vector *vector, const struct weft_tcp_conn *conn)
+{
+    unsigned n = 0;
+    if (!sends_here(conn) || vector->full)
+        return;
+    for (struct weft_tp_op *op = conn->link->queue.first;
+         op && vector->n + 1 + WEFT_TP_IOV_MAX <= VECTOR && vector->len < BYTES;
+         op = weft__op_node(op)->next, n++)
+        add_out(vector, weft__tcp_out(op));
+    add_segment(vector, QUEUE, n);
+}
+
+static void add_zeros(struct vector *vector, const struct weft_tcp_answer *answer, size_t *skip)
+{
+    size_t left = *skip < answer->piece ? answer->piece - *skip : 0, none = 0;
+    *skip -= answer->piece - left;
+    vector->full = left > sizeof(zeros);
+    add(vector, zeros, vector->full ? sizeof(zeros) : left, &none);
+}
+
+static void add_answer(struct vector *vector, const struct weft_tcp_answer *answer)
+{
+    size_t skip = answer->sent;
+    if (answer->data) {
+        add(vector, &answer->frame, sizeof(answer->frame), &skip);
+        if (answer->from)
+            add(vector, answer->from, answer->piece, &skip);
+        else
+            add_zeros(vector, answer, &skip);
+    }
+    if (answer->ends && !vector->full)
+        add(vector, &answer->done, sizeof(answer->done), &skip);
+}
+
+static void add_answers(struct vector *vector, struct weft_tcp_ep *ep,
+                        const struct weft_tcp_conn *conn, unsigned max)
+{
+    struct weft_tcp_answer *answer;
+    size_t before = vector->len;
+    unsigned n = 0;
+    STAILQ_FOREACH(answer, &conn->answers, at)
+    {
+        if (n == max || vector->full || vector->n + 3 > VECTOR || vector->len >= BYTES ||
+            vector->len - before >= ANSWER_BYTES)
+            break;
+        if (!answer->total)
+            weft__tcp_serve_begin(ep, answer);
+        add_answer(vector, answer);
+        n++;
+    }
+    add_segment(vector, ANSWERS, n);
+}
+
+static void gather(struct weft_tcp_ep *ep, const struct weft_tcp_conn *conn, struct vector *vector)
+{
+    const struct weft_tcp_answer *answer = STAILQ_FIRST(&conn->answers);
+    struct weft_tp_op *op = sends_here(conn) ? conn->link->queue.first : NULL;
+    bool begun = answer && answer->sent;
+    bool answers_last = conn->answered || (op && weft__tcp_out(op)->sent);
+    vector->n = vector->segments_n = 0;
+    vector->len = 0;
+    vector->full = false;
+    if (begun)
+        add_answers(vector, ep, conn, 1);
+    add_raw(vector, conn);
+    if (!begun && !answers_last)
+        add_answers(vector, ep, conn, VECTOR);
+    add_queue(vector, conn);
+    if (!begun && answers_last)
+        add_answers(vector, ep, conn, VECTOR);
+}
+
+/* ---- what has left ---- */
+
+/* Of what was sent in all; the bytes of this step. */
+static size_t step_of(size_t total, size_t *sent, size_t *len)
+{
+    size_t step = total - *sent < *len ? total - *sent : *len;
+    *sent += step;
+    *len -= step;
+    return step;
+}
+
+static void advance_raw(struct weft_tcp_conn *conn, size_t *len)
+{
+    (void)step_of(conn->raw_len, &conn->raw_sent, len);
+    if (conn->raw_sent < conn->raw_len)
+        return;
+    free(conn->raw);
+    conn->raw = NULL;
+    conn->raw_len = conn->raw_sent = 0;
+}
+
+static void advance_queue(struct weft_tcp_ep *ep, const struct weft_tcp_conn *conn, unsigned n,
+                          size_t *len)
+{
+    for (; n && *len; n--) {
+        struct weft_tcp_out *out = weft__tcp_out(conn->link->queue.first);
+        (void)step_of(out->total, &out->sent, len);
+        if (out->sent == out->total)
+            weft__tcp_send_left(ep, conn->link);
+    }
+}
+
+static void advance_answers(struct weft_tcp_conn *conn, unsigned n, size_t *len)
+{
+    for (; n && *len; n--) {
+        struct weft_tcp_answer *answer = STAILQ_FIRST(&conn->answers);
+        (void)step_of(answer->total, &answer->sent, len);
+        if (answer->sent == answer->total)
+            weft__tcp_serve_left(conn);
+    }
+}
+
+/* The kernel has taken so many bytes of what gather() found. */
+static void advance(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, const struct vector *vector,
+                    size_t len)
+{
+    for (unsigned i = 0; i < vector->segments_n && len; i++) {
+        unsigned n = vector->segments[i].n;
+        if (vector->segments[i].part == RAW)
+            advance_raw(conn, &len);
+        else if (vector->segments[i].part == QUEUE)
+            advance_queue(ep, conn, n, &len);
+        else
+            advance_answers(conn, n, &len);
+    }
+    conn->answered = !conn->answered;
+}
+
+/* The first part of the vector cannot be read. */
+static int unreadable(const struct weft_tcp_ep *ep, struct weft_tcp_conn *conn,
+                      const struct vector *vector)
+{
+    weft__warn("tcp endpoint at %s: memory at %p cannot be read: end what uses it before it is "
+               "unmapped",
+               ep->bind, vector->iov[0].iov_base);
+    if (vector->segments[0].part != ANSWERS)
+        return WEFT_EPEERDEAD;
+    weft__tcp_serve_spoil(STAILQ_FIRST(&conn->answers));
+    return WEFT_OK;
+}
+
+int weft__tcp_vector_write(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
+{
+    struct vector vector;
+    struct msghdr message = {.msg_iov = vector.iov};
+    gather(ep, conn, &vector);
+    if (!vector.n)
+        return WEFT_ENOENT;
+    message.msg_iovlen = vector.n;
+    ssize_t n = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+    if (n < 0 && errno == EFAULT) {
+        message.msg_iovlen = 1;
+        n = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+    }
+    if (n < 0 && errno == EINTR)
+        return WEFT_OK;
+    if (n < 0 && errno == EFAULT)
+        return unreadable(ep, conn, &vector);
+    if (n < 0)
+        return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? WEFT_EAGAIN
+                                                                      : WEFT_EPEERDEAD;
+    ep->stats.writes++;
+    advance(ep, conn, &vector, (size_t)n);
+    if (!conn->watched) {
+        conn->watched = true;
+        weft__tcp_tick_on(ep);
+    }
+    return (size_t)n < vector.len ? WEFT_EAGAIN : WEFT_OK;
+}
+
+int weft__tcp_vector_keep(struct weft_tcp_conn *conn, struct weft_tp_op *op)
+{
+    struct vector rest = {.n = 0};
+    int err = WEFT_OK;
+    add_out(&rest, weft__tcp_out(op));
+    for (unsigned i = 0; i < rest.n && err == WEFT_OK; i++)
+        err = weft__tcp_conn_append(conn, rest.iov[i].iov_base, rest.iov[i].iov_len);
+    return err;
+}
