@@ -35,6 +35,8 @@
     X(WEFT_STATE_DIR, TEXT, "", 0, 0, "", "folder of the registry log; empty: a temporary one, removed at the end")            \
     X(WEFT_RANK_MEMORY, SIZE, "16G", UINT64_C(1) << 30, UINT64_C(1) << 40, "",                                         \
       "address range of one rank, a power of two")                                                                     \
+    X(WEFT_FORK_MEMORY, SIZE, "0", 0, UINT64_C(1) << 50, "",                                                           \
+      "memory for copies of what ranks elsewhere fork, per process; 0: a quarter of the machine's")                    \
     X(WEFT_SECURITY, CHOICE, "none", 0, 0, "none|curve", "who may use a host: all who reach it, or who has a key")      \
     X(WEFT_KEYS, TEXT, "", 0, 0, "", "folder of keys for WEFT_SECURITY=curve; empty: ~/.config/weft")                  \
     X(WEFT_CONNECTIONS_MAX, NUMBER, "4096", 1, 1000000, "", "connections that a port takes at a time")                 \

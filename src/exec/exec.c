@@ -6,6 +6,7 @@
  */
 #include "exec/exec.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -77,10 +78,11 @@ static int init_tables(struct weft_exec *exec, const struct weft_exec_desc *desc
     exec->host = strdup(desc->host);
     exec->argv = copy_strings(desc->argv);
     exec->envp = copy_strings(desc->envp ? desc->envp : environ);
+    exec->home = strdup(desc->home ? desc->home : "");
     exec->ranks = calloc(size, sizeof(*exec->ranks));
     exec->routes = calloc(size, sizeof(*exec->routes));
     exec->processes = calloc(WEFT_EXEC_PROCESSES_MAX, sizeof(*exec->processes));
-    if (!exec->host || !exec->argv || !exec->envp || !exec->ranks || !exec->routes ||
+    if (!exec->host || !exec->argv || !exec->envp || !exec->home || !exec->ranks || !exec->routes ||
         !exec->processes)
         return weft_fail(WEFT_ENOMEM, "no memory for an app of %d ranks", (int)desc->size);
     for (size_t i = 0; i < size; i++)
@@ -122,6 +124,8 @@ static void free_tables(struct weft_exec *exec)
     free((void *)exec->routes);
     free((void *)exec->processes);
     free(exec->host);
+    free(exec->home);
+    pthread_mutex_destroy(&exec->crews_lock);
     pthread_mutex_destroy(&exec->slots_lock);
     pthread_mutex_destroy(&exec->world_lock);
     pthread_mutex_destroy(&exec->clear_lock);
@@ -144,7 +148,10 @@ static struct weft_exec *make(const struct weft_exec_desc *desc)
         .executor = &weft__executor_native,
         .limits = WEFT_CHANNEL_LIMITS_DEFAULT,
         .calls_max = desc->calls_max ? desc->calls_max : CALLS_MAX_DEFAULT,
+        .client = desc->client,
+        .token = desc->token,
     };
+    pthread_mutex_init(&exec->crews_lock, NULL);
     pthread_mutex_init(&exec->slots_lock, NULL);
     pthread_mutex_init(&exec->world_lock, NULL);
     pthread_mutex_init(&exec->clear_lock, NULL);
@@ -189,6 +196,7 @@ int weft__exec_open(const struct weft_exec_desc *desc, struct weft_exec **exec_o
 /* Tells every thread to leave. */
 static void end_ranks(struct weft_exec *exec)
 {
+    weft__crews_cancel(exec);
     for (int32_t i = 0; i < exec->size; i++) {
         struct weft__rank *rank = weft__rank_find(exec, i);
         if (!rank)
@@ -234,16 +242,26 @@ static void clear(struct weft__rank *rank)
 int weft__exec_close(struct weft_exec *exec, unsigned timeout_ms)
 {
     atomic_store(&exec->closing, true);
-    int err = wait_for_threads(exec, weft__now_ns() + timeout_ms * WEFT_NS_PER_MS);
+    uint64_t deadline_ns = weft__now_ns() + timeout_ms * WEFT_NS_PER_MS;
+    int err = wait_for_threads(exec, deadline_ns);
+    if (!err)
+        err = weft__crews_end(exec, deadline_ns);
+    if (!err)
+        err = wait_for_threads(exec,
+                               deadline_ns); /* the last ones of a crew that was just starting */
     if (err)
         return err;
     for (int32_t i = 0; i < exec->size; i++) {
         struct weft__rank *rank = weft__rank_find(exec, i);
         if (rank) {
+            weft__forks_free(rank);
             weft__move_cancel_pull(rank);
             weft__gets_end(rank);
         }
     }
+    while (atomic_load(&exec->asks))
+        sched_yield();
+    weft__crews_free(exec);
     weft__keeper_stop(exec);
     for (int32_t i = 0; i < exec->size; i++)
         if (weft__rank_find(exec, i))

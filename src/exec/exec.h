@@ -17,8 +17,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <protobuf-c/protobuf-c.h>
+
 #include "link/lane.h"
 
+struct weft_call;
+struct weft_client;
 struct weft_exec;
 
 #define WEFT_EXEC_PROCESSES_MAX 65536u /* process numbers are below this */
@@ -67,6 +71,10 @@ struct weft_exec_desc {
     struct weft_lane_desc lane;
     struct weft_exec_callbacks callbacks;
     uint32_t calls_max; /* from outside, waiting for a rank; 0: 1024 */
+    /* For ranks that fork; NULL: they cannot. The client must outlive the exec. */
+    struct weft_client *client;
+    const char *home; /* url of the home's sync port; copied */
+    uint64_t token;   /* of the app */
 };
 
 #define WEFT_EXEC_BASE_DEFAULT 0x200000000000ull
@@ -126,6 +134,16 @@ int weft__exec_call(struct weft_exec *exec, int32_t rank, struct weft_exec_call 
 /* Gives up the call of this rank with this key: one that waits is answered with WEFT_ECANCELED; the
  * rank may ask whether one that it has taken was. Fine where there is none.  Thread: any. */
 void weft__exec_call_cancel(struct weft_exec *exec, int32_t rank, const void *key);
+
+/* ---- threads that ranks of this or other processes fork (weft/fork.h) ---- */
+
+/* Calls of a rank's process: WEFT_CALL_FORK_RUN, WEFT_CALL_FORK_END of exec/fork_calls.h, by who
+ * knows the app's token. Each answers its call, now or later.  Thread: any.  Blocks: while the
+ * program is loaded. */
+void weft__exec_fork_run(struct weft_exec *exec, struct weft_call *call,
+                         const ProtobufCMessage *request);
+void weft__exec_fork_end(struct weft_exec *exec, struct weft_call *call,
+                         const ProtobufCMessage *request);
 
 /* ---- moving, at the source ---- */
 

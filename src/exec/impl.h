@@ -51,6 +51,9 @@ struct weft__registration {
 };
 
 struct weft__get;
+struct weft__crew;
+struct weft_client;
+struct weft_fork;
 struct weft_image;
 struct weft__pulling;
 
@@ -91,6 +94,7 @@ struct weft__rank {
     uint64_t ask_at_ns;
 
     struct weft__callbox box; /* calls from outside */
+    struct weft_fork *forks;  /* open ones; the rank's thread's */
 
     /* Gets and exposed memory. */
     struct weft__get *gets;
@@ -153,6 +157,15 @@ struct weft_exec {
     _Atomic(struct weft__process *) *processes; /* by number */
     atomic_uint processes_end;                  /* all numbers are below */
     atomic_uint peers;                          /* processes that are not this one */
+
+    /* Forks: what our ranks need, and what runs here. */
+    struct weft_client *client;
+    char *home;
+    uint64_t token;
+    atomic_uint asks;           /* questions whose answers may still be under way */
+    pthread_mutex_t crews_lock; /* after a rank's lock; see crew.c */
+    struct weft__crew *crews;
+    _Atomic uint64_t crews_held; /* bytes of copies */
 
     /* The keeper. */
     pthread_t keeper;
@@ -283,6 +296,18 @@ void weft__called_return(struct weft__rank *rank, struct weft_exec_call *list, i
                          const char *text);
 /* The rank has ended: what waits and what it has taken fails. */
 void weft__called_end(struct weft__rank *rank);
+
+/* fork.c */
+/* The rank ends: closes its forks.  Thread: the rank's. */
+void weft__forks_close(struct weft__rank *rank);
+/* The process ends: frees what is left of them, and tells nobody. */
+void weft__forks_free(struct weft__rank *rank);
+
+/* crew.c */
+void weft__crews_cancel(struct weft_exec *exec);
+/* Waits until no crew is at work.  Errors: WEFT_ETIMEDOUT. */
+int weft__crews_end(struct weft_exec *exec, uint64_t deadline_ns);
+void weft__crews_free(struct weft_exec *exec);
 
 /* wait.c */
 int weft__rank_wait(struct weft__rank *rank, uint32_t seen, uint64_t deadline_ns);

@@ -231,6 +231,7 @@ int weft__exec_start(struct weft_exec *exec, const int32_t *ranks, size_t n)
 void weft__rank_finish(struct weft__rank *rank, int code)
 {
     struct weft_exec *exec = rank->exec;
+    weft__forks_close(rank);
     weft__move_give_up(rank, WEFT_ENOENT, "the rank has ended");
     weft__gets_end(rank);
     pthread_mutex_lock(&rank->lock);

@@ -26,6 +26,7 @@
 #include "control/client.h"
 #include "control/security.h"
 #include "control/server.h"
+#include "exec/fork_calls.h"
 #include "host/calls.h"
 #include "host/transports.h"
 #include "link/select.h"
@@ -158,6 +159,25 @@ static void on_stats(void *ctx, struct weft_call *call, const ProtobufCMessage *
     weft__call_reply(call, &reply.base);
 }
 
+/* Workers of the service. */
+static void on_fork_run(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
+{
+    const struct weft_process_app *app = ctx;
+    if (((const Weft__Host__ForkRunRequest *)message)->token == app->orders->token)
+        weft__exec_fork_run(app->exec, call, message);
+    else
+        weft__call_fail(call, WEFT_EACCES, "wrong token");
+}
+
+static void on_fork_end(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
+{
+    const struct weft_process_app *app = ctx;
+    if (((const Weft__Host__ForkEndRequest *)message)->token == app->orders->token)
+        weft__exec_fork_end(app->exec, call, message);
+    else
+        weft__call_fail(call, WEFT_EACCES, "wrong token");
+}
+
 static const struct {
     uint16_t code;
     const char *name;
@@ -188,7 +208,7 @@ static void dispatch(void *ctx, struct weft_call *call, const ProtobufCMessage *
 
 static int start_server(struct weft_process_app *app)
 {
-    struct weft_handler_desc handlers[CALLS_N + 1];
+    struct weft_handler_desc handlers[CALLS_N + 3];
     for (size_t i = 0; i < CALLS_N; i++)
         handlers[i] = (struct weft_handler_desc){.code = calls[i].code,
                                                  .flags = WEFT_HANDLER_INLINE | WEFT_HANDLER_SYNC,
@@ -201,9 +221,21 @@ static int start_server(struct weft_process_app *app)
                                    .name = "execute",
                                    .request_type = &weft__host__execute_request__descriptor,
                                    .run = weft__app_on_execute};
+    handlers[CALLS_N + 1] =
+        (struct weft_handler_desc){.code = WEFT_CALL_FORK_RUN,
+                                   .flags = WEFT_HANDLER_SYNC,
+                                   .name = "fork run",
+                                   .request_type = &weft__host__fork_run_request__descriptor,
+                                   .run = on_fork_run};
+    handlers[CALLS_N + 2] =
+        (struct weft_handler_desc){.code = WEFT_CALL_FORK_END,
+                                   .flags = WEFT_HANDLER_SYNC,
+                                   .name = "fork end",
+                                   .request_type = &weft__host__fork_end_request__descriptor,
+                                   .run = on_fork_end};
     struct weft_service_desc service = {.name = "app",
                                         .handlers = handlers,
-                                        .handlers_n = CALLS_N + 1,
+                                        .handlers_n = CALLS_N + 3,
                                         .ctx = app,
                                         .body_max = 8u << 20};
     struct weft_server_desc desc = {.bind = app->orders->host_address,
@@ -239,7 +271,10 @@ static int start_exec(struct weft_process_app *app)
                                                 .app_abort = weft__app_abort,
                                                 .route_wanted = weft__app_route_wanted,
                                                 .flushed = weft__app_flushed,
-                                                .ctx = app}};
+                                                .ctx = app},
+                                  .client = app->asker.client,
+                                  .home = orders->home_control,
+                                  .token = orders->token};
     int err = weft__exec_open(&desc, &app->exec);
     free(argv);
     if (err == WEFT_OK && orders->n_ranks > 0)

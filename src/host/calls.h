@@ -1,5 +1,5 @@
 /* The call codes of the services "function" (weftd) and "app" (weft-app); their bodies are in
- * wire/host.proto. */
+ * wire/host.proto. Those of forks are in exec/fork_calls.h. */
 #ifndef WEFT_HOST_CALLS_H
 #define WEFT_HOST_CALLS_H
 

@@ -24,6 +24,7 @@
 #include "control/client.h"
 #include "control/server.h"
 #include "group/service.h"
+#include "exec/fork_calls.h"
 #include "host/calls.h"
 #include "host/cores.h"
 #include "host/move_wire.h"
@@ -97,6 +98,12 @@ static const struct route routes[] = {
     {WEFT_CALL_SERVICES, "services", NULL, weft__weftd_on_services},
     {WEFT_CALL_FIND_RANK, "find-rank", &weft__host__find_rank_request__descriptor,
      weft__weftd_on_find_rank},
+    {WEFT_CALL_FORK_OPEN, "fork-open", &weft__host__fork_open_request__descriptor,
+     weft__weftd_on_fork_open},
+    {WEFT_CALL_FORK_CLOSE, "fork-close", &weft__host__fork_close_request__descriptor,
+     weft__weftd_on_fork_close},
+    {WEFT_CALL_FORK_WHY, "fork-why", &weft__host__fork_why_request__descriptor,
+     weft__weftd_on_fork_why},
 };
 enum { ROUTES_N = sizeof(routes) / sizeof(routes[0]) };
 

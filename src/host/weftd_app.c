@@ -71,6 +71,7 @@ static void app_free(struct weft_app *app)
     weft__weftd_check_stop(app);
     weft__loop_timer_off(host->asker.loop, &app->step_timer);
     weft__weftd_plan_free(app, "the app has ended");
+    weft__weftd_forks_free(app, "the app has ended");
     weft__weftd_gathering_end(app);
     if (app->run_call != NULL)
         weft__call_fail(app->run_call, app->err != 0 ? app->err : WEFT_ESHUTDOWN, app->reason);
@@ -261,6 +262,7 @@ static void rank_ended(struct weft_app *app, struct weft_app_rank *rank, int cod
     app->ranks_ended++;
     weft__weftd_app_process(app, rank->process)->ranks--;
     weft__weftd_app_lease_end(app, rank->process, rank->lease);
+    weft__weftd_forks_rank_ended(app, (int32_t)(rank - app->ranks));
 }
 
 /* What a rank's end means for its app. */
@@ -298,14 +300,13 @@ void weft__weftd_on_rank_exit(void *ctx, struct weft_call *call, const ProtobufC
     weft__call_reply(call, NULL); /* last: the request goes with it */
 }
 
-/* A process is gone: with a rank on it the app ends, unless that rank is just moving: then the
- * move's outcome decides. */
-static void process_dead(struct weft_app *app, struct weft_app_process *process, int err,
-                         const char *why)
+void weft__weftd_app_process_dead(struct weft_app *app, struct weft_app_process *process, int err,
+                                  const char *why)
 {
     if (process->dead)
         return;
     process->dead = true;
+    snprintf(process->why, sizeof(process->why), "%s", why);
     if (app->state >= WEFT_APP_ENDING)
         return;
     const struct weft_app_plan *plan = app->plan;
@@ -327,9 +328,9 @@ void weft__weftd_on_process_exit(void *ctx, struct weft_call *call, const Protob
         return;
     struct weft_app_process *process = weft__weftd_app_process(app, news->process);
     if (process != NULL && strcmp(process->host, news->host) == 0)
-        process_dead(app, process, news->by_host ? WEFT_EHOSTDEAD : WEFT_EAPP,
-                     news->text[0] != '\0' ? news->text
-                                           : "one of its processes ended before its ranks");
+        weft__weftd_app_process_dead(
+            app, process, news->by_host ? WEFT_EHOSTDEAD : WEFT_EAPP,
+            news->text[0] != '\0' ? news->text : "one of its processes ended before its ranks");
     weft__call_reply(call, NULL); /* last: the request goes with it */
 }
 
@@ -341,7 +342,7 @@ void weft__weftd_apps_host_dead(struct weft_host *host, const char *name)
     HASH_ITER(hh, host->apps, app, next)
     for (size_t i = 0; i < app->processes_n; i++)
         if (strcmp(app->processes[i].host, name) == 0)
-            process_dead(app, &app->processes[i], WEFT_EHOSTDEAD, why);
+            weft__weftd_app_process_dead(app, &app->processes[i], WEFT_EHOSTDEAD, why);
 }
 
 /* The head may hear a host that the home does not. That host hears nothing from here either, and
@@ -360,7 +361,7 @@ static void check_heard(struct weft_app *app, uint64_t now, uint64_t silence_ns)
             continue;
         snprintf(why, sizeof(why), "host %s, which runs a rank of it, does not reach its home %s",
                  process->host, app->host->name);
-        process_dead(app, process, WEFT_EHOSTDEAD, why);
+        weft__weftd_app_process_dead(app, process, WEFT_EHOSTDEAD, why);
     }
 }
 

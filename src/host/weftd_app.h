@@ -32,6 +32,7 @@ struct weft_app_process {
     char lane[1024];
     char transport[64];
     uint64_t pid;
+    char why[160];               /* it is dead */
     Weft__Host__ExecStats stats; /* plain numbers: nothing to free */
 };
 
@@ -87,6 +88,7 @@ struct weft_app_plan {
     bool applied; /* the rank's record says where it is now */
 };
 
+struct weft_app_fork;   /* weftd_fork.c */
 struct weft_app_output; /* weftd_output.c */
 struct weft_gathering;  /* weftd_show.c */
 
@@ -108,7 +110,8 @@ struct weft_app {
     size_t processes_n;
     struct weft_app_move *moves; /* the newest ones */
     size_t moves_n;
-    struct weft_app_plan *plan; /* NULL: none */
+    struct weft_app_fork *forks; /* that are open, or being opened */
+    struct weft_app_plan *plan;  /* NULL: none */
     uint64_t move_count;
     uint64_t plan_ended_ns;
     uint32_t plan_failures;
@@ -153,9 +156,24 @@ struct weft_app *weft__weftd_app_of(struct weft_host *host, uint64_t id, uint64_
 struct weft_app_process *weft__weftd_app_process(struct weft_app *app, uint32_t number);
 /* The app's live process on a host; NULL: none. */
 struct weft_app_process *weft__weftd_app_process_on(struct weft_app *app, const char *host);
+/* A process is gone: with a rank on it the app ends, unless that rank is just moving: then the
+ * move's outcome decides. */
+void weft__weftd_app_process_dead(struct weft_app *app, struct weft_app_process *process, int err,
+                                  const char *why);
 double weft__weftd_app_age_ms(const struct weft_app *app);
 /* Gives the slot of a lease back to a process's host, unless that is dead. */
 void weft__weftd_app_lease_end(struct weft_app *app, uint32_t process, uint64_t lease);
+
+/* weftd_fork.c: slots for ranks that fork. */
+void weft__weftd_on_fork_open(void *host, struct weft_call *call, const ProtobufCMessage *request);
+void weft__weftd_on_fork_close(void *host, struct weft_call *call, const ProtobufCMessage *request);
+void weft__weftd_on_fork_why(void *host, struct weft_call *call, const ProtobufCMessage *request);
+/* A process has been launched, or could not be. */
+void weft__weftd_forks_launched(struct weft_app *app, uint32_t process, int err, const char *text);
+/* Its forks are closed. */
+void weft__weftd_forks_rank_ended(struct weft_app *app, int32_t rank);
+/* The app has ended, and with it its leases. */
+void weft__weftd_forks_free(struct weft_app *app, const char *reason);
 
 /* weftd_app_ask.c: questions on behalf of an app. */
 struct weft_app_answer {

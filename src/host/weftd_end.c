@@ -92,6 +92,7 @@ void weft__weftd_app_end(struct weft_app *app, int err, int code, const char *fm
     weft__weftd_check_stop(app);
     weft__loop_timer_off(app->host->asker.loop, &app->step_timer);
     weft__weftd_plan_free(app, "the app has ended");
+    weft__weftd_forks_free(app, "the app has ended");
     weft__weftd_app_next_step(app);
     for (size_t i = 0; i < app->processes_n; i++)
         if (!app->processes[i].dead) {

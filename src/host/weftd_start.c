@@ -200,7 +200,9 @@ static void launched_to_join(struct weft_app *app, struct weft_app_process *proc
         process->dead = true;                    /* its number is not used again, */
         weft__weftd_app_end_stray(app, process); /* and should it run after all, it ends */
     }
+    const uint32_t number = process->number;
     weft__weftd_plan_launched(app, process, answer->err, answer->text);
+    weft__weftd_forks_launched(app, number, answer->err, answer->text);
 }
 
 /* Processes of one app must be able to reach each other. Why not, or NULL; text is room for it. */

@@ -63,20 +63,20 @@ int weft__origin_open(const char *name, size_t len_bytes, size_t max_bytes,
     return 0;
 }
 
-static void entry_free(struct entry *entry)
+static void free_entries(struct entry *first)
 {
-    weft__diffs_fini(&entry->diffs);
-    free(entry);
+    for (struct entry *entry = first, *next; entry; entry = next) {
+        next = entry->next;
+        weft__diffs_fini(&entry->diffs);
+        free(entry);
+    }
 }
 
 void weft__origin_close(struct weft_origin *origin)
 {
     if (!origin)
         return;
-    for (struct entry *entry = origin->first, *next; entry; entry = next) {
-        next = entry->next;
-        entry_free(entry);
-    }
+    free_entries(origin->first);
     weft__merge_fini(&origin->merge);
     weft__pages_fini(&origin->changed);
     weft__region_fini(&origin->region);
@@ -195,20 +195,25 @@ static struct entry *take_queue(struct weft_origin *origin)
     return first;
 }
 
+void weft__origin_drop_queued(struct weft_origin *origin)
+{
+    free_entries(take_queue(origin));
+}
+
 int weft__origin_merge_queued(struct weft_origin *origin, size_t *lists_out)
 {
     size_t lists = 0;
     int err = 0;
-    for (struct entry *entry = take_queue(origin), *next; entry; entry = next) {
+    struct entry *first = take_queue(origin);
+    for (struct entry *entry = first; entry; entry = entry->next) {
         int failed =
             weft__diffs_apply(&entry->diffs, origin->region.base, origin->region.len_bytes);
         for (size_t i = 0; i < entry->diffs.n && !failed; i++)
             touch(origin, entry->diffs.at[i].offset, entry->diffs.at[i].len_bytes);
         lists += failed == 0;
         err = err ? err : failed;
-        next = entry->next;
-        entry_free(entry);
     }
+    free_entries(first);
     *lists_out = lists;
     return err;
 }

@@ -48,6 +48,8 @@ int weft__origin_diff(const struct weft_origin *origin, const struct weft_diff_d
  * empty.  Errors: WEFT_EAGAIN the queue is full; WEFT_ERANGE behind max_bytes. */
 int weft__origin_queue(struct weft_origin *origin, struct weft_diffs *diffs);
 size_t weft__origin_queued(struct weft_origin *origin);
+/* Forgets what is queued.  Thread: owner. */
+void weft__origin_drop_queued(struct weft_origin *origin);
 /* Merges what is queued, in the order in which it came. A list that cannot be applied is dropped
  * and its error returned, the others are merged all the same.  *lists_out: how many were.
  * Thread: owner.  Errors: WEFT_EINVAL. */
