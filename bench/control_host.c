@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "control.h"
 #include "hosts.h"
+#include "program.h"
 #include "weft/error.h"
 
 #define WANTED_MS 20

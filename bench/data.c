@@ -9,6 +9,7 @@
 static const struct bench_part parts[] = {
     {"ofi", data_ofi, "messages and memory over libfabric, against raw libfabric"},
     {"inproc", data_inproc, "between threads, against a cache line between cores and memcpy"},
+    {"tcp", data_tcp, "messages and memory over TCP, against sockets, MPI libraries and UCX"},
     {"push", data_snapshot_push, "snapshots pushed and pulled, against raw reads"},
     {"memory", data_snapshot_memory, "differences against memcmp, dirty pages by tracker"},
     {"store", data_snapshot_store, "snapshots to disk and back, against plain files"},

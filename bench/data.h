@@ -15,6 +15,8 @@
 int data_ofi(const struct bench *bench);
 /* inproc against a cache line between two cores, and memcpy. */
 int data_inproc(const struct bench *bench);
+/* tcp and zmq against raw sockets, Open MPI, MPICH and UCX. */
+int data_tcp(const struct bench *bench);
 /* Snapshots pushed and pulled, and the changes of one, against raw reads. */
 int data_snapshot_push(const struct bench *bench);
 /* Differences against memcmp, and trackers against each other. */
@@ -26,6 +28,8 @@ int data_snapshot_store(const struct bench *bench);
  * first that this process may use, side 1 on the second, further ones round about. Both sides of
  * every comparison are placed alike.  Errors: none; a system that refuses leaves it where it is. */
 void data_pin(unsigned side);
+/* On all that it may use again. */
+void data_unpin(void);
 
 /* What a series is about. */
 struct data_label {

@@ -8,6 +8,9 @@
 
 extern const struct data_kind data_weft;          /* weft's endpoints: data_weft.c */
 extern const struct data_kind data_raw_libfabric; /* raw_libfabric.c */
+extern const struct data_kind data_raw_socket;    /* raw_socket.c */
+extern const struct data_kind data_mpi;           /* two ranks of an MPI library: data_peers.c */
+extern const struct data_kind data_ucx;           /* ucx_perftest: data_peers.c */
 extern const struct data_kind data_raw_memory;    /* between threads only: raw_memory.c */
 
 #endif

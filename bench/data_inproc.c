@@ -9,7 +9,7 @@
 #include "data_table.h"
 #include "transport/inproc/inproc.h"
 
-enum { MS = 50 };
+enum { MS = 60, SLICES = 3 };
 enum subject { WEFT, RAW, SUBJECTS };
 enum measure { PASS, ASLEEP, RATE, GET_64K, GET_1M, MEASURES };
 
@@ -39,7 +39,7 @@ static const struct data_measure measures[MEASURES] = {
               "messages of 8 B, 64 in flight",
               "M/s",
               1e-6,
-              {DATA_RATE, false, 8, 64, 4096, 1, 1}},
+              {DATA_RATE, false, 8, 64, 1024, 1, 1}},
     [GET_64K] = {"get.64KiB", "copies of 64 KiB", "GB/s", 0, {DATA_GET, false, 65536, 1, 16, 1, 1}},
     [GET_1M] = {"get.1MiB", "copies of 1 MiB", "GB/s", 0, {DATA_GET, false, 1u << 20, 1, 4, 1, 1}},
 };
@@ -50,6 +50,7 @@ static const struct data_table table = {.part = "inproc",
                                         .subjects_n = SUBJECTS,
                                         .measures = measures,
                                         .measures_n = MEASURES,
+                                        .slices = SLICES,
                                         .series = &series[0][0]};
 
 int data_inproc(const struct bench *bench)

@@ -10,7 +10,7 @@
 #include "data_table.h"
 #include "transport/ofi/ofi.h"
 
-enum { MS = 60 };
+enum { MS = 60, SLICES = 3 };
 enum subject { WEFT, RAW, SUBJECTS };
 enum measure { PASS, PASS_64K, ASLEEP, RATE, GET_64K, GET_1M, PUT_64K, PUT_1M, MEASURES };
 
@@ -45,27 +45,27 @@ static const struct data_measure measures[MEASURES] = {
               "messages of 8 B, 64 in flight",
               "M/s",
               1e-6,
-              {DATA_RATE, false, 8, 64, 4096, 1, 1}},
+              {DATA_RATE, false, 8, 64, 1024, 1, 1}},
     [GET_64K] = {"get.64KiB",
                  "gets of 64 KiB, 16 at a time",
                  "GB/s",
                  0,
-                 {DATA_GET, false, 65536, 16, 64, 1, 1}},
+                 {DATA_GET, false, 65536, 16, 32, 1, 1}},
     [GET_1M] = {"get.1MiB",
                 "gets of 1 MiB, 4 at a time",
                 "GB/s",
                 0,
-                {DATA_GET, false, 1u << 20, 4, 16, 1, 1}},
+                {DATA_GET, false, 1u << 20, 4, 8, 1, 1}},
     [PUT_64K] = {"put.64KiB",
                  "puts of 64 KiB, 16 at a time",
                  "GB/s",
                  0,
-                 {DATA_PUT, false, 65536, 16, 64, 1, 1}},
+                 {DATA_PUT, false, 65536, 16, 32, 1, 1}},
     [PUT_1M] = {"put.1MiB",
                 "puts of 1 MiB, 4 at a time",
                 "GB/s",
                 0,
-                {DATA_PUT, false, 1u << 20, 4, 16, 1, 1}},
+                {DATA_PUT, false, 1u << 20, 4, 8, 1, 1}},
 };
 
 static struct bench_series series[SUBJECTS][MEASURES];
@@ -74,6 +74,7 @@ static const struct data_table table = {.part = "ofi",
                                         .subjects_n = SUBJECTS,
                                         .measures = measures,
                                         .measures_n = MEASURES,
+                                        .slices = SLICES,
                                         .series = &series[0][0]};
 
 /* The lower of the two ratios. */

@@ -82,6 +82,8 @@ struct data_pair *data_pair_open(const struct data_subject *subject)
     if (!pair)
         bench_die("memory", WEFT_ENOMEM);
     pair->subject = subject;
+    if (subject->kind->alone)
+        return pair;
     if (!subject->threads) {
         pair->pid = bench_fork(answer_main, (void *)(uintptr_t)subject, &pair->fd);
         return pair;
@@ -113,6 +115,10 @@ void data_pair_close(struct data_pair *pair)
 {
     if (pair->end)
         pair->subject->kind->close(pair->end);
+    if (pair->subject->kind->alone) {
+        free(pair);
+        return;
+    }
     if (!pair->subject->threads) {
         if (bench_join(pair->pid, pair->fd))
             bench_die("end the other side", WEFT_EPEERDEAD);
@@ -141,6 +147,8 @@ static double run(struct data_pair *pair, const struct data_task *task)
 double data_pair_measure(struct data_pair *pair, const struct data_task *task, unsigned ms)
 {
     struct data_task some = *task;
+    if (pair->subject->kind->alone)
+        return pair->subject->kind->alone(pair->subject, task, ms);
     if (!data_pair_exists(pair) || !pair->subject->kind->can(pair->subject, task))
         return NAN;
     some.bursts = WARM_UP;

@@ -41,6 +41,9 @@ struct data_task {
 struct data_subject;
 
 struct data_kind {
+    /* Instead of all others: a peer that is a program and does both sides itself. NAN: it is not
+     * here, or cannot do that. */
+    double (*alone)(const struct data_subject *subject, const struct data_task *task, unsigned ms);
     /* One end, connected with the other: they exchange what they need through fd, with
      * bench_send and bench_receive. NULL: there is no such thing here; the end has said why. */
     void *(*open)(const struct data_subject *subject, unsigned side, int fd);
@@ -61,6 +64,8 @@ struct data_subject {
     const struct weft_transport *transport;
     const char *provider;
     bool shim;
+    /* for programs */
+    const char *program, *test;
 };
 
 /* How many times side 1 answers in a task (GET, PUT: it hears one message, and says nothing), and
@@ -73,6 +78,12 @@ static inline unsigned data_answers(const struct data_task *task)
 static inline unsigned data_messages(const struct data_task *task)
 {
     return task->what == DATA_RATE ? task->n : 1;
+}
+
+/* The result of any but PASS, of which one burst took so long. */
+static inline double data_result(const struct data_task *task, double burst_ns)
+{
+    return (task->what == DATA_RATE ? 1e9 : (double)task->bytes) * task->n / burst_ns;
 }
 
 struct data_pair;

@@ -4,9 +4,10 @@
 
 #include "data.h"
 
+static cpu_set_t usable; /* as it was before anybody was pinned */
+
 void data_pin(unsigned side)
 {
-    static cpu_set_t usable; /* as it was before anybody was pinned */
     if (CPU_COUNT(&usable) == 0 && sched_getaffinity(0, sizeof(usable), &usable) != 0)
         return;
     cpu_set_t one;
@@ -16,6 +17,12 @@ void data_pin(unsigned side)
         if (CPU_ISSET(cpu, &usable) && wanted-- == 0)
             CPU_SET(cpu, &one);
     sched_setaffinity(0, sizeof(one), &one);
+}
+
+void data_unpin(void)
+{
+    if (CPU_COUNT(&usable))
+        sched_setaffinity(0, sizeof(usable), &usable);
 }
 
 void data_label(struct bench_series *series, const struct data_label *label)

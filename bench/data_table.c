@@ -5,8 +5,6 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { SLICES = 3 };
-
 struct bench_series *data_table_at(const struct data_table *table, size_t subject, size_t measure)
 {
     return &table->series[subject * table->measures_n + measure];
@@ -45,7 +43,7 @@ void data_table_run(const struct bench *bench, const struct data_table *table, u
     label_all(table);
     for (size_t s = 0; s < n; s++)
         pairs[s] = data_pair_open(&table->subjects[s]);
-    unsigned slices = bench->quick ? 1 : SLICES;
+    unsigned slices = bench->quick ? 1 : table->slices;
     for (unsigned i = 0; i < bench->rounds * table->measures_n * slices; i++) {
         size_t m = i / slices % table->measures_n;
         for (size_t turn = 0; turn < n; turn++) {

@@ -21,6 +21,7 @@ struct data_table {
     size_t subjects_n; /* at most DATA_SUBJECTS_MAX */
     const struct data_measure *measures;
     size_t measures_n;
+    unsigned slices;             /* of a round; each gives a value */
     struct bench_series *series; /* subjects_n * measures_n, zeroed */
 };
 

@@ -268,11 +268,11 @@ static double ask(void *ctx, const struct data_task *task)
         burst(end, task);
         bench_sample(&samples, (double)(weft__now_ns() - start_ns));
     }
-    if (task->what == DATA_RATE)
-        return task->n * 1e9 / bench_typical(&samples);
-    say(end, task, 1); /* the other side may stop */
-    await(end, 0, 0, task->asleep);
-    return (double)task->n * (double)task->bytes / bench_typical(&samples);
+    if (task->what != DATA_RATE) {
+        say(end, task, 1); /* the other side may stop */
+        await(end, 0, 0, task->asleep);
+    }
+    return data_result(task, bench_typical(&samples));
 }
 
 static void answer(void *ctx, const struct data_task *task)

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "demo.h"
 #include "hosts.h"
+#include "program.h"
 #include "weft/error.h"
 
 enum { LENGTHS = 3, PLACES = 3, HEATS = 3, PATH = 4096 };

@@ -8,6 +8,7 @@
 
 #include "demo.h"
 #include "hosts.h"
+#include "program.h"
 #include "weft/error.h"
 
 static const unsigned mebibytes[] = {1, 16, 64, 256};

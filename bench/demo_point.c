@@ -7,6 +7,7 @@
 
 #include "demo.h"
 #include "hosts.h"
+#include "program.h"
 #include "weft/error.h"
 
 #define WANTED_NS 5.0

@@ -2,89 +2,19 @@
 #include "hosts.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench.h"
+#include "program.h"
 #include "weft/error.h"
 
-enum { ARGS_MAX = 32, READY_MS = 20000 };
+enum { ARGS_MAX = 32 };
 
 const char *const bench_host_names[BENCH_HOSTS] = {"home", "a", "b"};
-
-const char *bench_path(const char *what, char out[4096])
-{
-    char self[2048];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    if (n <= 0)
-        bench_die("find this program", -errno);
-    self[n] = 0;
-    for (unsigned i = 0; i < 2; i++) { /* bin/bench-demo */
-        char *slash = strrchr(self, '/');
-        if (slash)
-            *slash = 0;
-    }
-    snprintf(out, 4096, "%s/%s", self, what);
-    return out;
-}
-
-pid_t bench_spawn(const char *const argv[], const char *err_file, int *out_fd)
-{
-    int out[2];
-    if (pipe2(out, O_CLOEXEC) != 0)
-        bench_die("pipe", -errno);
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid < 0)
-        bench_die("fork", -errno);
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGTERM);
-        dup2(out[1], STDOUT_FILENO);
-        int err = err_file ? open(err_file, O_WRONLY | O_TRUNC | O_CLOEXEC) : -1;
-        if (err >= 0)
-            dup2(err, STDERR_FILENO);
-        execvp(argv[0], (char *const *)(uintptr_t)argv);
-        fprintf(stderr, "bench: cannot start %s: %s\n", argv[0], strerror(errno));
-        _exit(127);
-    }
-    close(out[1]);
-    *out_fd = out[0];
-    return pid;
-}
-
-bool bench_line(int fd, char *line, size_t len)
-{
-    size_t n = 0;
-    for (;;) {
-        struct pollfd ready = {.fd = fd, .events = POLLIN};
-        char byte;
-        if (poll(&ready, 1, READY_MS) != 1)
-            bench_die("wait for a program's output", WEFT_ETIMEDOUT);
-        if (read(fd, &byte, 1) != 1)
-            return false;
-        if (byte == '\n')
-            break;
-        if (n + 1 < len)
-            line[n++] = byte;
-    }
-    line[n] = 0;
-    return true;
-}
-
-int bench_wait(pid_t pid)
-{
-    int status;
-    if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
-        return 1;
-    return WEXITSTATUS(status);
-}
 
 /* ---- hosts ---- */
 

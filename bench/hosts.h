@@ -2,7 +2,6 @@
 #ifndef WEFT_BENCH_HOSTS_H
 #define WEFT_BENCH_HOSTS_H
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 #include <jansson.h>
@@ -22,16 +21,6 @@ struct bench_app {
     char id_file[64], id[24];
     char err_file[64]; /* what it wrote to stderr; shown when it fails */
 };
-
-/* Path of what was built beside this program: "bin/weft", "lib/bench/point.so". */
-const char *bench_path(const char *what, char out[4096]);
-/* Starts a program with its stdout to be read, and its stderr into a file (NULL: ours); it ends
- * with this process. argv ends with NULL. */
-pid_t bench_spawn(const char *const argv[], const char *err_file, int *out_fd);
-/* One line without its newline; false: the other end has closed. */
-bool bench_line(int fd, char *line, size_t len);
-/* Its exit status. */
-int bench_wait(pid_t pid);
 
 void bench_hosts_start(struct bench_hosts *hosts, const char *slots);
 void bench_hosts_stop(struct bench_hosts *hosts);

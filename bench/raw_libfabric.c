@@ -314,6 +314,17 @@ static double pass(struct end *end, const struct data_task *task)
     return bench_typical(&samples);
 }
 
+static void burst(struct end *end, const struct data_task *task)
+{
+    unsigned long seen = end->received;
+    for (unsigned i = 0; i < task->n; i++)
+        if (task->what == DATA_RATE)
+            say(end, task->window, task->bytes);
+        else
+            move(end, task, i);
+    await(end, task->what == DATA_RATE ? seen + 1 : 0, 0);
+}
+
 static double ask(void *ctx, const struct data_task *task)
 {
     struct end *end = ctx;
@@ -321,21 +332,15 @@ static double ask(void *ctx, const struct data_task *task)
     if (task->what == DATA_PASS)
         return pass(end, task);
     for (unsigned i = 0; i < task->bursts; i++) {
-        unsigned long seen = end->received;
         uint64_t start_ns = weft__now_ns();
-        for (unsigned k = 0; k < task->n; k++)
-            if (task->what == DATA_RATE)
-                say(end, task->window, task->bytes);
-            else
-                move(end, task, k);
-        await(end, task->what == DATA_RATE ? seen + 1 : 0, 0);
+        burst(end, task);
         bench_sample(&samples, (double)(weft__now_ns() - start_ns));
     }
-    if (task->what == DATA_RATE)
-        return task->n * 1e9 / bench_typical(&samples);
-    say(end, task->window, 1); /* the other side may stop */
-    await(end, 0, 0);
-    return (double)task->n * (double)task->bytes / bench_typical(&samples);
+    if (task->what != DATA_RATE) {
+        say(end, task->window, 1); /* the other side may stop */
+        await(end, 0, 0);
+    }
+    return data_result(task, bench_typical(&samples));
 }
 
 static void answer(void *ctx, const struct data_task *task)

@@ -1,0 +1,163 @@
+/* tcp (and zmq beside it) against what else moves messages over TCP: raw sockets, Open MPI, MPICH,
+ * UCX. All on 127.0.0.1, two processes, a core each, spinning; and weft's and the sockets asleep.
+ *
+ * A message has come when it lies in a buffer of the receiver's own, and sends complete when their
+ * buffer may be used again, for all of them. 1 MiB is a get for weft, which is how ranks move long
+ * messages, and a send into a posted receive for MPI and UCX: both end in the user's buffer, four
+ * at a time, the same four over and over.
+ *
+ * A goal is measured against the peer that is best in the run, and only where all three are there:
+ * the best of those that happen to be installed would say nothing. */
+#include <stdio.h>
+#include <string.h>
+
+#include "data.h"
+#include "data_ends.h"
+#include "data_table.h"
+#include "transport/tcp/tcp.h"
+#include "transport/zmq/zmq.h"
+
+enum { MS = 40, SLICES = 1 };
+enum subject { WEFT, OPENMPI, MPICH, UCX_TAG, UCX_AM, SOCKET, ZMQ, SUBJECTS };
+enum measure { PASS, PASS_64K, ASLEEP, RATE, GET_64K, GET_1M, MEASURES };
+
+static const struct data_subject subjects[SUBJECTS] = {
+    [WEFT] = {.id = "tcp",
+              .name = "weft",
+              .config = "tcp endpoints, two processes, a core each",
+              .kind = &data_weft,
+              .transport = &weft__tp_tcp,
+              .shim = true},
+    [OPENMPI] = {.id = "openmpi",
+                 .name = "openmpi",
+                 .config = "pml ob1, btl tcp over lo, MPI_Isend and MPI_Irecv, a core each",
+                 .kind = &data_mpi,
+                 .program = "mpirun.openmpi",
+                 .test = "lib/bench/exchange-openmpi"},
+    [MPICH] = {.id = "mpich",
+               .name = "mpich",
+               .config = "UCX_TLS=tcp,self over lo, MPI_Isend and MPI_Irecv, a core each",
+               .kind = &data_mpi,
+               .program = "mpiexec.mpich",
+               .test = "lib/bench/exchange-mpich"},
+    [UCX_TAG] = {.id = "ucx_tag",
+                 .name = "ucx",
+                 .config = "ucx_perftest, tags, UCX_TLS=tcp,self over lo, a core each",
+                 .kind = &data_ucx,
+                 .program = "ucx_perftest",
+                 .test = "tag"},
+    [UCX_AM] = {.id = "ucx_am",
+                .name = "ucx",
+                .config = "ucx_perftest, active messages, UCX_TLS=tcp,self over lo, a core each",
+                .kind = &data_ucx,
+                .program = "ucx_perftest",
+                .test = "ucp_am"},
+    [SOCKET] = {.id = "raw_socket",
+                .name = "socket",
+                .config = "one connection, no framing, TCP_NODELAY, two processes, a core each",
+                .kind = &data_raw_socket},
+    [ZMQ] = {.id = "zmq",
+             .name = "weft",
+             .config = "zmq endpoints, two processes, a core each",
+             .kind = &data_weft,
+             .transport = &weft__tp_zmq,
+             .shim = true},
+};
+
+static const struct data_measure measures[MEASURES] = {
+    [PASS] =
+        {"latency.8B", "half a round trip of 8 B", "us", 0, {DATA_PASS, false, 8, 8, 50, 1, 1}},
+    [PASS_64K] = {"latency.64KiB",
+                  "half a round trip of 64 KiB",
+                  "us",
+                  0,
+                  {DATA_PASS, false, 65536, 8, 20, 1, 1}},
+    [ASLEEP] = {"asleep.8B",
+                "half a round trip of 8 B, asleep",
+                "us",
+                0,
+                {DATA_PASS, true, 8, 8, 20, 1, 1}},
+    [RATE] = {"rate.8B",
+              "messages of 8 B, 64 in flight",
+              "M/s",
+              1e-6,
+              {DATA_RATE, false, 8, 64, 1024, 1, 1}},
+    [GET_64K] =
+        {"get.64KiB", "64 KiB, 16 at a time", "GB/s", 0, {DATA_GET, false, 65536, 16, 32, 1, 1}},
+    [GET_1M] =
+        {"get.1MiB", "1 MiB, 4 at a time", "GB/s", 0, {DATA_GET, false, 1u << 20, 4, 8, 1, 1}},
+};
+
+static struct bench_series series[SUBJECTS][MEASURES];
+static const struct data_table table = {.part = "tcp",
+                                        .subjects = subjects,
+                                        .subjects_n = SUBJECTS,
+                                        .measures = measures,
+                                        .measures_n = MEASURES,
+                                        .slices = SLICES,
+                                        .series = &series[0][0]};
+
+/* The peer with the best median; which is not in the table's order of rounds any more. */
+static enum subject best(enum measure measure, bool highest)
+{
+    enum subject found = OPENMPI;
+    double best_value = 0;
+    for (enum subject s = OPENMPI; s <= UCX_AM; s++) {
+        struct bench_series sorted = series[s][measure];
+        double value = bench_median(&sorted);
+        if (sorted.n && (found == s || (highest ? value > best_value : value < best_value))) {
+            found = s;
+            best_value = value;
+        }
+    }
+    return found;
+}
+
+/* NULL: all peers were measured. */
+static const char *missing(enum measure measure)
+{
+    if (series[OPENMPI][measure].n == 0)
+        return "Open MPI is missing";
+    if (series[MPICH][measure].n == 0)
+        return "MPICH is missing";
+    if (series[UCX_TAG][measure].n == 0 || series[UCX_AM][measure].n == 0)
+        return "UCX is missing";
+    return NULL;
+}
+
+/* goal says what is wanted. */
+static void goal(const struct bench *bench, struct bench_goal goal, enum measure measure)
+{
+    char reason[96];
+    const char *lack = missing(measure);
+    if (lack) {
+        goal.unit = "ratio";
+        goal.unknown = true;
+        goal.reason = lack;
+        bench_print_goal(bench, &goal);
+        return;
+    }
+    enum subject peer = best(measure, goal.at_least);
+    snprintf(reason, sizeof(reason), "%s; the best peer is %s", goal.reason, subjects[peer].id);
+    goal.reason = reason;
+    data_ratio_goal(bench, goal, &series[WEFT][measure], &series[peer][measure]);
+}
+
+int data_tcp(const struct bench *bench)
+{
+    data_table_run(bench, &table, MS);
+    goal(bench,
+         (struct bench_goal){
+             .id = "data.tcp_latency", .wanted = 1, .reason = "half a round trip of 8 B"},
+         PASS);
+    goal(bench,
+         (struct bench_goal){
+             .id = "data.tcp_1m", .wanted = 0.95, .at_least = true, .reason = "1 MiB, 4 at a time"},
+         GET_1M);
+    goal(bench,
+         (struct bench_goal){
+             .id = "data.tcp_rate", .wanted = 5, .at_least = true, .reason = "8 B, 64 in flight"},
+         RATE);
+    data_table_print(bench, &table);
+    return 0;
+}
