@@ -5,6 +5,9 @@
  * lists and in bytes: whoever sends a result finds out that the owner does not keep up, not the
  * kernel that memory has run out.
  *
+ * A merge writes through the mapping, where memory that is missing would be a signal: so it is set
+ * apart first, and a list is merged whole or not at all.
+ *
  * Changed pages are noted by page in a sparse bitmap, not as a list of writes: repeated writes cost
  * nothing, and the list that a push needs comes out sorted.
  */
@@ -200,14 +203,35 @@ void weft__origin_drop_queued(struct weft_origin *origin)
     free_entries(take_queue(origin));
 }
 
+/* Sets memory apart for all that a list changes, run of pages by run. */
+static int make_room(const struct weft_origin *origin, const struct weft_diffs *diffs)
+{
+    uint64_t low = 0, high = 0;
+    int err = 0;
+    for (size_t i = 0; i < diffs->n && !err; i++) {
+        const struct weft_diff *diff = &diffs->at[i];
+        const uint64_t begin = diff->offset - diff->offset % WEFT_REGION_PAGE;
+        const uint64_t end = diff->offset + diff->len_bytes;
+        if (begin < low || begin > high) {
+            err = weft__region_reserve(&origin->region, low, high - low);
+            low = high = begin;
+        }
+        if (end > high)
+            high = (end + WEFT_REGION_PAGE - 1) / WEFT_REGION_PAGE * WEFT_REGION_PAGE;
+    }
+    return err ? err : weft__region_reserve(&origin->region, low, high - low);
+}
+
 int weft__origin_merge_queued(struct weft_origin *origin, size_t *lists_out)
 {
     size_t lists = 0;
     int err = 0;
     struct entry *first = take_queue(origin);
     for (struct entry *entry = first; entry; entry = entry->next) {
-        int failed =
-            weft__diffs_apply(&entry->diffs, origin->region.base, origin->region.len_bytes);
+        int failed = make_room(origin, &entry->diffs);
+        if (!failed)
+            failed =
+                weft__diffs_apply(&entry->diffs, origin->region.base, origin->region.len_bytes);
         for (size_t i = 0; i < entry->diffs.n && !failed; i++)
             touch(origin, entry->diffs.at[i].offset, entry->diffs.at[i].len_bytes);
         lists += failed == 0;

@@ -52,7 +52,7 @@ size_t weft__origin_queued(struct weft_origin *origin);
 void weft__origin_drop_queued(struct weft_origin *origin);
 /* Merges what is queued, in the order in which it came. A list that cannot be applied is dropped
  * and its error returned, the others are merged all the same.  *lists_out: how many were.
- * Thread: owner.  Errors: WEFT_EINVAL. */
+ * Thread: owner.  Errors: WEFT_EINVAL; WEFT_ENOSPC, WEFT_ENOMEM no memory for what it changes. */
 int weft__origin_merge_queued(struct weft_origin *origin, size_t *lists_out);
 /* Pages changed since the start or the last call, by whichever of the above.
  * Thread: owner.  Errors: WEFT_ENOMEM: nothing is lost. */

@@ -163,3 +163,18 @@ int weft__region_write(const struct weft_region *region, uint64_t offset, const 
     weft__region_written(at, len_bytes);
     return err;
 }
+
+int weft__region_reserve(const struct weft_region *region, uint64_t offset, uint64_t len_bytes)
+{
+    if (offset > region->len_bytes || len_bytes > region->len_bytes - offset)
+        return weft_fail(
+            WEFT_ERANGE, "0x%llx bytes at offset 0x%llx leave the region of 0x%zx bytes",
+            (unsigned long long)len_bytes, (unsigned long long)offset, region->len_bytes);
+    while (len_bytes > 0 && fallocate(region->fd, 0, (off_t)offset, (off_t)len_bytes) != 0)
+        if (errno != EINTR)
+            return weft_fail(-errno,
+                             "no memory for 0x%llx bytes at offset 0x%llx of the region at %p: %s",
+                             (unsigned long long)len_bytes, (unsigned long long)offset,
+                             region->base, strerror(errno));
+    return 0;
+}

@@ -31,5 +31,9 @@ int weft__region_touched(const struct weft_region *region, struct weft_extents *
  * of the region hear of it. Errors: WEFT_ERANGE outside; WEFT_ENOMEM, WEFT_ENOSPC, WEFT_EIO. */
 int weft__region_write(const struct weft_region *region, uint64_t offset, const void *data,
                        size_t len_bytes);
+/* Sets memory apart for the pages that hold these bytes, which stay as they are: from then on no
+ * write to them through the mapping can find that there is none (SIGBUS).
+ * Errors: WEFT_ERANGE outside; WEFT_ENOSPC, WEFT_ENOMEM. */
+int weft__region_reserve(const struct weft_region *region, uint64_t offset, uint64_t len_bytes);
 
 #endif

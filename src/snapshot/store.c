@@ -9,8 +9,6 @@
  * gets it. Its pages are allocated before the first byte changes: so it happens whole or not. */
 #include "snapshot/store.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -396,14 +394,10 @@ static uint64_t memory_of(const struct weft_region *region)
  */
 static int make_room(const struct weft_region *region, const struct weft_extents *runs)
 {
-    for (size_t i = 0; i < runs->n; i++) {
-        const struct weft_extent *run = &runs->at[i];
-        while (fallocate(region->fd, 0, (off_t)run->offset, (off_t)run->len_bytes) != 0)
-            if (errno != EINTR)
-                return weft_fail(-errno, "no memory for 0x%llx bytes of a snapshot: %s",
-                                 (unsigned long long)run->len_bytes, strerror(errno));
-    }
-    return WEFT_OK;
+    int err = WEFT_OK;
+    for (size_t i = 0; i < runs->n && err == WEFT_OK; i++)
+        err = weft__region_reserve(region, runs->at[i].offset, runs->at[i].len_bytes);
+    return err;
 }
 
 static int place_all(const struct weft_store_update *update, const struct weft_region *region)

@@ -55,6 +55,17 @@ unsigned scene_names(const struct scene *scene, bool remove_them)
     return n;
 }
 
+unsigned scene_descriptors(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    unsigned n = 0;
+    assert_non_null(dir);
+    while (readdir(dir) != NULL)
+        n++;
+    (void)closedir(dir);
+    return n;
+}
+
 int scene_close(void **state)
 {
     struct scene *scene = *state;

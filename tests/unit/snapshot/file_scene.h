@@ -26,6 +26,7 @@ void scene_find_ways(void);
 void scene_files(struct scene *scene, const struct weft_file_io *io, enum weft_files_cache cache);
 int scene_open(void **state);
 unsigned scene_names(const struct scene *scene, bool remove_them);
+unsigned scene_descriptors(void); /* open in this process */
 int scene_close(void **state);
 uint64_t scene_dice(uint64_t *seed);
 struct weft_region scene_region(uint64_t len);

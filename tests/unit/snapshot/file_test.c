@@ -151,9 +151,10 @@ static int count_delivered(void *ctx, uint64_t offset, const void *bytes, size_t
     return WEFT_OK;
 }
 
-/* Refused, with the file and an offset in the text, and nothing delivered. */
+/* Refused, with the file and an offset in the text, nothing delivered and nothing left open. */
 static void assert_refused(struct scene *scene, size_t at)
 {
+    const unsigned open_before = at % 64 == 0 ? scene_descriptors() : 0; /* it takes its time */
     unsigned delivered = 0;
     struct weft_file *file = NULL;
     int err = weft__file_open(scene->files, "small", &file);
@@ -165,6 +166,8 @@ static void assert_refused(struct scene *scene, size_t at)
         fail_msg("damage at %zu: %s", at, weft_fail_text(err));
     assert_int_equal(delivered, 0);
     assert_non_null(strstr(weft_fail_text(err), "small.snapshot: at offset "));
+    if (at % 64 == 0)
+        assert_int_equal(scene_descriptors(), open_before);
 }
 
 static void every_flipped_byte_is_refused(void **state)
@@ -225,23 +228,51 @@ static void the_offset_of_damaged_data_is_told(void **state)
     weft__region_fini(&region);
 }
 
+/* Changes bytes of the header of the small file, and its sum. */
+static void forge_head(struct scene *scene, const uint8_t *bytes, size_t at, uint32_t value)
+{
+    uint8_t head[WEFT_FILE_HEADER_BYTES];
+    char path[600];
+    memcpy(head, bytes, sizeof(head));
+    value = htole32(value);
+    memcpy(head + at, &value, sizeof(value));
+    uint64_t sum = htole64(XXH3_64bits(head, WEFT_FILE_HEADER_BYTES - sizeof(sum)));
+    memcpy(head + WEFT_FILE_HEADER_BYTES - sizeof(sum), &sum, sizeof(sum));
+    scene_path(scene, "small", path);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, head, sizeof(head), 0), sizeof(head));
+    (void)close(fd);
+}
+
 static void a_file_of_another_version_or_page_says_so(void **state)
 {
     struct scene *scene = *state;
-    uint8_t bytes[WEFT_FILE_HEADER_BYTES];
-    struct weft_file_head head = {.key = "k", .size_bytes = 1, .chunk_bytes = 4096}, got;
-    (void)scene;
-    weft__file_head_encode(&head, bytes);
-    assert_int_equal(weft__file_head_decode(bytes, &got), WEFT_OK);
-    bytes[8] = 2;
-    assert_int_equal(weft__file_head_decode(bytes, &got), WEFT_EVERSION);
-    bytes[8] = 1;
-    bytes[13] = 0x50; /* 20 KiB */
-    assert_int_equal(weft__file_head_decode(bytes, &got), WEFT_ECHECKSUM);
-    uint64_t sum = htole64(XXH3_64bits(bytes, WEFT_FILE_HEADER_BYTES - sizeof(sum)));
-    memcpy(bytes + WEFT_FILE_HEADER_BYTES - sizeof(sum), &sum, sizeof(sum));
-    assert_int_equal(weft__file_head_decode(bytes, &got), WEFT_EPROTO);
-    assert_non_null(strstr(weft_fail_text(WEFT_EPROTO), "pages of 20480 bytes"));
+    struct weft_region to = scene_region(16 * PAGE);
+    struct weft_extents touched = {0};
+    size_t len;
+    uint8_t *bytes = small_file(scene, &len);
+    const unsigned open_before = scene_descriptors();
+    forge_head(scene, bytes, 8, 2);
+    assert_int_equal(scene_load(scene, "small", &to), WEFT_EVERSION);
+    assert_non_null(strstr(weft_fail_text(WEFT_EVERSION), "small.snapshot: at offset 8: "));
+    static const uint32_t pages[] = {0, 512, 8192, 16384, 65536, 2 << 20, UINT32_MAX};
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+        char text[64];
+        (void)snprintf(text, sizeof(text), "pages of %u bytes, this weft has 4096", pages[i]);
+        forge_head(scene, bytes, 12, pages[i]);
+        assert_int_equal(scene_load(scene, "small", &to), WEFT_EPROTO);
+        assert_non_null(strstr(weft_fail_text(WEFT_EPROTO), "small.snapshot: at offset 12: "));
+        assert_non_null(strstr(weft_fail_text(WEFT_EPROTO), text));
+    }
+    assert_int_equal(scene_descriptors(), open_before);
+    assert_int_equal(weft__region_touched(&to, &touched), WEFT_OK);
+    assert_int_equal(touched.n, 0);
+    forge_head(scene, bytes, 12, PAGE);
+    assert_int_equal(scene_load(scene, "small", &to), WEFT_OK);
+    weft__extents_fini(&touched);
+    weft__region_fini(&to);
+    free(bytes);
 }
 
 /* ---- names ---- */

@@ -1,5 +1,6 @@
 /* Calls about files, through the service and its client, over the lane inside the process. */
 #include <dirent.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -15,6 +17,7 @@
 #include "base/wake.h"
 #include "control/client.h"
 #include "host_scene.h"
+#include "link/data.h"
 #include "snapshot/client.h"
 #include "snapshot/service.h"
 #include "weft/error.h"
@@ -101,6 +104,9 @@ static void a_sparse_snapshot_comes_back_sparse_after_a_restart(void **state)
     for (size_t i = 0; i < 160; i++) /* 10 MiB over all of it */
         memset((char *)region.base + i * (len / 160) / 4096 * 4096, (int)i + 1, 64 << 10);
     assert_int_equal(weft__snapshot_push(rig->asker.snapshots, &where, &region), WEFT_OK);
+    struct weft_lane_stats moved;
+    weft__lane_stats(weft__data_peek(rig->host.data), &moved);
+    assert_int_equal(moved.rma_bytes_got, 10 << 20);
     assert_int_equal(weft__snapshot_save(rig->asker.snapshots, &where), WEFT_OK);
     weft__region_fini(&region);
     asker_close(&rig->asker);
@@ -112,6 +118,8 @@ static void a_sparse_snapshot_comes_back_sparse_after_a_restart(void **state)
     assert_int_equal(weft__snapshot_verify(rig->asker.snapshots, &where), WEFT_OK);
     assert_int_equal(weft__snapshot_restore(rig->asker.snapshots, &where, NULL), WEFT_OK);
     assert_int_equal(weft__snapshot_pull(rig->asker.snapshots, &where, &copy), WEFT_OK);
+    weft__snapshots_lane_stats(rig->asker.snapshots, &moved);
+    assert_int_equal(moved.rma_bytes_got, 10 << 20);
     assert_int_equal(copy.size_bytes, len);
     assert_int_equal(weft__region_touched(&copy.region, &touched), WEFT_OK);
     assert_int_equal(touched.total_bytes, 10 << 20);
@@ -255,6 +263,54 @@ static void a_file_that_does_not_fit_into_memory_is_refused(void **state)
     assert_int_equal(weft__snapshot_restore(rig->asker.snapshots, &a, NULL), WEFT_OK);
 }
 
+/* Bytes of the host's memory files. */
+static uint64_t in_regions(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    const struct dirent *entry;
+    uint64_t bytes = 0;
+    assert_non_null(dir);
+    while ((entry = readdir(dir)) != NULL) {
+        char target[64];
+        struct stat status;
+        ssize_t len = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target));
+        if (len > 20 && memcmp(target, "/memfd:weft-snapshot", 20) == 0 &&
+            fstatat(dirfd(dir), entry->d_name, &status, 0) == 0)
+            bytes += (uint64_t)status.st_blocks * 512;
+    }
+    (void)closedir(dir);
+    return bytes;
+}
+
+static void a_damaged_file_is_not_restored_and_takes_no_memory(void **state)
+{
+    struct rig *rig = *state;
+    struct weft_snapshot_at where = at(rig, "d");
+    struct weft_snapshot_info before, after;
+    char path[300];
+    push(rig, "d", LARGE);
+    assert_int_equal(weft__snapshot_save(rig->asker.snapshots, &where), WEFT_OK);
+    push(rig, "d", 5);
+    assert_int_equal(weft__snapshot_info(rig->asker.snapshots, &where, &before), WEFT_OK);
+    (void)snprintf(path, sizeof(path), "%s/d.snapshot", rig->folder);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    for (off_t place = LARGE; place > 0; place -= LARGE / 3) { /* in more and more places */
+        assert_int_equal(pwrite(fd, "!", 1, place), 1);
+        int err = weft__snapshot_restore(rig->asker.snapshots, &where, NULL);
+        assert_true(err == WEFT_ECHECKSUM || err == WEFT_EPROTO);
+        assert_non_null(strstr(weft_fail_text(err), path));
+        assert_int_equal(in_regions(), 0);
+    }
+    assert_int_equal(ftruncate(fd, LARGE / 2), 0);
+    assert_int_equal(weft__snapshot_restore(rig->asker.snapshots, &where, NULL), WEFT_EPROTO);
+    (void)close(fd);
+    assert_int_equal(in_regions(), 0);
+    assert_int_equal(weft__snapshot_info(rig->asker.snapshots, &where, &after), WEFT_OK);
+    assert_int_equal(after.version, before.version); /* what was there is there */
+    assert_int_equal(after.size_bytes, 5);
+}
+
 #define ON_A_RIG(test) cmocka_unit_test_setup_teardown(test, rig_open, rig_close)
 
 int main(void)
@@ -266,6 +322,7 @@ int main(void)
         ON_A_RIG(a_host_that_stops_ends_them_and_leaves_nothing_half_done),
         ON_A_RIG(a_call_that_is_given_up_ends_or_is_done),
         ON_A_RIG(a_file_that_does_not_fit_into_memory_is_refused),
+        ON_A_RIG(a_damaged_file_is_not_restored_and_takes_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
 /* Origins: threads fork from them, and what they did is merged back. */
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,9 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include <cmocka.h>
 
+#include "denied.h"
 #include "snapshot/origin.h"
 #include "snapshot/track.h"
 #include "snapshot/view.h"
@@ -190,6 +193,46 @@ static void a_list_that_cannot_be_applied_does_not_keep_the_others(void **state)
     assert_int_equal(lists, 2);
     assert_int_equal(int_at(origin, 0), 3);
     weft__origin_close(origin);
+}
+
+/* Merges two lists for which there is no memory; 0: as it should be. */
+static int merge_in_vain(void *arg)
+{
+    struct weft_origin *origin = arg;
+    size_t lists = 99;
+    queue_int(origin, 0, WEFT_MERGE_SUM, 1); /* a page that is there, */
+    struct weft_diffs two = {0};
+    const struct weft_diff here = {.offset = 8,
+                                   .len_bytes = 4,
+                                   .type = WEFT_MERGE_INT32,
+                                   .op = WEFT_MERGE_SUM},
+                           hole = {.offset = 5 * PAGE, .len_bytes = 4, .op = WEFT_MERGE_OVERWRITE};
+    const int32_t one = 1;
+    if (weft__diffs_add(&two, &here, &one) != 0 || weft__diffs_add(&two, &hole, "abcd") != 0 ||
+        weft__origin_queue(origin, &two) != 0) /* and one that is not */
+        return 1;
+    if (!deny(SYS_fallocate, ENOSPC))
+        return DENIED_SKIPPED;
+    int err = weft__origin_merge_queued(origin, &lists);
+    if (err != WEFT_ENOSPC || !strstr(weft_fail_text(err), "no memory for 0x1000 bytes"))
+        return 2;
+    if (lists != 0 || int_at(origin, 0) != 7 || int_at(origin, 8) != 0)
+        return 3;
+    return weft__origin_len(origin) == 2 * PAGE ? 0 : 4;
+}
+
+static void a_merge_for_which_there_is_no_memory_changes_nothing(void **state)
+{
+    struct weft_origin *origin = origin_make(2 * PAGE, 8 * PAGE);
+    (void)state;
+    put_int(origin, 0, 7);
+    int code = in_child(merge_in_vain, origin);
+    weft__origin_close(origin);
+    if (code == DENIED_SKIPPED) {
+        print_message("skipped: seccomp is not permitted here\n");
+        skip();
+    }
+    assert_int_equal(code, 0);
 }
 
 /* ---- fork and join ---- */
@@ -402,6 +445,7 @@ int main(void)
         cmocka_unit_test(it_grows_by_writes_and_by_differences_up_to_its_bound),
         cmocka_unit_test(a_full_queue_says_so),
         cmocka_unit_test(a_list_that_cannot_be_applied_does_not_keep_the_others),
+        cmocka_unit_test(a_merge_for_which_there_is_no_memory_changes_nothing),
         cmocka_unit_test(changed_numbers_are_found_by_their_dirty_pages),
         cmocka_unit_test(threads_that_fork_from_it_are_merged_into_it),
         cmocka_unit_test(a_huge_one_costs_what_is_touched_in_it),

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -121,6 +122,23 @@ static void bytes_written_are_seen_in_the_mapping_and_stay_inside(void **state)
     weft__region_fini(&region);
 }
 
+static void what_is_reserved_takes_memory_and_keeps_its_bytes(void **state)
+{
+    struct weft_region region;
+    struct stat status;
+    (void)state;
+    assert_int_equal(weft__region_init(&region, "r", NULL, (size_t)1 << 30), 0);
+    ((char *)region.base)[WEFT_REGION_PAGE] = 'x';
+    assert_int_equal(weft__region_reserve(&region, WEFT_REGION_PAGE - 1, 2), 0);
+    assert_int_equal(weft__region_reserve(&region, 0, 0), 0);
+    assert_int_equal(fstat(region.fd, &status), 0);
+    assert_int_equal(status.st_blocks * 512, 2 * WEFT_REGION_PAGE);
+    assert_int_equal(((char *)region.base)[WEFT_REGION_PAGE], 'x');
+    assert_int_equal(weft__region_reserve(&region, region.len_bytes, 1), WEFT_ERANGE);
+    assert_int_equal(weft__region_reserve(&region, 1, region.len_bytes), WEFT_ERANGE);
+    weft__region_fini(&region);
+}
+
 static void ranges_that_touch_become_one(void **state)
 {
     struct weft_extents list = {0};
@@ -144,6 +162,7 @@ int main(void)
         cmocka_unit_test(a_region_can_neither_shrink_nor_grow),
         cmocka_unit_test(touched_pages_are_found_in_a_huge_region_and_nothing_else),
         cmocka_unit_test(bytes_written_are_seen_in_the_mapping_and_stay_inside),
+        cmocka_unit_test(what_is_reserved_takes_memory_and_keeps_its_bytes),
         cmocka_unit_test(ranges_that_touch_become_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
