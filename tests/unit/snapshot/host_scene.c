@@ -21,6 +21,7 @@
 #define TOKEN UINT64_C(0x0123456789abcdef)
 
 const char *host_scheme = "inproc";
+const char *host_address = "127.0.0.1";
 const struct weft_transport *const host_transports[] = {&weft__tp_inproc, &weft__tp_zmq,
                                                         &weft__tp_tcp, &weft__tp_ofi};
 const size_t host_transports_n = sizeof(host_transports) / sizeof(host_transports[0]);
@@ -34,7 +35,7 @@ static int token(void *ctx, uint64_t *token_out)
 
 static const char *bind_as(const char *name)
 {
-    return strcmp(host_scheme, "inproc") == 0 ? name : "127.0.0.1";
+    return strcmp(host_scheme, "inproc") == 0 ? name : host_address;
 }
 
 static int data_open(const char *name, struct weft_data **data_out)

@@ -13,7 +13,8 @@
 
 enum { HOST_CALL_MS = 60000 };
 
-extern const char *host_scheme; /* "inproc" unless the command line says so */
+extern const char *host_scheme;  /* "inproc" unless the command line says so */
+extern const char *host_address; /* of its lanes: "127.0.0.1" unless it says so; inproc has none */
 extern const struct weft_transport *const host_transports[];
 extern const size_t host_transports_n;
 
