@@ -30,6 +30,8 @@
     X(WEFT_SNAPSHOT_DIR, TEXT, "", 0, 0, "", "folder where a host stores snapshots in files; empty: it stores none")   \
     X(WEFT_SNAPSHOT_IO, CHOICE, "auto", 0, 0, "auto|io_uring|threads",                                                 \
       "how it reads and writes them; auto: io_uring where that is permitted")                                          \
+    X(WEFT_SNAPSHOT_TRACKER, CHOICE, "auto", 0, 0, "auto|pagemap_scan|segv|none",                                      \
+      "how written pages are found; auto: the first of these that works")                                              \
     X(WEFT_HEARTBEAT_MS, NUMBER, "500", 10, 60000, "", "time between two heartbeats of a host")                        \
     X(WEFT_DEAD_MS, NUMBER, "3000", 50, 600000, "", "silence after which a host counts as dead")                       \
     X(WEFT_STATE_DIR, TEXT, "", 0, 0, "", "folder of the registry log; empty: a temporary one, removed at the end")            \

@@ -30,6 +30,20 @@ static const char usage[] =
     "                   process of an app\n"
     "  --json FILE      write it there as JSON (-: stdout)\n";
 
+static void show_lines(char *const *lines, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        printf("           %s\n", lines[i]);
+}
+
+static json_t *lines_json(char *const *lines, size_t n)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(array, json_string(lines[i]));
+    return array;
+}
+
 static void show(const Weft__Host__InfoReply *info)
 {
     printf("host       %s, weftd %s, process %" PRIu64 "\n", info->name, info->version, info->pid);
@@ -39,8 +53,12 @@ static void show(const Weft__Host__InfoReply *info)
            info->head ? ", kept here" : "");
     printf("slots      %u, %u in use\n", info->slots, info->used);
     printf("data       WEFT_DATA is %s; of the transports on %s:\n", info->data, info->address);
-    for (size_t i = 0; i < info->n_transports; i++)
-        printf("           %s\n", info->transports[i]);
+    show_lines(info->transports, info->n_transports);
+    printf("trackers   of the pages that were written:\n");
+    show_lines(info->trackers, info->n_trackers);
+    printf("store      %s; reads and writes by:\n",
+           *info->store ? info->store : "no files: WEFT_SNAPSHOT_DIR is not set");
+    show_lines(info->stores, info->n_stores);
     printf("apps       %u at home here, %u processes\n", info->apps_home, info->processes);
     for (size_t i = 0; i < info->n_counters; i++)
         printf("counter    %-24s %s\n", info->counters[i]->name, info->counters[i]->value);
@@ -48,20 +66,21 @@ static void show(const Weft__Host__InfoReply *info)
 
 static json_t *info_json(const Weft__Host__InfoReply *info)
 {
-    json_t *counters = json_object(), *transports = json_array();
+    json_t *counters = json_object();
     for (size_t i = 0; i < info->n_counters; i++)
         json_object_set_new(counters, info->counters[i]->name,
                             json_integer(atoll(info->counters[i]->value)));
-    for (size_t i = 0; i < info->n_transports; i++)
-        json_array_append_new(transports, json_string(info->transports[i]));
     return json_pack("{s:s, s:s, s:s, s:I, s:s, s:o, s:s, s:I, s:b, s:i, s:i, s:s, s:o, s:i, s:i, "
-                     "s:o}",
+                     "s:o, s:o, s:o, s:s}",
                      "name", info->name, "address", info->address, "version", info->version, "pid",
                      (json_int_t)info->pid, "control", info->control, "reach",
                      info_reach_json(info->reach), "registry", info->registry, "epoch",
                      (json_int_t)info->epoch, "head", info->head, "slots", (int)info->slots, "used",
-                     (int)info->used, "data", info->data, "transports", transports, "apps_home",
-                     (int)info->apps_home, "processes", (int)info->processes, "counters", counters);
+                     (int)info->used, "data", info->data, "transports",
+                     lines_json(info->transports, info->n_transports), "apps_home",
+                     (int)info->apps_home, "processes", (int)info->processes, "counters", counters,
+                     "trackers", lines_json(info->trackers, info->n_trackers), "stores",
+                     lines_json(info->stores, info->n_stores), "store", info->store);
 }
 
 struct wanted {

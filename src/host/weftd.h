@@ -15,6 +15,7 @@
 
 #include "host/ask.h"
 #include "host/loop.h"
+#include "host/weftd_snapshot.h"
 #include "plan/lease.h"
 #include "plan/move.h"
 #include "registry/client.h"
@@ -58,7 +59,8 @@ struct weft_host {
     uint64_t groups_revision; /* of the newest list of hosts that it was told */
     struct weft_data *data;   /* our lane, if anybody has needed it */
     struct weft_snapshot_service *snapshots;
-    struct weft_registry *registry; /* NULL: kept by another host */
+    struct weft_snapshot_how snapshot_how; /* as it was when the host started */
+    struct weft_registry *registry;        /* NULL: kept by another host */
     char name[WEFT_HOST_NAME_MAX];
     char address[WEFT_REGISTRY_ADDRESS_MAX];
     char control[WEFT_URL_MAX];          /* url of our sync port */

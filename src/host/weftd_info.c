@@ -1,5 +1,5 @@
-/* What weft info shows of this host: itself, its counters, and the transports that work on its
- * address.
+/* What weft info shows of this host: itself, its counters, how it handles snapshots, and the
+ * transports that work on its address.
  *
  * Trying transports takes seconds and runs code of network libraries, so it happens in a process of
  * its own (weft-app --probe), which can hang or crash without harm. One probe serves all who ask
@@ -28,6 +28,7 @@
 #include "host/spawn.h"
 #include "host/weftd_app.h"
 #include "host/weftd_reach.h"
+#include "host/weftd_snapshot.h"
 #include "link/data.h"
 #include "state/server.h"
 #include "wire/message.h"
@@ -146,6 +147,7 @@ static void answer(struct weft_host *host, char *transports, struct weft_call *c
 {
     Weft__Host__InfoReply reply = WEFT__HOST__INFO_REPLY__INIT;
     struct weft_reach reach;
+    struct weft_snapshot_told snapshots;
     struct counters counters = {.n = 0};
     char *lines[LINES_MAX];
     count_all(&counters, host);
@@ -165,6 +167,7 @@ static void answer(struct weft_host *host, char *transports, struct weft_call *c
     reply.apps_home = (uint32_t)host->apps_n;
     reply.processes = (uint32_t)weft__weftd_processes_n(host);
     reply.reach = weft__weftd_reach(host, &reach);
+    weft__weftd_snapshot_tell(host, &snapshots, &reply);
     reply.transports = lines;
     if (transports != NULL)
         reply.n_transports = cut_lines(transports, lines);

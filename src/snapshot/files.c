@@ -189,6 +189,24 @@ const char *weft__files_io(const struct weft_files *files)
     return files->io->name;
 }
 
+void weft__files_io_report(const char *named, char *text, size_t room)
+{
+    const struct weft_file_io *const uring = &weft__file_io_uring,
+                                     *threads = &weft__file_io_threads;
+    const int err = uring->supported();
+    const bool wants_threads = named != NULL && strcmp(named, threads->name) == 0;
+    const bool wants_uring = named != NULL && strcmp(named, uring->name) == 0;
+    const char *first = "chosen", *second = "works, and costs more";
+    if (err != WEFT_OK) {
+        first = weft_fail_text(err);
+        second = wants_uring ? "works, but another is named" : "chosen";
+    } else if (wants_threads || wants_uring) {
+        first = wants_uring ? "chosen by name" : "works, but another is named";
+        second = wants_uring ? "works, but another is named" : "chosen by name";
+    }
+    (void)snprintf(text, room, "%s: %s\n%s: %s\n", uring->name, first, threads->name, second);
+}
+
 /* ---- one file ---- */
 
 /* A file system that cannot read past its cache says so at the first read. */

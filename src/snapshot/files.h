@@ -42,6 +42,10 @@ const char *weft__files_folder(const struct weft_files *files);
 /* The name of what reads and writes: "io_uring" or "threads". */
 const char *weft__files_io(const struct weft_files *files);
 
+/* What reads and writes files where desc->io is NULL, or is named (NULL: it is not): a line for
+ * each way, "NAME: chosen" or what speaks against it, cut to room > 0. */
+void weft__files_io_report(const char *named, char *text, size_t room);
+
 /* What is saved. */
 struct weft_file_source {
     const char *key;

@@ -16,8 +16,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/must.h"
 #include "snapshot/region.h"
@@ -27,17 +25,6 @@
 static pthread_rwlock_t list_lock = PTHREAD_RWLOCK_INITIALIZER;
 static struct weft_track *list;
 static atomic_uint list_n; /* so that landings cost nothing where nothing is tracked */
-
-static const struct weft_track_ops *const trackers[] = {&weft__track_pagemap, &weft__track_segv,
-                                                        &weft__track_none};
-
-static const struct weft_track_ops *find_tracker(const char *name)
-{
-    for (size_t i = 0; i < sizeof(trackers) / sizeof(trackers[0]); i++)
-        if (strcmp(trackers[i]->name, name) == 0)
-            return trackers[i];
-    return NULL;
-}
 
 static bool overlaps(const struct weft_track *track, const char *at, size_t len_bytes)
 {
@@ -87,8 +74,8 @@ static void admit(struct weft_track *track, const struct weft_landing *landing)
         track->ops->admit(track, landing);
 }
 
-static int start_with(const struct weft_track_ops *ops, const struct weft_track_desc *desc,
-                      struct weft_track **track_out)
+int weft__track_start_with(const struct weft_track_ops *ops, const struct weft_track_desc *desc,
+                           struct weft_track **track_out)
 {
     struct weft_track *track = calloc(1, sizeof(*track));
     if (!track)
@@ -123,97 +110,6 @@ static int start_with(const struct weft_track_ops *ops, const struct weft_track_
     return 0;
 }
 
-/* Writes to the second of three pages of its own and asks the tracker which it was. */
-static int probe_range(const struct weft_track_ops *ops, char *base, int fd)
-{
-    const struct weft_track_desc desc = {.base = base, .len_bytes = 3 * WEFT_REGION_PAGE, .fd = fd};
-    struct weft_track *track;
-    struct weft_extents found = {0};
-    base[0] = 1;
-    int err = start_with(ops, &desc, &track);
-    if (err)
-        return err;
-    for (int round = 0; round < 2 && !err; round++) { /* also after it was armed again */
-        *(volatile char *)(base + WEFT_REGION_PAGE) = (char)round;
-        err = weft__track_collect(track, &found);
-        bool right = found.n == 1 && found.at[0].offset == WEFT_REGION_PAGE &&
-                     found.at[0].len_bytes == WEFT_REGION_PAGE;
-        if (ops == &weft__track_none)
-            right = found.n == 1 && found.at[0].len_bytes >= 2 * WEFT_REGION_PAGE;
-        if (!err && !right)
-            err = weft_fail(WEFT_ENOTSUP,
-                            "%s: this kernel accepts the requests and does not report what is "
-                            "written",
-                            ops->name);
-    }
-    weft__track_stop(track);
-    weft__extents_fini(&found);
-    return err;
-}
-
-static int probe_memory(const struct weft_track_ops *ops, enum weft_track_memory memory)
-{
-    const size_t len = 3 * WEFT_REGION_PAGE;
-    int fd = -1, flags = memory == WEFT_TRACK_SHARED ? MAP_SHARED : MAP_PRIVATE;
-    if (memory != WEFT_TRACK_ANONYMOUS) {
-        fd = memfd_create("probe", MFD_CLOEXEC);
-        if (fd < 0 || ftruncate(fd, (off_t)len)) {
-            if (fd >= 0)
-                close(fd);
-            return weft_fail(-errno, "cannot make a memory file: %s", strerror(errno));
-        }
-    } else {
-        flags |= MAP_ANONYMOUS;
-    }
-    void *base = mmap(NULL, len, PROT_READ | PROT_WRITE, flags, fd, 0);
-    int err = base == MAP_FAILED ? weft_fail(WEFT_ENOMEM, "no memory to probe a tracker with")
-                                 : probe_range(ops, base, fd);
-    if (base != MAP_FAILED)
-        munmap(base, len);
-    if (fd >= 0)
-        close(fd);
-    return err;
-}
-
-static int probe(const struct weft_track_ops *ops)
-{
-    static const enum weft_track_memory kinds[] = {WEFT_TRACK_ANONYMOUS, WEFT_TRACK_SHARED,
-                                                   WEFT_TRACK_PRIVATE_FILE};
-    int err = 0;
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && !err; i++)
-        err = probe_memory(ops, kinds[i]);
-    return err;
-}
-
-static int find_working(const struct weft_track_ops **ops_out)
-{
-    int err = WEFT_ENOTSUP;
-    for (size_t i = 0; i < sizeof(trackers) / sizeof(trackers[0]) && err; i++) {
-        err = probe(trackers[i]);
-        if (!err)
-            *ops_out = trackers[i];
-    }
-    return err;
-}
-
-static int choose(const char *name, const struct weft_track_ops **ops_out)
-{
-    if (!name || strcmp(name, "auto") == 0)
-        return find_working(ops_out);
-    *ops_out = find_tracker(name);
-    if (!*ops_out)
-        return weft_fail(WEFT_EINVAL,
-                         "no dirty tracker is called %s: auto, pagemap_scan, segv, none", name);
-    return 0;
-}
-
-int weft__track_probe(const char *tracker)
-{
-    const struct weft_track_ops *ops;
-    int err = choose(tracker, &ops);
-    return err ? err : probe(ops);
-}
-
 int weft__track_start(const struct weft_track_desc *desc, struct weft_track **track_out)
 {
     const struct weft_track_ops *ops;
@@ -222,8 +118,8 @@ int weft__track_start(const struct weft_track_desc *desc, struct weft_track **tr
         return weft_fail(WEFT_EINVAL,
                          "a tracked range is whole pages, at most 1 TiB: not 0x%zx bytes at %p",
                          desc->len_bytes, desc->base);
-    int err = choose(desc->tracker, &ops);
-    return err ? err : start_with(ops, desc, track_out);
+    int err = weft__track_choose(desc->tracker, &ops);
+    return err ? err : weft__track_start_with(ops, desc, track_out);
 }
 
 void weft__track_stop(struct weft_track *track)

@@ -5,6 +5,7 @@
  *   segv          pages are read-only until their first write, which is a SIGSEGV of ours
  *   none          nothing is noted: everything that was ever touched counts as written
  *   auto          the first of these that proves, by really writing a page, that it works
+ * WEFT_SNAPSHOT_TRACKER chooses for who does not name one.
  *
  * All give the same answers: every page that a thread of this process wrote, and (pagemap_scan,
  * segv) no other. What they do not see is announced to them:
@@ -26,7 +27,7 @@
 struct weft_track;
 
 struct weft_track_desc {
-    const char *tracker; /* a name from above; NULL: auto */
+    const char *tracker; /* a name from above; NULL: WEFT_SNAPSHOT_TRACKER's */
     void *base;          /* whole pages, readable and writable, all of one kind: */
     size_t len_bytes;    /* anonymous, shared or private mapping of one file */
     int fd;              /* a shared mapping's file; otherwise ignored */
@@ -65,6 +66,9 @@ void weft__track_counts(struct weft_track *track, struct weft_track_counts *coun
 /* Whether a tracker works here, by writing to pages of each kind of memory.
  * Errors: WEFT_ENOTSUP and the others of weft__track_start(): the text says why. */
 int weft__track_probe(const char *tracker);
+/* One line for each tracker, "NAME: chosen" or what speaks against it, cut to room > 0.  Blocks:
+ * some milliseconds. */
+void weft__track_report(char *text, size_t room);
 
 /* Before bytes land at [at, at + len) that the processor does not write, and once they have (or
  * will not any more): in pairs, with the same range. Ranges, or parts, that nobody tracks are fine.

@@ -49,6 +49,12 @@ struct weft_track {
 
 extern const struct weft_track_ops weft__track_pagemap, weft__track_segv, weft__track_none;
 
+/* By name; NULL: the setting's.  Errors: WEFT_EINVAL there is none of that name; auto: those of the
+ * last that does not work. */
+int weft__track_choose(const char *name, const struct weft_track_ops **ops_out);
+/* weft__track_start() by a tracker that has been chosen. */
+int weft__track_start_with(const struct weft_track_ops *ops, const struct weft_track_desc *desc,
+                           struct weft_track **track_out);
 /* What is mapped in the range: all readable and writable, and of one kind.  Fills memory and
  * file_offset.  Errors: WEFT_EINVAL, the text says where it is not; WEFT_EIO. */
 int weft__track_mapping(struct weft_track *track);

@@ -57,6 +57,7 @@ static int close_all(void **state)
 {
     (void)unsetenv("WEFT_SNAPSHOT_DIR");
     (void)unsetenv("WEFT_SNAPSHOT_IO");
+    (void)unsetenv("WEFT_SNAPSHOT_TRACKER");
     return cluster_close(state);
 }
 
@@ -106,6 +107,21 @@ static void a_killed_host_leaves_what_was_saved_and_its_successor_tidies_up(void
     cluster_check(cluster, snapshot(cluster, 0, "verify", "a", NULL)->code == 0);
     cluster_check(cluster, snapshot(cluster, 0, "restore", "a", NULL)->code == 0);
     assert_pulled(cluster, 0, "a", large);
+    cluster_remove(folder);
+}
+
+static void a_host_tells_how_it_tracks_pages_and_stores_files(void **state)
+{
+    struct cluster *cluster = *state;
+    const char *folder = folder_of(cluster);
+    (void)setenv("WEFT_SNAPSHOT_TRACKER", "segv", 1);
+    (void)setenv("WEFT_SNAPSHOT_IO", "threads", 1);
+    struct cluster_host *host = cluster_host(cluster, "home", 1);
+    struct child *info = cluster_weft(cluster, "info", "--at", host->address, NULL);
+    cluster_check(cluster, info->code == 0 && child_said(info, folder));
+    cluster_check(cluster, child_said(info, "  segv: chosen by WEFT_SNAPSHOT_TRACKER"));
+    cluster_check(cluster, child_said(info, "  none: works, but WEFT_SNAPSHOT_TRACKER names"));
+    cluster_check(cluster, child_said(info, "  threads: chosen by name"));
     cluster_remove(folder);
 }
 
@@ -169,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(saved_snapshots_outlive_the_host),
         CASE(a_killed_host_leaves_what_was_saved_and_its_successor_tidies_up),
+        CASE(a_host_tells_how_it_tracks_pages_and_stores_files),
         CASE(hosts_that_share_a_folder_restore_what_others_saved),
         CASE(damage_is_told_with_file_and_offset),
         CASE(a_host_without_a_folder_says_how_to_get_one),
