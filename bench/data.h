@@ -31,6 +31,12 @@ void data_pin(unsigned side);
 /* On all that it may use again. */
 void data_unpin(void);
 
+/* Puts the calling process, and what it starts from now on, before other work on the machine, which
+ * would otherwise decide what two processes that must run at the same time reach: a session of its
+ * own, with the highest weight of ordinary scheduling. Leave others their time with pauses. false:
+ * it may not (only root may). */
+bool data_go_first(void);
+
 /* What a series is about. */
 struct data_label {
     const char *id;      /* "data.ofi_latency.8B.raw": it ends with the subject */

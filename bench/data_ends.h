@@ -7,6 +7,7 @@
 #define DATA_ADDRESS "127.0.0.1" /* where all of them listen */
 
 extern const struct data_kind data_weft;          /* weft's endpoints: data_weft.c */
+extern const struct data_kind data_lane;          /* weft's lanes: data_lane.c */
 extern const struct data_kind data_raw_libfabric; /* raw_libfabric.c */
 extern const struct data_kind data_raw_socket;    /* raw_socket.c */
 extern const struct data_kind data_mpi;           /* two ranks of an MPI library: data_peers.c */

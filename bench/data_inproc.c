@@ -10,7 +10,7 @@
 #include "transport/inproc/inproc.h"
 
 enum { MS = 60, SLICES = 3 };
-enum subject { WEFT, RAW, SUBJECTS };
+enum subject { WEFT, RAW, LANE, SUBJECTS };
 enum measure { PASS, ASLEEP, RATE, GET_64K, GET_1M, MEASURES };
 
 static const struct data_subject subjects[SUBJECTS] = {
@@ -25,6 +25,12 @@ static const struct data_subject subjects[SUBJECTS] = {
              .config = "a word on a line of its own; memcpy; two threads, a core each",
              .kind = &data_raw_memory,
              .threads = true},
+    [LANE] = {.id = "inproc_lane",
+              .name = "weft",
+              .config = "inproc lanes, two threads, a core each",
+              .kind = &data_lane,
+              .threads = true,
+              .scheme = "inproc"},
 };
 
 static const struct data_measure measures[MEASURES] = {

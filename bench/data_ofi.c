@@ -11,7 +11,7 @@
 #include "transport/ofi/ofi.h"
 
 enum { MS = 60, SLICES = 3 };
-enum subject { WEFT, RAW, SUBJECTS };
+enum subject { WEFT, RAW, LANE, SUBJECTS };
 enum measure { PASS, PASS_64K, ASLEEP, RATE, GET_64K, GET_1M, PUT_64K, PUT_1M, MEASURES };
 
 static const struct data_subject subjects[SUBJECTS] = {
@@ -26,6 +26,11 @@ static const struct data_subject subjects[SUBJECTS] = {
              .config = "net, FI_EP_RDM, 127.0.0.1, two processes, a core each",
              .kind = &data_raw_libfabric,
              .provider = "net"},
+    [LANE] = {.id = "ofi_net_lane",
+              .name = "weft",
+              .config = "ofi:net lanes, two processes, a core each",
+              .kind = &data_lane,
+              .scheme = "ofi:net"},
 };
 
 static const struct data_measure measures[MEASURES] = {

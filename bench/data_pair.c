@@ -9,6 +9,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -27,6 +28,15 @@ struct data_pair {
     pthread_t thread; /* or thread */
     int thread_fd;
 };
+
+unsigned char *data_memory(size_t len_bytes)
+{
+    unsigned char *bytes = aligned_alloc(4096, len_bytes);
+    if (!bytes)
+        bench_die("memory", WEFT_ENOMEM);
+    memset(bytes, 1, len_bytes);
+    return bytes;
+}
 
 /* What an end has sent may still be with it when its part of a task is over. */
 static void turn_until_heard(const struct data_subject *subject, void *end, int fd)

@@ -64,6 +64,7 @@ struct data_subject {
     const struct weft_transport *transport;
     const char *provider;
     bool shim;
+    const char *scheme; /* of lanes */
     /* for programs */
     const char *program, *test;
 };
@@ -85,6 +86,9 @@ static inline double data_result(const struct data_task *task, double burst_ns)
 {
     return (task->what == DATA_RATE ? 1e9 : (double)task->bytes) * task->n / burst_ns;
 }
+
+/* Touched, on pages of its own: none is made while the clock runs. */
+unsigned char *data_memory(size_t len_bytes);
 
 struct data_pair;
 

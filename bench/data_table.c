@@ -4,6 +4,9 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
 
 struct bench_series *data_table_at(const struct data_table *table, size_t subject, size_t measure)
 {
@@ -40,16 +43,20 @@ void data_table_run(const struct bench *bench, const struct data_table *table, u
 {
     struct data_pair *pairs[DATA_SUBJECTS_MAX];
     size_t n = table->subjects_n;
+    bool first = !bench->quick && data_go_first();
     label_all(table);
     for (size_t s = 0; s < n; s++)
         pairs[s] = data_pair_open(&table->subjects[s]);
     unsigned slices = bench->quick ? 1 : table->slices;
     for (unsigned i = 0; i < bench->rounds * table->measures_n * slices; i++) {
         size_t m = i / slices % table->measures_n;
+        uint64_t start_ns = weft__now_ns();
         for (size_t turn = 0; turn < n; turn++) {
             size_t s = (i + turn) % n;
             measure(table, s, m, pairs[s], bench->quick ? 1 : ms / slices);
         }
+        if (first)
+            usleep((useconds_t)((weft__now_ns() - start_ns) / WEFT_NS_PER_US));
     }
     for (size_t s = 0; s < n; s++)
         data_pair_close(pairs[s]);

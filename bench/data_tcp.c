@@ -18,7 +18,7 @@
 #include "transport/zmq/zmq.h"
 
 enum { MS = 40, SLICES = 1 };
-enum subject { WEFT, OPENMPI, MPICH, UCX_TAG, UCX_AM, SOCKET, ZMQ, SUBJECTS };
+enum subject { WEFT, OPENMPI, MPICH, UCX_TAG, UCX_AM, SOCKET, ZMQ, LANE, SUBJECTS };
 enum measure { PASS, PASS_64K, ASLEEP, RATE, GET_64K, GET_1M, MEASURES };
 
 static const struct data_subject subjects[SUBJECTS] = {
@@ -62,6 +62,11 @@ static const struct data_subject subjects[SUBJECTS] = {
              .kind = &data_weft,
              .transport = &weft__tp_zmq,
              .shim = true},
+    [LANE] = {.id = "tcp_lane",
+              .name = "weft",
+              .config = "tcp lanes, two processes, a core each",
+              .kind = &data_lane,
+              .scheme = "tcp"},
 };
 
 static const struct data_measure measures[MEASURES] = {

@@ -66,15 +66,6 @@ static void done(struct weft_tp_op *op, int err)
     end->in_flight--;
 }
 
-static unsigned char *memory(size_t len_bytes)
-{
-    unsigned char *bytes = aligned_alloc(4096, len_bytes);
-    if (!bytes)
-        bench_die("memory", WEFT_ENOMEM);
-    memset(bytes, 1, len_bytes); /* no page is made while the clock runs */
-    return bytes;
-}
-
 /* The error of opening. */
 static int open_endpoint(struct end *end, unsigned side)
 {
@@ -124,8 +115,8 @@ static void *open_end(const struct data_subject *subject, unsigned side, int fd)
         free(end);
         return NULL;
     }
-    end->sink = memory(DATA_MESSAGE_MAX);
-    end->bytes = memory(DATA_BYTES_MAX);
+    end->sink = data_memory(DATA_MESSAGE_MAX);
+    end->bytes = data_memory(DATA_BYTES_MAX);
     for (size_t i = 0; i < DATA_WINDOW_MAX; i++) {
         end->slots[i].op = (struct weft_tp_op){.done = done, .user = end};
         end->slots[i].next = end->idle;

@@ -119,12 +119,8 @@ static void open_all(struct end *end)
 
 static void open_memory(struct end *end, unsigned side)
 {
-    end->bytes = aligned_alloc(4096, DATA_BYTES_MAX);
-    end->recvs = aligned_alloc(4096, RECVS * DATA_MESSAGE_MAX);
-    if (!end->bytes || !end->recvs)
-        bench_die("memory", WEFT_ENOMEM);
-    memset(end->bytes, 1, DATA_BYTES_MAX); /* no page is made while the clock runs */
-    memset(end->recvs, 1, RECVS * DATA_MESSAGE_MAX);
+    end->bytes = data_memory(DATA_BYTES_MAX);
+    end->recvs = data_memory(RECVS * DATA_MESSAGE_MAX);
     check("fi_mr_reg", fi_mr_reg(end->domain, end->bytes, DATA_BYTES_MAX,
                                  FI_SEND | FI_READ | FI_WRITE | FI_REMOTE_READ | FI_REMOTE_WRITE, 0,
                                  side + 1u, 0, &end->mr, NULL));

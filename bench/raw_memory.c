@@ -50,10 +50,7 @@ static void *open_end(const struct data_subject *subject, unsigned side, int fd)
     if (!end)
         bench_die("memory", WEFT_ENOMEM);
     memset(end, 0, sizeof(*end));
-    end->bytes = aligned_alloc(4096, DATA_BYTES_MAX);
-    if (!end->bytes)
-        bench_die("memory", WEFT_ENOMEM);
-    memset(end->bytes, 1, DATA_BYTES_MAX);
+    end->bytes = data_memory(DATA_BYTES_MAX);
     struct greeting greeting = {&end->own, end->bytes};
     bench_send(fd, &greeting, sizeof(greeting));
     if (!bench_receive(fd, &greeting, sizeof(greeting)))

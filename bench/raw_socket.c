@@ -10,7 +10,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -61,9 +60,9 @@ static void *open_end(const struct data_subject *subject, unsigned side, int fd)
 {
     struct end *end = calloc(1, sizeof(*end));
     (void)subject;
-    if (!end || !(end->bytes = aligned_alloc(4096, DATA_BYTES_MAX)))
+    if (!end)
         bench_die("memory", WEFT_ENOMEM);
-    memset(end->bytes, 1, DATA_BYTES_MAX); /* no page is made while the clock runs */
+    end->bytes = data_memory(DATA_BYTES_MAX);
     end->fd = connection(side, fd);
     return end;
 }
