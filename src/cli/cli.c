@@ -223,9 +223,10 @@ json_t *cli_app_json(const Weft__Host__AppInfo *app)
 
 json_t *cli_host_json(const struct weft_registry_host *host)
 {
-    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:b}", "name", host->name, "address",
+    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:b, s:b}", "name", host->name, "address",
                      host->address, "control", host->control, "slots", (int)host->slots, "used",
-                     (int)host->used, "pid", (json_int_t)host->pid, "alive", host->alive);
+                     (int)host->used, "pid", (json_int_t)host->pid, "alive", host->alive, "leaving",
+                     host->leaving);
 }
 
 struct listing {

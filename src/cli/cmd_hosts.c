@@ -11,13 +11,20 @@ static const char usage[] =
     "  --at HOST     address[:port] of a host of the cluster (default: WEFT_HOST)\n"
     "  --json FILE   write JSON there (-: stdout) instead of a table\n";
 
+static const char *state(const struct weft_registry_host *host)
+{
+    if (!host->alive)
+        return "dead";
+    return host->leaving ? "leaving" : "alive";
+}
+
 static void table(void *ctx, const struct weft_registry_host *hosts, size_t n)
 {
     (void)ctx;
     printf("%-16s %-16s %6s %6s %8s  %s\n", "HOST", "ADDRESS", "SLOTS", "USED", "PID", "STATE");
     for (size_t i = 0; i < n; i++)
         printf("%-16s %-16s %6u %6u %8llu  %s\n", hosts[i].name, hosts[i].address, hosts[i].slots,
-               hosts[i].used, (unsigned long long)hosts[i].pid, hosts[i].alive ? "alive" : "dead");
+               hosts[i].used, (unsigned long long)hosts[i].pid, state(&hosts[i]));
 }
 
 static void collect(void *ctx, const struct weft_registry_host *hosts, size_t n)

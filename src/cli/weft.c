@@ -17,6 +17,7 @@ static const struct {
     {"hosts", cmd_hosts, "list the hosts and their slots"},
     {"apps", cmd_apps, "list the apps, their ranks and moves"},
     {"migrate", cmd_migrate, "move a rank, or carry out the plan that is better now"},
+    {"drain", cmd_drain, "move everything away from a host, and end it"},
     {"kill", cmd_kill, "end an app"},
     {"call", cmd_call, "call a service with bytes and print the reply"},
     {"state", cmd_state, "list, read and change values that hosts keep"},

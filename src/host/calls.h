@@ -12,6 +12,7 @@ enum weft_host_call {
     WEFT_CALL_APPS,
     WEFT_CALL_MIGRATE,
     WEFT_CALL_INFO,
+    WEFT_CALL_DRAIN,
     /* between hosts */
     WEFT_CALL_LEASE,
     WEFT_CALL_LEASE_COMMIT,

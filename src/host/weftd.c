@@ -74,6 +74,7 @@ static const struct route routes[] = {
     {WEFT_CALL_PING, "ping", NULL, on_ping},
     {WEFT_CALL_RUN, "run", &weft__host__run_request__descriptor, weft__weftd_on_run},
     {WEFT_CALL_WAIT, "wait", &weft__host__wait_request__descriptor, weft__weftd_on_wait},
+    {WEFT_CALL_DRAIN, "drain", &weft__host__drain_request__descriptor, weft__weftd_on_drain},
     {WEFT_CALL_KILL, "kill", &weft__host__kill_request__descriptor, weft__weftd_on_kill},
     {WEFT_CALL_APPS, "apps", &weft__host__apps_request__descriptor, weft__weftd_on_apps},
     {WEFT_CALL_MIGRATE, "migrate", &weft__host__migrate_request__descriptor,
@@ -229,14 +230,9 @@ static void stop_fired(struct weft_timer *timer)
         weft__loop_timer(host->asker.loop, timer, weft__now_ns() + STOP_POLL_MS * WEFT_NS_PER_MS);
 }
 
-static void signalled(struct weft_watch *watch, uint32_t events)
+void weft__weftd_stop(struct weft_host *host)
 {
-    struct weft_host *host = weft__loop_owner(watch, struct weft_host, signals);
-    struct signalfd_siginfo info;
-    (void)events;
-    if (read(watch->fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
-        return;
-    if (host->stopping) { /* told twice: at once */
+    if (host->stopping) {
         weft__loop_stop(host->asker.loop);
         return;
     }
@@ -248,6 +244,14 @@ static void signalled(struct weft_watch *watch, uint32_t events)
     weft__weftd_app_end(app, WEFT_ESHUTDOWN, 1, "its home host %s is shutting down", host->name);
     weft__weftd_processes_end(host, "its host is shutting down");
     weft__loop_timer(host->asker.loop, &host->stop_timer, weft__now_ns());
+}
+
+static void signalled(struct weft_watch *watch, uint32_t events)
+{
+    struct signalfd_siginfo info;
+    (void)events;
+    if (read(watch->fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        weft__weftd_stop(weft__loop_owner(watch, struct weft_host, signals));
 }
 
 static int watch_signals(struct weft_host *host)

@@ -99,11 +99,17 @@ struct weft_host {
     struct weft_app *apps; /* at home here; hash by id, in order of arrival */
     size_t apps_n;
     struct weft_move_params move_params;
+    bool leaving; /* its ranks are to leave it, and no new ones come */
+    bool leaves;  /* and when it is empty it ends */
+    struct weft_timer drain_timer;
     bool stopping;
     struct weft_timer stop_timer;
     uint64_t stop_by_ns;
     struct weft_watch signals;
 };
+
+/* weftd.c: ends apps and processes, then the daemon. Told twice: at once. */
+void weft__weftd_stop(struct weft_host *host);
 
 /* weftd_info.c: what weft info shows, and the transports tried in a process of their own. */
 void weft__weftd_on_info(void *host, struct weft_call *call, const ProtobufCMessage *request);
@@ -125,6 +131,9 @@ void weft__weftd_refresh(struct weft_host *host, weft_refreshed *done, void *ctx
 void weft__weftd_slots_changed(struct weft_host *host);
 /* Whether this host is alive in the list; if not, tells the head at once that it is. */
 bool weft__weftd_listed(struct weft_host *host);
+
+/* weftd_drain.c: this host is emptied, and ends. */
+void weft__weftd_on_drain(void *host, struct weft_call *call, const ProtobufCMessage *request);
 
 /* weftd_slots.c: leases on this host's slots. */
 int weft__weftd_slots_init(struct weft_host *host, uint32_t slots);

@@ -244,6 +244,8 @@ void weft__weftd_on_wait(void *host, struct weft_call *call, const ProtobufCMess
 /* weftd_detect.c: looks for better plans. */
 void weft__weftd_check_start(struct weft_app *app);
 void weft__weftd_check_stop(struct weft_app *app);
+/* Now, for the apps with ranks on hosts that are being drained. */
+void weft__weftd_check_leaving(struct weft_host *host);
 void weft__weftd_on_migrate(void *host, struct weft_call *call, const ProtobufCMessage *request);
 
 /* weftd_move.c: carries a plan out. */

@@ -16,7 +16,7 @@
 #include "plan/worth.h"
 #include "wire/message.h"
 
-enum { PERIOD_MIN_MS = 10 };
+enum { PERIOD_MIN_MS = 10, LEAVING_MS = 1000 };
 
 /* A check on its way. */
 struct check {
@@ -112,6 +112,15 @@ static bool worth_it(const struct weft_app *app, const struct weft_plan *found, 
     return worth.verdict == WEFT_VERDICT_GO;
 }
 
+/* A user's, or an operator's, will is done; else an app that opted in is moved where it pays. */
+static bool is_wanted(const struct weft_app *app, const struct check *check,
+                      const struct weft_plan *found, size_t ranks)
+{
+    if (check->asked != NULL)
+        return true;
+    return (found->must || app->request->migrate_ms != 0) && worth_it(app, found, ranks);
+}
+
 /* The better plan that is to be carried out or shown; *plan_out NULL: there is none, or it does not
  * pay. */
 static int look(struct weft_app *app, const struct check *check, struct weft_app_plan **plan_out)
@@ -128,8 +137,10 @@ static int look(struct weft_app *app, const struct check *check, struct weft_app
                               .policy = app->policy};
     if (err == WEFT_OK)
         err = weft__detect(&ask, &found);
-    bool wanted = err == WEFT_OK && found.moves_n > 0 &&
-                  (check->asked != NULL || worth_it(app, &found, placement.n));
+    if (err == WEFT_OK && found.freeze)
+        err = weft_fail(WEFT_ENOSLOTS, "ranks are to leave a host that is being drained, and no "
+                                       "other host has room for them");
+    bool wanted = err == WEFT_OK && found.moves_n > 0 && is_wanted(app, check, &found, placement.n);
     *plan_out = wanted ? plan_from(app, &view, &placement, &found) : NULL;
     weft__weftd_placement_fini(&placement);
     weft__weftd_view_fini(&view);
@@ -190,12 +201,32 @@ static void check_now(struct weft_app *app, struct weft_call *asked, bool dry_ru
     weft__weftd_refresh(app->host, refreshed, check);
 }
 
-static void check_later(struct weft_app *app)
+/* Whether one of its ranks is on a host that is being drained. */
+static bool is_to_leave(const struct weft_app *app)
+{
+    for (size_t i = 0; i < app->processes_n; i++) {
+        const struct weft_app_process *process = &app->processes[i];
+        const struct weft_member *member = weft__weftd_member(app->host, process->host);
+        if (process->ranks > 0 && !process->dead && member != NULL && member->at.leaving)
+            return true;
+    }
+    return false;
+}
+
+/* How often to look; 0: not at all. */
+static uint64_t period_of(const struct weft_app *app)
 {
     uint64_t period_ms = app->request->migrate_ms;
+    if (is_to_leave(app) && (period_ms == 0 || period_ms > LEAVING_MS))
+        return LEAVING_MS;
+    return period_ms == 0 || period_ms > PERIOD_MIN_MS ? period_ms : PERIOD_MIN_MS;
+}
+
+static void check_later(struct weft_app *app)
+{
+    uint64_t period_ms = period_of(app);
     if (period_ms == 0)
         return;
-    period_ms = period_ms > PERIOD_MIN_MS ? period_ms : PERIOD_MIN_MS;
     weft__loop_timer(app->host->asker.loop, &app->check_timer,
                      weft__now_ns() + period_ms * WEFT_NS_PER_MS);
 }
@@ -203,7 +234,7 @@ static void check_later(struct weft_app *app)
 static void check_fired(struct weft_timer *timer)
 {
     struct weft_app *app = weft__loop_owner(timer, struct weft_app, check_timer);
-    if (!app->checking && app->plan == NULL) {
+    if (!app->checking && app->plan == NULL && period_of(app) != 0) {
         app->checking = true;
         check_now(app, NULL, false);
     }
@@ -214,6 +245,14 @@ void weft__weftd_check_start(struct weft_app *app)
 {
     app->check_timer.fire = check_fired;
     check_later(app);
+}
+
+void weft__weftd_check_leaving(struct weft_host *host)
+{
+    struct weft_app *app, *next;
+    HASH_ITER(hh, host->apps, app, next)
+    if (app->state == WEFT_APP_RUNNING && is_to_leave(app))
+        weft__loop_timer(host->asker.loop, &app->check_timer, weft__now_ns());
 }
 
 void weft__weftd_check_stop(struct weft_app *app)

@@ -98,6 +98,7 @@ static void self_describe(const struct weft_host *host, struct weft_registry_hos
     self_out->used = weft__leases_used(&host->leases);
     self_out->incarnation = host->incarnation;
     self_out->pid = (uint64_t)getpid();
+    self_out->leaving = host->leaving;
 }
 
 static int by_name(const void *a, const void *b)
@@ -148,6 +149,12 @@ static bool is_gone(struct weft_host *host, const struct weft_member *before, ui
     return true;
 }
 
+static bool begins_to_leave(const struct weft_host *host, const struct weft_registry_host *at)
+{
+    const struct weft_member *old = weft__weftd_member(host, at->name);
+    return at->leaving && (old == NULL || !old->at.leaving);
+}
+
 /* Takes over a fresh list; tells the apps about hosts that are dead, gone or started anew. A list
  * that was overtaken by a newer one is dropped. */
 static void members_set(struct weft_host *host, const struct news *news)
@@ -158,8 +165,11 @@ static void members_set(struct weft_host *host, const struct news *news)
     struct weft_member *before = host->members;
     size_t before_n = host->members_n, kept = 0;
     struct weft_member *fresh = weft__must_alloc(news->hosts_n + before_n, sizeof(*fresh));
-    for (size_t i = 0; i < news->hosts_n; i++)
+    bool leaving = false;
+    for (size_t i = 0; i < news->hosts_n; i++) {
         fresh[i] = member_of(host, news, i);
+        leaving |= begins_to_leave(host, &fresh[i].at);
+    }
     qsort(fresh, news->hosts_n, sizeof(*fresh), by_name);
     host->members = fresh;
     host->members_n = news->hosts_n;
@@ -171,6 +181,8 @@ static void members_set(struct weft_host *host, const struct news *news)
         qsort(fresh, host->members_n, sizeof(*fresh), by_name);
     free(before);
     weft__weftd_group_hosts(host, news->revision);
+    if (leaving)
+        weft__weftd_check_leaving(host);
 }
 
 static void beat(struct weft_host *host);

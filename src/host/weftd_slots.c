@@ -66,6 +66,8 @@ static int check_lease(const struct weft_host *host, const Weft__Host__LeaseRequ
 {
     if (host->stopping)
         return weft_fail(WEFT_ESHUTDOWN, "host %s is shutting down", host->name);
+    if (host->leaving)
+        return weft_fail(WEFT_ENOSLOTS, "host %s is being drained: it takes no ranks", host->name);
     if (request->n_leases > LEASES_PER_CALL)
         return weft_fail(WEFT_ENOSLOTS, "host %s takes at most %d ranks of an app, not %zu",
                          host->name, LEASES_PER_CALL, request->n_leases);

@@ -20,8 +20,10 @@ void weft__weftd_view_init(struct weft_view *view, const struct weft_host *host)
         if (!member->at.alive)
             continue;
         view->members[view->n] = member;
-        view->hosts[view->n] = (struct weft_plan_host){
-            .id = view->n, .slots = member->at.slots, .used = member->at.used};
+        view->hosts[view->n] = (struct weft_plan_host){.id = view->n,
+                                                       .slots = member->at.slots,
+                                                       .used = member->at.used,
+                                                       .leaving = member->at.leaving};
         view->n++;
     }
 }

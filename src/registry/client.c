@@ -64,6 +64,7 @@ static bool host_of(const Weft__Registry__Host *message, struct weft_registry_ho
     host->incarnation = message->incarnation;
     host->pid = message->pid;
     host->alive = message->alive;
+    host->leaving = message->leaving;
     return copy_text(host->name, sizeof(host->name), message->name) &&
            copy_text(host->address, sizeof(host->address), message->address) &&
            copy_text(host->control, sizeof(host->control), message->control);
@@ -220,6 +221,7 @@ static Weft__Registry__Host host_message(const struct weft_registry_host *host)
     message.used = host->used;
     message.incarnation = host->incarnation;
     message.pid = host->pid;
+    message.leaving = host->leaving;
     return message;
 }
 
@@ -288,6 +290,7 @@ int weft__registry_beat(const struct weft_registry_at *at, const struct weft_reg
     request.incarnation = host->incarnation;
     request.used = host->used;
     request.slots = host->slots;
+    request.leaving = host->leaving;
     struct weft_client_call remote = {.code = WEFT_REGISTRY_BEAT,
                                       .request = &request.base,
                                       .reply_type = &weft__registry__beat_reply__descriptor};

@@ -62,15 +62,15 @@ int weft__registry_join(const struct weft_registry_at *at, const struct weft_reg
  * the name. */
 int weft__registry_leave(const struct weft_registry_at *at, const char *name, uint64_t incarnation,
                          weft_registry_done *done, void *ctx);
-/* Uses name, incarnation, used and slots of host.  Refused: WEFT_ESTALE the registry does not know
- * this incarnation as alive: join again when the epoch is a new one; else it was declared dead:
- * end, or join with a new incarnation. */
+/* Uses name, incarnation, used, slots and leaving of host.  Refused: WEFT_ESTALE the registry does
+ * not know this incarnation as alive: join again when the epoch is a new one; else it was declared
+ * dead: end, or join with a new incarnation. */
 int weft__registry_beat(const struct weft_registry_at *at, const struct weft_registry_host *host,
                         weft_registry_done *done, void *ctx);
 int weft__registry_list(const struct weft_registry_at *at, weft_registry_done *done, void *ctx);
 /* As list, answered when the list's revision is above after, at the latest after wait_ms (<= 60000)
- * with what there is. A revision counts joins, leaves, deaths and changes of slots, not of used; it
- * also grows from epoch to epoch. */
+ * with what there is. A revision counts joins, leaves, deaths and changes of slots and leaving, not
+ * of used; it also grows from epoch to epoch. */
 int weft__registry_watch(const struct weft_registry_at *at, uint64_t after, uint32_t wait_ms,
                          weft_registry_done *done, void *ctx);
 int weft__registry_get(const struct weft_registry_at *at, const char *key, weft_registry_done *done,

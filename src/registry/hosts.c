@@ -206,8 +206,9 @@ int weft__hosts_beat(struct weft_hosts *hosts, const struct weft_registry_host *
     if (entry->beat_ns < now_ns)
         entry->beat_ns = now_ns;
     entry->host.used = host->used;
-    if (entry->host.slots != host->slots) {
+    if (entry->host.slots != host->slots || entry->host.leaving != host->leaving) {
         entry->host.slots = host->slots;
+        entry->host.leaving = host->leaving;
         hosts->revision++;
     }
     return 0;

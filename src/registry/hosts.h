@@ -18,7 +18,7 @@ struct weft_hosts {
     size_t capacity;
     size_t alive;
     size_t text_bytes;   /* what names, addresses and urls add up to: bounds the encoded list */
-    uint64_t revision;   /* counts joins, leaves, deaths and changes of slots */
+    uint64_t revision;   /* counts joins, leaves, deaths, changes of slots and leaving */
     uint64_t expired_ns; /* when weft__hosts_expire ran last; 0: never */
 };
 
@@ -31,7 +31,7 @@ int weft__hosts_join(struct weft_hosts *hosts, const struct weft_registry_host *
                      uint64_t now_ns);
 /* See weft__registry_leave().  Errors: WEFT_ESTALE. */
 int weft__hosts_leave(struct weft_hosts *hosts, const char *name, uint64_t incarnation);
-/* Uses name, incarnation, used, slots.  Errors: WEFT_ESTALE. */
+/* Uses name, incarnation, used, slots, leaving.  Errors: WEFT_ESTALE. */
 int weft__hosts_beat(struct weft_hosts *hosts, const struct weft_registry_host *host,
                      uint64_t now_ns);
 /* Declares hosts dead that gave no sign for dead_ns; returns how many. Where the caller itself was

@@ -39,6 +39,7 @@ struct weft_registry_host {
     uint64_t incarnation; /* new at every start of the host's weftd */
     uint64_t pid;
     bool alive;
+    bool leaving; /* its ranks are to leave it, and no new ones come */
 };
 
 #endif

@@ -46,6 +46,7 @@ static int host_of(const Weft__Registry__Host *message, struct weft_registry_hos
                                             .used = message->used,
                                             .incarnation = message->incarnation,
                                             .pid = message->pid,
+                                            .leaving = message->leaving,
                                             .alive = true};
     strcpy(host_out->name, message->name);
     strcpy(host_out->address, message->address);
@@ -96,8 +97,10 @@ void weft__registry_on_beat(void *ctx, struct weft_call *call, const ProtobufCMe
 {
     struct weft_registry *registry = ctx;
     const Weft__Registry__BeatRequest *request = (const Weft__Registry__BeatRequest *)message;
-    struct weft_registry_host host = {
-        .incarnation = request->incarnation, .used = request->used, .slots = request->slots};
+    struct weft_registry_host host = {.incarnation = request->incarnation,
+                                      .used = request->used,
+                                      .slots = request->slots,
+                                      .leaving = request->leaving};
     Weft__Registry__BeatReply reply = WEFT__REGISTRY__BEAT_REPLY__INIT;
     if (strlen(request->name) >= sizeof(host.name)) {
         weft__call_fail(call, WEFT_EINVAL, "a host's name has at most 63 bytes");
@@ -161,6 +164,7 @@ static int snapshot_answer(struct snapshot *snap)
         message->incarnation = host->incarnation;
         message->pid = host->pid;
         message->alive = host->alive;
+        message->leaving = host->leaving;
         snap->pointers[i] = message;
     }
     snap->reply.hosts = snap->pointers;

@@ -135,7 +135,7 @@ static void a_host_that_leaves_is_gone_and_leaving_twice_is_fine(void **state)
     weft__hosts_fini(&hosts);
 }
 
-static void slots_make_a_revision_and_used_does_not(void **state)
+static void slots_and_leaving_make_a_revision_and_used_does_not(void **state)
 {
     struct weft_hosts hosts;
     struct weft_registry_host host = host_named("a", 1);
@@ -151,6 +151,10 @@ static void slots_make_a_revision_and_used_does_not(void **state)
     assert_int_equal(weft__hosts_beat(&hosts, &host, 2 * MS), 0);
     assert_int_equal(hosts.revision, before + 1);
     assert_int_equal(weft__hosts_find(&hosts, "a")->slots, 4);
+    host.leaving = true;
+    assert_int_equal(weft__hosts_beat(&hosts, &host, 2 * MS), 0);
+    assert_int_equal(hosts.revision, before + 2);
+    assert_true(weft__hosts_find(&hosts, "a")->leaving);
     weft__hosts_fini(&hosts);
 }
 
@@ -295,7 +299,7 @@ int main(void)
         cmocka_unit_test(a_silent_host_is_declared_dead_and_cannot_come_back_but_its_name_can),
         cmocka_unit_test(a_registry_that_was_held_up_blames_nobody),
         cmocka_unit_test(a_host_that_leaves_is_gone_and_leaving_twice_is_fine),
-        cmocka_unit_test(slots_make_a_revision_and_used_does_not),
+        cmocka_unit_test(slots_and_leaving_make_a_revision_and_used_does_not),
         cmocka_unit_test(revisions_of_a_later_epoch_are_higher),
         cmocka_unit_test(a_full_list_gives_the_place_of_the_longest_dead_and_else_refuses),
         cmocka_unit_test(random_operations_do_what_the_model_does),
