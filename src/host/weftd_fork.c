@@ -29,7 +29,7 @@
 
 enum {
     OPEN_TRIES = 8,
-    PAUSE_MS = 100,
+    PAUSE_MS = 50,
     END_TIMEOUT_MS = 4000,
     LEASE_HOLD_MS = 20000,
     LEASE_TIMEOUT_MS = 3000,
@@ -185,10 +185,21 @@ static void give_all_back(struct weft_app *app, struct weft_app_fork *fork)
         end_leases(app, fork, &fork->members[i], NULL);
 }
 
-static void try_again(struct weft_timer *timer)
+static void pause_and_look(struct weft_app *app, struct weft_app_fork *fork)
+{
+    next_step(fork, LOOKING);
+    weft__loop_timer(app->host->asker.loop, &fork->again,
+                     weft__now_ns() + PAUSE_MS * WEFT_NS_PER_MS);
+}
+
+/* A rank may fork before all others have said that they run: the app is starting until then. */
+static void paused(struct weft_timer *timer)
 {
     struct weft_app_fork *fork = weft__loop_owner(timer, struct weft_app_fork, again);
-    look(fork->app, fork);
+    if (fork->app->state == WEFT_APP_STARTING)
+        pause_and_look(fork->app, fork);
+    else
+        look(fork->app, fork);
 }
 
 /* Cannot be opened: for good, or a little later, because hosts have changed since they were looked
@@ -200,9 +211,7 @@ static void give_up(struct weft_app *app, struct weft_app_fork *fork, int err, c
     snprintf(copy, sizeof(copy), "%s", text);
     give_all_back(app, fork);
     if (fork->state != LOOKING && fork->tries < OPEN_TRIES) {
-        next_step(fork, LOOKING);
-        weft__loop_timer(app->host->asker.loop, &fork->again,
-                         weft__now_ns() + PAUSE_MS * WEFT_NS_PER_MS);
+        pause_and_look(app, fork);
         return;
     }
     fork_free(app, fork);
@@ -475,8 +484,8 @@ static int check_open(struct weft_app *app, const Weft__Host__ForkOpenRequest *r
     struct weft_app_fork *other;
     size_t n;
     DL_COUNT(app->forks, other, n);
-    if (app->state != WEFT_APP_RUNNING)
-        return weft_fail(WEFT_EAGAIN, "app %" PRIx64 " is starting or ending", app->id);
+    if (app->state > WEFT_APP_RUNNING)
+        return weft_fail(WEFT_ESHUTDOWN, "app %" PRIx64 " is ending", app->id);
     if (request->rank < 0 || (uint32_t)request->rank >= app->size ||
         app->ranks[request->rank].ended)
         return weft_fail(WEFT_EINVAL, "app %" PRIx64 " has no rank %d that runs", app->id,
@@ -506,9 +515,12 @@ void weft__weftd_on_fork_open(void *ctx, struct weft_call *call, const ProtobufC
     fork->threads = request->threads;
     fork->call = call;
     fork->app = app;
-    fork->again.fire = try_again;
+    fork->again.fire = paused;
     DL_APPEND(app->forks, fork);
-    look(app, fork);
+    if (app->state == WEFT_APP_STARTING)
+        pause_and_look(app, fork);
+    else
+        look(app, fork);
 }
 
 /* ---- close ---- */
