@@ -203,19 +203,28 @@ static bool ask_why(struct weft_fork *fork, uint32_t process, char *text, size_t
     return known;
 }
 
-/* The error of a run, with the host's name; of a process that has died, with the cause. */
+/* Whether the member is no more: it has died, or ends in peace because its host has died. */
+static bool is_lost(int err)
+{
+    return weft_error_damage(err) == WEFT_DAMAGE_PEER || err == WEFT_ESHUTDOWN;
+}
+
+/* The error of a run, with the host's name; of a process that has died, with the cause. A pull
+ * there that came to a stop is damage to the peer, and nothing that a longer wait would mend. */
 static int explain(struct weft_fork *fork, const struct weft__fork_member *member)
 {
     char text[256];
     uint64_t until_ns = weft__now_ns() + WHY_MS * WEFT_NS_PER_MS;
     static const _Atomic uint32_t never;
-    int err = member->run.err == WEFT_ETIMEDOUT ? WEFT_EPEERDEAD : member->run.err;
+    int err = member->run.err;
     snprintf(text, sizeof(text), "%s", member->run.text);
-    if (weft_error_damage(err) != WEFT_DAMAGE_PEER || member->run.err == WEFT_ETIMEDOUT)
-        return weft_fail(err, "the threads on host %s did not run: %s", member->host, text);
+    if (!is_lost(err))
+        return weft_fail(err == WEFT_ETIMEDOUT ? WEFT_EPEERDEAD : err,
+                         "the threads on host %s did not run: %s", member->host, text);
     while (!ask_why(fork, member->process, text, sizeof(text)) && weft__now_ns() < until_ns)
         (void)weft__fork_await(fork->rank, &never, weft__now_ns() + WHY_PAUSE_NS);
-    return weft_fail(err, "host %s has lost the threads that ran there: %s", member->host, text);
+    return weft_fail(err == WEFT_ESHUTDOWN ? WEFT_EPEERDEAD : err,
+                     "host %s has lost the threads that ran there: %s", member->host, text);
 }
 
 /* The first error of a run, the worst damage first; WEFT_OK: none. */
@@ -226,8 +235,7 @@ static int verdict(struct weft_fork *fork)
         struct weft__fork_member *member = &fork->members[i];
         int err = member->run.err;
         member->version = err || member->process == fork->rank->exec->process ? 0 : fork->version;
-        if (err && (!worst || (weft_error_damage(err) == WEFT_DAMAGE_PEER &&
-                               weft_error_damage(worst->run.err) != WEFT_DAMAGE_PEER)))
+        if (err && (!worst || (is_lost(err) && !is_lost(worst->run.err))))
             worst = member;
     }
     return worst ? explain(fork, worst) : WEFT_OK;
