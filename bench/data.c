@@ -7,6 +7,7 @@
 #include "parts.h"
 
 static const struct bench_part parts[] = {
+    {"machine", data_machine, "what this run is measured on"},
     {"ofi", data_ofi, "messages and memory over libfabric, against raw libfabric"},
     {"inproc", data_inproc, "between threads, against a cache line between cores and memcpy"},
     {"tcp", data_tcp, "messages and memory over TCP, against sockets, MPI libraries and UCX"},

@@ -11,6 +11,8 @@
 
 #include "bench.h"
 
+/* What this run is measured on. */
+int data_machine(const struct bench *bench);
 /* ofi against raw libfabric on the same provider. */
 int data_ofi(const struct bench *bench);
 /* inproc against a cache line between two cores, and memcpy. */
@@ -33,8 +35,9 @@ void data_unpin(void);
 
 /* Puts the calling process, and what it starts from now on, before other work on the machine, which
  * would otherwise decide what two processes that must run at the same time reach: a session of its
- * own, with the highest weight of ordinary scheduling. Leave others their time with pauses. false:
- * it may not (only root may). */
+ * own, with the highest weight of ordinary scheduling. Programs that open sessions themselves find
+ * the weight in BENCH_WEIGHT. Leave others their time with pauses. false: it may not (only
+ * root may). */
 bool data_go_first(void);
 
 /* What a series is about. */

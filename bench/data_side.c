@@ -36,6 +36,7 @@ void data_unpin(void)
 bool data_go_first(void)
 {
     setsid();
+    setenv("BENCH_WEIGHT", WEIGHT, 1);
     int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
     bool first = fd < 0 || write(fd, WEIGHT, strlen(WEIGHT)) == (ssize_t)strlen(WEIGHT);
     if (fd >= 0)

@@ -56,7 +56,7 @@ void data_table_run(const struct bench *bench, const struct data_table *table, u
             measure(table, s, m, pairs[s], bench->quick ? 1 : ms / slices);
         }
         if (first)
-            usleep((useconds_t)((weft__now_ns() - start_ns) / WEFT_NS_PER_US));
+            usleep((useconds_t)((weft__now_ns() - start_ns) / WEFT_NS_PER_US / 2));
     }
     for (size_t s = 0; s < n; s++)
         data_pair_close(pairs[s]);

@@ -3,8 +3,9 @@
  * One endpoint of type FI_EP_RDM on the same provider and address as weft's, with manual progress,
  * one thread, a completion queue without a wait object that is read over and over, short messages
  * by fi_inject, RECVS posted receives of the longest message that are posted again as they
- * complete, memory that was registered once. Nothing checks, counts, copies or bounds anything that
- * the provider does not: no token, no per-peer queue, no watch for peers that are gone.
+ * complete (with 64 of them a round trip of 64 KiB takes 10.6 us and not 9.4: caches), memory that
+ * was registered once. Nothing checks, counts, copies or bounds anything that the provider does
+ * not: no token, no per-peer queue, no watch for peers that are gone.
  *
  * Puts ask for FI_DELIVERY_COMPLETE, as weft's complete when their bytes are there. It cannot
  * sleep: net's wait objects stay readable for ever (transport/ofi/fabric.c). */
@@ -24,7 +25,7 @@
 #include "transport/ofi/impl.h" /* loads the library */
 #include "weft/error.h"
 
-enum { RECVS = 64, NAME_MAX_BYTES = 128, CQ_BATCH = 16 };
+enum { RECVS = 8, NAME_MAX_BYTES = 128, CQ_BATCH = 16 };
 #define LOOK_EVERY 65536u /* turns that found nothing, before the clock is looked at */
 
 struct context {
