@@ -31,7 +31,7 @@
 #define MEMORY ((uint64_t)512 << 20)
 #define LARGE ((size_t)48 << 20)
 #define SMALL 1000u
-enum { TRIES = 20, PATIENCE_MS = 60000, LEASE_MS = 4000 };
+enum { TRIES = 20, PATIENCE_MS = 60000, LEASE_MS = 5000 };
 
 extern char **environ;
 

@@ -18,6 +18,7 @@
 #include "snapshot/track.h"
 #include "transport/inproc/inproc.h"
 #include "transport/ofi/ofi.h"
+#include "transport/tcp/tcp.h"
 #include "transport/zmq/zmq.h"
 #include "weft/error.h"
 
@@ -40,9 +41,9 @@ static void no_message(void *ctx, const void *data, size_t len_bytes)
 static int lane_open(const char *name, struct weft_lane **lane_out)
 {
     static const struct weft_transport *const all[] = {&weft__tp_inproc, &weft__tp_zmq,
-                                                       &weft__tp_ofi};
+                                                       &weft__tp_tcp, &weft__tp_ofi};
     const struct weft_lane_desc desc = {.transports = all,
-                                        .transports_n = 3,
+                                        .transports_n = 4,
                                         .scheme = scheme,
                                         .progress = "thread",
                                         .bind = strcmp(scheme, "inproc") ? "127.0.0.1" : name,

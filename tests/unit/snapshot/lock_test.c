@@ -1,7 +1,7 @@
 /* Snapshots in a process that may lock hardly any memory. Whether that is enough is tried, not
- * looked up: most transports lock none. Where the network card wants it ("locks" on the command
- * line) sharing fails with an error that says so, nothing is left of it, and it works once the
- * limit is higher. */
+ * looked up: most transports lock none. Where the network card does (its addresses are on the
+ * command line) sharing fails with an error that says so, nothing is left of it, and it works once
+ * the limit is higher. */
 #include <linux/capability.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,17 +29,19 @@
 
 #define LARGE ((size_t)48 << 20)
 
-static bool locks; /* the transport does */
+static const char *far_address; /* of the receiver; NULL: the source's. Its device locks memory */
 
-/* Gives up the right to lock more than the limit. */
-static void become_ordinary(void)
+/* Gives up the right to lock more than the limit. Before the first descriptor of a card is opened:
+ * the kernel refuses those of a process that has other rights by now. */
+static bool become_ordinary(void)
 {
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2];
-    assert_int_equal(syscall(SYS_capget, &head, data), 0);
+    if (syscall(SYS_capget, &head, data) != 0)
+        return false;
     data[0].effective &= ~(UINT32_C(1) << CAP_IPC_LOCK);
     data[0].permitted &= ~(UINT32_C(1) << CAP_IPC_LOCK);
-    assert_int_equal(syscall(SYS_capset, &head, data), 0);
+    return syscall(SYS_capset, &head, data) == 0;
 }
 
 static uint64_t locked_kib(void)
@@ -143,14 +145,15 @@ static void a_low_limit_of_locked_memory_is_no_obstacle_or_a_named_one(void **st
     struct weft_region region, into;
     struct weft_image *image;
     (void)state;
-    become_ordinary();
-    if (!locks) {
+    if (far_address == NULL) {
         void *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         limit_to(0);
         assert_int_not_equal(mlock(page, 4096), 0); /* it is one */
         (void)munmap(page, 4096);
     }
     lane_owner_open("source", &source);
+    if (far_address != NULL)
+        host_address = far_address;
     lane_owner_open("receiver", &receiver);
     assert_int_equal(weft__data_lane(source, &source_lane), WEFT_OK);
     assert_int_equal(weft__data_lane(receiver, &lane), WEFT_OK);
@@ -158,7 +161,7 @@ static void a_low_limit_of_locked_memory_is_no_obstacle_or_a_named_one(void **st
     assert_int_equal(weft__region_init(&region, "source", NULL, LARGE), WEFT_OK);
     assert_int_equal(weft__region_init(&into, "receiver", NULL, LARGE), WEFT_OK);
     memset(region.base, 's', LARGE);
-    if (locks)
+    if (far_address != NULL)
         expect_named_refusal(source_lane, &region);
     assert_int_equal(weft__image_build(&(struct weft_image_desc){.region = &region}, &image),
                      WEFT_OK);
@@ -182,10 +185,11 @@ int main(int argc, char **argv)
     };
     if (argc > 1)
         host_scheme = argv[1];
-    if (argc > 2)
+    if (argc > 3) {
         host_address = argv[2];
-    locks = argc > 3 && strcmp(argv[3], "locks") == 0;
-    if (!host_scheme_is_here())
+        far_address = argv[3];
+    }
+    if (!become_ordinary() || !host_scheme_is_here())
         return 77;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
