@@ -79,7 +79,7 @@ void weft__wakefd_drain(struct weft_wakefd *wake)
         n = read(wake->fd, &count, sizeof(count));
     } while (n < 0 && errno == EINTR);
     weft__check(n == (ssize_t)sizeof(count) || errno == EAGAIN);
-    atomic_exchange_explicit(&wake->pending, 0, memory_order_acq_rel);
+    atomic_exchange(&wake->pending, 0);
 }
 
 void weft__wakefd_listen(struct weft_wakefd *wake)

@@ -13,7 +13,7 @@
 #include "transport/keys.h"
 #include "transport/spi.h"
 
-#define WEFT_INPROC_LETTERS 1024 /* in a box; a power of two */
+#define WEFT_INPROC_LETTERS 1024
 #define WEFT_INPROC_WAITERS 256
 #define WEFT_INPROC_NAME_MAX 128
 
@@ -24,7 +24,7 @@ enum weft_inproc_kind {
     WEFT_INPROC_REPLY
 };
 
-/* What lies in a box. Belongs to the box once it is pushed. */
+/* What lies in a box and is no short message. Belongs to the box once it is pushed. */
 struct weft_inproc_letter {
     enum weft_inproc_kind kind;
     uint16_t port_index; /* REQUEST, PUSH */
@@ -34,14 +34,41 @@ struct weft_inproc_letter {
     unsigned char data[];
 };
 
+/* A place of the box's ring. A short message lies in it, so that it comes with the word that says
+ * it is there: one cache line from core to core. Two lines long, because lines are fetched in
+ * pairs.
+ */
+#define WEFT_INPROC_CELL_BYTES 128
+#define WEFT_INPROC_SHORT_MAX (WEFT_INPROC_CELL_BYTES - 16)
+#define WEFT_INPROC_IN_LETTER UINT32_MAX
+
+struct weft_inproc_cell {
+    _Alignas(WEFT_INPROC_CELL_BYTES) _Atomic uint64_t turn; /* its number + 1: filled */
+    uint32_t len_bytes; /* of data; WEFT_INPROC_IN_LETTER: it is a letter */
+    union {
+        _Alignas(16) unsigned char data[WEFT_INPROC_SHORT_MAX];
+        struct weft_inproc_letter *letter;
+    };
+};
+_Static_assert(sizeof(struct weft_inproc_cell) == WEFT_INPROC_CELL_BYTES, "a cell is two lines");
+
+/* What different threads write lies on different lines, with a gap as in base/ring.h. */
 struct weft_inproc_box {
     atomic_uint refs;
     atomic_bool closed;
     uint64_t serial; /* never given twice in a process */
-    struct weft_mpsc letters;
-    struct weft_mpsc waiters; /* who wants to know when there is room again */
-    atomic_uint gate;         /* orders "room was made" against "a waiter came" */
-    struct weft_wakefd wake;
+    struct weft_inproc_cell *cells;
+    void *cells_memory;
+    struct weft_wakefd wake; /* written only when the owner sleeps */
+    unsigned char gap_before_head[128];
+    _Atomic uint64_t head;  /* the next cell to fill; the senders' */
+    _Atomic uint64_t limit; /* below it cells are known to be free; the senders' */
+    unsigned char gap_before_tail[128];
+    _Atomic uint64_t tail; /* below it all cells are free; the owner's */
+    uint64_t next_cell;    /* to take; the owner's own */
+    atomic_uint gate;      /* orders "room was made" against "a waiter came" */
+    unsigned char gap_behind[128];
+    struct weft_mpsc waiters;     /* who wants to know when there is room again */
     struct weft_keys keys;        /* guarded by the registry */
     struct weft_inproc_box *next; /* guarded by the registry */
 };
@@ -64,6 +91,28 @@ struct weft_inproc_letter *weft__inproc_letter_new(enum weft_inproc_kind kind,
 /* Hands the letter over and wakes the owner; false: full, the letter stays the caller's.  Thread:
  * any. */
 bool weft__inproc_box_push(struct weft_inproc_box *box, struct weft_inproc_letter *letter);
+/* The same for a message of at most WEFT_INPROC_SHORT_MAX bytes, which it copies. */
+bool weft__inproc_box_write(struct weft_inproc_box *box, const struct iovec *iov, unsigned n);
+
+static inline struct weft_inproc_cell *weft__inproc_cell_of(const struct weft_inproc_box *box,
+                                                            uint64_t number)
+{
+    return &box->cells[number % WEFT_INPROC_LETTERS];
+}
+
+/* The oldest cell; NULL: none is filled. It is the caller's until weft__inproc_box_take(), and so
+ * is a letter in it.  Thread: the box's owner. */
+static inline struct weft_inproc_cell *weft__inproc_box_peek(const struct weft_inproc_box *box)
+{
+    struct weft_inproc_cell *cell = weft__inproc_cell_of(box, box->next_cell);
+    return atomic_load_explicit(&cell->turn, memory_order_acquire) == box->next_cell + 1 ? cell
+                                                                                         : NULL;
+}
+
+static inline void weft__inproc_box_take(struct weft_inproc_box *box)
+{
+    box->next_cell++;
+}
 
 struct weft_inproc_waiter *
 weft__inproc_waiter_new(struct weft_inproc_box *sender);         /* NULL: no memory */
@@ -71,7 +120,10 @@ void weft__inproc_waiter_put(struct weft_inproc_waiter *waiter); /* NULL is fine
 /* Enters the waiter; false: the list is full. The caller must look for room once more afterwards.
  */
 bool weft__inproc_box_wait(struct weft_inproc_box *box, struct weft_inproc_waiter *waiter);
-/* Wakes the waiters.  Thread: the box's owner, after it has taken letters. */
+/* Before the owner sleeps: from now on who fills a cell wakes it; false: one is filled, or is being
+ * filled.  Thread: the box's owner. */
+bool weft__inproc_box_arm(struct weft_inproc_box *box);
+/* Tells senders of the cells that were taken, and wakes the waiters.  Thread: the box's owner. */
 void weft__inproc_box_room(struct weft_inproc_box *box);
 
 #endif

@@ -179,17 +179,28 @@ static void letter_take(struct weft_inproc_ep *ep, const struct weft_inproc_lett
     }
 }
 
+/* Senders are told of the room when there is some of it: one that waits for room would take the
+ * count's line from here with every look. A sender that finds no room has at least as many cells
+ * before it as are still to be taken, so it is told in any case. */
 static int letters_take(struct weft_inproc_ep *ep)
 {
-    struct weft_inproc_letter *letter;
+    struct weft_inproc_cell *cell;
     int n = 0;
-    while (n < WEFT_INPROC_BUDGET && (letter = weft__mpsc_pop(&ep->box->letters))) {
-        letter_take(ep, letter);
-        free(letter);
+    while (n < WEFT_INPROC_BUDGET && (cell = weft__inproc_box_peek(ep->box))) {
+        if (cell->len_bytes == WEFT_INPROC_IN_LETTER) {
+            letter_take(ep, cell->letter);
+            free(cell->letter);
+        } else if (ep->on.message) {
+            ep->on.message(ep->ctx, cell->data, cell->len_bytes);
+        }
+        weft__inproc_box_take(ep->box);
         n++;
     }
-    if (n > 0)
+    ep->taken += (unsigned)n;
+    if (ep->taken >= WEFT_INPROC_ROOM) {
         weft__inproc_box_room(ep->box);
+        ep->taken = 0;
+    }
     return n;
 }
 
@@ -231,11 +242,13 @@ static int leavers_look(struct weft_inproc_ep *ep)
 static int ep_progress(struct weft_tp_ep *base)
 {
     struct weft_inproc_ep *ep = weft__inproc_ep(base);
-    int n = finish_all(ep);
+    int n = ep->finished.first ? finish_all(ep) : 0;
     n += letters_take(ep);
     n += leavers_look(ep);
-    n += weft__inproc_copies_run(ep);
-    n += weft__inproc_sends_retry(ep);
+    if (ep->copies.first)
+        n += weft__inproc_copies_run(ep);
+    if (ep->waiting)
+        n += weft__inproc_sends_retry(ep);
     return n;
 }
 
@@ -249,12 +262,11 @@ static int ep_wait_fd(struct weft_tp_ep *ep)
 static int ep_wait_arm(struct weft_tp_ep *base)
 {
     struct weft_inproc_ep *ep = weft__inproc_ep(base);
-    weft__wakefd_drain(&ep->box->wake);
+    bool armed = weft__inproc_box_arm(ep->box);
     bool ready = ep->waiting && !weft__inproc_sends_arm(ep);
     ready |= ep->finished.first || ep->copies.first || ep->look;
-    ready |= !weft__mpsc_empty(&ep->box->letters);
     ready |= weft__inproc_leaves() != ep->leaves_seen;
-    return ready ? WEFT_EAGAIN : WEFT_OK;
+    return ready || !armed ? WEFT_EAGAIN : WEFT_OK;
 }
 
 static int ep_cancel(struct weft_tp_ep *base, struct weft_tp_op *op)

@@ -10,6 +10,7 @@
 
 #define WEFT_INPROC_PORTS_MAX 64
 #define WEFT_INPROC_PEERS_MAX 16384
+#define WEFT_INPROC_ROOM 64                 /* letters taken, before senders are told */
 #define WEFT_INPROC_BUDGET 256              /* letters per progress() */
 #define WEFT_INPROC_SLICE ((size_t)1 << 20) /* of a copy, per pin */
 #define WEFT_INPROC_SLICES 4                /* per progress() */
@@ -46,6 +47,7 @@ struct weft_inproc_ep {
     struct weft_op_list copies;   /* gets, puts and flushes, in order */
     struct weft_op_list finished; /* done runs in the next progress() */
     uint32_t in_flight;
+    unsigned taken; /* letters that senders have not been told of */
     char name[WEFT_INPROC_NAME_MAX];
 };
 

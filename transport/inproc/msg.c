@@ -19,7 +19,7 @@ static struct send *send_of(struct weft_tp_op *op)
 }
 
 static int check(const struct weft_inproc_ep *ep, const struct weft_inproc_peer *peer,
-                 const struct iovec *iov, unsigned n)
+                 const struct iovec *iov, unsigned n, size_t *len_out)
 {
     if (!peer || peer->ctl)
         return weft_fail(WEFT_EINVAL, "no such peer");
@@ -31,7 +31,28 @@ static int check(const struct weft_inproc_ep *ep, const struct weft_inproc_peer 
             return weft_fail(WEFT_EMSGSIZE, "a message of more than %zu bytes", ep->msg_max_bytes);
         len += iov[i].iov_len;
     }
+    *len_out = len;
     return weft__inproc_may_submit(ep);
+}
+
+/* Into the box where there is room and nothing waits before it (letter_out NULL), else into a
+ * letter that has to wait. */
+static int post(const struct weft_inproc_peer *peer, const struct iovec *iov, unsigned n,
+                size_t len_bytes, struct weft_inproc_letter **letter_out)
+{
+    bool may = !peer->waiting.first;
+    *letter_out = NULL;
+    if (may && len_bytes <= WEFT_INPROC_SHORT_MAX) {
+        if (weft__inproc_box_write(peer->box, iov, n))
+            return WEFT_OK;
+        may = false;
+    }
+    struct weft_inproc_letter *letter = weft__inproc_letter_new(WEFT_INPROC_MESSAGE, iov, n);
+    if (!letter)
+        return weft_fail(WEFT_ENOMEM, "no memory for a message");
+    if (!may || !weft__inproc_box_push(peer->box, letter))
+        *letter_out = letter;
+    return WEFT_OK;
 }
 
 static int msg_send(struct weft_tp_ep *base, struct weft_tp_peer id, const struct iovec *iov,
@@ -39,22 +60,23 @@ static int msg_send(struct weft_tp_ep *base, struct weft_tp_peer id, const struc
 {
     struct weft_inproc_ep *ep = weft__inproc_ep(base);
     struct weft_inproc_peer *peer = weft__slots_find(&ep->peers, id.id);
-    int err = check(ep, peer, iov, n);
+    size_t len = 0;
+    int err = check(ep, peer, iov, n, &len);
     if (err)
         return err;
-    struct weft_inproc_box *box = weft__inproc_peer_box(peer);
     struct weft_inproc_letter *letter = NULL;
-    if (box && !(letter = weft__inproc_letter_new(WEFT_INPROC_MESSAGE, iov, n)))
-        return weft_fail(WEFT_ENOMEM, "no memory for a message");
+    bool there = weft__inproc_peer_box(peer) != NULL;
+    if (there)
+        err = post(peer, iov, n, len, &letter);
+    if (err)
+        return err;
     ep->in_flight++;
-    if (!box) {
-        weft__inproc_finish(ep, op, WEFT_EHOSTUNREACH);
-    } else if (!peer->waiting.first && weft__inproc_box_push(box, letter)) {
-        weft__inproc_finish(ep, op, WEFT_OK);
-    } else {
+    if (letter) {
         send_of(op)->letter = letter;
         weft__op_append(&peer->waiting, op);
         ep->waiting++;
+    } else {
+        weft__inproc_finish(ep, op, there ? WEFT_OK : WEFT_EHOSTUNREACH);
     }
     return WEFT_OK;
 }
