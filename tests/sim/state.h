@@ -1,7 +1,9 @@
-/* The simulated cluster of the state service: hosts, a registry, a network that loses, delays,
- * doubles and reorders, clients that change one value each in their own way. Everything follows
- * from one seed. The code under test is the real one: mains and their values, claims, attempts
- * (src/state); what stands in for I/O is here. Inside tests/sim only. */
+/* The simulated cluster of the state service: hosts, a registry, clients that change one value each
+ * in their own way. What they tell each other are the frames of wire/state.proto and
+ * wire/registry.proto, over real endpoints that lose, delay, double and reorder them (net.h).
+ * Everything follows from one seed. The code under test is the real one: mains and their values,
+ * claims, attempts (src/state); what stands in for threads and clocks is here. Inside tests/sim
+ * only. */
 #ifndef WEFT_SIM_STATE_H
 #define WEFT_SIM_STATE_H
 
@@ -9,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "net.h"
+#include "registry/client.h"
 #include "state/attempt.h"
 #include "state/claim.h"
 #include "state/main.h"
@@ -22,6 +26,8 @@ enum {
     UIDS_MAX = 512,
     HISTORY = 256,
     FETCHES_MAX = 32,
+    QUESTIONS_MAX = 512,
+    BEATS_MAX = 64,
     WORDS = 3 /* of the value: a counter, and one number twice */
 };
 
@@ -62,49 +68,54 @@ enum kind {
     EV_ANSWER,
     EV_CLIENT_TIMEOUT,
     EV_CLIENT_WAKE,
-    /* at the registry */
-    EV_GET,
-    EV_CAS,
-    EV_LIST,
-    EV_BEAT,
-    EV_JOIN,
-    /* at a host */
-    EV_REGISTRY_ANSWER,
+    /* at a host, its own */
     EV_REGISTRY_TIMEOUT,
     EV_ASKING_WAKE,
     EV_CONFIRM,
-    EV_BEAT_ANSWER,
     EV_BEAT_TICK,
     EV_FETCHED,
-    EV_EXPIRE,
     /* the weather */
     EV_CRASH,
     EV_RESTART,
+    EV_STOP,
+    EV_WEATHER,
     EV_REGISTRY_TICK,
+    EV_REGISTRY_STOP,
     EV_REGISTRY_RESTART
+};
+
+/* The ends of the network: hosts, their connections to the registry, the registry, clients. */
+enum {
+    END_HOST = 0,
+    END_LINK = END_HOST + HOSTS,
+    END_REGISTRY = END_LINK + HOSTS,
+    END_CLIENT = END_REGISTRY + 1
 };
 
 enum change_kind { CHANGE_INCREMENT, CHANGE_PAIR, CHANGE_APPEND, CHANGE_PAIR_SLOW };
 
-struct claim {
-    uint64_t revision; /* 0: none */
-    uint32_t host;
-    uint64_t incarnation, nonce;
+/* What the registry holds under the value's key. */
+struct entry {
+    uint64_t revision; /* 0: nothing */
+    uint8_t bytes[WEFT_CLAIM_BYTES_MAX];
+    size_t len;
 };
 
+/* What a message says, between the one who takes it and its bytes; or what happens by itself. */
 struct event {
     uint8_t kind, want, change;
-    bool settled, erase, held;
-    uint32_t to, from; /* hosts, clients; the registry is HOSTS */
+    bool held;
+    uint32_t to;
+    uint32_t from;     /* of a host's: the question that it is; NOBODY: the host itself */
     uint32_t instance; /* of the host, for its own timers */
     uint32_t call;     /* of the client */
     uint32_t asking, step;
-    uint32_t result, uid, life;
+    uint32_t main, result, uid, pin_ms;
     int err;
-    uint64_t epoch, session, op, version, pin, incarnation, sent_ns, expected, registry_epoch;
-    struct claim claim, own;
+    uint64_t epoch, session, op, version, pin, expected;
     uint64_t words[WORDS];
 };
+#define NOBODY UINT32_MAX
 
 struct item {
     uint64_t at_ns;
@@ -113,18 +124,38 @@ struct item {
 
 struct asking {
     bool used;
-    uint32_t host, instance, client, call, step, claiming_for;
-    uint64_t incarnation, nonce, registry_epoch;
+    uint32_t host, instance, question, step;
+    enum weft_claim_do doing;
+    uint64_t incarnation, registry_epoch;
     enum weft_claim_want want;
     struct weft_claiming claiming;
+    struct weft_registry_cas cas; /* as it was last sent */
+    uint8_t own_bytes[WEFT_CLAIM_BYTES_MAX];
+    size_t own_len;
     bool deletes; /* RELEASE on behalf of a delete */
     bool heals, confirms;
+};
+
+/* A beat or join that is under way. */
+struct beat {
+    uint64_t number, sent_ns, incarnation;
+};
+
+/* A client's request that a host has not answered yet. */
+struct question {
+    bool used;
+    uint32_t host;
+    struct net_question is;
 };
 
 struct host {
     bool up;
     uint32_t instance;
     uint64_t incarnation, nonces, beat_sent_ns;
+    struct net_end *end, *link; /* link: to the registry */
+    struct sim *sim;
+    struct beat beats[BEATS_MAX];
+    uint64_t beats_n;
     uint64_t cut_ns, mended_ns; /* from the registry */
     uint64_t stopped_ns, continued_ns;
     struct weft_state_main main;
@@ -152,6 +183,8 @@ enum phase {
 };
 
 struct client {
+    struct sim *sim;
+    struct net_end *end;
     enum phase phase;
     uint32_t call; /* number of the newest message; answers to others are late */
     uint32_t ops_left, final_tries;
@@ -182,13 +215,13 @@ struct fetch {
     struct event change;
 };
 
+/* While it is rough. */
 struct weather {
-    uint32_t loss, doubles, slow, very_slow;
-    uint64_t registry_down_ns, registry_up_ns;
-    bool registry_loses_list;
+    char client[80], server[80]; /* specs */
 };
 
 struct sim {
+    struct net net;
     uint64_t seed, random, now_ns;
     enum mutant mutant;
     bool trace, failed;
@@ -199,8 +232,9 @@ struct sim {
     struct client clients[CLIENTS_MAX];
     struct asking askings[ASKINGS_MAX];
     struct fetch fetches[FETCHES_MAX];
+    struct question questions[QUESTIONS_MAX];
     /* the registry */
-    struct claim key;
+    struct entry key;
     uint64_t revisions, registry_epoch;
     struct member members[HOSTS];
     /* the truth: what mains did */
@@ -209,7 +243,7 @@ struct sim {
     uint64_t history_epoch;
     uint64_t history[HISTORY][WORDS]; /* of that epoch, by version */
     uint64_t acked_epoch, acked_version;
-    uint64_t changes, reads, takeovers, faults, unknown, sessions_lost, creates;
+    uint64_t changes, reads, takeovers, crashes, unknown, sessions_lost, creates;
     /* the queue */
     struct item heap[EVENTS_MAX];
     uint32_t heap_n, order;
@@ -225,21 +259,52 @@ bool sim_chance(struct sim *sim, uint32_t of_1000);
 bool sim_calm(const struct sim *sim);
 void sim_queue_reset(struct sim *sim);
 void sim_at(struct sim *sim, uint64_t at_ns, const struct event *event);
+/* Lets messages travel until the next event. false: nothing happens any more, or it has failed. */
 bool sim_next(struct sim *sim, struct event *event_out);
-/* Over the network: it may arrive late, twice or never. Places: hosts, HOSTS: the registry, above:
- * clients. */
-void sim_send(struct sim *sim, uint32_t a, uint32_t b, const struct event *event);
 void sim_fail(struct sim *sim, const char *fmt, ...) WEFT_PRINTF(2, 3);
 void sim_trace(struct sim *sim, const char *fmt, ...) WEFT_PRINTF(2, 3);
+
+/* state_net.c: ends, and the weather at each */
+#define REGISTRY_URL "r:1"
+void weather_make(struct sim *sim);
+void weather_change(struct sim *sim); /* to what it is now */
+const char *host_name(uint32_t number);
+const char *host_url(uint32_t number);
+void host_connect(struct sim *sim, uint32_t number);
+void host_disconnect(struct sim *sim, uint32_t number);
+void client_connect(struct sim *sim, uint32_t number);
+void registry_connect(struct sim *sim);
+void registry_disconnect(struct sim *sim);
+
+/* state_wire.c: what clients and hosts say, as messages */
+/* Sends a request of a client's to host request->to. */
+void wire_ask(struct sim *sim, uint32_t client, const struct event *request);
+/* Answers a question, once. */
+void wire_answer(struct sim *sim, uint32_t question, const struct event *reply);
+void host_takes(void *ctx, const struct net_question *question, const struct weft_frame *frame);
+void client_takes(void *ctx, const struct net_question *question, const struct weft_frame *frame);
 
 /* state_host.c */
 void host_start(struct sim *sim, uint32_t number);
 void host_crash(struct sim *sim, uint32_t number);
+void host_stop(struct sim *sim, uint32_t number);
+/* A client's request, or something of its own. */
 void host_on(struct sim *sim, struct event *event);
-bool host_is_here(struct sim *sim, struct event *event);
+
+/* state_ask.c: a host and the registry */
+void host_resolves(struct sim *sim, const struct event *request, bool deletes);
+void host_heals(struct sim *sim, uint32_t number);
+void host_confirms(struct sim *sim, uint32_t number);
+void host_beats(struct sim *sim, const struct event *event);
+/* A time-out, or the end of a pause. */
+void host_asking_woken(struct sim *sim, const struct event *event);
+void host_hears(void *ctx, const struct net_question *question, const struct weft_frame *frame);
+void host_notes(struct sim *sim, const struct weft_kept *kept); /* a version, for the truth */
+void host_free_dead(struct host *host);
 
 /* state_registry.c */
-void registry_on(struct sim *sim, struct event *event);
+void registry_on(struct sim *sim, const struct event *event);
+void registry_takes(void *ctx, const struct net_question *question, const struct weft_frame *frame);
 
 /* state_clients.c */
 void client_start(struct sim *sim, uint32_t number);

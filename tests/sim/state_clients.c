@@ -18,10 +18,9 @@ static void send(struct sim *sim, struct client *client, struct event *request, 
 {
     uint32_t number = number_of(sim, client);
     request->call = ++client->call;
-    request->from = number;
     sim_at(sim, sim->now_ns + within_ns,
            &(struct event){.kind = EV_CLIENT_TIMEOUT, .to = number, .call = client->call});
-    sim_send(sim, HOSTS + 1 + number, request->to, request);
+    wire_ask(sim, number, request);
 }
 
 static void sleep_until(struct sim *sim, struct client *client, uint64_t at_ns)
@@ -305,7 +304,7 @@ static void attempt_end(struct sim *sim, struct client *client, int err, const s
 
 static void found(struct sim *sim, struct client *client, const struct event *answer)
 {
-    client->main = answer->claim.host;
+    client->main = answer->main;
     client->epoch = answer->epoch;
     client->deadline_ns = sim->now_ns + PATIENCE;
     client->request = (struct event){.kind = 0};
@@ -362,6 +361,8 @@ void client_on(struct sim *sim, struct event *event)
 void client_start(struct sim *sim, uint32_t number)
 {
     struct client *client = &sim->clients[number];
+    client->sim = sim;
+    client_connect(sim, number);
     client->ops_left = 6 + sim_below(sim, 10);
     client->phase = PHASE_FIND;
     sleep_until(sim, client, 10 * MS + sim_random(sim) % (20 * MS));

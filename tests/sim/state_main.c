@@ -1,8 +1,9 @@
 /* sim_state: runs the simulation of the state service.
  *
- *   sim_state --runs N [--seed S]    N runs with the seeds S, S+1, ...; the first that breaks a
- * rule is named sim_state --one SEED [--trace]   one run, told step by step
- *   ... --mutant NAME                with a rule broken on purpose: succeeds when it is noticed
+ *   sim_state --runs N [--seed S]   N runs with the seeds S, S+1, ...; the first that breaks a rule
+ *                                   is named
+ *   sim_state --one SEED [--trace]  one run, told step by step
+ *   ... --mutant NAME               with a rule broken on purpose: succeeds when it is noticed
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -55,13 +56,18 @@ static bool run_many(struct sim *sim, const struct options *options)
     bool good = true;
     for (i = 0; i < options->runs && good; i++)
         good = run_one(sim, options->seed + i);
+    const struct weft_fault_counts *faults = &sim->net.counts;
     printf("%llu runs, %llu values created, %llu changes, %llu reads, %llu takeovers, %llu changes "
-           "of unknown end, %llu lost sessions, %llu faults; %.0f runs/s\n",
+           "of unknown end, %llu lost sessions, %llu crashes; %llu messages: %llu lost, %llu "
+           "doubled, %llu overtaken, %llu connections cut; %.0f runs/s\n",
            (unsigned long long)i, (unsigned long long)sim->creates,
            (unsigned long long)sim->changes, (unsigned long long)sim->reads,
            (unsigned long long)sim->takeovers, (unsigned long long)sim->unknown,
-           (unsigned long long)sim->sessions_lost, (unsigned long long)sim->faults,
-           (double)i / (seconds() - start));
+           (unsigned long long)sim->sessions_lost, (unsigned long long)sim->crashes,
+           (unsigned long long)sim->net.sent,
+           (unsigned long long)(faults->dropped + sim->net.unreachable),
+           (unsigned long long)faults->doubled, (unsigned long long)faults->overtaken,
+           (unsigned long long)faults->cut, (double)i / (seconds() - start));
     return good;
 }
 
@@ -107,6 +113,7 @@ int main(int argc, char **argv)
     bool good = options.one ? run_one(&sim, options.seed) : run_many(&sim, &options);
     for (uint32_t i = 0; i < HOSTS; i++)
         host_crash(&sim, i);
+    net_fini(&sim.net);
     if (sim.mutant != MUTANT_NONE) {
         printf("mutant %s: %s\n", mutants[sim.mutant], good ? "not noticed" : "noticed");
         return good ? 1 : 0;

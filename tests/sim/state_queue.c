@@ -1,8 +1,10 @@
-/* Time, chance and the network. */
+/* Time and chance: the queue of what happens, and the messages that travel in between. */
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "state.h"
+
+#define TURNS_MAX 100000 /* between two events */
 
 uint64_t sim_random(struct sim *sim)
 {
@@ -56,10 +58,8 @@ void sim_at(struct sim *sim, uint64_t at_ns, const struct event *event)
     sim->heap[at] = item;
 }
 
-bool sim_next(struct sim *sim, struct event *event_out)
+static void take_first(struct sim *sim, struct event *event_out)
 {
-    if (sim->heap_n == 0)
-        return false;
     struct item top = sim->heap[0], last = sim->heap[--sim->heap_n];
     uint32_t at = 0, child;
     while ((child = 2 * at + 1) < sim->heap_n) {
@@ -74,35 +74,26 @@ bool sim_next(struct sim *sim, struct event *event_out)
     sim->now_ns = top.at_ns;
     *event_out = sim->events[top.event];
     sim->free_events[sim->free_n++] = top.event;
-    return true;
 }
 
-/* Whether a host is cut off from the registry. */
-static bool is_cut(const struct sim *sim, uint32_t a, uint32_t b)
+/* What messages bring about comes before the events of the same time. */
+bool sim_next(struct sim *sim, struct event *event_out)
 {
-    uint32_t host = a < b ? a : b, other = a < b ? b : a;
-    return other == HOSTS && sim->now_ns >= sim->hosts[host].cut_ns &&
-           sim->now_ns < sim->hosts[host].mended_ns;
-}
-
-void sim_send(struct sim *sim, uint32_t a, uint32_t b, const struct event *event)
-{
-    const struct weather *w = &sim->weather;
-    uint64_t delay = MS / 10 + sim_random(sim) % (MS / 2);
-    bool calm = sim_calm(sim);
-    if (!calm && (sim_chance(sim, w->loss) || is_cut(sim, a, b))) {
-        sim->faults++;
-        return;
+    for (uint32_t turns = 0; turns < TURNS_MAX && !sim->failed; turns++) {
+        net_settle(&sim->net);
+        if (sim->net.failure[0] != '\0')
+            sim_fail(sim, "%s", sim->net.failure);
+        uint64_t due_ns = net_due_ns(&sim->net);
+        if (sim->failed || (sim->heap_n == 0 && due_ns == WEFT_NEVER))
+            return false;
+        if (sim->heap_n > 0 && sim->heap[0].at_ns < due_ns) {
+            take_first(sim, event_out);
+            return true;
+        }
+        sim->now_ns = due_ns;
     }
-    if (!calm && sim_chance(sim, w->slow))
-        delay += sim_random(sim) % (30 * MS);
-    if (!calm && sim_chance(sim, w->very_slow))
-        delay += sim_random(sim) % (300 * MS);
-    sim_at(sim, sim->now_ns + delay, event);
-    if (!calm && sim_chance(sim, w->doubles)) {
-        sim->faults++;
-        sim_at(sim, sim->now_ns + delay + sim_random(sim) % (100 * MS), event);
-    }
+    sim_fail(sim, "messages go to and fro for ever");
+    return false;
 }
 
 void sim_fail(struct sim *sim, const char *fmt, ...)

@@ -1,63 +1,150 @@
 /* The registry: one key, changed by compare-and-set and kept over restarts; the list of hosts,
- * which is not. */
+ * which is not. A stand-in for the real one, which keeps a journal on disk; it speaks its messages.
+ */
+#include <string.h>
+
+#include "registry/registry.h"
 #include "state.h"
 #include "weft/error.h"
+#include "wire/registry.pb-c.h"
 
-static bool is_down(const struct sim *sim)
+static struct net_end *end_of(struct sim *sim)
 {
-    return sim->now_ns >= sim->weather.registry_down_ns &&
-           sim->now_ns < sim->weather.registry_up_ns;
+    return &sim->net.ends[END_REGISTRY];
 }
 
-static void answer(struct sim *sim, struct event *event)
+static void on_get(struct sim *sim, const struct net_question *question)
 {
-    uint32_t host = event->from;
-    event->kind =
-        event->kind == EV_BEAT || event->kind == EV_JOIN ? EV_BEAT_ANSWER : EV_REGISTRY_ANSWER;
-    event->from = HOSTS;
-    event->to = host;
-    event->registry_epoch = sim->registry_epoch;
-    sim_send(sim, HOSTS, host, event);
+    Weft__Registry__GetReply reply = WEFT__REGISTRY__GET_REPLY__INIT;
+    reply.found = sim->key.revision != 0;
+    reply.revision = sim->key.revision;
+    if (reply.found)
+        reply.value = (ProtobufCBinaryData){sim->key.len, sim->key.bytes};
+    reply.epoch = sim->registry_epoch;
+    net_reply(end_of(sim), question, &reply.base);
 }
 
-static void cas(struct sim *sim, struct event *event)
+static void on_cas(struct sim *sim, const struct net_question *question,
+                   const Weft__Registry__CasRequest *request)
 {
-    bool wins = sim->key.revision == event->expected || sim->mutant == MUTANT_BLIND_REGISTRY;
-    if (wins && event->erase) {
-        sim->key = (struct claim){.revision = 0};
-        sim_trace(sim, "registry: erased by host %u", event->from);
-    } else if (wins) {
-        sim->key = event->own;
+    Weft__Registry__CasReply reply = WEFT__REGISTRY__CAS_REPLY__INIT;
+    reply.won = sim->key.revision == request->expected || sim->mutant == MUTANT_BLIND_REGISTRY;
+    if (reply.won && request->erase) {
+        sim->key.revision = 0;
+        sim_trace(sim, "registry: erased");
+    } else if (reply.won && request->value.len <= sizeof(sim->key.bytes)) {
         sim->key.revision = ++sim->revisions;
-        sim_trace(sim, "registry: epoch %u is host %u's", (unsigned)sim->key.revision, event->from);
+        sim->key.len = request->value.len;
+        memcpy(sim->key.bytes, request->value.data, request->value.len);
+        sim_trace(sim, "registry: epoch %u", (unsigned)sim->key.revision);
     }
-    event->claim = sim->key;
-    event->settled = wins;
-    if (!wins && event->erase)
-        event->settled = event->expected != 0 && sim->key.revision == 0;
-    if (!wins && !event->erase) /* an earlier try */
-        event->settled = sim->key.revision > event->expected && sim->key.host == event->own.host &&
-                         sim->key.incarnation == event->own.incarnation &&
-                         sim->key.nonce == event->own.nonce;
+    reply.revision = sim->key.revision;
+    if (reply.revision != 0)
+        reply.value = (ProtobufCBinaryData){sim->key.len, sim->key.bytes};
+    reply.epoch = sim->registry_epoch;
+    net_reply(end_of(sim), question, &reply.base);
 }
 
-static void beat(struct sim *sim, struct event *event)
+static void on_list(struct sim *sim, const struct net_question *question)
 {
-    struct member *member = &sim->members[event->from];
-    bool same = member->listed && member->alive && member->incarnation == event->incarnation;
-    if (event->kind == EV_JOIN && !same) {
-        bool refused =
-            member->listed && (member->alive || member->incarnation == event->incarnation);
-        event->err = refused ? (member->alive ? WEFT_EEXIST : WEFT_ESTALE) : WEFT_OK;
-        if (!refused)
-            *member =
-                (struct member){.listed = true, .alive = true, .incarnation = event->incarnation};
-    } else {
-        event->err = same ? WEFT_OK : WEFT_ESTALE;
+    Weft__Registry__ListReply reply = WEFT__REGISTRY__LIST_REPLY__INIT;
+    Weft__Registry__Host hosts[HOSTS], *pointers[HOSTS];
+    reply.hosts = pointers;
+    for (uint32_t i = 0; i < HOSTS; i++) {
+        if (!sim->members[i].listed)
+            continue;
+        weft__registry__host__init(&hosts[i]);
+        hosts[i].name = weft__message_text(host_name(i));
+        hosts[i].incarnation = sim->members[i].incarnation;
+        hosts[i].alive = sim->members[i].alive;
+        pointers[reply.n_hosts++] = &hosts[i];
     }
-    if (event->err == WEFT_OK)
-        member->heard_ns = sim->now_ns;
+    reply.epoch = sim->registry_epoch;
+    net_reply(end_of(sim), question, &reply.base);
 }
+
+/* ---- hosts ---- */
+
+/* NULL: there is no such host, which fails the run. */
+static struct member *member_of(struct sim *sim, const char *name)
+{
+    for (uint32_t i = 0; name != NULL && i < HOSTS; i++)
+        if (strcmp(host_name(i), name) == 0)
+            return &sim->members[i];
+    sim_fail(sim, "a host without a name");
+    return NULL;
+}
+
+static bool is_same(const struct member *member, uint64_t incarnation)
+{
+    return member->listed && member->alive && member->incarnation == incarnation;
+}
+
+static void on_join(struct sim *sim, const struct net_question *question,
+                    const Weft__Registry__Host *host)
+{
+    Weft__Registry__JoinReply reply = WEFT__REGISTRY__JOIN_REPLY__INIT;
+    struct member *member = member_of(sim, host != NULL ? host->name : NULL);
+    if (member == NULL)
+        return;
+    if (!is_same(member, host->incarnation)) {
+        if (member->listed && (member->alive || member->incarnation == host->incarnation)) {
+            net_refuse(end_of(sim), question, member->alive ? WEFT_EEXIST : WEFT_ESTALE, NULL);
+            return;
+        }
+        *member = (struct member){.listed = true, .alive = true, .incarnation = host->incarnation};
+    }
+    member->heard_ns = sim->now_ns;
+    reply.epoch = sim->registry_epoch;
+    reply.dead_ms = DEAD_NS / MS;
+    net_reply(end_of(sim), question, &reply.base);
+}
+
+static void on_beat(struct sim *sim, const struct net_question *question,
+                    const Weft__Registry__BeatRequest *request)
+{
+    Weft__Registry__BeatReply reply = WEFT__REGISTRY__BEAT_REPLY__INIT;
+    struct member *member = member_of(sim, request->name);
+    if (member == NULL)
+        return;
+    if (!is_same(member, request->incarnation)) {
+        net_refuse(end_of(sim), question, WEFT_ESTALE, NULL);
+        return;
+    }
+    member->heard_ns = sim->now_ns;
+    reply.epoch = sim->registry_epoch;
+    net_reply(end_of(sim), question, &reply.base);
+}
+
+static const ProtobufCMessageDescriptor *type_of(uint16_t code)
+{
+    return code == WEFT_REGISTRY_GET    ? &weft__registry__get_request__descriptor
+           : code == WEFT_REGISTRY_CAS  ? &weft__registry__cas_request__descriptor
+           : code == WEFT_REGISTRY_LIST ? &weft__registry__list_request__descriptor
+           : code == WEFT_REGISTRY_JOIN ? &weft__registry__join_request__descriptor
+                                        : &weft__registry__beat_request__descriptor;
+}
+
+void registry_takes(void *ctx, const struct net_question *question, const struct weft_frame *frame)
+{
+    struct sim *sim = ctx;
+    ProtobufCMessage *message = net_unpack(&sim->net, frame, type_of(frame->call));
+    if (message == NULL)
+        return;
+    if (frame->call == WEFT_REGISTRY_GET)
+        on_get(sim, question);
+    else if (frame->call == WEFT_REGISTRY_CAS)
+        on_cas(sim, question, (const Weft__Registry__CasRequest *)message);
+    else if (frame->call == WEFT_REGISTRY_LIST)
+        on_list(sim, question);
+    else if (frame->call == WEFT_REGISTRY_JOIN)
+        on_join(sim, question, ((const Weft__Registry__JoinRequest *)message)->host);
+    else
+        on_beat(sim, question, (const Weft__Registry__BeatRequest *)message);
+    weft__message_free(message);
+}
+
+/* ---- by itself ---- */
 
 static void tick(struct sim *sim)
 {
@@ -72,32 +159,18 @@ static void tick(struct sim *sim)
         sim_at(sim, sim->now_ns + 10 * MS, &(struct event){.kind = EV_REGISTRY_TICK});
 }
 
-void registry_on(struct sim *sim, struct event *event)
+void registry_on(struct sim *sim, const struct event *event)
 {
-    if (event->kind == EV_REGISTRY_RESTART) {
+    if (event->kind == EV_REGISTRY_TICK) {
+        tick(sim);
+    } else if (event->kind == EV_REGISTRY_STOP) {
+        registry_disconnect(sim);
+        sim_trace(sim, "registry: stopped");
+    } else {
         sim->registry_epoch++;
         for (uint32_t i = 0; i < HOSTS; i++)
             sim->members[i].listed = false;
+        registry_connect(sim);
         sim_trace(sim, "registry: started anew");
-        return;
     }
-    if (event->kind == EV_REGISTRY_TICK) {
-        tick(sim);
-        return;
-    }
-    if (is_down(sim))
-        return;
-    event->err = WEFT_OK;
-    if (event->kind == EV_GET)
-        event->claim = sim->key;
-    else if (event->kind == EV_CAS)
-        cas(sim, event);
-    else if (event->kind == EV_LIST) {
-        const struct member *member = &sim->members[event->claim.host];
-        bool alive = member->alive && member->incarnation == event->claim.incarnation;
-        event->life = !member->listed ? WEFT_LIFE_ABSENT : alive ? WEFT_LIFE_ALIVE : WEFT_LIFE_DEAD;
-    } else {
-        beat(sim, event);
-    }
-    answer(sim, event);
 }

@@ -4,24 +4,6 @@
 #include "state.h"
 #include "weft/error.h"
 
-static void make_weather(struct sim *sim)
-{
-    struct weather *w = &sim->weather;
-    bool rough = sim_chance(sim, 800);
-    memset(w, 0, sizeof(*w));
-    if (!rough)
-        return;
-    w->loss = sim_below(sim, 100);
-    w->doubles = sim_below(sim, 150);
-    w->slow = sim_below(sim, 200);
-    w->very_slow = sim_below(sim, 40);
-    if (sim_chance(sim, 300)) {
-        w->registry_down_ns = sim_random(sim) % (CALM_NS - 60 * MS);
-        w->registry_up_ns = w->registry_down_ns + sim_random(sim) % (60 * MS);
-        sim_at(sim, w->registry_up_ns, &(struct event){.kind = EV_REGISTRY_RESTART});
-    }
-}
-
 /* What happens to a host before the calm: it crashes, is cut off, or is stopped for a while. */
 static void make_trouble(struct sim *sim, uint32_t number)
 {
@@ -30,28 +12,50 @@ static void make_trouble(struct sim *sim, uint32_t number)
     if (sim_chance(sim, 400)) {
         sim_at(sim, at, &(struct event){.kind = EV_CRASH, .to = number});
         sim_at(sim, at + length, &(struct event){.kind = EV_RESTART, .to = number});
-        sim->faults++;
+        sim->crashes++;
     }
     at = sim_random(sim) % (CALM_NS - 200 * MS);
     length = sim_random(sim) % (200 * MS);
     if (sim_chance(sim, 250)) {
         host->cut_ns = at;
         host->mended_ns = at + length;
-        sim->faults++;
+        sim_at(sim, at, &(struct event){.kind = EV_WEATHER});
+        sim_at(sim, at + length, &(struct event){.kind = EV_WEATHER});
     }
     at = sim_random(sim) % (CALM_NS - 200 * MS);
     length = sim_random(sim) % (200 * MS);
     if (sim_chance(sim, 250)) {
         host->stopped_ns = at;
         host->continued_ns = at + length;
-        sim->faults++;
+        sim_at(sim, at, &(struct event){.kind = EV_STOP, .to = number});
     }
+}
+
+/* The registry starts anew; often a host is cut off from it just before, so that it has been
+ * declared dead, and the new registry does not know it. */
+static void make_registry_trouble(struct sim *sim)
+{
+    struct host *host = &sim->hosts[sim_below(sim, HOSTS)];
+    uint64_t down_ns = DEAD_NS * 3 / 2 + sim_random(sim) % (CALM_NS - DEAD_NS * 3 / 2 - 60 * MS);
+    uint64_t up_ns = down_ns + sim_random(sim) % (60 * MS);
+    if (!sim_chance(sim, 240))
+        return;
+    sim_at(sim, down_ns, &(struct event){.kind = EV_REGISTRY_STOP});
+    sim_at(sim, up_ns, &(struct event){.kind = EV_REGISTRY_RESTART});
+    if (!sim_chance(sim, 500))
+        return;
+    host->cut_ns = down_ns - DEAD_NS / 2 - sim_random(sim) % DEAD_NS;
+    host->mended_ns = up_ns + sim_random(sim) % (20 * MS);
+    sim_at(sim, host->cut_ns, &(struct event){.kind = EV_WEATHER});
+    sim_at(sim, host->mended_ns, &(struct event){.kind = EV_WEATHER});
 }
 
 static void reset(struct sim *sim, uint64_t seed)
 {
     for (uint32_t i = 0; i < HOSTS; i++)
         host_crash(sim, i); /* what the run before has left */
+    net_fini(&sim->net);
+    net_init(&sim->net, &sim->now_ns);
     sim->seed = sim->random = seed;
     sim->now_ns = 0;
     sim->failed = false;
@@ -60,7 +64,9 @@ static void reset(struct sim *sim, uint64_t seed)
     for (uint32_t i = 0; i < ASKINGS_MAX; i++)
         sim->askings[i].used = false;
     memset(sim->fetches, 0, sizeof(sim->fetches));
-    memset(&sim->key, 0, sizeof(sim->key));
+    for (uint32_t i = 0; i < QUESTIONS_MAX; i++)
+        sim->questions[i].used = false;
+    sim->key.revision = 0;
     memset(sim->members, 0, sizeof(sim->members));
     sim->revisions = 0;
     sim->registry_epoch = 1;
@@ -73,17 +79,12 @@ static void reset(struct sim *sim, uint64_t seed)
 static void dispatch(struct sim *sim, struct event *event)
 {
     switch (event->kind) {
-    case EV_ANSWER:
     case EV_CLIENT_TIMEOUT:
     case EV_CLIENT_WAKE:
         client_on(sim, event);
         break;
-    case EV_GET:
-    case EV_CAS:
-    case EV_LIST:
-    case EV_BEAT:
-    case EV_JOIN:
     case EV_REGISTRY_TICK:
+    case EV_REGISTRY_STOP:
     case EV_REGISTRY_RESTART:
         registry_on(sim, event);
         break;
@@ -92,6 +93,12 @@ static void dispatch(struct sim *sim, struct event *event)
         break;
     case EV_RESTART:
         host_start(sim, event->to);
+        break;
+    case EV_STOP:
+        host_stop(sim, event->to);
+        break;
+    case EV_WEATHER:
+        weather_change(sim);
         break;
     default:
         host_on(sim, event);
@@ -127,11 +134,14 @@ void sim_run(struct sim *sim, uint64_t seed)
 {
     struct event event;
     reset(sim, seed);
-    make_weather(sim);
+    weather_make(sim);
+    sim_at(sim, CALM_NS, &(struct event){.kind = EV_WEATHER});
+    registry_connect(sim);
     for (uint32_t i = 0; i < HOSTS; i++) {
         host_start(sim, i);
         make_trouble(sim, i);
     }
+    make_registry_trouble(sim);
     sim->clients_n = 2 + sim_below(sim, CLIENTS_MAX - 1);
     for (uint32_t i = 0; i < sim->clients_n; i++)
         client_start(sim, i);
