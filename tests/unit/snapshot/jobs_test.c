@@ -90,6 +90,30 @@ static void push(struct rig *rig, const char *key, size_t len)
     free(bytes);
 }
 
+static uint64_t bytes_moved(const struct rig *rig)
+{
+    struct weft_lane_stats stats;
+    weft__lane_stats(weft__data_peek(rig->host.data), &stats);
+    return stats.rma_bytes_got;
+}
+
+/* Pushes a region with 10 MiB in it, then what has changed since, far behind 4 GiB. */
+static void push_and_update(struct rig *rig, const struct weft_snapshot_at *where,
+                            const struct weft_region *region)
+{
+    const size_t far = region->len_bytes / 160 * 100 / 4096 * 4096;
+    struct weft_extents changed = {0};
+    struct weft_snapshot_update update = {.region = region, .changed = &changed};
+    assert_int_equal(
+        weft__snapshot_update(rig->asker.snapshots, where, &update, &update.base_version), WEFT_OK);
+    assert_int_equal(bytes_moved(rig), 10 << 20);
+    memset((char *)region->base + far, 201, 4096);
+    assert_int_equal(weft__extents_add(&changed, far, 4096), WEFT_OK);
+    assert_int_equal(weft__snapshot_update(rig->asker.snapshots, where, &update, NULL), WEFT_OK);
+    assert_int_equal(bytes_moved(rig), (10 << 20) + 4096);
+    weft__extents_fini(&changed);
+}
+
 static void a_sparse_snapshot_comes_back_sparse_after_a_restart(void **state)
 {
     struct rig *rig = *state;
@@ -103,10 +127,7 @@ static void a_sparse_snapshot_comes_back_sparse_after_a_restart(void **state)
     assert_int_equal(weft__region_init(&region, "jobs-test", NULL, len), WEFT_OK);
     for (size_t i = 0; i < 160; i++) /* 10 MiB over all of it */
         memset((char *)region.base + i * (len / 160) / 4096 * 4096, (int)i + 1, 64 << 10);
-    assert_int_equal(weft__snapshot_push(rig->asker.snapshots, &where, &region), WEFT_OK);
-    struct weft_lane_stats moved;
-    weft__lane_stats(weft__data_peek(rig->host.data), &moved);
-    assert_int_equal(moved.rma_bytes_got, 10 << 20);
+    push_and_update(rig, &where, &region);
     assert_int_equal(weft__snapshot_save(rig->asker.snapshots, &where), WEFT_OK);
     weft__region_fini(&region);
     asker_close(&rig->asker);
@@ -118,6 +139,7 @@ static void a_sparse_snapshot_comes_back_sparse_after_a_restart(void **state)
     assert_int_equal(weft__snapshot_verify(rig->asker.snapshots, &where), WEFT_OK);
     assert_int_equal(weft__snapshot_restore(rig->asker.snapshots, &where, NULL), WEFT_OK);
     assert_int_equal(weft__snapshot_pull(rig->asker.snapshots, &where, &copy), WEFT_OK);
+    struct weft_lane_stats moved;
     weft__snapshots_lane_stats(rig->asker.snapshots, &moved);
     assert_int_equal(moved.rma_bytes_got, 10 << 20);
     assert_int_equal(copy.size_bytes, len);
@@ -126,6 +148,7 @@ static void a_sparse_snapshot_comes_back_sparse_after_a_restart(void **state)
     for (size_t i = 0; i < 160; i++)
         assert_int_equal(((unsigned char *)copy.region.base)[i * (len / 160) / 4096 * 4096 + 65535],
                          i + 1);
+    assert_int_equal(((unsigned char *)copy.region.base)[len / 160 * 100 / 4096 * 4096], 201);
     weft__extents_fini(&touched);
     weft__region_fini(&copy.region);
     where = at(rig, "");

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/wake.h"
 #include "control/client.h"
 #include "host_scene.h"
 #include "link/data.h"
@@ -266,39 +267,117 @@ static void pushes_that_make_no_sense_are_refused_and_leave_nothing(void **state
     assert_nothing_held(rig);
 }
 
+/* A region of LARGE bytes that is shared and described by hand. */
+struct by_hand {
+    struct weft_data *data;
+    struct weft_region region;
+    struct weft_image *image;
+    uint8_t *descriptor;
+    char lane[WEFT_LANE_ADDRESS_MAX];
+    Weft__Snapshot__PushRequest request;
+};
+
+static void by_hand_open(struct by_hand *hand, const char *key, uint32_t chunk)
+{
+    struct weft_lane *lane;
+    weft__snapshot__push_request__init(&hand->request);
+    lane_owner_open("by hand", &hand->data);
+    assert_int_equal(weft__data_lane(hand->data, &lane), WEFT_OK);
+    assert_int_equal(weft__region_init(&hand->region, "by hand", NULL, LARGE), WEFT_OK);
+    memset(hand->region.base, 5, LARGE);
+    const struct weft_image_desc desc = {.region = &hand->region, .chunk_bytes = chunk};
+    assert_int_equal(weft__image_build(&desc, &hand->image), WEFT_OK);
+    assert_int_equal(weft__image_share(hand->image, lane), WEFT_OK);
+    assert_int_equal(weft__image_encode(hand->image, &hand->descriptor, &hand->request.image.len),
+                     WEFT_OK);
+    snprintf(hand->lane, sizeof(hand->lane), "%s", weft__lane_address(lane));
+    hand->request.key = weft__message_text(key);
+    hand->request.size_bytes = LARGE;
+    hand->request.image.data = hand->descriptor;
+    hand->request.lane = hand->lane;
+}
+
+static void by_hand_close(struct by_hand *hand)
+{
+    weft__image_free(hand->image);
+    free(hand->descriptor);
+    weft__data_close(hand->data);
+    weft__region_fini(&hand->region);
+}
+
 /* The pusher describes a region and then takes it away, as one that dies does. */
 static void a_push_that_dies_half_way_leaves_nothing(void **state)
 {
     struct rig *rig = *state;
-    Weft__Snapshot__PushRequest request = WEFT__SNAPSHOT__PUSH_REQUEST__INIT;
-    struct weft_data *data;
-    struct weft_lane *lane;
-    struct weft_region region;
-    struct weft_image *image;
-    uint8_t *descriptor;
+    struct by_hand hand;
     assert_int_equal(push(rig, "kept", LARGE), WEFT_OK);
-    lane_owner_open("dying", &data);
-    assert_int_equal(weft__data_lane(data, &lane), WEFT_OK);
-    assert_int_equal(weft__region_init(&region, "dying", NULL, LARGE), WEFT_OK);
-    memset(region.base, 5, LARGE);
-    assert_int_equal(weft__image_build(&(struct weft_image_desc){.region = &region}, &image),
-                     WEFT_OK);
-    assert_int_equal(weft__image_share(image, lane), WEFT_OK);
-    assert_int_equal(weft__image_encode(image, &descriptor, &request.image.len), WEFT_OK);
-    char lane_address[WEFT_LANE_ADDRESS_MAX];
-    snprintf(lane_address, sizeof(lane_address), "%s", weft__lane_address(lane));
-    weft__image_free(image); /* its keys are gone: every get fails */
-    request.key = weft__message_text("kept");
-    request.size_bytes = LARGE;
-    request.image.data = descriptor;
-    request.lane = lane_address;
-    assert_int_not_equal(raw_push(rig, &request), WEFT_OK);
-    free(descriptor);
-    weft__data_close(data);
-    weft__region_fini(&region);
+    by_hand_open(&hand, "kept", 0);
+    weft__image_free(hand.image); /* its keys are gone: every get fails */
+    hand.image = NULL;
+    assert_int_not_equal(raw_push(rig, &hand.request), WEFT_OK);
+    by_hand_close(&hand);
     assert_pulled(rig, "kept", LARGE); /* as it was */
     struct weft_snapshot_at where = at(rig, "kept");
     assert_int_equal(weft__snapshot_delete(rig->asker.snapshots, &where, NULL), WEFT_OK);
+    assert_nothing_held(rig);
+}
+
+static _Atomic uint32_t given_up;
+
+static void push_over(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
+{
+    (void)ctx;
+    (void)text;
+    (void)reply;
+    assert_true(err == WEFT_OK || err == WEFT_ECANCELED);
+    atomic_fetch_add(&given_up, 1);
+    weft__futex_wake(&given_up);
+}
+
+/* Starts a push and cancels it somewhat later. */
+static void give_up_a_push(struct rig *rig, const struct by_hand *hand, unsigned spin)
+{
+    struct weft_client_ticket ticket;
+    struct weft_client_call call = {.url = rig->host.url,
+                                    .code = WEFT_SNAPSHOT_PUSH,
+                                    .request = &hand->request.base,
+                                    .timeout_ms = CALL_MS,
+                                    .done = push_over,
+                                    .ticket_out = &ticket};
+    uint32_t before = atomic_load(&given_up);
+    assert_int_equal(weft__client_start(rig->asker.client, &call), WEFT_OK);
+    for (uint64_t until = weft__now_ns() + spin * UINT64_C(100000); weft__now_ns() < until;)
+        ;
+    weft__client_cancel(rig->asker.client, ticket);
+    while (atomic_load(&given_up) == before)
+        (void)weft__futex_wait(&given_up, before, WEFT_NEVER);
+}
+
+static void a_push_that_is_given_up_is_whole_or_leaves_nothing(void **state)
+{
+    struct rig *rig = *state;
+    struct weft_snapshot_at where = at(rig, "hand");
+    struct by_hand hand;
+    unsigned whole = 0;
+    by_hand_open(&hand, "hand", WEFT_REGION_PAGE);
+    for (unsigned i = 0; i < 30; i++) {
+        bool existed = false;
+        give_up_a_push(rig, &hand, i % 15);
+        struct weft_snapshot_copy copy;
+        if (weft__snapshot_pull(rig->asker.snapshots, &where, &copy) == WEFT_OK) {
+            assert_memory_equal(copy.region.base, hand.region.base, LARGE);
+            weft__region_fini(&copy.region);
+        }
+        uint64_t until = weft__now_ns() + CALL_MS * WEFT_NS_PER_MS;
+        size_t n = 1;
+        while (held(rig, &n) != 0 && weft__now_ns() < until) { /* until it is over there */
+            assert_int_equal(weft__snapshot_delete(rig->asker.snapshots, &where, &existed),
+                             WEFT_OK);
+            whole += existed;
+        }
+    }
+    assert_true(whole < 30);
+    by_hand_close(&hand);
     assert_nothing_held(rig);
 }
 
@@ -486,6 +565,7 @@ int main(int argc, char **argv)
         ON_A_RIG(lists_are_whole_and_sorted_however_long),
         ON_A_RIG(pushes_that_make_no_sense_are_refused_and_leave_nothing),
         ON_A_RIG(a_push_that_dies_half_way_leaves_nothing),
+        ON_A_RIG(a_push_that_is_given_up_is_whole_or_leaves_nothing),
         ON_A_RIG(pulls_while_others_push_bring_one_push_or_another),
         ON_A_RIG(what_changed_since_a_push_makes_the_next_version),
         ON_A_RIG(a_push_of_no_changes_is_a_version_too),
