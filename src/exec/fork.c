@@ -220,7 +220,7 @@ static void free_memory(struct weft_fork *fork)
 
 int weft_fork_open(const struct weft_fork_options *options, struct weft_fork **fork_out)
 {
-    struct weft__rank *rank;
+    struct weft__rank *rank = NULL;
     int err = self(&rank);
     if (!err)
         err = check(rank, options);

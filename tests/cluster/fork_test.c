@@ -78,6 +78,36 @@ static void a_rank_away_from_home_forks_as_well(void **state)
     stage_all_free(cluster);
 }
 
+/* The lines of what it has printed that begin with `centre`; free(). */
+static char *centres_of(const struct child *child)
+{
+    char *text = child_read(child->out), *save = NULL, *all = calloc(1, strlen(text) + 1);
+    assert_non_null(all);
+    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+        if (strncmp(line, "centre", 6) == 0)
+            strcat(all, line);
+    free(text);
+    return all;
+}
+
+static void the_example_of_the_readme_finds_the_same_centres_on_one_host_and_on_three(void **state)
+{
+    struct cluster *cluster = *state;
+    struct child *three = cluster_weft(cluster, "run", "--hosts", "3", "--slots", "2",
+                                       cluster_program("kmeans"), NULL);
+    cluster_check(cluster, three->code == 0);
+    cluster_check(cluster, child_said(three, "5 threads on 3 hosts"));
+    struct child *one = cluster_weft(cluster, "run", "--hosts", "1", "--slots", "2",
+                                     cluster_program("kmeans"), NULL);
+    cluster_check(cluster, one->code == 0);
+    cluster_check(cluster, child_said(one, "1 threads on 1 hosts"));
+    char *of_three = centres_of(three), *of_one = centres_of(one);
+    cluster_check(cluster, strlen(of_three) > 40);
+    assert_string_equal(of_three, of_one);
+    free(of_three);
+    free(of_one);
+}
+
 static void later_forks_send_what_has_changed_by_any_transport(void **state)
 {
     struct cluster *cluster = *state;
@@ -222,6 +252,7 @@ int main(void)
         ON_THREE(every_operation_merges_what_three_hosts_have_done),
         ON_NONE(one_host_alone_merges_in_the_same_way),
         ON_NONE(a_rank_away_from_home_forks_as_well),
+        ON_NONE(the_example_of_the_readme_finds_the_same_centres_on_one_host_and_on_three),
         ON_THREE(later_forks_send_what_has_changed_by_any_transport),
         ON_THREE(differences_of_megabytes_come_back),
         ON_THREE(a_host_that_dies_in_the_middle_leaves_nothing_merged),
