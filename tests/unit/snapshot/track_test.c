@@ -38,6 +38,10 @@
 #define HUGE_BYTES (64 * GIB)
 #endif
 
+/* Divides how often things are done: "quick", for machines on which a fault takes milliseconds. */
+static int haste = 1;
+enum { QUICK = 100 };
+
 static const char *const trackers[] = {"pagemap_scan", "segv", "none"};
 
 static uint64_t random_next(uint64_t *seed)
@@ -194,7 +198,7 @@ static void check_writers(const char *tracker, enum memory memory)
                                      .memory = memory};
     struct weft_track *track = track_make(tracker, &range);
     collect_exactly(tracker, track, written, PAGES);
-    for (int round = 0; round < 15; round++) {
+    for (int round = 0; round < 1 + 15 / haste; round++) {
         read_some(&range, memory, &seed);
         write_by_threads(writers);
         collect_exactly(tracker, track, written, PAGES);
@@ -226,7 +230,7 @@ static void *scribble(void *user)
 {
     struct follower *f = user;
     uint64_t seed = (uintptr_t)&seed | 1;
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 20000 / haste; i++) {
         uint64_t *at = (uint64_t *)f->range.base + random_below(&seed, f->range.len / 8);
         __atomic_store_n(at, random_next(&seed), __ATOMIC_RELAXED);
     }
@@ -241,7 +245,7 @@ static void *land_words(void *user)
     uint64_t seed = 4711;
     int ends[2];
     assert_int_equal(pipe(ends), 0);
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 2000 / haste; i++) {
         uint64_t word = random_next(&seed);
         char *at = f->range.base + 8 * random_below(&seed, f->range.len / 8);
         weft__region_will_write(at, 8);
@@ -435,7 +439,7 @@ static void check_huge_pages(const char *tracker)
     memset(range.base + 2 * huge, 1, 2 * huge);
     assert_int_equal(weft__track_collect(track, &found), 0);
     for (int round = 0; round < 5; round++) {
-        for (size_t n = 0; n < 100; n++) {
+        for (int n = 0; n < 1 + 100 / haste; n++) {
             size_t page = random_below(&seed, pages);
             range.base[page * PAGE + page % PAGE] = (char)round;
             written[page] = true;
@@ -462,15 +466,16 @@ static void check_huge(const char *tracker, enum memory memory)
     struct range range = range_make(memory, HUGE_BYTES);
     struct weft_track *track = track_make(tracker, &range);
     struct weft_extents found = {0};
-    for (size_t i = 0; i < 2560; i++) /* 10 MiB */
-        range.base[i * (range.len / 2560) / PAGE * PAGE + 17] = 1;
+    const size_t n = 2560 / (size_t)haste, apart = range.len / n; /* 10 MiB */
+    for (size_t i = 0; i < n; i++)
+        range.base[i * apart / PAGE * PAGE + 17] = 1;
     range.base[range.len - 1] = 1;
     for (int round = 0; round < 2; round++) {
         assert_int_equal(weft__track_collect(track, &found), 0);
-        assert_int_equal(found.n, 2561);
-        assert_int_equal(found.total_bytes, 2561 * PAGE);
-        assert_int_equal(found.at[2560].offset, range.len - PAGE);
-        assert_int_equal(found.at[1280].offset, 1280 * (range.len / 2560) / PAGE * PAGE);
+        assert_int_equal(found.n, n + 1);
+        assert_int_equal(found.total_bytes, (n + 1) * PAGE);
+        assert_int_equal(found.at[n].offset, range.len - PAGE);
+        assert_int_equal(found.at[n / 2].offset, n / 2 * apart / PAGE * PAGE);
         for (size_t i = 0; i < found.n; i++)
             range.base[found.at[i].offset + 1] = 2;
     }
@@ -626,8 +631,10 @@ static void the_best_tracker_that_works_is_chosen(void **state)
     range_drop(&range);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "quick") == 0)
+        haste = QUICK;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_reported_is_what_was_written_whoever_wrote_it),
         cmocka_unit_test(a_copy_that_follows_the_collects_misses_no_write_of_running_threads),
