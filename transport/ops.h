@@ -6,8 +6,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "transport/spi.h"
+#include "weft/error.h"
 
 struct weft_op_node {
     struct weft_tp_op *next;
@@ -43,6 +45,22 @@ static inline struct weft_tp_op *weft__op_pop(struct weft_op_list *list)
             list->last = NULL;
     }
     return op;
+}
+
+/* Ends those that are in the list now: done runs with their error, or WEFT_ECANCELED where the
+ * endpoint closes, and may submit more. Returns how many there were. */
+static inline int weft__ops_finish(struct weft_op_list *finished, uint32_t *in_flight, bool closing)
+{
+    struct weft_op_list list = *finished;
+    struct weft_tp_op *op;
+    int n = 0;
+    *finished = (struct weft_op_list){NULL, NULL};
+    while ((op = weft__op_pop(&list))) {
+        --*in_flight;
+        op->done(op, closing ? WEFT_ECANCELED : weft__op_node(op)->err);
+        n++;
+    }
+    return n;
 }
 
 /* Whether op was in the list; it is not any more. */

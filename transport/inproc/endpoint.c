@@ -78,20 +78,6 @@ struct weft_inproc_box *weft__inproc_peer_box(const struct weft_inproc_peer *pee
     return peer->box;
 }
 
-static int finish_all(struct weft_inproc_ep *ep)
-{
-    struct weft_op_list list = ep->finished;
-    struct weft_tp_op *op;
-    int n = 0;
-    ep->finished = (struct weft_op_list){NULL, NULL};
-    while ((op = weft__op_pop(&list))) {
-        ep->in_flight--;
-        op->done(op, ep->closing ? WEFT_ECANCELED : weft__op_node(op)->err);
-        n++;
-    }
-    return n;
-}
-
 static void peer_free(struct weft_inproc_peer *peer)
 {
     weft__inproc_waiter_put(peer->waiter);
@@ -108,7 +94,7 @@ static void ep_close(struct weft_tp_ep *base)
     while ((peer = weft__slots_next(&ep->peers, &cursor, &id)))
         weft__inproc_sends_fail(ep, peer, WEFT_ECANCELED);
     weft__inproc_copies_fail(ep, 0, WEFT_ECANCELED);
-    finish_all(ep);
+    (void)weft__ops_finish(&ep->finished, &ep->in_flight, ep->closing);
     weft__inproc_leave(ep->box);
     cursor = 0;
     while ((peer = weft__slots_next(&ep->peers, &cursor, &id)))
@@ -242,7 +228,7 @@ static int leavers_look(struct weft_inproc_ep *ep)
 static int ep_progress(struct weft_tp_ep *base)
 {
     struct weft_inproc_ep *ep = weft__inproc_ep(base);
-    int n = ep->finished.first ? finish_all(ep) : 0;
+    int n = ep->finished.first ? weft__ops_finish(&ep->finished, &ep->in_flight, ep->closing) : 0;
     n += letters_take(ep);
     n += leavers_look(ep);
     if (ep->copies.first)

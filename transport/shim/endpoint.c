@@ -175,20 +175,6 @@ static int ep_open(const struct weft_tp_open *desc, struct weft_tp_ep **ep_out)
     return weft_fail(WEFT_ENOTSUP, "an endpoint behind the shim is opened by weft__shim_open");
 }
 
-static int finish_all(struct weft_shim_ep *ep)
-{
-    struct weft_op_list list = ep->finished;
-    struct weft_tp_op *op;
-    int n = 0;
-    ep->finished = (struct weft_op_list){NULL, NULL};
-    while ((op = weft__op_pop(&list))) {
-        ep->in_flight--;
-        op->done(op, ep->closing ? WEFT_ECANCELED : weft__op_node(op)->err);
-        n++;
-    }
-    return n;
-}
-
 static void ep_close(struct weft_tp_ep *base)
 {
     struct weft_shim_ep *ep = weft__shim_ep(base);
@@ -199,7 +185,7 @@ static void ep_close(struct weft_tp_ep *base)
     ep->tp->core->close(ep->inner); /* every parcel comes back */
     while ((op = weft__op_pop(&ep->active)))
         weft__shim_finish(ep, op, WEFT_ECANCELED);
-    finish_all(ep);
+    (void)weft__ops_finish(&ep->finished, &ep->in_flight, ep->closing);
     while ((peer = weft__slots_next(&ep->peers, &cursor, &id)))
         free(peer);
     ep_fini(ep);
@@ -247,7 +233,7 @@ static void ep_peer_drop(struct weft_tp_ep *base, struct weft_tp_peer id)
 static int ep_progress(struct weft_tp_ep *base)
 {
     struct weft_shim_ep *ep = weft__shim_ep(base);
-    int n = finish_all(ep);
+    int n = weft__ops_finish(&ep->finished, &ep->in_flight, ep->closing);
     int moved = ep->tp->core->progress(ep->inner);
     if (moved < 0)
         return moved;
@@ -256,7 +242,7 @@ static int ep_progress(struct weft_tp_ep *base)
         n += weft__shim_answers_send(ep);
     if (ep->runnable)
         weft__shim_advance(ep);
-    return n + finish_all(ep);
+    return n + weft__ops_finish(&ep->finished, &ep->in_flight, ep->closing);
 }
 
 static int ep_wait_fd(struct weft_tp_ep *ep)

@@ -131,20 +131,6 @@ void weft__tcp_finish(struct weft_tcp_ep *ep, struct weft_tp_op *op, int err)
     weft__op_append(&ep->finished, op);
 }
 
-static int finish_all(struct weft_tcp_ep *ep)
-{
-    struct weft_op_list list = ep->finished;
-    struct weft_tp_op *op;
-    int n = 0;
-    ep->finished = (struct weft_op_list){NULL, NULL};
-    while ((op = weft__op_pop(&list))) {
-        ep->in_flight--;
-        op->done(op, ep->closing ? WEFT_ECANCELED : weft__op_node(op)->err);
-        n++;
-    }
-    return n;
-}
-
 /* Reads what has come, as a socket that is closed with bytes unread resets its connection: then the
  * other side may lose what it has not read yet. */
 static void end(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
@@ -164,7 +150,7 @@ static void ep_close(struct weft_tp_ep *base)
     uint32_t cursor = 0, id;
     while ((link = weft__slots_next(&ep->peers, &cursor, &id)))
         weft__tcp_send_fail(ep, link, id, WEFT_ECANCELED);
-    finish_all(ep);
+    (void)weft__ops_finish(&ep->finished, &ep->in_flight, ep->closing);
     cursor = 0;
     while ((link = weft__slots_next(&ep->peers, &cursor, &id))) {
         weft__slots_take(&ep->peers, id);
@@ -289,14 +275,14 @@ static int ep_progress(struct weft_tp_ep *base)
     struct weft_tcp_ep *ep = weft__tcp_ep(base);
     uint64_t writes = ep->stats.writes;
     ep->inside = true;
-    int n = finish_all(ep);
+    int n = weft__ops_finish(&ep->finished, &ep->in_flight, ep->closing);
     weft__tcp_send_all(ep);
     n += read_hot(ep);
     if (ep->look || ep->pending || !ep->hot_n || ep->turn % WEFT_TCP_LOOK_EVERY == 0)
         n += look(ep);
     weft__tcp_send_all(ep);
     n += weft__tcp_link_tell(ep);
-    n += finish_all(ep);
+    n += weft__ops_finish(&ep->finished, &ep->in_flight, ep->closing);
     weft__tcp_conn_reap(ep);
     ep->inside = false;
     ep->turn++;

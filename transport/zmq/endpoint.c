@@ -155,27 +155,13 @@ static int ep_open(const struct weft_tp_open *desc, struct weft_tp_ep **ep_out)
     return err;
 }
 
-static int finish_all(struct weft_zmq_ep *ep)
-{
-    struct weft_op_list list = ep->finished;
-    struct weft_tp_op *op;
-    int n = 0;
-    ep->finished = (struct weft_op_list){NULL, NULL};
-    while ((op = weft__op_pop(&list))) {
-        ep->in_flight--;
-        op->done(op, ep->closing ? WEFT_ECANCELED : weft__op_node(op)->err);
-        n++;
-    }
-    return n;
-}
-
 static void ep_close(struct weft_tp_ep *base)
 {
     struct weft_zmq_ep *ep = weft__zmq_ep(base);
     ep->closing = true;
     for (struct weft_zmq_link *link = ep->links; link; link = link->next)
         weft__zmq_sends_fail(ep, link, 0, WEFT_ECANCELED);
-    finish_all(ep);
+    (void)weft__ops_finish(&ep->finished, &ep->in_flight, ep->closing);
     weft__zmq_links_free(ep);
     ep_free(ep);
 }
@@ -252,7 +238,7 @@ static bool gates_left(const struct weft_zmq_ep *ep)
 static int ep_progress(struct weft_tp_ep *base)
 {
     struct weft_zmq_ep *ep = weft__zmq_ep(base);
-    int n = finish_all(ep);
+    int n = weft__ops_finish(&ep->finished, &ep->in_flight, ep->closing);
     if (!ep->looked)
         mark_ready(ep, 0);
     ep->looked = false;
