@@ -12,13 +12,12 @@
  */
 #include "snapshot/diff.h"
 
-#include <endian.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <xxhash.h>
 
+#include "base/bytes.h"
 #include "snapshot/region.h"
 #include "weft/error.h"
 
@@ -28,30 +27,6 @@
 #define TAIL_BYTES 8u
 #define NUMBER_MAX 6u  /* digits of 2^41 */
 #define LEAST_BYTES 3u /* of a difference, without its operands */
-
-static uint8_t *put_u32(uint8_t *at, uint32_t value)
-{
-    value = htole32(value);
-    memcpy(at, &value, 4);
-    return at + 4;
-}
-
-static uint8_t *put_u64(uint8_t *at, uint64_t value)
-{
-    value = htole64(value);
-    memcpy(at, &value, 8);
-    return at + 8;
-}
-
-static uint8_t *put_number(uint8_t *at, uint64_t value)
-{
-    while (value >= 0x80) {
-        *at++ = (uint8_t)(value | 0x80);
-        value >>= 7;
-    }
-    *at++ = (uint8_t)value;
-    return at;
-}
 
 static uint64_t folded(int64_t value)
 {
@@ -68,8 +43,8 @@ static uint8_t *put_list(uint8_t *at, const struct weft_diffs *diffs)
     uint64_t end = 0;
     for (size_t i = 0; i < diffs->n; i++) {
         const struct weft_diff *diff = &diffs->at[i];
-        at = put_number(at, folded((int64_t)(diff->offset - end)));
-        at = put_number(at, diff->len_bytes);
+        at = weft__put_number(at, folded((int64_t)(diff->offset - end)));
+        at = weft__put_number(at, diff->len_bytes);
         *at++ = (uint8_t)(diff->type << 4 | diff->op);
         end = diff->offset + diff->len_bytes;
     }
@@ -93,58 +68,19 @@ int weft__diffs_encode(const struct weft_diffs *diffs, uint8_t **bytes_out, size
     uint8_t *bytes = malloc(room);
     if (!bytes)
         return weft_fail(WEFT_ENOMEM, "no memory to encode differences of 0x%zx bytes", room);
-    uint8_t *at = put_u64(put_u32(put_u32(bytes, MAGIC), VERSION), diffs->n);
+    uint8_t *at = weft__put_u64(weft__put_u32(weft__put_u32(bytes, MAGIC), VERSION), diffs->n);
     at = put_list(at, diffs);
-    at = put_u64(at, XXH3_64bits(bytes, (size_t)(at - bytes)));
+    at = weft__put_u64(at, XXH3_64bits(bytes, (size_t)(at - bytes)));
     *bytes_out = bytes;
     *len_out = (size_t)(at - bytes);
     return 0;
 }
 
-struct reader {
-    const uint8_t *at, *end;
-};
-
-static size_t left(const struct reader *in)
-{
-    return (size_t)(in->end - in->at);
-}
-
-static uint32_t get_u32(struct reader *in)
-{
-    uint32_t value;
-    memcpy(&value, in->at, 4);
-    in->at += 4;
-    return le32toh(value);
-}
-
-static uint64_t get_u64(struct reader *in)
-{
-    uint64_t value;
-    memcpy(&value, in->at, 8);
-    in->at += 8;
-    return le64toh(value);
-}
-
-/* Without spare digits. */
-static bool get_number(struct reader *in, uint64_t *value_out)
-{
-    uint64_t value = 0;
-    for (unsigned digit = 0; digit < NUMBER_MAX && left(in); digit++) {
-        uint8_t byte = *in->at++;
-        value |= (uint64_t)(byte & 0x7f) << (7 * digit);
-        if (byte & 0x80)
-            continue;
-        *value_out = value;
-        return byte != 0 || digit == 0;
-    }
-    return false;
-}
-
-static int get_diff(struct reader *in, uint64_t end, struct weft_diff *diff_out)
+static int get_diff(struct weft_bytes *in, uint64_t end, struct weft_diff *diff_out)
 {
     uint64_t gap, len;
-    if (!get_number(in, &gap) || !get_number(in, &len) || left(in) == 0)
+    if (!weft__bytes_number(in, NUMBER_MAX, &gap) || !weft__bytes_number(in, NUMBER_MAX, &len) ||
+        weft__bytes_left(in) == 0)
         return weft_fail(WEFT_EPROTO, "malformed number in a list of differences");
     const int64_t from = (int64_t)end + unfolded(gap);
     const uint8_t type = *in->at >> 4, op = *in->at & 15;
@@ -162,26 +98,26 @@ static int get_diff(struct reader *in, uint64_t end, struct weft_diff *diff_out)
     return 0;
 }
 
-static int check_frame(const void *bytes, size_t len_bytes, struct reader *in)
+static int check_frame(const void *bytes, size_t len_bytes, struct weft_bytes *in)
 {
     if (len_bytes < HEADER_BYTES + TAIL_BYTES || len_bytes > WEFT_DIFFS_ENCODED_MAX)
         return weft_fail(WEFT_EPROTO, "a list of differences cannot have %zu bytes", len_bytes);
-    struct reader tail = {.at = (const uint8_t *)bytes + len_bytes - TAIL_BYTES};
-    *in = (struct reader){.at = bytes, .end = tail.at};
-    if (get_u32(in) != MAGIC)
+    struct weft_bytes tail = {.at = (const uint8_t *)bytes + len_bytes - TAIL_BYTES};
+    *in = (struct weft_bytes){.at = bytes, .end = tail.at};
+    if (weft__bytes_u32(in) != MAGIC)
         return weft_fail(WEFT_EPROTO, "this is no list of differences");
-    uint32_t version = get_u32(in);
+    uint32_t version = weft__bytes_u32(in);
     if (version != VERSION)
         return weft_fail(WEFT_EVERSION,
                          "the list of differences has version 0x%x, this is version %d; use the "
                          "same version on all hosts",
                          version, VERSION);
-    if (get_u64(&tail) != XXH3_64bits(bytes, len_bytes - TAIL_BYTES))
+    if (weft__bytes_u64(&tail) != XXH3_64bits(bytes, len_bytes - TAIL_BYTES))
         return weft_fail(WEFT_ECHECKSUM, "the list of differences is damaged");
     return 0;
 }
 
-static int get_list(struct reader *in, uint64_t n, struct weft_diffs *diffs)
+static int get_list(struct weft_bytes *in, uint64_t n, struct weft_diffs *diffs)
 {
     uint64_t end = 0, total = 0;
     diffs->at = calloc(n ? n : 1, sizeof(*diffs->at));
@@ -196,10 +132,10 @@ static int get_list(struct reader *in, uint64_t n, struct weft_diffs *diffs)
         end = diff->offset + diff->len_bytes;
         diff->data_at = total;
         total += diff->len_bytes;
-        if (total > left(in))
+        if (total > weft__bytes_left(in))
             break;
     }
-    if (total != left(in))
+    if (total != weft__bytes_left(in))
         return weft_fail(WEFT_EPROTO, "the operands of a list of differences do not fit it");
     diffs->data = malloc(total ? total : 1);
     if (!diffs->data)
@@ -214,12 +150,12 @@ static int get_list(struct reader *in, uint64_t n, struct weft_diffs *diffs)
 int weft__diffs_decode(const void *bytes, size_t len_bytes, struct weft_diffs *diffs_out)
 {
     struct weft_diffs diffs = {0};
-    struct reader in;
+    struct weft_bytes in;
     int err = check_frame(bytes, len_bytes, &in);
     if (err)
         return err;
-    uint64_t n = get_u64(&in);
-    if (n > WEFT_DIFFS_MAX || n > left(&in) / LEAST_BYTES)
+    uint64_t n = weft__bytes_u64(&in);
+    if (n > WEFT_DIFFS_MAX || n > weft__bytes_left(&in) / LEAST_BYTES)
         return weft_fail(WEFT_EPROTO, "a list of %zu bytes cannot have %llu differences", len_bytes,
                          (unsigned long long)n);
     err = get_list(&in, n, &diffs);

@@ -12,6 +12,7 @@
 
 #include <xxhash.h>
 
+#include "base/bytes.h"
 #include "snapshot/region.h"
 #include "weft/error.h"
 
@@ -22,32 +23,6 @@
 #define PAGES_MAX (WEFT_REGION_MAX_BYTES / WEFT_REGION_PAGE)
 
 static const char magic[8] = {'W', 'E', 'F', 'T', 'S', 'N', 'A', 'P'};
-
-static void put_u32(uint8_t *at, uint32_t value)
-{
-    value = htole32(value);
-    memcpy(at, &value, sizeof(value));
-}
-
-static void put_u64(uint8_t *at, uint64_t value)
-{
-    value = htole64(value);
-    memcpy(at, &value, sizeof(value));
-}
-
-static uint32_t get_u32(const uint8_t *at)
-{
-    uint32_t value;
-    memcpy(&value, at, sizeof(value));
-    return le32toh(value);
-}
-
-static uint64_t get_u64(const uint8_t *at)
-{
-    uint64_t value;
-    memcpy(&value, at, sizeof(value));
-    return le64toh(value);
-}
 
 static uint64_t whole_pages(uint64_t bytes)
 {
@@ -87,36 +62,36 @@ void weft__file_head_encode(const struct weft_file_head *head,
     size_t key_len = strnlen(head->key, WEFT_FILE_KEY_MAX);
     memset(bytes_out, 0, WEFT_FILE_HEADER_BYTES);
     memcpy(bytes_out, magic, sizeof(magic));
-    put_u32(bytes_out + 8, VERSION);
-    put_u32(bytes_out + 12, WEFT_REGION_PAGE);
-    put_u64(bytes_out + 16, head->size_bytes);
-    put_u64(bytes_out + 24, head->data_bytes);
-    put_u64(bytes_out + 32, head->extents_n);
-    put_u32(bytes_out + 40, head->chunk_bytes);
-    put_u32(bytes_out + 44, (uint32_t)key_len);
-    put_u64(bytes_out + 48, head->saved_wall_ms);
-    put_u64(bytes_out + 56, head->table_sum);
+    weft__put_u32(bytes_out + 8, VERSION);
+    weft__put_u32(bytes_out + 12, WEFT_REGION_PAGE);
+    weft__put_u64(bytes_out + 16, head->size_bytes);
+    weft__put_u64(bytes_out + 24, head->data_bytes);
+    weft__put_u64(bytes_out + 32, head->extents_n);
+    weft__put_u32(bytes_out + 40, head->chunk_bytes);
+    weft__put_u32(bytes_out + 44, (uint32_t)key_len);
+    weft__put_u64(bytes_out + 48, head->saved_wall_ms);
+    weft__put_u64(bytes_out + 56, head->table_sum);
     memcpy(bytes_out + KEY_AT, head->key, key_len);
-    put_u64(bytes_out + SUM_AT, XXH3_64bits(bytes_out, SUM_AT));
+    weft__put_u64(bytes_out + SUM_AT, XXH3_64bits(bytes_out, SUM_AT));
 }
 
 static int check_frame(const uint8_t *bytes)
 {
     if (memcmp(bytes, magic, sizeof(magic)) != 0)
         return weft_fail(WEFT_EPROTO, "at offset 0: this is no snapshot file");
-    if (get_u32(bytes + 8) != VERSION)
+    if (weft__get_u32(bytes + 8) != VERSION)
         return weft_fail(WEFT_EVERSION,
                          "at offset 8: it has version %u, this weft reads version %d; restore it "
                          "with the weft that saved it",
-                         get_u32(bytes + 8), VERSION);
-    if (get_u64(bytes + SUM_AT) != XXH3_64bits(bytes, SUM_AT))
+                         weft__get_u32(bytes + 8), VERSION);
+    if (weft__get_u64(bytes + SUM_AT) != XXH3_64bits(bytes, SUM_AT))
         return weft_fail(WEFT_ECHECKSUM, "at offset 0: the header (%u bytes) is damaged",
                          WEFT_FILE_HEADER_BYTES);
-    if (get_u32(bytes + 12) != WEFT_REGION_PAGE)
+    if (weft__get_u32(bytes + 12) != WEFT_REGION_PAGE)
         return weft_fail(WEFT_EPROTO,
                          "at offset 12: it was saved with pages of %u bytes, this weft has %u; "
                          "restore it with the weft that saved it",
-                         get_u32(bytes + 12), WEFT_REGION_PAGE);
+                         weft__get_u32(bytes + 12), WEFT_REGION_PAGE);
     return 0;
 }
 
@@ -144,7 +119,7 @@ static int check_numbers(const struct weft_file_head *head)
 /* The key has no NUL and nothing behind it. */
 static int get_key(const uint8_t *bytes, struct weft_file_head *head)
 {
-    uint32_t len = get_u32(bytes + 44);
+    uint32_t len = weft__get_u32(bytes + 44);
     if (len == 0 || len > WEFT_FILE_KEY_MAX)
         return nonsense(44, "a length of the key", len);
     memcpy(head->key, bytes + KEY_AT, len);
@@ -160,12 +135,12 @@ static int get_key(const uint8_t *bytes, struct weft_file_head *head)
 int weft__file_head_decode(const uint8_t bytes[WEFT_FILE_HEADER_BYTES],
                            struct weft_file_head *head_out)
 {
-    struct weft_file_head head = {.size_bytes = get_u64(bytes + 16),
-                                  .data_bytes = get_u64(bytes + 24),
-                                  .extents_n = get_u64(bytes + 32),
-                                  .chunk_bytes = get_u32(bytes + 40),
-                                  .saved_wall_ms = get_u64(bytes + 48),
-                                  .table_sum = get_u64(bytes + 56)};
+    struct weft_file_head head = {.size_bytes = weft__get_u64(bytes + 16),
+                                  .data_bytes = weft__get_u64(bytes + 24),
+                                  .extents_n = weft__get_u64(bytes + 32),
+                                  .chunk_bytes = weft__get_u32(bytes + 40),
+                                  .saved_wall_ms = weft__get_u64(bytes + 48),
+                                  .table_sum = weft__get_u64(bytes + 56)};
     int err = check_frame(bytes);
     if (!err)
         err = check_numbers(&head);
@@ -184,11 +159,11 @@ void weft__file_table_encode(struct weft_file_head *head, const struct weft_exte
     uint64_t chunks = weft__file_chunks(head), table = weft__file_table_bytes(head);
     uint8_t *at = bytes_out;
     for (size_t i = 0; i < extents->n; i++, at += EXTENT_BYTES) {
-        put_u64(at, extents->at[i].offset);
-        put_u64(at + 8, extents->at[i].len_bytes);
+        weft__put_u64(at, extents->at[i].offset);
+        weft__put_u64(at + 8, extents->at[i].len_bytes);
     }
     for (uint64_t i = 0; i < chunks; i++, at += 8)
-        put_u64(at, sums[i]);
+        weft__put_u64(at, sums[i]);
     memset(at, 0, table - table_used(head));
     head->table_sum = XXH3_64bits(bytes_out, table);
 }
@@ -198,8 +173,8 @@ static int get_extents(const struct weft_file_head *head, const uint8_t *bytes,
 {
     uint64_t end = 0, size = whole_pages(head->size_bytes);
     for (uint64_t i = 0; i < head->extents_n; i++) {
-        uint64_t offset = get_u64(bytes + i * EXTENT_BYTES);
-        uint64_t len = get_u64(bytes + i * EXTENT_BYTES + 8);
+        uint64_t offset = weft__get_u64(bytes + i * EXTENT_BYTES);
+        uint64_t len = weft__get_u64(bytes + i * EXTENT_BYTES + 8);
         if ((offset | len) % WEFT_REGION_PAGE || len == 0 || offset > size || len > size - offset ||
             (i > 0 && offset <= end) || len > head->data_bytes - extents->total_bytes)
             return weft_fail(WEFT_EPROTO, "at offset 0x%llx: extent %llu of the table is nonsense",

@@ -13,12 +13,11 @@
  */
 #include "snapshot/image.h"
 
-#include <endian.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <xxhash.h>
 
+#include "base/bytes.h"
 #include "snapshot/image_cut.h"
 #include "weft/error.h"
 
@@ -29,43 +28,20 @@
 #define NUMBER_MAX 5u /* digits of the number of pages of 1 TiB and more */
 #define PAGES_MAX (WEFT_REGION_MAX_BYTES / WEFT_REGION_PAGE)
 
-static uint8_t *put_u32(uint8_t *at, uint32_t value)
-{
-    value = htole32(value);
-    memcpy(at, &value, 4);
-    return at + 4;
-}
-
-static uint8_t *put_u64(uint8_t *at, uint64_t value)
-{
-    value = htole64(value);
-    memcpy(at, &value, 8);
-    return at + 8;
-}
-
 static uint8_t *put_key(uint8_t *at, const struct weft_lane_key *key)
 {
-    return put_u64(put_u64(put_u64(at, key->tp.key), key->tp.base), key->tp.len_bytes);
-}
-
-static uint8_t *put_number(uint8_t *at, uint64_t value)
-{
-    while (value >= 0x80) {
-        *at++ = (uint8_t)(value | 0x80);
-        value >>= 7;
-    }
-    *at++ = (uint8_t)value;
-    return at;
+    return weft__put_u64(weft__put_u64(weft__put_u64(at, key->tp.key), key->tp.base),
+                         key->tp.len_bytes);
 }
 
 static uint8_t *put_header(uint8_t *at, const struct weft_image *image)
 {
-    at = put_u32(put_u32(at, MAGIC), VERSION);
-    at = put_u64(at, image->region_len_bytes);
-    at = put_u32(put_u32(at, image->chunk_bytes), image->pack_below_bytes);
+    at = weft__put_u32(weft__put_u32(at, MAGIC), VERSION);
+    at = weft__put_u64(at, image->region_len_bytes);
+    at = weft__put_u32(weft__put_u32(at, image->chunk_bytes), image->pack_below_bytes);
     at = put_key(put_key(at, &image->region_key), &image->packed_key);
-    at = put_u64(at, image->span_offset);
-    return put_u64(put_u64(at, image->runs.n), image->pieces_n);
+    at = weft__put_u64(at, image->span_offset);
+    return weft__put_u64(weft__put_u64(at, image->runs.n), image->pieces_n);
 }
 
 int weft__image_encode(const struct weft_image *image, uint8_t **bytes_out, size_t *len_out)
@@ -78,13 +54,13 @@ int weft__image_encode(const struct weft_image *image, uint8_t **bytes_out, size
     uint64_t end = 0;
     for (size_t i = 0; i < image->runs.n; i++) {
         const struct weft_extent *run = &image->runs.at[i];
-        at = put_number(at, (run->offset - end) / WEFT_REGION_PAGE);
-        at = put_number(at, run->len_bytes / WEFT_REGION_PAGE);
+        at = weft__put_number(at, (run->offset - end) / WEFT_REGION_PAGE);
+        at = weft__put_number(at, run->len_bytes / WEFT_REGION_PAGE);
         end = run->offset + run->len_bytes;
     }
     for (size_t i = 0; i < image->pieces_n; i++)
-        at = put_u64(at, image->pieces[i].sum);
-    at = put_u64(at, XXH3_64bits(bytes, (size_t)(at - bytes)));
+        at = weft__put_u64(at, image->pieces[i].sum);
+    at = weft__put_u64(at, XXH3_64bits(bytes, (size_t)(at - bytes)));
     size_t len = (size_t)(at - bytes);
     if (len > WEFT_IMAGE_ENCODED_MAX) {
         free(bytes);
@@ -97,89 +73,54 @@ int weft__image_encode(const struct weft_image *image, uint8_t **bytes_out, size
     return 0;
 }
 
-struct reader {
-    const uint8_t *at, *end;
-};
-
-static size_t left(const struct reader *in)
-{
-    return (size_t)(in->end - in->at);
-}
-
-/* The header's fields lie inside what was checked to be there. */
-static uint32_t get_u32(struct reader *in)
-{
-    uint32_t value;
-    memcpy(&value, in->at, 4);
-    in->at += 4;
-    return le32toh(value);
-}
-
-static uint64_t get_u64(struct reader *in)
-{
-    uint64_t value;
-    memcpy(&value, in->at, 8);
-    in->at += 8;
-    return le64toh(value);
-}
-
-static struct weft_lane_key get_key(struct reader *in)
+static struct weft_lane_key get_key(struct weft_bytes *in)
 {
     struct weft_lane_key key;
-    key.tp.key = get_u64(in);
-    key.tp.base = get_u64(in);
-    key.tp.len_bytes = get_u64(in);
+    key.tp.key = weft__bytes_u64(in);
+    key.tp.base = weft__bytes_u64(in);
+    key.tp.len_bytes = weft__bytes_u64(in);
     return key;
 }
 
-/* At most PAGES_MAX, without spare digits. */
-static int get_number(struct reader *in, uint64_t *value_out)
+/* At most PAGES_MAX. */
+static int get_pages(struct weft_bytes *in, uint64_t *pages_out)
 {
-    uint64_t value = 0;
-    for (unsigned digit = 0; digit < NUMBER_MAX && left(in); digit++) {
-        uint8_t byte = *in->at++;
-        value |= (uint64_t)(byte & 0x7f) << (7 * digit);
-        if (byte & 0x80)
-            continue;
-        if ((byte == 0 && digit > 0) || value > PAGES_MAX)
-            break;
-        *value_out = value;
+    if (weft__bytes_number(in, NUMBER_MAX, pages_out) && *pages_out <= PAGES_MAX)
         return 0;
-    }
     return weft_fail(WEFT_EPROTO, "malformed number in the description of an image");
 }
 
-static int check_frame(const void *bytes, size_t len_bytes, struct reader *in)
+static int check_frame(const void *bytes, size_t len_bytes, struct weft_bytes *in)
 {
     if (len_bytes < HEADER_BYTES + TAIL_BYTES || len_bytes > WEFT_IMAGE_ENCODED_MAX)
         return weft_fail(WEFT_EPROTO, "the description of an image cannot have %zu bytes",
                          len_bytes);
-    struct reader tail = {.at = (const uint8_t *)bytes + len_bytes - TAIL_BYTES};
-    *in = (struct reader){.at = bytes, .end = tail.at};
-    if (get_u32(in) != MAGIC)
+    struct weft_bytes tail = {.at = (const uint8_t *)bytes + len_bytes - TAIL_BYTES};
+    *in = (struct weft_bytes){.at = bytes, .end = tail.at};
+    if (weft__bytes_u32(in) != MAGIC)
         return weft_fail(WEFT_EPROTO, "this is no description of an image");
-    uint32_t version = get_u32(in);
+    uint32_t version = weft__bytes_u32(in);
     if (version != VERSION)
         return weft_fail(
             WEFT_EVERSION,
             "the description of an image has version 0x%x, this is version %d; use the same "
             "version on all hosts",
             version, VERSION);
-    if (get_u64(&tail) != XXH3_64bits(bytes, len_bytes - TAIL_BYTES))
+    if (weft__bytes_u64(&tail) != XXH3_64bits(bytes, len_bytes - TAIL_BYTES))
         return weft_fail(WEFT_ECHECKSUM, "the description of an image is damaged");
     return 0;
 }
 
-static int get_runs(struct reader *in, struct weft_image *image, uint64_t runs_n)
+static int get_runs(struct weft_bytes *in, struct weft_image *image, uint64_t runs_n)
 {
     uint64_t end = 0, pages = image->region_len_bytes / WEFT_REGION_PAGE;
-    if (runs_n > left(in) / 2)
+    if (runs_n > weft__bytes_left(in) / 2)
         return weft_fail(WEFT_EPROTO, "the description of an image is too short for its runs");
     for (uint64_t i = 0; i < runs_n; i++) {
         uint64_t gap, len;
-        int err = get_number(in, &gap);
+        int err = get_pages(in, &gap);
         if (!err)
-            err = get_number(in, &len);
+            err = get_pages(in, &len);
         if (err)
             return err;
         if (len == 0 || (gap == 0 && i > 0) || gap > pages - end || len > pages - end - gap)
@@ -196,25 +137,26 @@ static int get_runs(struct reader *in, struct weft_image *image, uint64_t runs_n
     return 0;
 }
 
-static int get_pieces(struct reader *in, struct weft_image *image, uint64_t pieces_n)
+static int get_pieces(struct weft_bytes *in, struct weft_image *image, uint64_t pieces_n)
 {
-    if (left(in) % 8 || pieces_n != left(in) / 8 || pieces_n != weft__image_count(image))
+    if (weft__bytes_left(in) % 8 || pieces_n != weft__bytes_left(in) / 8 ||
+        pieces_n != weft__image_count(image))
         return weft_fail(WEFT_EPROTO, "the sums of an image do not fit its runs");
     int err = weft__image_cut(image);
     for (uint64_t i = 0; i < pieces_n && !err; i++)
-        image->pieces[i].sum = get_u64(in);
+        image->pieces[i].sum = weft__bytes_u64(in);
     return err;
 }
 
-static int decode(struct reader *in, struct weft_image *image)
+static int decode(struct weft_bytes *in, struct weft_image *image)
 {
-    image->region_len_bytes = get_u64(in);
-    image->chunk_bytes = get_u32(in);
-    image->pack_below_bytes = get_u32(in);
+    image->region_len_bytes = weft__bytes_u64(in);
+    image->chunk_bytes = weft__bytes_u32(in);
+    image->pack_below_bytes = weft__bytes_u32(in);
     image->region_key = get_key(in);
     image->packed_key = get_key(in);
-    image->span_offset = get_u64(in);
-    uint64_t runs_n = get_u64(in), pieces_n = get_u64(in);
+    image->span_offset = weft__bytes_u64(in);
+    uint64_t runs_n = weft__bytes_u64(in), pieces_n = weft__bytes_u64(in);
     if (image->region_len_bytes == 0 || image->region_len_bytes % WEFT_REGION_PAGE ||
         image->region_len_bytes > WEFT_REGION_MAX_BYTES ||
         !weft__image_sizes_ok(image->chunk_bytes, image->pack_below_bytes))
@@ -227,7 +169,7 @@ static int decode(struct reader *in, struct weft_image *image)
 
 int weft__image_decode(const void *bytes, size_t len_bytes, struct weft_image **image_out)
 {
-    struct reader in;
+    struct weft_bytes in;
     int err = check_frame(bytes, len_bytes, &in);
     if (err)
         return err;
