@@ -63,7 +63,6 @@ struct data_subject {
     /* for weft's */
     const struct weft_transport *transport;
     const char *provider;
-    bool shim;
     const char *scheme; /* of lanes */
     /* for programs */
     const char *program, *test;

@@ -27,7 +27,7 @@
 #include "program.h"
 #include "weft/error.h"
 
-enum { PATH = 4096, NUMBER = 24, ARGS_MAX = 40, HANG_MS = 8000, END_MS = 500 };
+enum { PATH = 4096, NUMBER = 24, ARGS_MAX = 40, HANG_MS = 8000, END_MS = 500, COMPLAINTS = 8 };
 
 struct argv {
     const char *args[ARGS_MAX];
@@ -59,9 +59,21 @@ static void only_tcp(void)
     setenv("UCX_NET_DEVICES", "lo", 1);
 }
 
+/* Once for each subject and reason. */
 static double complain(const struct data_subject *subject, const char *what)
 {
-    fprintf(stderr, "bench-data: %s is missing: %s\n", subject->id, what);
+    static struct complaint {
+        const struct data_subject *subject;
+        const char *what;
+    } told[COMPLAINTS];
+    size_t n = 0;
+    while (n < COMPLAINTS && told[n].subject &&
+           (told[n].subject != subject || strcmp(told[n].what, what) != 0))
+        n++;
+    if (n == COMPLAINTS || !told[n].subject)
+        fprintf(stderr, "bench-data: %s is missing: %s\n", subject->id, what);
+    if (n < COMPLAINTS)
+        told[n] = (struct complaint){subject, what};
     return NAN;
 }
 

@@ -71,17 +71,17 @@ static int open_endpoint(struct end *end, unsigned side)
 {
     static const struct weft_tp_handlers handlers = {.message = message, .peer_lost = lost};
     const struct data_subject *subject = end->subject;
+    bool shim = subject->transport->rma == NULL;
     const struct weft_tp_open desc = {.bind = !subject->threads ? DATA_ADDRESS
                                               : side            ? "bench-there"
                                                                 : "bench-here",
-                                      .families =
-                                          subject->shim ? WEFT_TP_MSG : WEFT_TP_MSG | WEFT_TP_RMA,
+                                      .families = shim ? WEFT_TP_MSG : WEFT_TP_MSG | WEFT_TP_RMA,
                                       .msg_max_bytes = DATA_MESSAGE_MAX,
                                       .provider = subject->provider,
                                       .handlers = &handlers,
                                       .ctx = end};
-    int err = subject->shim ? weft__shim_open(subject->transport, &desc, &end->ep)
-                            : subject->transport->core->open(&desc, &end->ep);
+    int err = shim ? weft__shim_open(subject->transport, &desc, &end->ep)
+                   : subject->transport->core->open(&desc, &end->ep);
     if (!err)
         end->tp = end->ep->transport;
     return err;

@@ -133,19 +133,27 @@ static void messages(struct end *end, const struct data_task *task, bool out)
     move(end, !out, 0, ASK, task->asleep);
 }
 
+/* Where the i-th of gets and puts has its bytes. */
+static size_t slot(const struct data_task *task, unsigned i)
+{
+    return task->window ? i % task->window * task->bytes : 0;
+}
+
 /* Side 0 of gets and puts: window of them ahead. */
 static void ask_memory(struct end *end, const struct data_task *task)
 {
     bool put = task->what == DATA_PUT;
-    for (unsigned i = 0; i < task->n + task->window; i++) {
-        if (i >= task->window) {
-            size_t at = i % task->window * task->bytes;
-            move(end, false, put ? 0 : at, put ? ASK : task->bytes, task->asleep);
-        }
-        if (i < task->n) {
-            size_t at = i % task->window * task->bytes;
+    unsigned ahead = 0;
+    for (unsigned asked = 0, done = 0; done < task->n;) {
+        bool more = asked < task->n && ahead < task->window;
+        size_t at = slot(task, more ? asked : done);
+        if (more)
             move(end, true, put ? at : 0, put ? task->bytes : ASK, task->asleep);
-        }
+        else
+            move(end, false, put ? 0 : at, put ? ASK : task->bytes, task->asleep);
+        asked += more;
+        done += !more;
+        ahead = asked - done;
     }
 }
 
@@ -153,7 +161,7 @@ static void answer_memory(struct end *end, const struct data_task *task)
 {
     bool put = task->what == DATA_PUT;
     for (unsigned i = 0; i < task->n; i++) {
-        size_t at = i % task->window * task->bytes;
+        size_t at = slot(task, i);
         move(end, false, put ? at : 0, put ? task->bytes : ASK, task->asleep);
         move(end, true, put ? 0 : at, put ? ASK : task->bytes, task->asleep);
     }
