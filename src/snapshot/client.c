@@ -98,6 +98,50 @@ int weft__snapshot_ask(struct weft_snapshots *snapshots, const struct weft_snaps
     return weft__client_wait(snapshots->desc.client, &call, reply_out);
 }
 
+int weft__snapshot_ask_delete(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
+                              uint16_t code, bool *existed_out)
+{
+    Weft__Snapshot__DeleteRequest request = WEFT__SNAPSHOT__DELETE_REQUEST__INIT;
+    const struct weft_client_call call = {.code = code,
+                                          .request = &request.base,
+                                          .reply_type = &weft__snapshot__delete_reply__descriptor};
+    ProtobufCMessage *reply;
+    int err = weft__snapshot_check(at);
+    request.key = weft__message_text(at->key);
+    if (err == WEFT_OK)
+        err = weft__snapshot_ask(snapshots, at, call, weft__snapshot_deadline(at), &reply);
+    if (err != WEFT_OK)
+        return err;
+    if (existed_out != NULL)
+        *existed_out = ((const Weft__Snapshot__DeleteReply *)reply)->existed;
+    weft__message_free(reply);
+    return WEFT_OK;
+}
+
+int weft__snapshot_ask_list(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
+                            const struct weft_snapshot_listing *listing)
+{
+    Weft__Snapshot__ListRequest request = WEFT__SNAPSHOT__LIST_REQUEST__INIT;
+    const struct weft_client_call call = {.code = listing->code,
+                                          .request = &request.base,
+                                          .reply_type = listing->reply_type,
+                                          .flags = WEFT_CLIENT_IDEMPOTENT};
+    uint64_t deadline_ns = weft__snapshot_deadline(at);
+    const char *after = "";
+    int err = WEFT_OK;
+    request.prefix = weft__message_text(at->key);
+    while (err == WEFT_OK && after != NULL) {
+        ProtobufCMessage *page;
+        request.after = weft__message_text(after);
+        err = weft__snapshot_ask(snapshots, at, call, deadline_ns, &page);
+        if (err != WEFT_OK)
+            break;
+        err = listing->gather(listing->all, page, &after);
+        weft__message_free(page);
+    }
+    return err;
+}
+
 /* ---- the lane ---- */
 
 static int lane_to(struct weft_snapshots *snapshots, const char *url, struct weft_lane **lane_out)
@@ -424,23 +468,7 @@ int weft__snapshot_pull(struct weft_snapshots *snapshots, const struct weft_snap
 int weft__snapshot_delete(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
                           bool *existed_out)
 {
-    Weft__Snapshot__DeleteRequest request = WEFT__SNAPSHOT__DELETE_REQUEST__INIT;
-    ProtobufCMessage *message;
-    int err = weft__snapshot_check(at);
-    request.key = weft__message_text(at->key);
-    if (err == WEFT_OK)
-        err = weft__snapshot_ask(
-            snapshots, at,
-            (struct weft_client_call){.code = WEFT_SNAPSHOT_DELETE,
-                                      .request = &request.base,
-                                      .reply_type = &weft__snapshot__delete_reply__descriptor},
-            weft__snapshot_deadline(at), &message);
-    if (err != WEFT_OK)
-        return err;
-    if (existed_out != NULL)
-        *existed_out = ((const Weft__Snapshot__DeleteReply *)message)->existed;
-    weft__message_free(message);
-    return WEFT_OK;
+    return weft__snapshot_ask_delete(snapshots, at, WEFT_SNAPSHOT_DELETE, existed_out);
 }
 
 /* The url of the async port: that of the sync port and 1. */
@@ -511,8 +539,10 @@ struct gathered {
     size_t n;
 };
 
-static int gather(struct gathered *all, const Weft__Snapshot__ListReply *reply)
+static int gather(void *ctx, const ProtobufCMessage *page, const char **after_out)
 {
+    const Weft__Snapshot__ListReply *reply = (const Weft__Snapshot__ListReply *)page;
+    struct gathered *all = ctx;
     struct weft_snapshot_info *more =
         realloc(all->infos, (all->n + reply->n_snapshots + 1) * sizeof(*more));
     if (more == NULL)
@@ -526,36 +556,20 @@ static int gather(struct gathered *all, const Weft__Snapshot__ListReply *reply)
             return weft_fail(WEFT_ENOMEM, "no memory for a list of snapshots");
         all->n++;
     }
+    *after_out = reply->more && reply->n_snapshots > 0 ? all->infos[all->n - 1].key : NULL;
     return WEFT_OK;
 }
 
 int weft__snapshot_list(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
                         struct weft_snapshot_info **infos_out, size_t *n_out)
 {
-    Weft__Snapshot__ListRequest request = WEFT__SNAPSHOT__LIST_REQUEST__INIT;
     struct gathered all = {.n = 0};
-    uint64_t deadline_ns = weft__snapshot_deadline(at);
-    bool more = true;
-    int err = WEFT_OK;
-    request.prefix = weft__message_text(at->key);
-    while (err == WEFT_OK && more) {
-        ProtobufCMessage *message;
-        if (all.n > 0)
-            request.after = all.infos[all.n - 1].key;
-        err = weft__snapshot_ask(
-            snapshots, at,
-            (struct weft_client_call){.code = WEFT_SNAPSHOT_LIST,
-                                      .request = &request.base,
-                                      .reply_type = &weft__snapshot__list_reply__descriptor,
-                                      .flags = WEFT_CLIENT_IDEMPOTENT},
-            deadline_ns, &message);
-        if (err != WEFT_OK)
-            break;
-        const Weft__Snapshot__ListReply *reply = (const Weft__Snapshot__ListReply *)message;
-        err = gather(&all, reply);
-        more = reply->more && reply->n_snapshots > 0;
-        weft__message_free(message);
-    }
+    const struct weft_snapshot_listing listing = {.code = WEFT_SNAPSHOT_LIST,
+                                                  .reply_type =
+                                                      &weft__snapshot__list_reply__descriptor,
+                                                  .gather = gather,
+                                                  .all = &all};
+    int err = weft__snapshot_ask_list(snapshots, at, &listing);
     if (err != WEFT_OK) {
         weft__snapshot_list_free(all.infos, all.n);
         return err;

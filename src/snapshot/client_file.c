@@ -50,23 +50,7 @@ int weft__snapshot_restore(struct weft_snapshots *snapshots, const struct weft_s
 int weft__snapshot_discard(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
                            bool *existed_out)
 {
-    Weft__Snapshot__DeleteRequest request = WEFT__SNAPSHOT__DELETE_REQUEST__INIT;
-    ProtobufCMessage *message;
-    int err = weft__snapshot_check(at);
-    request.key = weft__message_text(at->key);
-    if (err == WEFT_OK)
-        err = weft__snapshot_ask(
-            snapshots, at,
-            (struct weft_client_call){.code = WEFT_SNAPSHOT_DISCARD,
-                                      .request = &request.base,
-                                      .reply_type = &weft__snapshot__delete_reply__descriptor},
-            weft__snapshot_deadline(at), &message);
-    if (err != WEFT_OK)
-        return err;
-    if (existed_out != NULL)
-        *existed_out = ((const Weft__Snapshot__DeleteReply *)message)->existed;
-    weft__message_free(message);
-    return WEFT_OK;
+    return weft__snapshot_ask_delete(snapshots, at, WEFT_SNAPSHOT_DISCARD, existed_out);
 }
 
 void weft__snapshot_stored_free(struct weft_snapshot_file *files, size_t n)
@@ -82,8 +66,10 @@ struct gathered {
     size_t n;
 };
 
-static int gather(struct gathered *all, const Weft__Snapshot__StoredReply *reply)
+static int gather(void *ctx, const ProtobufCMessage *page, const char **after_out)
 {
+    const Weft__Snapshot__StoredReply *reply = (const Weft__Snapshot__StoredReply *)page;
+    struct gathered *all = ctx;
     struct weft_snapshot_file *more =
         realloc(all->files, (all->n + reply->n_files + 1) * sizeof(*more));
     if (more == NULL)
@@ -100,34 +86,20 @@ static int gather(struct gathered *all, const Weft__Snapshot__StoredReply *reply
                                                            .saved_wall_ms = info->saved_wall_ms,
                                                            .err = info->err};
     }
+    *after_out = reply->more && reply->n_files > 0 ? all->files[all->n - 1].key : NULL;
     return WEFT_OK;
 }
 
 int weft__snapshot_stored(struct weft_snapshots *snapshots, const struct weft_snapshot_at *at,
                           struct weft_snapshot_file **files_out, size_t *n_out)
 {
-    Weft__Snapshot__ListRequest request = WEFT__SNAPSHOT__LIST_REQUEST__INIT;
-    const struct weft_client_call call = {.code = WEFT_SNAPSHOT_STORED,
-                                          .request = &request.base,
-                                          .reply_type = &weft__snapshot__stored_reply__descriptor,
-                                          .flags = WEFT_CLIENT_IDEMPOTENT};
     struct gathered all = {.n = 0};
-    uint64_t deadline_ns = weft__snapshot_deadline(at);
-    bool more = true;
-    int err = WEFT_OK;
-    request.prefix = weft__message_text(at->key);
-    while (err == WEFT_OK && more) {
-        ProtobufCMessage *message;
-        if (all.n > 0)
-            request.after = all.files[all.n - 1].key;
-        err = weft__snapshot_ask(snapshots, at, call, deadline_ns, &message);
-        if (err != WEFT_OK)
-            break;
-        const Weft__Snapshot__StoredReply *reply = (const Weft__Snapshot__StoredReply *)message;
-        err = gather(&all, reply);
-        more = reply->more && reply->n_files > 0;
-        weft__message_free(message);
-    }
+    const struct weft_snapshot_listing listing = {.code = WEFT_SNAPSHOT_STORED,
+                                                  .reply_type =
+                                                      &weft__snapshot__stored_reply__descriptor,
+                                                  .gather = gather,
+                                                  .all = &all};
+    int err = weft__snapshot_ask_list(snapshots, at, &listing);
     if (err != WEFT_OK) {
         weft__snapshot_stored_free(all.files, all.n);
         return err;
