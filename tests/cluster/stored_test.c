@@ -7,44 +7,15 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "cluster.h"
+#include "snapshots.h"
 
 enum { LARGE = 3000000, SMALL = 100 };
-
-static const char *file_of(struct cluster *cluster, size_t len)
-{
-    const char *path = cluster_file(cluster, "bytes");
-    FILE *file = fopen(path, "wbe");
-    cluster_check(cluster, file != NULL);
-    for (size_t i = 0; i < len; i++)
-        (void)fputc('a' + (int)(i / 1000 % 26), file);
-    cluster_check(cluster, fclose(file) == 0);
-    return path;
-}
-
-static struct child *snapshot(struct cluster *cluster, unsigned host, const char *action,
-                              const char *key, const char *file)
-{
-    return cluster_weft(cluster, "snapshot", "--at", cluster->hosts[host].address, action, key,
-                        file, NULL);
-}
-
-static void assert_pulled(struct cluster *cluster, unsigned host, const char *key, const char *path)
-{
-    struct child *pull = snapshot(cluster, host, "pull", key, NULL);
-    cluster_check(cluster, pull->code == 0);
-    char *got = child_read(pull->out), *wanted = child_read(path);
-    bool same = strcmp(got, wanted) == 0;
-    free(got);
-    free(wanted);
-    cluster_check(cluster, same);
-}
 
 static const char *folder_of(struct cluster *cluster)
 {
@@ -66,25 +37,25 @@ static void saved_snapshots_outlive_the_host(void **state)
     struct cluster *cluster = *state;
     const char *folder = folder_of(cluster);
     struct cluster_host *host = cluster_host(cluster, "home", 1);
-    const char *large = file_of(cluster, LARGE), *small = file_of(cluster, SMALL);
-    cluster_check(cluster, snapshot(cluster, 0, "push", "run/large", large)->code == 0);
-    cluster_check(cluster, snapshot(cluster, 0, "push", "run/small", small)->code == 0);
-    cluster_check(cluster, snapshot(cluster, 0, "save", "run/large", NULL)->code == 0);
-    cluster_check(cluster, snapshot(cluster, 0, "save", "run/small", NULL)->code == 0);
-    cluster_check(cluster, snapshot(cluster, 0, "save", "none", NULL)->code == 2);
+    const char *large = snapshots_file(cluster, LARGE), *small = snapshots_file(cluster, SMALL);
+    cluster_check(cluster, snapshots_weft(cluster, 0, "push", "run/large", large)->code == 0);
+    cluster_check(cluster, snapshots_weft(cluster, 0, "push", "run/small", small)->code == 0);
+    cluster_check(cluster, snapshots_weft(cluster, 0, "save", "run/large", NULL)->code == 0);
+    cluster_check(cluster, snapshots_weft(cluster, 0, "save", "run/small", NULL)->code == 0);
+    cluster_check(cluster, snapshots_weft(cluster, 0, "save", "none", NULL)->code == 2);
     cluster_host_stop(cluster, host);
     cluster_host_again(cluster, host);
-    cluster_check(cluster, snapshot(cluster, 0, "pull", "run/large", NULL)->code == 2);
-    struct child *stored = snapshot(cluster, 0, "stored", "run/", NULL);
+    cluster_check(cluster, snapshots_weft(cluster, 0, "pull", "run/large", NULL)->code == 2);
+    struct child *stored = snapshots_weft(cluster, 0, "stored", "run/", NULL);
     cluster_check(cluster, stored->code == 0 && child_said(stored, "3000000"));
     cluster_check(cluster, child_said(stored, "run/large") && child_said(stored, "run/small"));
-    cluster_check(cluster, snapshot(cluster, 0, "restore", "run/large", NULL)->code == 0);
-    cluster_check(cluster, snapshot(cluster, 0, "restore", "run/small", NULL)->code == 0);
-    assert_pulled(cluster, 0, "run/large", large);
-    assert_pulled(cluster, 0, "run/small", small);
-    cluster_check(cluster, snapshot(cluster, 0, "discard", "run/small", NULL)->code == 0);
-    cluster_check(cluster, snapshot(cluster, 0, "discard", "run/small", NULL)->code == 2);
-    cluster_check(cluster, snapshot(cluster, 0, "restore", "run/small", NULL)->code == 2);
+    cluster_check(cluster, snapshots_weft(cluster, 0, "restore", "run/large", NULL)->code == 0);
+    cluster_check(cluster, snapshots_weft(cluster, 0, "restore", "run/small", NULL)->code == 0);
+    snapshots_assert_pulled(cluster, 0, "run/large", large);
+    snapshots_assert_pulled(cluster, 0, "run/small", small);
+    cluster_check(cluster, snapshots_weft(cluster, 0, "discard", "run/small", NULL)->code == 0);
+    cluster_check(cluster, snapshots_weft(cluster, 0, "discard", "run/small", NULL)->code == 2);
+    cluster_check(cluster, snapshots_weft(cluster, 0, "restore", "run/small", NULL)->code == 2);
     cluster_remove(folder);
 }
 
@@ -94,9 +65,9 @@ static void a_killed_host_leaves_what_was_saved_and_its_successor_tidies_up(void
     const char *folder = folder_of(cluster);
     char leftover[200];
     struct cluster_host *host = cluster_host(cluster, "home", 1);
-    const char *large = file_of(cluster, LARGE);
-    cluster_check(cluster, snapshot(cluster, 0, "push", "a", large)->code == 0);
-    cluster_check(cluster, snapshot(cluster, 0, "save", "a", NULL)->code == 0);
+    const char *large = snapshots_file(cluster, LARGE);
+    cluster_check(cluster, snapshots_weft(cluster, 0, "push", "a", large)->code == 0);
+    cluster_check(cluster, snapshots_weft(cluster, 0, "save", "a", NULL)->code == 0);
     (void)snprintf(leftover, sizeof(leftover), "%s/weft-save-0123456789abcdef", folder);
     int fd = open(leftover, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     cluster_check(cluster, fd >= 0 && close(fd) == 0);
@@ -104,9 +75,9 @@ static void a_killed_host_leaves_what_was_saved_and_its_successor_tidies_up(void
     (void)setenv("WEFT_SNAPSHOT_IO", "threads", 1);
     cluster_host_again(cluster, host);
     cluster_check(cluster, access(leftover, F_OK) != 0);
-    cluster_check(cluster, snapshot(cluster, 0, "verify", "a", NULL)->code == 0);
-    cluster_check(cluster, snapshot(cluster, 0, "restore", "a", NULL)->code == 0);
-    assert_pulled(cluster, 0, "a", large);
+    cluster_check(cluster, snapshots_weft(cluster, 0, "verify", "a", NULL)->code == 0);
+    cluster_check(cluster, snapshots_weft(cluster, 0, "restore", "a", NULL)->code == 0);
+    snapshots_assert_pulled(cluster, 0, "a", large);
     cluster_remove(folder);
 }
 
@@ -128,34 +99,35 @@ static void a_host_tells_how_it_tracks_pages_and_stores_files(void **state)
 static void hosts_that_share_a_folder_restore_what_others_saved(void **state)
 {
     struct cluster *cluster = *state;
-    const char *folder = folder_of(cluster), *large = file_of(cluster, LARGE);
+    const char *folder = folder_of(cluster), *large = snapshots_file(cluster, LARGE);
     cluster_three(cluster, 1);
-    cluster_check(cluster, snapshot(cluster, 1, "push", "a", large)->code == 0);
-    cluster_check(cluster, snapshot(cluster, 1, "save", "a", NULL)->code == 0);
-    cluster_check(cluster, snapshot(cluster, 2, "restore", "a", NULL)->code == 0);
-    assert_pulled(cluster, 2, "a", large);
+    cluster_check(cluster, snapshots_weft(cluster, 1, "push", "a", large)->code == 0);
+    cluster_check(cluster, snapshots_weft(cluster, 1, "save", "a", NULL)->code == 0);
+    cluster_check(cluster, snapshots_weft(cluster, 2, "restore", "a", NULL)->code == 0);
+    snapshots_assert_pulled(cluster, 2, "a", large);
     cluster_remove(folder);
 }
 
 static void damage_is_told_with_file_and_offset(void **state)
 {
     struct cluster *cluster = *state;
-    const char *folder = folder_of(cluster), *large = file_of(cluster, LARGE);
+    const char *folder = folder_of(cluster), *large = snapshots_file(cluster, LARGE);
     char path[200];
     (void)cluster_host(cluster, "home", 1);
-    cluster_check(cluster, snapshot(cluster, 0, "push", "a", large)->code == 0);
-    cluster_check(cluster, snapshot(cluster, 0, "save", "a", NULL)->code == 0);
+    cluster_check(cluster, snapshots_weft(cluster, 0, "push", "a", large)->code == 0);
+    cluster_check(cluster, snapshots_weft(cluster, 0, "save", "a", NULL)->code == 0);
     (void)snprintf(path, sizeof(path), "%s/a.snapshot", folder);
     int fd = open(path, O_RDWR | O_CLOEXEC);
     cluster_check(cluster, fd >= 0 && pwrite(fd, "!", 1, 1 << 21) == 1 && close(fd) == 0);
-    struct child *verify = snapshot(cluster, 0, "verify", "a", NULL);
+    struct child *verify = snapshots_weft(cluster, 0, "verify", "a", NULL);
     cluster_check(cluster, verify->code != 0 && child_complained(verify, path));
     cluster_check(cluster, child_complained(verify, "at offset 0x101000"));
-    cluster_check(cluster, snapshot(cluster, 0, "delete", "a", NULL)->code == 0);
-    cluster_check(cluster, snapshot(cluster, 0, "restore", "a", NULL)->code != 0);
-    cluster_check(cluster, snapshot(cluster, 0, "pull", "a", NULL)->code == 2); /* nothing of it */
+    cluster_check(cluster, snapshots_weft(cluster, 0, "delete", "a", NULL)->code == 0);
+    cluster_check(cluster, snapshots_weft(cluster, 0, "restore", "a", NULL)->code != 0);
+    cluster_check(cluster,
+                  snapshots_weft(cluster, 0, "pull", "a", NULL)->code == 2); /* nothing of it */
     cluster_check(cluster, truncate(path, 100) == 0);
-    struct child *stored = snapshot(cluster, 0, "stored", NULL, NULL);
+    struct child *stored = snapshots_weft(cluster, 0, "stored", NULL, NULL);
     cluster_check(cluster, stored->code == 0 && child_said(stored, "verify"));
     cluster_remove(folder);
 }
@@ -164,9 +136,9 @@ static void a_host_without_a_folder_says_how_to_get_one(void **state)
 {
     struct cluster *cluster = *state;
     (void)cluster_host(cluster, "home", 1);
-    struct child *save = snapshot(cluster, 0, "save", "a", NULL);
+    struct child *save = snapshots_weft(cluster, 0, "save", "a", NULL);
     cluster_check(cluster, save->code != 0 && child_complained(save, "WEFT_SNAPSHOT_DIR"));
-    cluster_check(cluster, snapshot(cluster, 0, "save", NULL, NULL)->code == 2);
+    cluster_check(cluster, snapshots_weft(cluster, 0, "save", NULL, NULL)->code == 2);
 }
 
 static void a_folder_that_cannot_be_used_ends_the_start(void **state)
