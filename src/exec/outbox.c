@@ -261,6 +261,15 @@ void weft__outbox_ack(struct weft__rank *rank, int32_t dest)
     weft__counter_add(&rank->exec->count.acks, 1);
 }
 
+/* The lane cannot know that what it has sent leads nowhere. */
+static void doubt(struct weft_exec *exec, uint32_t number)
+{
+    const struct weft__process *process = weft__process_find(exec, number);
+    if (process && number != exec->process &&
+        !atomic_load_explicit(&process->dead, memory_order_relaxed))
+        weft__lane_doubt(exec->lane, process->peer);
+}
+
 /* One channel's timers.  The caller holds the lock; an acknowledgement for a rank of this process
  * comes out. */
 static bool tick_channel(struct weft__rank *rank, int32_t peer, uint64_t now_ns,
@@ -275,8 +284,11 @@ static bool tick_channel(struct weft__rank *rank, int32_t peer, uint64_t now_ns,
             weft__channel_ack_told(channel);
         }
     }
-    if (weft__channel_tick(channel, &rank->exec->limits, now_ns))
+    if (weft__channel_tick(channel, &rank->exec->limits, now_ns)) {
         weft__counter_add(&rank->exec->count.retransmitted, channel->packets);
+        if (weft__channel_is_mute(channel, &rank->exec->limits))
+            doubt(rank->exec, weft__route_of(rank->exec, peer).process);
+    }
     return channel->unsent && flush_locked(rank, peer, now_ns);
 }
 

@@ -132,6 +132,12 @@ struct weft_channel_packet *weft__channel_acknowledge(struct weft_channel *chann
     return released;
 }
 
+bool weft__channel_is_mute(const struct weft_channel *channel,
+                           const struct weft_channel_limits *limits)
+{
+    return channel->first && channel->resend_ns >= limits->resend_max_ns;
+}
+
 uint64_t weft__channel_resend_at(const struct weft_channel *channel)
 {
     return channel->resend_at_ns ? channel->resend_at_ns : UINT64_MAX;

@@ -82,6 +82,10 @@ struct weft_channel_packet *weft__channel_acknowledge(struct weft_channel *chann
                                                       const struct weft_channel_limits *limits,
                                                       uint64_t ack, uint64_t now_ns);
 /* When tick() has something to do; UINT64_MAX: nothing is under way. */
+/* Whether packets were sent again and again, at the longest interval by now, and nothing is
+ * acknowledged. */
+bool weft__channel_is_mute(const struct weft_channel *channel,
+                           const struct weft_channel_limits *limits);
 uint64_t weft__channel_resend_at(const struct weft_channel *channel);
 /* Marks the whole window unsent when the timer has run out, and doubles the interval. Returns
  * whether it did. */

@@ -9,6 +9,7 @@
 
 #include <uthash.h>
 
+#include "base/clock.h"
 #include "base/counter.h"
 #include "base/ring.h"
 #include "base/wake.h"
@@ -24,6 +25,7 @@
 #define LANE_GETS_MAX 1024u    /* gets that nobody has taken up yet */
 #define LANE_PIECES 32u        /* parts of gets under way */
 #define LANE_PIECE_BYTES ((size_t)1 << 20)
+#define LANE_DOUBT_NS (3 * WEFT_NS_PER_S) /* how old a connection is before it is doubted */
 #define LANE_MSG_DEFAULT ((size_t)64 << 10)
 
 /* Goes before each message, little endian. */
@@ -66,9 +68,10 @@ struct weft__lane_to {
     atomic_bool doubted;
     struct weft__lane_item doubt;
     /* ---- */
-    bool attached; /* tp is valid */
-    bool pending;  /* in the list of peers with queued messages */
-    int lost;      /* why the connection broke, until the owner has been told */
+    bool attached;        /* tp is valid */
+    bool pending;         /* in the list of peers with queued messages */
+    uint64_t attached_ns; /* when; only where the lane has several paths */
+    int lost;             /* why the connection broke, until the owner has been told */
     struct weft_tp_peer tp;
     struct weft__lane_item *first, *last;
     struct weft__lane_to *next_pending;

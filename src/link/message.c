@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "link/impl.h"
 #include "weft/error.h"
@@ -135,7 +136,7 @@ void weft__lane_queue(struct weft_lane *lane, struct weft__lane_item *item)
     }
     if (item->kind == LANE_DOUBT) {
         atomic_store(&to->doubted, false);
-        if (to->attached)
+        if (to->attached && weft__now_ns() - to->attached_ns >= LANE_DOUBT_NS)
             weft__lane_lose(lane, to, WEFT_EHOSTUNREACH);
         return;
     }

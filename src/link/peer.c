@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "link/address.h"
 #include "link/impl.h"
@@ -145,7 +146,7 @@ void weft__lane_drop(struct weft_lane *lane, struct weft_lane_peer peer)
 void weft__lane_doubt(struct weft_lane *lane, struct weft_lane_peer peer)
 {
     struct weft__lane_to *to = weft__lane_to_get(lane, peer);
-    if (!to || atomic_exchange(&to->doubted, true))
+    if (!to || !lane->paths || atomic_exchange(&to->doubted, true))
         return;
     bool pushed = weft__mpsc_push(&lane->items, &to->doubt);
     weft__check(pushed); /* as above */
@@ -159,6 +160,8 @@ int weft__lane_attach(struct weft_lane *lane, struct weft__lane_to *to)
         return WEFT_OK;
     int err = lane->tp->core->peer_add(lane->ep, &to->tp_addr, &to->tp);
     to->attached = err == WEFT_OK;
+    if (lane->paths)
+        to->attached_ns = weft__now_ns();
     return err;
 }
 

@@ -245,7 +245,7 @@ static void take_info(struct ofi_ep *ep, struct fi_info *info)
     ep->mr_local = mode & FI_MR_LOCAL;
     ep->mr_virt = mode & FI_MR_VIRT_ADDR;
     ep->mr_prov_key = mode & FI_MR_PROV_KEY;
-    ep->ticks = ep->mr_prov_key; /* a network card's, which answers by itself */
+    ep->card = ep->mr_prov_key;
     ep->pins = mode & (FI_MR_LOCAL | FI_MR_ALLOCATED);
     if (ep->sends_max > info->tx_attr->size)
         ep->sends_max = (unsigned)info->tx_attr->size;
@@ -287,7 +287,7 @@ static int provider_open(struct ofi_ep *ep, const struct weft_tp_open *desc, con
     ep->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (ep->epoll_fd < 0)
         err = weft_fail(-errno, "cannot open an epoll set: %s", strerrordesc_np(errno));
-    if (err == WEFT_OK && ep->ticks)
+    if (err == WEFT_OK)
         err = weft__ofi_silence_open(ep);
     if (err == WEFT_OK)
         err = msg_open(ep, desc);

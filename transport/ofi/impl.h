@@ -26,7 +26,8 @@
 #define OFI_CONNECT_NS (3ull * 1000000000ull) /* a peer that takes nothing for so long is lost */
 
 #define OFI_TICK_NS (1ull * 1000000000ull)
-#define OFI_SILENT_TICKS 15u /* a peer for which nothing ends for so long is lost */
+#define OFI_SILENT_TICKS 15u        /* a peer for which nothing ends for so long is lost */
+#define OFI_SILENT_TICKS_POLLED 30u /* the same where the peer's process has to answer */
 
 #define OFI_RETRY_NS (10ull * 1000000ull) /* longest pause between tries to connect */
 
@@ -110,8 +111,8 @@ struct ofi_ep {
     size_t msg_max_bytes;
     unsigned sends_max;
     bool mr_local, mr_virt, mr_prov_key;
-    bool pins;  /* registered memory is held by a card: registering is dear */
-    bool ticks; /* this provider's connections are watched: silence.c */
+    bool pins; /* registered memory is held by a card: registering is dear */
+    bool card; /* a network card answers, whatever its process does: silence.c */
 
     struct fi_info *info;
     struct ofi_half msg, rma;

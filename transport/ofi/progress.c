@@ -102,8 +102,7 @@ int weft__ofi_progress(struct weft_tp_ep *tp)
         weft__ofi_post(ep);
     if (ep->registrations)
         weft__regcache_sweep(ep->registrations);
-    if (ep->ticks)
-        weft__ofi_silence_look(ep);
+    weft__ofi_silence_look(ep);
     if (ep->renew)
         weft__ofi_rma_renew(ep);
     else if (ep->waiting)
@@ -130,8 +129,7 @@ static bool armed(struct ofi_half *half)
 int weft__ofi_wait_arm(struct weft_tp_ep *tp)
 {
     struct ofi_ep *ep = ofi_ep_of(tp);
-    if (ep->ticks)
-        weft__ofi_silence_arm(ep);
+    weft__ofi_silence_arm(ep);
     if (ep->ready.first || ep->unposted || ep->waiting || ep->renew || ep->lost_n || ep->broken)
         return WEFT_EAGAIN;
     if (!armed(&ep->rma)) {

@@ -1,14 +1,17 @@
 /* Peers that say nothing any more.
  *
- * Over TCP the kernel ends a connection that leads nowhere. RDMA connections may not end at all: on
- * a cut wire an operation of verbs had no completion after a minute. On the other hand a network
- * card answers by itself, whatever its process does. So once a second, while something is under way
- * to a peer, it is looked whether anything to it has ended since; after OFI_SILENT_TICKS without,
- * the peer is lost and its one-sided operations end with WEFT_EHOSTUNREACH. Counting ticks costs an
- * operation nothing but an increment, and a process that has been stopped itself has not counted.
+ * RDMA connections may not end at all: on a cut wire an operation of verbs had no completion after
+ * a minute. The kernel ends a TCP connection that leads nowhere after a quarter of an hour. On the
+ * other hand a network card answers by itself, whatever its process does. So once a second, while
+ * something is under way to a peer, it is looked whether anything to it has ended since; after
+ * OFI_SILENT_TICKS without, the peer is lost and its one-sided operations end with
+ * WEFT_EHOSTUNREACH. Where the peer's process has to answer, which may compute meanwhile, only
+ * one-sided operations count, and it has OFI_SILENT_TICKS_POLLED: messages may wait in the kernel.
+ * Counting ticks costs an operation nothing but an increment, and a process that has been stopped
+ * itself has not counted.
  *
  * Ticks come from the clock while progress() runs, and from a timer in the set of wait descriptors
- * while nobody does.
+ * while nobody does. The timer is not stopped when the last operation ends, but by its next tick.
  */
 #include <errno.h>
 #include <string.h>
@@ -41,7 +44,7 @@ void weft__ofi_silence_close(struct ofi_ep *ep)
 
 static bool under_way(const struct ofi_ep *ep)
 {
-    return ep->sends_n || ep->rmas;
+    return ep->rmas || (ep->card && ep->sends_n);
 }
 
 static void set_timer(struct ofi_ep *ep, bool runs)
@@ -55,14 +58,16 @@ static void set_timer(struct ofi_ep *ep, bool runs)
 
 static void listen_to(struct ofi_ep *ep, struct ofi_peer *peer)
 {
-    if (peer->lost || peer->sends + peer->rmas == 0 || peer->ended != peer->ended_seen) {
+    unsigned limit = ep->card ? OFI_SILENT_TICKS : OFI_SILENT_TICKS_POLLED;
+    unsigned counted = peer->rmas + (ep->card ? peer->sends : 0);
+    if (peer->lost || counted == 0 || peer->ended != peer->ended_seen) {
         peer->ended_seen = peer->ended;
         peer->silent = 0;
         return;
     }
-    if (++peer->silent < OFI_SILENT_TICKS)
+    if (++peer->silent < limit)
         return;
-    weft__debug("ofi: nothing to a peer has ended for %u s", peer->silent);
+    weft__info("ofi: nothing to a peer has ended for %u s", peer->silent);
     weft__ofi_peer_lost(ep, peer);
     if (peer->rmas)
         weft__ofi_rma_abandon(ep, peer, WEFT_EHOSTUNREACH);
@@ -95,8 +100,9 @@ void weft__ofi_silence_look(struct ofi_ep *ep)
 void weft__ofi_silence_arm(struct ofi_ep *ep)
 {
     uint64_t expired;
-    if (ep->timer_runs && read(ep->timer_fd, &expired, sizeof(expired)) == sizeof(expired))
+    bool fired = ep->timer_runs && read(ep->timer_fd, &expired, sizeof(expired)) == sizeof(expired);
+    if (fired)
         tick(ep);
-    if (under_way(ep) != ep->timer_runs)
+    if (under_way(ep) ? !ep->timer_runs : fired)
         set_timer(ep, !ep->timer_runs);
 }

@@ -105,16 +105,23 @@ static void gets_under_way_fail_with_damage_to_the_peer_and_the_next_ones_work(v
     pair_close(&a, &b);
 }
 
+/* Doubts a's peer until that counts: a young connection is given time. */
+static void doubt_until_lost(struct end *a, struct end *b)
+{
+    uint64_t give_up = weft__now_ns() + 30 * WEFT_NS_PER_S;
+    unsigned lost = atomic_load(&a->lost);
+    while (atomic_load(&a->lost) == lost) {
+        weft__lane_doubt(a->lane, a->other);
+        pair_move(a, b);
+        assert_true(weft__now_ns() < give_up);
+    }
+}
+
 /* Moves a's peer to the second path. */
 static void take_second_path(struct end *a, struct end *b)
 {
     send_until_heard(a, b, atomic_load(&b->heard) + 1);
-    weft__lane_doubt(a->lane, a->other);
-    uint64_t give_up = weft__now_ns() + 30 * WEFT_NS_PER_S;
-    while (atomic_load(&a->lost) == 0) {
-        pair_move(a, b);
-        assert_true(weft__now_ns() < give_up);
-    }
+    doubt_until_lost(a, b);
 }
 
 static void a_peer_that_is_doubted_is_reached_by_the_next_path(void **state)
@@ -125,7 +132,7 @@ static void a_peer_that_is_doubted_is_reached_by_the_next_path(void **state)
     take_second_path(&a, &b);
     send_until_heard(&a, &b, 50);
     assert_int_equal(atomic_load(&a.lost), 1);
-    weft__lane_doubt(a.lane, a.other); /* and round to the first one */
+    doubt_until_lost(&a, &b); /* and round to the first one */
     send_until_heard(&a, &b, 100);
     pair_close(&a, &b);
 }
@@ -208,8 +215,7 @@ static void a_lane_sleeps_on_all_its_paths(void **state)
     assert_int_equal(weft__lane_peer(a.lane, weft__lane_address(b.lane), &a.other), WEFT_OK);
     end_send(&a, "wake", 4);
     until(&a, &b.heard, 1);
-    weft__lane_doubt(a.lane, a.other);
-    until(&a, &a.lost, 1);
+    doubt_until_lost(&a, NULL);
     for (unsigned i = 2; i <= 20;
          i++) { /* nobody drives b but its thread, which sleeps in between */
         end_send(&a, "wake", 4);
