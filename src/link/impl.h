@@ -25,11 +25,12 @@
 #define LANE_GETS_MAX 1024u    /* gets that nobody has taken up yet */
 #define LANE_PIECES 32u        /* parts of gets under way */
 #define LANE_PIECE_BYTES ((size_t)1 << 20)
-#define LANE_DOUBT_NS (3 * WEFT_NS_PER_S) /* how old a connection is before it is doubted */
 #define LANE_MSG_DEFAULT ((size_t)64 << 10)
 
 /* Goes before each message, little endian. */
-#define LANE_MAGIC 0x4b4e4c57u /* "WLNK" */
+#define LANE_MAGIC 0x4b4e4c57u    /* "WLNK" */
+#define LANE_QUESTION 0x514e4c57u /* "WLNQ": from one lane to another, not for its owner */
+#define LANE_ANSWER 0x414e4c57u   /* "WLNA" */
 #define LANE_HEADER_BYTES 16u
 struct weft__lane_header {
     uint32_t magic;
@@ -68,10 +69,12 @@ struct weft__lane_to {
     atomic_bool doubted;
     struct weft__lane_item doubt;
     /* ---- */
-    bool attached;        /* tp is valid */
-    bool pending;         /* in the list of peers with queued messages */
-    uint64_t attached_ns; /* when; only where the lane has several paths */
-    int lost;             /* why the connection broke, until the owner has been told */
+    bool attached;       /* tp is valid */
+    bool pending;        /* in the list of peers with queued messages */
+    uint64_t trusted_ns; /* when it was connected or has answered; where there are several paths */
+    uint64_t asked_ns;   /* when it was asked whether it hears us; 0: it was not, or has answered */
+    uint64_t question;
+    int lost; /* why the connection broke, until the owner has been told */
     struct weft_tp_peer tp;
     struct weft__lane_item *first, *last;
     struct weft__lane_to *next_pending;
@@ -193,6 +196,15 @@ void weft__lane_queue(struct weft_lane *lane, struct weft__lane_item *item);
 void weft__lane_pump_messages(struct weft_lane *lane);
 void weft__lane_drop_messages(struct weft_lane *lane, struct weft__lane_to *to);
 void weft__lane_arrived(void *ctx, const void *data, size_t len_bytes);
+
+/* A message with this magic in front; as weft__lane_send(). */
+int weft__lane_send_as(struct weft_lane *lane, struct weft__lane_to *to, uint32_t magic,
+                       const struct iovec *parts, unsigned n);
+
+/* doubt.c */
+void weft__lane_doubted(struct weft_lane *lane, struct weft__lane_to *to);
+void weft__lane_questioned(struct weft_lane *lane, const unsigned char *bytes, size_t len_bytes);
+void weft__lane_answered(struct weft_lane *lane, const unsigned char *bytes, size_t len_bytes);
 
 /* get.c */
 void weft__lane_gets_init(struct weft_lane *lane);

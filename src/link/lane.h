@@ -107,9 +107,10 @@ void weft__lane_peer_put(struct weft_lane *lane, struct weft_lane_peer peer);
  * dropped and counted. For a peer that is known to be dead. The id stays valid; a later send or get
  * connects anew. */
 void weft__lane_drop(struct weft_lane *lane, struct weft_lane_peer peer);
-/* Nothing that was sent to the peer is answered, and nothing has failed: where the lane has several
- * paths, the present one counts as broken. Does nothing within three seconds of a connection's
- * beginning, or where there is one path. For owners who hear of what has arrived.  Thread: any. */
+/* Nothing that was sent to the peer is answered, and nothing has failed. Where the lane has several
+ * paths, the peer's lane is asked; where no answer has come when the owner doubts again, two
+ * seconds later, the path counts as broken. Young connections are not doubted. For owners who hear
+ * of what has arrived.  Thread: any. */
 void weft__lane_doubt(struct weft_lane *lane, struct weft_lane_peer peer);
 /* Copies the parts (n <= 3) and sends them in order per peer and sending thread.
  * Errors: WEFT_EAGAIN the peer's share of the buffers is out: drive and try again; WEFT_EMSGSIZE;

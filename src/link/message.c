@@ -13,7 +13,6 @@
 #include <sys/mman.h>
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "link/impl.h"
 #include "weft/error.h"
@@ -78,18 +77,17 @@ static void give_buffer(struct weft_lane *lane, struct weft__lane_buffer *buffer
     weft__pool_put(&lane->pool, buffer->index);
 }
 
-static void fill(struct weft__lane_buffer *buffer, const struct iovec *parts, unsigned n,
-                 size_t len)
+static void fill(struct weft__lane_buffer *buffer, const struct weft__lane_header *header,
+                 const struct iovec *parts, unsigned n)
 {
-    struct weft__lane_header header = {LANE_MAGIC, (uint32_t)len, buffer->lane->token};
-    memcpy(buffer->bytes, &header, sizeof(header));
-    unsigned char *out = buffer->bytes + sizeof(header);
+    memcpy(buffer->bytes, header, sizeof(*header));
+    unsigned char *out = buffer->bytes + sizeof(*header);
     for (unsigned i = 0; i < n; i++) {
         if (parts[i].iov_len)
             memcpy(out, parts[i].iov_base, parts[i].iov_len);
         out += parts[i].iov_len;
     }
-    buffer->len_bytes = (uint32_t)(LANE_HEADER_BYTES + len);
+    buffer->len_bytes = LANE_HEADER_BYTES + header->len_bytes;
 }
 
 int weft__lane_send(struct weft_lane *lane, struct weft_lane_peer peer, const struct iovec *parts,
@@ -98,6 +96,12 @@ int weft__lane_send(struct weft_lane *lane, struct weft_lane_peer peer, const st
     struct weft__lane_to *to = weft__lane_to_get(lane, peer);
     if (!to)
         return weft_fail(WEFT_EINVAL, "no peer %u on this lane", peer.id);
+    return weft__lane_send_as(lane, to, LANE_MAGIC, parts, n);
+}
+
+int weft__lane_send_as(struct weft_lane *lane, struct weft__lane_to *to, uint32_t magic,
+                       const struct iovec *parts, unsigned n)
+{
     size_t len = 0;
     for (unsigned i = 0; i < n; i++)
         len += parts[i].iov_len;
@@ -114,7 +118,7 @@ int weft__lane_send(struct weft_lane *lane, struct weft_lane_peer peer, const st
             lane); /* what waits may go out now, or the progress thread learns of it */
         return err;
     }
-    fill(buffer, parts, n, len);
+    fill(buffer, &(struct weft__lane_header){magic, (uint32_t)len, lane->token}, parts, n);
     bool pushed = weft__mpsc_push(&lane->items, &buffer->item);
     weft__check(pushed);
     weft__counter_add(&lane->sent, 1);
@@ -136,8 +140,7 @@ void weft__lane_queue(struct weft_lane *lane, struct weft__lane_item *item)
     }
     if (item->kind == LANE_DOUBT) {
         atomic_store(&to->doubted, false);
-        if (to->attached && weft__now_ns() - to->attached_ns >= LANE_DOUBT_NS)
-            weft__lane_lose(lane, to, WEFT_EHOSTUNREACH);
+        weft__lane_doubted(lane, to);
         return;
     }
     item->next = NULL;
@@ -253,12 +256,21 @@ void weft__lane_arrived(void *ctx, const void *data, size_t len_bytes)
     struct weft__lane_header header = {0};
     if (len_bytes >= sizeof(header))
         memcpy(&header, data, sizeof(header));
-    if (header.magic != LANE_MAGIC || header.len_bytes != len_bytes - sizeof(header) ||
-        header.token != lane->token) {
+    const unsigned char *bytes = (const unsigned char *)data + sizeof(header);
+    bool known =
+        header.magic == LANE_MAGIC || header.magic == LANE_QUESTION || header.magic == LANE_ANSWER;
+    if (!known || header.len_bytes != len_bytes - sizeof(header) || header.token != lane->token) {
         weft__counter_add(&lane->refused, 1);
+        return;
+    }
+    if (header.magic != LANE_MAGIC) {
+        if (header.magic == LANE_QUESTION)
+            weft__lane_questioned(lane, bytes, header.len_bytes);
+        else
+            weft__lane_answered(lane, bytes, header.len_bytes);
         return;
     }
     weft__counter_add(&lane->received, 1);
     weft__counter_add(&lane->bytes_received, header.len_bytes);
-    lane->message(lane->ctx, (const unsigned char *)data + sizeof(header), header.len_bytes);
+    lane->message(lane->ctx, bytes, header.len_bytes);
 }

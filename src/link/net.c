@@ -180,13 +180,23 @@ static const char *reason(const struct words *words, const struct ifaddrs *at,
     return "not among those of WEFT_NET";
 }
 
+/* Of those that no word names, only such as could have been meant. */
+static bool is_noise(const struct words *words, const struct ifaddrs *at,
+                     const struct number *number, int family)
+{
+    for (unsigned w = 0; w < words->n; w++)
+        if (fits(&words->word[w], at, number) && words->word[w].range.family)
+            return false;
+    return number->family != family || at->ifa_flags & IFF_LOOPBACK;
+}
+
 static void tell(const struct words *words, const struct ifaddrs *all, int family, FILE *report,
                  const struct weft__net *net)
 {
     for (const struct ifaddrs *at = all; at; at = at->ifa_next) {
         struct number number;
         char text[WEFT_NET_ADDRESS_MAX];
-        if (!number_at(at->ifa_addr, &number))
+        if (!number_at(at->ifa_addr, &number) || is_noise(words, at, &number, family))
             continue;
         text_of(&number, text);
         if (!has(net, text))

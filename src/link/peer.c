@@ -143,16 +143,6 @@ void weft__lane_drop(struct weft_lane *lane, struct weft_lane_peer peer)
     weft__lane_submit(lane);
 }
 
-void weft__lane_doubt(struct weft_lane *lane, struct weft_lane_peer peer)
-{
-    struct weft__lane_to *to = weft__lane_to_get(lane, peer);
-    if (!to || !lane->paths || atomic_exchange(&to->doubted, true))
-        return;
-    bool pushed = weft__mpsc_push(&lane->items, &to->doubt);
-    weft__check(pushed); /* as above */
-    weft__lane_submit(lane);
-}
-
 int weft__lane_attach(struct weft_lane *lane, struct weft__lane_to *to)
 {
     weft__check(weft__lane_mine(lane));
@@ -161,7 +151,7 @@ int weft__lane_attach(struct weft_lane *lane, struct weft__lane_to *to)
     int err = lane->tp->core->peer_add(lane->ep, &to->tp_addr, &to->tp);
     to->attached = err == WEFT_OK;
     if (lane->paths)
-        to->attached_ns = weft__now_ns();
+        to->trusted_ns = weft__now_ns();
     return err;
 }
 
@@ -170,6 +160,7 @@ void weft__lane_detach(struct weft_lane *lane, struct weft__lane_to *to)
     if (!to->attached)
         return;
     to->attached = false;
+    to->asked_ns = 0;
     lane->tp->core->peer_drop(lane->ep, to->tp);
 }
 

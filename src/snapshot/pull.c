@@ -40,7 +40,8 @@ struct slot {
     struct weft_pull *pull;
     const struct weft_image_piece *piece;
     unsigned char *buffer;
-    int err; /* of the get */
+    int err;          /* of the get */
+    bool asked_again; /* after it was lost once */
     struct slot *next_free;
 };
 
@@ -106,14 +107,11 @@ static void fail_piece(struct weft_pull *pull, const struct slot *slot, int err)
     fail(pull, err, weft_fail_text(err));
 }
 
-/* Starts one get.  Errors: the lane's; the slot stays free. */
-static int ask(struct weft_pull *pull, struct slot *slot)
+/* Starts the get of the slot's piece.  Errors: the lane's. */
+static int get_piece(struct weft_pull *pull, struct slot *slot)
 {
     const struct weft_image *image = pull->desc.image;
-    const struct weft_image_piece *piece = &image->pieces[pull->next_piece];
-    slot->piece = piece;
-    if (!pull->desc.into)
-        slot->buffer = (unsigned char *)pull->desc.memory + pull->asked_bytes;
+    const struct weft_image_piece *piece = slot->piece;
     slot->get = (struct weft_lane_get){.peer = pull->desc.peer,
                                        .key = piece->packed ? image->packed_key : image->region_key,
                                        .remote_offset = piece->packed ? piece->source_offset
@@ -124,6 +122,26 @@ static int ask(struct weft_pull *pull, struct slot *slot)
                                        .done = get_done,
                                        .user = slot};
     return weft__lane_get(pull->desc.lane, &slot->get);
+}
+
+/* Asks for the next piece.  Errors: the lane's; the slot stays free. */
+static int ask(struct weft_pull *pull, struct slot *slot)
+{
+    slot->piece = &pull->desc.image->pieces[pull->next_piece];
+    slot->asked_again = false;
+    if (!pull->desc.into)
+        slot->buffer = (unsigned char *)pull->desc.memory + pull->asked_bytes;
+    return get_piece(pull, slot);
+}
+
+/* What was lost with its connection is asked for once more: the lane connects anew, or takes
+ * another path, and a get may be repeated. */
+static bool ask_again(struct weft_pull *pull, struct slot *slot)
+{
+    if (pull->err || slot->asked_again || weft_error_damage(slot->err) != WEFT_DAMAGE_PEER)
+        return false;
+    slot->asked_again = true;
+    return get_piece(pull, slot) == WEFT_OK;
 }
 
 /* Keeps the window full.  Returns whether the lane refused for now. */
@@ -209,7 +227,10 @@ static void transfer(struct weft_pull *pull)
             return;
         uint64_t now_ns = weft__now_ns();
         struct slot *slot = next_landed(pull, refused ? now_ns + RETRY_NS : stall_at);
-        if (slot) {
+        if (slot && ask_again(pull, slot)) {
+            pull->asked++;
+            stall_at = weft__now_ns() + stall_ns;
+        } else if (slot) {
             land(pull, slot);
             slot->next_free = pull->free_slots;
             pull->free_slots = slot;

@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #define NET "10.77.0"
+#define DATA_NET "10.78.0"
 
 struct room {
     pid_t holder; /* 0: not made yet */
@@ -27,6 +28,7 @@ struct room {
 };
 
 static struct room rooms[CLUSTER_HOSTS_MAX];
+static bool with_data_net;
 
 /* The exit code of a command of the shell, in the namespace of net_fd (-1: ours). */
 static int run(int net_fd, const char *command)
@@ -56,7 +58,9 @@ bool lab_enter(void)
         return false;
     }
     if (run(-1, "ip link set lo up && ip link add lab0 type bridge forward_delay 0 && "
-                "ip addr add " NET ".254/24 dev lab0 && ip link set lab0 up") != 0) {
+                "ip addr add " NET ".254/24 dev lab0 && ip link set lab0 up && "
+                "ip link add lab1 type bridge forward_delay 0 && "
+                "ip addr add " DATA_NET ".254/24 dev lab1 && ip link set lab1 up") != 0) {
         printf("skipped: no bridge can be made here\n");
         return false;
     }
@@ -75,9 +79,25 @@ static _Noreturn void hold(int ready_fd)
         (void)pause();
 }
 
+/* One end of a pair to the bridge of a net, the other one, eth0 or eth1, to the host. */
+static int plug_in(const struct room *room, unsigned host, unsigned net)
+{
+    char command[512];
+    snprintf(command, sizeof(command),
+             "ip link add v%u-%u type veth peer name eth%u netns %d && "
+             "ip link set v%u-%u master lab%u up",
+             host, net, net, (int)room->holder, host, net, net);
+    if (run(-1, command) != 0)
+        return -1;
+    snprintf(command, sizeof(command),
+             "ip link set lo up && ip addr add %s.%u/24 dev eth%u && ip link set eth%u up",
+             net == 0 ? NET : DATA_NET, host + 1, net, net);
+    return run(room->net_fd, command);
+}
+
 static int make_room(struct room *room, unsigned host)
 {
-    char command[512], path[64], yes;
+    char path[64], yes;
     int ready[2];
     if (pipe2(ready, O_CLOEXEC) != 0)
         return -1;
@@ -89,15 +109,9 @@ static int make_room(struct room *room, unsigned host)
     close(ready[0]);
     snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)room->holder);
     room->net_fd = held ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    snprintf(command, sizeof(command),
-             "ip link add v%u type veth peer name eth0 netns %d && ip link set v%u master lab0 up",
-             host, (int)room->holder, host);
-    if (room->net_fd < 0 || run(-1, command) != 0)
+    if (room->net_fd < 0 || plug_in(room, host, 0) != 0)
         return -1;
-    snprintf(command, sizeof(command),
-             "ip link set lo up && ip addr add " NET ".%u/24 dev eth0 && ip link set eth0 up",
-             host + 1);
-    return run(room->net_fd, command);
+    return with_data_net ? plug_in(room, host, 1) : 0;
 }
 
 static int net_of(unsigned host)
@@ -118,6 +132,12 @@ int lab_open(void **state)
         (void)setenv("WEFT_SECURITY", "none", 1); /* nobody else is on this net */
     }
     return rc;
+}
+
+int lab_open_with_data_net(void **state)
+{
+    with_data_net = true;
+    return lab_open(state);
 }
 
 /* What listens in the namespaces when all hosts are gone. */
@@ -145,6 +165,7 @@ int lab_close(void **state)
         close(rooms[i].net_fd);
     }
     memset(rooms, 0, sizeof(rooms));
+    with_data_net = false;
     /* The pairs go with the namespaces, but not at once. */
     (void)run(-1, "for v in $(ip -br link show type veth | sed 's/[@ ].*//'); do ip link del $v; "
                   "done 2>/dev/null");

@@ -13,6 +13,8 @@
 bool lab_enter(void);
 /* cmocka's setup and teardown, in place of cluster_open and cluster_close. */
 int lab_open(void **state);
+/* The same with a second net for all hosts, on eth1: host n has 10.78.0.(n + 1) there. */
+int lab_open_with_data_net(void **state);
 int lab_close(void **state);
 
 /* Runs a command of the shell in the namespace of a host; it must succeed. */
