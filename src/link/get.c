@@ -94,6 +94,7 @@ static void arrived(struct weft_tp_op *op, int err)
         if (weft_error_damage(err) == WEFT_DAMAGE_PEER && to->attached && to->tp.id == piece->tp.id)
             weft__lane_lose(lane, to, err);
     }
+    piece->get = NULL;
     piece->next = lane->free_pieces;
     lane->free_pieces = piece;
     /* A get that is still in the list is finished from there. */
@@ -129,6 +130,7 @@ static int issue(struct weft_lane *lane, struct weft_lane_get *get)
     piece->len_bytes = len;
     err = lane->tp->rma->get(lane->ep, to->tp, &desc, &piece->op);
     if (err != WEFT_OK) {
+        piece->get = NULL;
         if (weft_error_damage(err) == WEFT_DAMAGE_PEER)
             weft__lane_lose(lane, to, err);
         return err;
@@ -161,6 +163,14 @@ void weft__lane_pump_gets(struct weft_lane *lane)
             append(lane, get);
         }
     }
+}
+
+bool weft__lane_gets_from(const struct weft_lane *lane, const struct weft__lane_to *to)
+{
+    for (unsigned i = 0; i < LANE_PIECES; i++)
+        if (lane->pieces[i].get && lane->pieces[i].get->peer.id == to->id)
+            return true;
+    return false;
 }
 
 void weft__lane_fail_gets(struct weft_lane *lane, const struct weft__lane_to *to, int err)

@@ -210,7 +210,9 @@ void weft__lane_answered(struct weft_lane *lane, const unsigned char *bytes, siz
 void weft__lane_gets_init(struct weft_lane *lane);
 void weft__lane_take_gets(struct weft_lane *lane);
 void weft__lane_pump_gets(struct weft_lane *lane);
-int weft__lane_finish_gets(struct weft_lane *lane); /* runs done of the finished ones */
+bool weft__lane_gets_from(const struct weft_lane *lane,
+                          const struct weft__lane_to *to); /* whether some are in flight */
+int weft__lane_finish_gets(struct weft_lane *lane);        /* runs done of the finished ones */
 void weft__lane_fail_gets(struct weft_lane *lane, const struct weft__lane_to *to,
                           int err); /* to NULL: all */
 

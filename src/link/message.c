@@ -133,6 +133,8 @@ void weft__lane_queue(struct weft_lane *lane, struct weft__lane_item *item)
     if (item->kind == LANE_DROP) {
         weft__lane_take_gets(lane); /* those that were asked for before it end with it */
         atomic_store(&to->drop_wanted, false);
+        if (lane->paths && to->attached && weft__lane_gets_from(lane, to))
+            weft__paths_leave(lane->ep, to->tp); /* they have waited for too long */
         weft__lane_detach(lane, to);
         weft__lane_drop_messages(lane, to);
         weft__lane_fail_gets(lane, to, WEFT_ECANCELED);

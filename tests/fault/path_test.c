@@ -20,7 +20,7 @@ static int open_lab(void **state)
 {
     int rc = lab_open_with_data_net(state);
     (void)setenv("WEFT_NET", "eth1,eth0", 1);
-    (void)setenv("WEFT_MOVE_DEADLINE_MS", "30000", 1); /* tcp tries for 10 s to connect */
+    (void)setenv("WEFT_MOVE_DEADLINE_MS", "30000", 1); /* a first path is tried for some seconds */
     return rc;
 }
 

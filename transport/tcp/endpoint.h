@@ -27,7 +27,7 @@
 #define WEFT_TCP_HOT 4                     /* connections that are read without asking epoll */
 #define WEFT_TCP_HOT_MISSES 256            /* reads that find nothing before one is hot no more */
 #define WEFT_TCP_LOOK_EVERY 8              /* turns: how often epoll is asked while some are hot */
-#define WEFT_TCP_YOUNG_MS 10000            /* to connect, and to introduce oneself */
+#define WEFT_TCP_YOUNG_MS 7000             /* to connect, and to introduce oneself */
 #define WEFT_TCP_YOUNG_MAX 1024   /* accepted connections that have not introduced themselves */
 #define WEFT_TCP_LINK_CONNS_MAX 8 /* connections from one endpoint */
 #define WEFT_TCP_BLOCKS 8         /* buffers for big messages that are kept */

@@ -254,7 +254,7 @@ static void a_list_is_reported_name_by_name(void **state)
     pair_scheme = "fault(seed=1,delay=5ms)+tcp,zmq";
     end_open(&a, "a", "worker");
     weft__lane_stats(a.lane, &stats);
-    assert_string_equal(stats.transport, "fault+tcp+shim, zmq+shim");
+    assert_string_equal(stats.transport, "fault+tcp, zmq+shim");
     assert_non_null(strstr(weft__lane_report(a.lane), "tcp: chosen by name\n"));
     assert_non_null(
         strstr(weft__lane_report(a.lane), "zmq: chosen, for when the first one breaks\n"));
