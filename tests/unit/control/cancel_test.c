@@ -12,7 +12,7 @@
 #include <cmocka.h>
 #include <zmq.h>
 
-#include "base/wake.h"
+#include "gate.h"
 #include "raw.h"
 #include "rig.h"
 #include "weft/error.h"
@@ -26,7 +26,7 @@ static struct held {
     struct weft_call *calls[HELD];
     _Atomic uint32_t calls_n;
     _Atomic uint32_t cancelled;
-    _Atomic uint32_t inside, open, counted;
+    _Atomic uint32_t counted;
     _Atomic bool answer_in_callback;
     char url[64], async_url[64];
     struct raw raw;
@@ -44,17 +44,6 @@ static void run_turn(void *ctx, struct weft_call *call, const ProtobufCMessage *
     for (size_t i = 0; i < len_bytes; i++)
         turned[i] = body[len_bytes - 1 - i];
     weft__call_reply_bytes(call, turned, len_bytes);
-}
-
-/* Waits until the gate is open. */
-static void run_gate(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
-{
-    (void)ctx;
-    (void)request;
-    atomic_fetch_add(&held.inside, 1);
-    while (atomic_load(&held.open) == 0)
-        weft__futex_wait(&held.open, 0, WEFT_NEVER);
-    weft__call_reply(call, NULL);
 }
 
 static void on_cancel(void *ctx, struct weft_call *call)
@@ -88,9 +77,7 @@ static void run_hold_late(void *ctx, struct weft_call *call, const ProtobufCMess
 {
     (void)ctx;
     (void)request;
-    atomic_fetch_add(&held.inside, 1);
-    while (atomic_load(&held.open) == 0)
-        weft__futex_wait(&held.open, 0, WEFT_NEVER);
+    gate_pass();
     weft__call_on_cancel(call, on_cancel, &held);
     keep(call);
 }
@@ -133,6 +120,7 @@ static int setup(void **state)
 
     (void)state;
     memset(&held, 0, sizeof(held));
+    gate_reset();
     assert_int_equal(weft__server_start(&desc, &held.server), WEFT_OK);
     snprintf(held.url, sizeof(held.url), "tcp://127.0.0.1:%u",
              weft__server_sync_port(held.server, 0));
@@ -160,8 +148,7 @@ static struct weft_service_stats stats(void)
 
 static void open_gate(void)
 {
-    atomic_store(&held.open, 1);
-    weft__futex_wake(&held.open);
+    gate_open();
 }
 
 static void ask(uint16_t code, uint64_t correlation)
@@ -222,7 +209,7 @@ static void a_cancelled_call_that_waits_never_runs(void **state)
     ask(COUNT, 2);
     ask(COUNT, 3);
     ask(COUNT, 4);
-    assert_true(RIG_UNTIL(atomic_load(&held.inside) == 1));
+    assert_true(RIG_UNTIL(atomic_load(&gate.inside) == 1));
     cancel(&held.raw, 4);
     cancel(&held.raw, 2);
     cancel(&held.raw, 2);
@@ -243,7 +230,7 @@ static void a_cancelled_call_that_runs_is_not_answered(void **state)
 
     (void)state;
     ask(GATE, 1);
-    assert_true(RIG_UNTIL(atomic_load(&held.inside) == 1));
+    assert_true(RIG_UNTIL(atomic_load(&gate.inside) == 1));
     cancel(&held.raw, 1);
     fence();
     open_gate();
@@ -287,7 +274,7 @@ static void who_listens_late_hears_it_all_the_same(void **state)
 {
     (void)state;
     ask(HOLD_LATE, 1);
-    assert_true(RIG_UNTIL(atomic_load(&held.inside) == 1));
+    assert_true(RIG_UNTIL(atomic_load(&gate.inside) == 1));
     cancel(&held.raw, 1);
     fence();
     open_gate();

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <zmq.h>
 
-#include "base/wake.h"
+#include "gate.h"
 #include "raw.h"
 #include "rig.h"
 #include "weft/error.h"
@@ -23,7 +23,7 @@ static struct weft_server *server;
 static struct raw raw, other;
 static char url[64], async_url[64];
 static struct weft_call *held;
-static _Atomic uint32_t counted, holds, inside, gate_open;
+static _Atomic uint32_t counted, holds;
 
 static void run_count(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
 {
@@ -49,16 +49,6 @@ static void run_fail(void *ctx, struct weft_call *call, const ProtobufCMessage *
     (void)request;
     atomic_fetch_add(&counted, 1);
     weft__call_fail(call, WEFT_EBUSY, "not today");
-}
-
-static void run_gate(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
-{
-    (void)ctx;
-    (void)request;
-    atomic_fetch_add(&inside, 1);
-    while (atomic_load(&gate_open) == 0)
-        weft__futex_wait(&gate_open, 0, WEFT_NEVER);
-    weft__call_reply(call, NULL);
 }
 
 static void run_big(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
@@ -95,8 +85,7 @@ static int setup(void **state)
     held = NULL;
     atomic_store(&counted, 0);
     atomic_store(&holds, 0);
-    atomic_store(&inside, 0);
-    atomic_store(&gate_open, 0);
+    gate_reset();
     assert_int_equal(weft__server_start(&desc, &server), WEFT_OK);
     snprintf(url, sizeof(url), "tcp://127.0.0.1:%u", weft__server_sync_port(server, 0));
     snprintf(async_url, sizeof(async_url), "tcp://127.0.0.1:%u",
@@ -249,7 +238,7 @@ static void what_was_refused_may_come_again(void **state)
 
     (void)state;
     ask(&raw, GATE, 1, 1);
-    assert_true(RIG_UNTIL(atomic_load(&inside) == 1));
+    assert_true(RIG_UNTIL(atomic_load(&gate.inside) == 1));
     ask(&raw, COUNT, 2, 2);
     assert_true(RIG_UNTIL(stats().queue_depth == 1));
     for (; tries < 3; tries++) {
@@ -257,8 +246,7 @@ static void what_was_refused_may_come_again(void **state)
         assert_int_equal(raw_hear_of(&other, 10 + tries, &answer), WEFT_EAGAIN);
         assert_in_range(answer.frame.deadline_ms, 1, 1000);
     }
-    atomic_store(&gate_open, 1);
-    weft__futex_wake(&gate_open);
+    gate_open();
     assert_int_equal(raw_hear_of(&raw, 1, &answer), 0);
     assert_int_equal(raw_hear_of(&raw, 2, &answer), 0);
     ask(&other, COUNT, 3, 20);

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 #include <zmq.h>
 
-#include "base/wake.h"
+#include "gate.h"
 #include "raw.h"
 #include "rig.h"
 #include "weft/error.h"
@@ -27,7 +27,6 @@ static struct weft_server *server;
 static struct weft_call *calls[HELD];
 static _Atomic uint32_t calls_n;
 static char url[64], async_url[64];
-static _Atomic uint32_t inside, gate_open;
 static size_t queue_max = 4096;
 
 static void run_hold(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
@@ -59,16 +58,6 @@ static void run_echo(void *ctx, struct weft_call *call, const ProtobufCMessage *
     weft__call_reply_bytes(call, body, len_bytes);
 }
 
-static void run_gate(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
-{
-    (void)ctx;
-    (void)request;
-    atomic_fetch_add(&inside, 1);
-    while (atomic_load(&gate_open) == 0)
-        weft__futex_wait(&gate_open, 0, WEFT_NEVER);
-    weft__call_reply(call, NULL);
-}
-
 static void run_swallow(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
 {
     (void)ctx;
@@ -95,8 +84,7 @@ static void start(size_t client_calls_max)
         .bind = "127.0.0.1", .services = &service, .services_n = 1};
 
     atomic_store(&calls_n, 0);
-    atomic_store(&inside, 0);
-    atomic_store(&gate_open, 0);
+    gate_reset();
     assert_int_equal(weft__server_start(&desc, &server), WEFT_OK);
     snprintf(url, sizeof(url), "tcp://127.0.0.1:%u", weft__server_sync_port(server, 0));
     snprintf(async_url, sizeof(async_url), "tcp://127.0.0.1:%u",
@@ -235,7 +223,7 @@ static void a_busy_client_leaves_room_in_the_queue(void **state)
     raw_open(&modest, ZMQ_DEALER, url);
     for (uint64_t i = 1; i <= 2; i++)
         raw_say(&busy, (struct weft_frame){.call = GATE, .correlation = i}, "");
-    assert_true(RIG_UNTIL(atomic_load(&inside) == 2));
+    assert_true(RIG_UNTIL(atomic_load(&gate.inside) == 2));
     for (uint64_t i = 101; i <= 140; i++)
         raw_say(&busy, (struct weft_frame){.call = SWALLOW, .correlation = i}, "");
     assert_int_equal(raw_hear_of(&busy, 131, &answer), WEFT_EAGAIN);
@@ -246,8 +234,7 @@ static void a_busy_client_leaves_room_in_the_queue(void **state)
     assert_true(RIG_UNTIL((now = stats(), now.queue_depth == 40)));
     raw_say(&modest, (struct weft_frame){.call = SWALLOW, .correlation = 11}, "");
     assert_int_equal(raw_hear_of(&modest, 11, &answer), WEFT_EAGAIN);
-    atomic_store(&gate_open, 1);
-    weft__futex_wake(&gate_open);
+    gate_open();
     for (uint64_t i = 1; i <= 10; i++) {
         raw_hear(&modest, &answer);
         assert_int_equal(answer.frame.error, 0);
@@ -274,15 +261,14 @@ static void the_bytes_that_wait_are_bounded(void **state)
     raw_open(&raw, ZMQ_DEALER, url);
     for (uint64_t i = 1; i <= 2; i++)
         raw_say(&raw, (struct weft_frame){.call = GATE, .correlation = i}, "");
-    assert_true(RIG_UNTIL(atomic_load(&inside) == 2));
+    assert_true(RIG_UNTIL(atomic_load(&gate.inside) == 2));
     for (uint64_t i = 101; i <= 170; i++)
         raw_say(&raw, (struct weft_frame){.call = SWALLOW, .correlation = i}, text);
     assert_int_equal(raw_hear_of(&raw, 165, &answer), WEFT_EAGAIN);
     assert_non_null(strstr(answer.body, "64 MiB of bodies"));
     assert_true(RIG_UNTIL((now = stats(), now.refused_full == 6)));
     assert_int_equal(now.queue_depth, 64);
-    atomic_store(&gate_open, 1);
-    weft__futex_wake(&gate_open);
+    gate_open();
     assert_true(RIG_UNTIL((now = stats(), now.open == 0)));
     raw_say(&raw, (struct weft_frame){.call = SWALLOW, .correlation = 200}, text);
     do
