@@ -14,19 +14,12 @@
 
 #include <xxhash.h>
 
+#include "memory.h"
 #include "snapshot/diff.h"
 #include "snapshot/scan.h"
 #include "weft/error.h"
 
 #define PAGE 4096u
-
-static uint64_t random_next(uint64_t *seed)
-{
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    *seed ^= *seed << 17;
-    return *seed;
-}
 
 static size_t random_below(uint64_t *seed, size_t n)
 {

@@ -11,6 +11,7 @@
 
 #include <xxhash.h>
 
+#include "memory.h"
 #include "snapshot/image.h"
 #include "snapshot/image_cut.h"
 #include "weft/error.h"
@@ -18,23 +19,6 @@
 #define PAGE WEFT_REGION_PAGE
 #define REGION_BYTES ((size_t)64 << 20)
 #define HEADER 96
-
-static uint64_t random_next(uint64_t *seed)
-{
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    *seed ^= *seed << 17;
-    return *seed;
-}
-
-static void touch(struct weft_region *region, size_t page, size_t pages, uint64_t seed)
-{
-    char *at = (char *)region->base + page * PAGE;
-    for (size_t i = 0; i < pages * PAGE; i += 8) {
-        uint64_t word = random_next(&seed);
-        memcpy(at + i, &word, 8);
-    }
-}
 
 /* Scattered pages, a run below and one above the limit, and one of several chunks. */
 static void region_make(struct weft_region *region)

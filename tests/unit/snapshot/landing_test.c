@@ -13,13 +13,11 @@
 
 #include "base/clock.h"
 #include "base/wake.h"
+#include "lanes.h"
 #include "link/lane.h"
+#include "memory.h"
 #include "ranges.h"
 #include "snapshot/track.h"
-#include "transport/inproc/inproc.h"
-#include "transport/ofi/ofi.h"
-#include "transport/tcp/tcp.h"
-#include "transport/zmq/zmq.h"
 #include "weft/error.h"
 
 #define PAGES 200
@@ -30,36 +28,6 @@ static const char *scheme = "inproc";
 static const char *const trackers[] = {"pagemap_scan", "segv", "none"};
 static struct weft_lane *source_lane, *lane;
 static struct weft_lane_peer peer;
-
-static void no_message(void *ctx, const void *data, size_t len_bytes)
-{
-    (void)ctx;
-    (void)data;
-    (void)len_bytes;
-}
-
-static int lane_open(const char *name, struct weft_lane **lane_out)
-{
-    static const struct weft_transport *const all[] = {&weft__tp_inproc, &weft__tp_zmq,
-                                                       &weft__tp_tcp, &weft__tp_ofi};
-    const struct weft_lane_desc desc = {.transports = all,
-                                        .transports_n = 4,
-                                        .scheme = scheme,
-                                        .progress = "thread",
-                                        .bind = strcmp(scheme, "inproc") ? "127.0.0.1" : name,
-                                        .token = 4711,
-                                        .msg_max_bytes = 65536,
-                                        .message = no_message};
-    return weft__lane_open(&desc, lane_out);
-}
-
-static uint64_t random_next(uint64_t *seed)
-{
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    *seed ^= *seed << 17;
-    return *seed;
-}
 
 struct batch {
     struct weft_lane_get gets[GETS];
@@ -148,12 +116,12 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {cmocka_unit_test(what_lands_by_gets_is_reported)};
     if (argc > 1)
         scheme = argv[1];
-    int err = lane_open("source", &source_lane);
+    int err = lane_open(scheme, "source", &source_lane);
     if (err) {
         printf("skipped: %s: %s\n", scheme, weft_fail_text(err));
         return 77;
     }
-    err = lane_open("receiver", &lane);
+    err = lane_open(scheme, "receiver", &lane);
     if (!err)
         err = weft__lane_peer(lane, weft__lane_address(source_lane), &peer);
     int failed = err ? 1 : cmocka_run_group_tests(tests, NULL, NULL);

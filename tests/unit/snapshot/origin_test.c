@@ -15,19 +15,13 @@
 #include <cmocka.h>
 
 #include "denied.h"
+#include "memory.h"
 #include "snapshot/origin.h"
 #include "snapshot/track.h"
 #include "snapshot/view.h"
 #include "weft/error.h"
 
 #define PAGE ((size_t)WEFT_REGION_PAGE)
-#define GIB ((size_t)1 << 30)
-
-#ifdef WEFT_TSAN
-#define HUGE_BYTES (16 * GIB) /* a shadow of more takes long to make */
-#else
-#define HUGE_BYTES (64 * GIB)
-#endif
 
 static const char *const trackers[] = {"pagemap_scan", "segv"};
 

@@ -9,19 +9,12 @@
 
 #include <cmocka.h>
 
+#include "memory.h"
 #include "snapshot/pages.h"
 #include "snapshot/region.h"
 
 #define PAGE ((uint64_t)WEFT_REGION_PAGE)
 #define N 100000u /* pages: over three groups, and not whole words */
-
-static uint64_t random_next(uint64_t *seed)
-{
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    *seed ^= *seed << 17;
-    return *seed;
-}
 
 static void what_is_taken_is_what_was_added_in_order(void **state)
 {

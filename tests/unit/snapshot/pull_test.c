@@ -13,24 +13,14 @@
 
 #include "base/clock.h"
 #include "base/wake.h"
+#include "lanes.h"
 #include "link/lane.h"
+#include "memory.h"
 #include "snapshot/pull.h"
-#include "transport/inproc/inproc.h"
-#include "transport/ofi/ofi.h"
-#include "transport/tcp/tcp.h"
-#include "transport/zmq/zmq.h"
 #include "weft/error.h"
 
 #define PAGE WEFT_REGION_PAGE
 #define REGION_BYTES ((size_t)32 << 20)
-#define TOKEN 0x0123456789abcdef
-#define GIB ((size_t)1 << 30)
-
-#ifdef WEFT_TSAN
-#define HUGE_BYTES (16 * GIB) /* a shadow of more takes long to make */
-#else
-#define HUGE_BYTES (64 * GIB)
-#endif
 
 static const char *scheme = "inproc";
 
@@ -49,52 +39,13 @@ struct rig {
     size_t spoil, spoil_packed;      /* > 0: offset of a byte to change once the sums are taken */
 };
 
-static void no_message(void *ctx, const void *data, size_t len_bytes)
-{
-    (void)ctx;
-    (void)data;
-    (void)len_bytes;
-}
-
-static int lane_open(const char *name, struct weft_lane **lane_out)
-{
-    static const struct weft_transport *const all[] = {&weft__tp_inproc, &weft__tp_zmq,
-                                                       &weft__tp_tcp, &weft__tp_ofi};
-    const struct weft_lane_desc desc = {.transports = all,
-                                        .transports_n = 4,
-                                        .scheme = scheme,
-                                        .progress = "thread",
-                                        .bind = strcmp(scheme, "inproc") ? "127.0.0.1" : name,
-                                        .token = TOKEN,
-                                        .msg_max_bytes = 65536,
-                                        .message = no_message};
-    return weft__lane_open(&desc, lane_out);
-}
-
-static uint64_t random_next(uint64_t *seed)
-{
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    *seed ^= *seed << 17;
-    return *seed;
-}
-
-static void touch(struct weft_region *region, size_t page, size_t pages, uint64_t seed)
-{
-    char *at = (char *)region->base + page * PAGE;
-    for (size_t i = 0; i < pages * PAGE; i += 8) {
-        uint64_t word = random_next(&seed);
-        memcpy(at + i, &word, 8);
-    }
-}
-
 static int rig_open(void **state)
 {
     struct rig *rig = calloc(1, sizeof(*rig));
     if (!rig)
         return -1;
-    assert_int_equal(lane_open("source", &rig->source_lane), 0);
-    assert_int_equal(lane_open("receiver", &rig->lane), 0);
+    assert_int_equal(lane_open(scheme, "source", &rig->source_lane), 0);
+    assert_int_equal(lane_open(scheme, "receiver", &rig->lane), 0);
     assert_int_equal(weft__lane_peer(rig->lane, weft__lane_address(rig->source_lane), &rig->peer),
                      0);
     assert_int_equal(weft__region_init(&rig->source, "source", NULL, REGION_BYTES), 0);
@@ -614,7 +565,7 @@ static void a_source_that_is_gone_ends_the_pull(void **state)
     atomic_store(&rig->over, 0);
     assert_int_equal(weft__pull_start(&desc, &rig->pull), 0);
     assert_int_not_equal(await(rig), 0);
-    assert_int_equal(lane_open("source", &rig->source_lane), 0);
+    assert_int_equal(lane_open(scheme, "source", &rig->source_lane), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_open, rig_close)
@@ -623,7 +574,7 @@ static void a_source_that_is_gone_ends_the_pull(void **state)
 static bool available(void)
 {
     struct weft_lane *lane;
-    int err = lane_open("probe", &lane);
+    int err = lane_open(scheme, "probe", &lane);
     if (err) {
         printf("skipped: %s: %s\n", scheme, weft_fail_text(err));
         return false;

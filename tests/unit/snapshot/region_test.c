@@ -11,12 +11,12 @@
 
 #include <cmocka.h>
 
+#include "memory.h"
 #include "snapshot/region.h"
 #include "weft/error.h"
 
 #define PAGE WEFT_REGION_PAGE
 #define MIB ((size_t)1 << 20)
-#define GIB ((size_t)1 << 30)
 #ifdef WEFT_TSAN
 #define FIXED ((void *)0x550000000000)
 #else

@@ -22,35 +22,21 @@
 
 #include <cmocka.h>
 
+#include "memory.h"
 #include "ranges.h"
 #include "snapshot/kernel.h"
 #include "snapshot/region.h"
 #include "snapshot/track.h"
 #include "weft/error.h"
 
-#define GIB ((size_t)1 << 30)
 #define PAGES 1500
 #define THREADS 4
-
-#ifdef WEFT_TSAN
-#define HUGE_BYTES (16 * GIB) /* a shadow of more takes long to make */
-#else
-#define HUGE_BYTES (64 * GIB)
-#endif
 
 /* Divides how often things are done: "quick", for machines on which a fault takes milliseconds. */
 static int haste = 1;
 enum { QUICK = 100 };
 
 static const char *const trackers[] = {"pagemap_scan", "segv", "none"};
-
-static uint64_t random_next(uint64_t *seed)
-{
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    *seed ^= *seed << 17;
-    return *seed;
-}
 
 static size_t random_below(uint64_t *seed, size_t n)
 {

@@ -10,19 +10,13 @@
 
 #include <cmocka.h>
 
+#include "memory.h"
 #include "snapshot/region.h"
 #include "snapshot/track.h"
 #include "snapshot/view.h"
 #include "weft/error.h"
 
 #define PAGE ((size_t)WEFT_REGION_PAGE)
-#define GIB ((size_t)1 << 30)
-
-#ifdef WEFT_TSAN
-#define HUGE_BYTES (16 * GIB) /* a shadow of more takes long to make */
-#else
-#define HUGE_BYTES (64 * GIB)
-#endif
 
 static struct weft_region region_make(size_t len)
 {
