@@ -4,8 +4,6 @@
 
 #include "data_pair.h"
 
-#define DATA_ADDRESS "127.0.0.1" /* where all of them listen */
-
 extern const struct data_kind data_weft;          /* weft's endpoints: data_weft.c */
 extern const struct data_kind data_lane;          /* weft's lanes: data_lane.c */
 extern const struct data_kind data_raw_libfabric; /* raw_libfabric.c */

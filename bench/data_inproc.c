@@ -11,7 +11,7 @@
 
 enum { MS = 60, SLICES = 3 };
 enum subject { WEFT, RAW, LANE, SUBJECTS };
-enum measure { PASS, ASLEEP, RATE, GET_64K, GET_1M, MEASURES };
+enum measure { PASS, ASLEEP, RATE, ASLEEP_RATE, GET_64K, GET_1M, MEASURES };
 
 static const struct data_subject subjects[SUBJECTS] = {
     [WEFT] = {.id = "inproc",
@@ -34,20 +34,33 @@ static const struct data_subject subjects[SUBJECTS] = {
 };
 
 static const struct data_measure measures[MEASURES] = {
-    [PASS] =
-        {"latency.8B", "half a round trip of 8 B", "us", 0, {DATA_PASS, false, 8, 8, 1280, 1, 64}},
-    [ASLEEP] = {"asleep.8B",
-                "half a round trip of 8 B, asleep",
-                "us",
-                0,
-                {DATA_PASS, true, 8, 8, 50, 1, 1}},
-    [RATE] = {"rate.8B",
-              "messages of 8 B, 64 in flight",
-              "M/s",
-              1e-6,
-              {DATA_RATE, false, 8, 64, 1024, 1, 1}},
-    [GET_64K] = {"get.64KiB", "copies of 64 KiB", "GB/s", 0, {DATA_GET, false, 65536, 1, 16, 1, 1}},
-    [GET_1M] = {"get.1MiB", "copies of 1 MiB", "GB/s", 0, {DATA_GET, false, 1u << 20, 1, 4, 1, 1}},
+    [PASS] = {.id = "latency.8B",
+              .what = "half a round trip of 8 B",
+              .unit = "us",
+              .task = {.what = DATA_PASS, .bytes = 8, .n = 1280, .batch = 64}},
+    [ASLEEP] = {.id = "asleep.8B",
+                .what = "half a round trip of 8 B, asleep",
+                .unit = "us",
+                .task = {.what = DATA_PASS, .asleep = true, .bytes = 8, .n = 20}},
+    [RATE] = {.id = "rate.8B",
+              .what = "messages of 8 B, 64 in flight",
+              .unit = "M/s",
+              .scale = 1e-6,
+              .task = {.what = DATA_RATE, .bytes = 8, .window = 64, .n = 1024}},
+    [ASLEEP_RATE] =
+        {.id = "asleep_rate.8B",
+         .what = "messages of 8 B, 64 in flight, asleep",
+         .unit = "M/s",
+         .scale = 1e-6,
+         .task = {.what = DATA_RATE, .asleep = true, .bytes = 8, .window = 64, .n = 1024}},
+    [GET_64K] = {.id = "get.64KiB",
+                 .what = "copies of 64 KiB",
+                 .unit = "GB/s",
+                 .task = {.what = DATA_GET, .bytes = 65536, .window = 1, .n = 16}},
+    [GET_1M] = {.id = "get.1MiB",
+                .what = "copies of 1 MiB",
+                .unit = "GB/s",
+                .task = {.what = DATA_GET, .bytes = 1u << 20, .window = 1, .n = 4}},
 };
 
 static struct bench_series series[SUBJECTS][MEASURES];

@@ -75,7 +75,7 @@ static int open_lane(struct end *end, unsigned side)
                                         .transports_n = sizeof(all) / sizeof(all[0]),
                                         .scheme = subject->scheme,
                                         .progress = "thread",
-                                        .bind = !subject->threads ? DATA_ADDRESS
+                                        .bind = !subject->threads ? data_address()
                                                 : side            ? "bench-lane-there"
                                                                   : "bench-lane-here",
                                         .token = TOKEN,
@@ -260,5 +260,16 @@ static void answer(void *ctx, const struct data_task *task)
         weft__lane_polling(end->lane, false);
 }
 
-const struct data_kind data_lane = {
-    .open = open_end, .close = close_end, .can = can, .turn = turn, .ask = ask, .answer = answer};
+static unsigned char *memory(void *ctx)
+{
+    struct end *end = ctx;
+    return end->bytes;
+}
+
+const struct data_kind data_lane = {.open = open_end,
+                                    .close = close_end,
+                                    .can = can,
+                                    .turn = turn,
+                                    .memory = memory,
+                                    .ask = ask,
+                                    .answer = answer};

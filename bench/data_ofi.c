@@ -2,9 +2,13 @@
  *
  * Both spin on two cores. A message has come when it lies in a buffer of the receiver's own; a get
  * when its bytes are here, a put when they are there; sends complete when their buffer may be used
- * again. Both sides move the same number of buffers of the same length over and over. */
+ * again. Both sides move the same number of buffers of the same length over and over.
+ *
+ * The provider is net, or that of WEFT_DATA=ofi:PROVIDER; BENCH_ADDRESS is where both listen. */
 #include <stdio.h>
+#include <string.h>
 
+#include "base/config.h"
 #include "data.h"
 #include "data_ends.h"
 #include "data_table.h"
@@ -12,65 +16,80 @@
 
 enum { MS = 60, SLICES = 3 };
 enum subject { WEFT, RAW, LANE, SUBJECTS };
-enum measure { PASS, PASS_64K, ASLEEP, RATE, GET_64K, GET_1M, PUT_64K, PUT_1M, MEASURES };
+enum measure {
+    PASS,
+    PASS_64K,
+    ASLEEP,
+    RATE,
+    ASLEEP_RATE,
+    GET_64K,
+    GET_1M,
+    PUT_64K,
+    PUT_1M,
+    MEASURES
+};
 
-static const struct data_subject subjects[SUBJECTS] = {
-    [WEFT] = {.id = "ofi_net",
+static char provider[32] = "net", scheme[40], configs[SUBJECTS][96];
+
+static struct data_subject subjects[SUBJECTS] = {
+    [WEFT] = {.id = "ofi",
               .name = "weft",
-              .config = "ofi:net endpoints, 127.0.0.1, two processes, a core each",
+              .config = configs[WEFT],
               .kind = &data_weft,
               .transport = &weft__tp_ofi,
-              .provider = "net"},
+              .provider = provider},
     [RAW] = {.id = "raw_libfabric",
              .name = "libfabric",
-             .config = "net, FI_EP_RDM, 127.0.0.1, two processes, a core each",
+             .config = configs[RAW],
              .kind = &data_raw_libfabric,
-             .provider = "net"},
-    [LANE] = {.id = "ofi_net_lane",
+             .provider = provider},
+    [LANE] = {.id = "ofi_lane",
               .name = "weft",
-              .config = "ofi:net lanes, two processes, a core each",
+              .config = configs[LANE],
               .kind = &data_lane,
-              .scheme = "ofi:net"},
+              .scheme = scheme},
 };
 
 static const struct data_measure measures[MEASURES] = {
-    [PASS] =
-        {"latency.8B", "half a round trip of 8 B", "us", 0, {DATA_PASS, false, 8, 8, 50, 1, 1}},
-    [PASS_64K] = {"latency.64KiB",
-                  "half a round trip of 64 KiB",
-                  "us",
-                  0,
-                  {DATA_PASS, false, 65536, 8, 20, 1, 1}},
-    [ASLEEP] = {"asleep.8B",
-                "half a round trip of 8 B, asleep",
-                "us",
-                0,
-                {DATA_PASS, true, 8, 8, 20, 1, 1}},
-    [RATE] = {"rate.8B",
-              "messages of 8 B, 64 in flight",
-              "M/s",
-              1e-6,
-              {DATA_RATE, false, 8, 64, 1024, 1, 1}},
-    [GET_64K] = {"get.64KiB",
-                 "gets of 64 KiB, 16 at a time",
-                 "GB/s",
-                 0,
-                 {DATA_GET, false, 65536, 16, 32, 1, 1}},
-    [GET_1M] = {"get.1MiB",
-                "gets of 1 MiB, 4 at a time",
-                "GB/s",
-                0,
-                {DATA_GET, false, 1u << 20, 4, 8, 1, 1}},
-    [PUT_64K] = {"put.64KiB",
-                 "puts of 64 KiB, 16 at a time",
-                 "GB/s",
-                 0,
-                 {DATA_PUT, false, 65536, 16, 32, 1, 1}},
-    [PUT_1M] = {"put.1MiB",
-                "puts of 1 MiB, 4 at a time",
-                "GB/s",
-                0,
-                {DATA_PUT, false, 1u << 20, 4, 8, 1, 1}},
+    [PASS] = {.id = "latency.8B",
+              .what = "half a round trip of 8 B",
+              .unit = "us",
+              .task = {.what = DATA_PASS, .bytes = 8, .n = 50}},
+    [PASS_64K] = {.id = "latency.64KiB",
+                  .what = "half a round trip of 64 KiB",
+                  .unit = "us",
+                  .task = {.what = DATA_PASS, .bytes = 65536, .n = 20}},
+    [ASLEEP] = {.id = "asleep.8B",
+                .what = "half a round trip of 8 B, asleep",
+                .unit = "us",
+                .task = {.what = DATA_PASS, .asleep = true, .bytes = 8, .n = 20}},
+    [RATE] = {.id = "rate.8B",
+              .what = "messages of 8 B, 64 in flight",
+              .unit = "M/s",
+              .scale = 1e-6,
+              .task = {.what = DATA_RATE, .bytes = 8, .window = 64, .n = 1024}},
+    [ASLEEP_RATE] =
+        {.id = "asleep_rate.8B",
+         .what = "messages of 8 B, 64 in flight, asleep",
+         .unit = "M/s",
+         .scale = 1e-6,
+         .task = {.what = DATA_RATE, .asleep = true, .bytes = 8, .window = 64, .n = 1024}},
+    [GET_64K] = {.id = "get.64KiB",
+                 .what = "gets of 64 KiB, 16 at a time",
+                 .unit = "GB/s",
+                 .task = {.what = DATA_GET, .bytes = 65536, .window = 16, .n = 32}},
+    [GET_1M] = {.id = "get.1MiB",
+                .what = "gets of 1 MiB, 4 at a time",
+                .unit = "GB/s",
+                .task = {.what = DATA_GET, .bytes = 1u << 20, .window = 4, .n = 8}},
+    [PUT_64K] = {.id = "put.64KiB",
+                 .what = "puts of 64 KiB, 16 at a time",
+                 .unit = "GB/s",
+                 .task = {.what = DATA_PUT, .bytes = 65536, .window = 16, .n = 32}},
+    [PUT_1M] = {.id = "put.1MiB",
+                .what = "puts of 1 MiB, 4 at a time",
+                .unit = "GB/s",
+                .task = {.what = DATA_PUT, .bytes = 1u << 20, .window = 4, .n = 8}},
 };
 
 static struct bench_series series[SUBJECTS][MEASURES];
@@ -81,6 +100,18 @@ static const struct data_table table = {.part = "ofi",
                                         .measures_n = MEASURES,
                                         .slices = SLICES,
                                         .series = &series[0][0]};
+
+static void choose_provider(void)
+{
+    static const char *const what[SUBJECTS] = {"endpoints", "FI_EP_RDM", "lanes"};
+    const char *data = weft__config_text("WEFT_DATA");
+    if (strncmp(data, "ofi:", 4) == 0)
+        snprintf(provider, sizeof(provider), "%s", data + 4);
+    snprintf(scheme, sizeof(scheme), "ofi:%s", provider);
+    for (size_t i = 0; i < SUBJECTS; i++)
+        snprintf(configs[i], sizeof(configs[i]), "%s, %s, %.32s, two processes, a core each",
+                 provider, what[i], data_address());
+}
 
 /* The lower of the two ratios. */
 static void bandwidth_goal(const struct bench *bench)
@@ -100,6 +131,7 @@ static void bandwidth_goal(const struct bench *bench)
 
 int data_ofi(const struct bench *bench)
 {
+    choose_provider();
     data_table_run(bench, &table, MS);
     data_ratio_goal(bench,
                     (struct bench_goal){.id = "data.ofi_latency",

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,7 +18,7 @@
 #include "data.h"
 #include "weft/error.h"
 
-enum { WARM_UP = 2, BURSTS_MAX = 200 };
+enum { WARM_UP = 2, BURSTS_MAX = 200, WINDOW = 8 };
 
 struct data_pair {
     const struct data_subject *subject;
@@ -28,6 +29,12 @@ struct data_pair {
     pthread_t thread; /* or thread */
     int thread_fd;
 };
+
+const char *data_address(void)
+{
+    const char *address = getenv("BENCH_ADDRESS");
+    return address ? address : "127.0.0.1";
+}
 
 unsigned char *data_memory(size_t len_bytes)
 {
@@ -51,6 +58,35 @@ static void turn_until_heard(const struct data_subject *subject, void *end, int 
         bench_die(subject->id, WEFT_EPEERDEAD);
 }
 
+/* Gets and puts are checked, outside of what is timed: who gets starts with zeros and must see the
+ * other side's bytes in the end. */
+enum { THEIRS = 0x5a };
+
+static bool receives(const struct data_task *task, unsigned side)
+{
+    return (task->what == DATA_GET && side == 0) || (task->what == DATA_PUT && side == 1);
+}
+
+static void prepare(const struct data_kind *kind, void *end, const struct data_task *task,
+                    unsigned side)
+{
+    if (task->what == DATA_GET || task->what == DATA_PUT)
+        memset(kind->memory(end), receives(task, side) ? 0 : THEIRS, task->window * task->bytes);
+}
+
+static void verify(const struct data_subject *subject, void *end, const struct data_task *task,
+                   unsigned side)
+{
+    if (!receives(task, side))
+        return;
+    const unsigned char *bytes = subject->kind->memory(end);
+    size_t len = task->window * task->bytes;
+    if (bytes[0] != THEIRS || memcmp(bytes, bytes + 1, len - 1) != 0) {
+        fprintf(stderr, "bench-data: %s: bytes are missing\n", subject->id);
+        exit(1);
+    }
+}
+
 /* ---- the other side ---- */
 
 static int answer_main(void *ctx, int fd)
@@ -65,9 +101,11 @@ static int answer_main(void *ctx, int fd)
     there = end != NULL;
     bench_send(fd, &there, sizeof(there));
     while (end && bench_receive(fd, &task, sizeof(task))) {
+        prepare(subject->kind, end, &task, 1);
         bench_send(fd, &there, sizeof(there));
         subject->kind->answer(end, &task);
         turn_until_heard(subject, end, fd);
+        verify(subject, end, &task, 1);
         bench_send(fd, &there, sizeof(there));
     }
     if (end)
@@ -145,21 +183,25 @@ void data_pair_close(struct data_pair *pair)
 static double run(struct data_pair *pair, const struct data_task *task)
 {
     bool heard;
+    prepare(pair->subject->kind, pair->end, task, 0);
     bench_send(pair->fd, task, sizeof(*task));
     if (!bench_receive(pair->fd, &heard, sizeof(heard)))
         bench_die(pair->subject->id, WEFT_EPEERDEAD);
     double result = pair->subject->kind->ask(pair->end, task);
     bench_send(pair->fd, &heard, sizeof(heard));
     turn_until_heard(pair->subject, pair->end, pair->fd);
+    verify(pair->subject, pair->end, task, 0);
     return result;
 }
 
 double data_pair_measure(struct data_pair *pair, const struct data_task *task, unsigned ms)
 {
     struct data_task some = *task;
+    some.window = task->window ? task->window : WINDOW;
+    some.batch = task->batch ? task->batch : 1;
     if (pair->subject->kind->alone)
-        return pair->subject->kind->alone(pair->subject, task, ms);
-    if (!data_pair_exists(pair) || !pair->subject->kind->can(pair->subject, task))
+        return pair->subject->kind->alone(pair->subject, &some, ms);
+    if (!data_pair_exists(pair) || !pair->subject->kind->can(pair->subject, &some))
         return NAN;
     some.bursts = WARM_UP;
     uint64_t start_ns = weft__now_ns();

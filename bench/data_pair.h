@@ -50,6 +50,8 @@ struct data_kind {
     void (*close)(void *end);
     bool (*can)(const struct data_subject *subject, const struct data_task *task);
     void (*turn)(void *end); /* lets it move what it has not moved yet */
+    /* DATA_BYTES_MAX, from and into which gets and puts go, the same place at both ends. */
+    unsigned char *(*memory)(void *end);
     double (*ask)(void *end, const struct data_task *task);
     void (*answer)(void *end, const struct data_task *task);
 };
@@ -89,6 +91,9 @@ static inline double data_result(const struct data_task *task, double burst_ns)
 /* Touched, on pages of its own: none is made while the clock runs. */
 unsigned char *data_memory(size_t len_bytes);
 
+/* Where ends listen: BENCH_ADDRESS of the environment, or the loopback address. */
+const char *data_address(void);
+
 struct data_pair;
 
 /* Forks: open all pairs before any of them is used. */
@@ -97,7 +102,7 @@ void data_pair_close(struct data_pair *pair);
 /* Connects at the first use. false: there is no such thing here. */
 bool data_pair_exists(struct data_pair *pair);
 /* A warm-up, which also tells how many fit into the time, and then the task. NAN: the pair cannot
- * do that. task: n is its granularity. */
+ * do that. task: n is its granularity, bursts is found, a window or batch of 0 is a usual one. */
 double data_pair_measure(struct data_pair *pair, const struct data_task *task, unsigned ms);
 
 #endif

@@ -80,7 +80,7 @@ static double complain(const struct data_subject *subject, const char *what)
 /* They are started anew for each figure: only those that goals need. */
 static bool peers_can(const struct data_task *task)
 {
-    return !task->asleep && task->what != DATA_PUT && (task->bytes == 8 || task->bytes > 1000000);
+    return task->what != DATA_PUT && (task->bytes == 8 || task->bytes > 1000000);
 }
 
 /* ---- MPI ---- */
@@ -133,7 +133,7 @@ static double mpi(const struct data_subject *subject, const struct data_task *ta
     char ranks[PATH], bytes[NUMBER], window[NUMBER], time[NUMBER];
     struct argv argv = {0};
     bool pass = task->what == DATA_PASS;
-    if (!peers_can(task))
+    if (task->asleep || !peers_can(task))
         return NAN;
     bench_path(subject->test, ranks);
     if (!is_installed(subject->program) || access(ranks, X_OK) != 0)
@@ -239,8 +239,9 @@ static double ucx(const struct data_subject *subject, const struct data_task *ta
     snprintf(warm_up, sizeof(warm_up), "%u", iterations(task, ms) / 10 + 1);
     snprintf(port, sizeof(port), "%u", free_port());
     only_tcp();
-    add(&argv, (const char *[]){subject->program, DATA_ADDRESS, "-p", port, "-t", test, "-s", bytes,
-                                "-n", n, "-w", warm_up, "-O", window, "-f", "-v", NULL});
+    add(&argv, (const char *[]){subject->program, "127.0.0.1", "-p", port, "-t", test, "-s", bytes,
+                                "-n", n, "-w", warm_up, "-O", window, "-f", "-v",
+                                task->asleep ? "-E" : NULL, "sleep", NULL});
     double value = run_perftest(subject, &argv, port, pass);
     return pass || task->what == DATA_RATE ? value : value * (double)task->bytes / 1e9;
 }

@@ -1,5 +1,6 @@
 /* tcp (and zmq beside it) against what else moves messages over TCP: raw sockets, Open MPI, MPICH,
- * UCX. All on 127.0.0.1, two processes, a core each, spinning; and weft's and the sockets asleep.
+ * UCX. All on the loopback interface, two processes, a core each, spinning; and asleep, but for the
+ * MPI libraries, which cannot.
  *
  * A message has come when it lies in a buffer of the receiver's own, and sends complete when their
  * buffer may be used again, for all of them. 1 MiB is a get for weft, which is how ranks move long
@@ -19,7 +20,7 @@
 
 enum { MS = 40, SLICES = 1 };
 enum subject { WEFT, OPENMPI, MPICH, UCX_TAG, UCX_AM, SOCKET, ZMQ, LANE, SUBJECTS };
-enum measure { PASS, PASS_64K, ASLEEP, RATE, GET_64K, GET_1M, MEASURES };
+enum measure { PASS, PASS_64K, ASLEEP, RATE, ASLEEP_RATE, GET_64K, GET_1M, MEASURES };
 
 static const struct data_subject subjects[SUBJECTS] = {
     [WEFT] = {.id = "tcp",
@@ -57,7 +58,8 @@ static const struct data_subject subjects[SUBJECTS] = {
                 .kind = &data_raw_socket},
     [ZMQ] = {.id = "zmq",
              .name = "weft",
-             .config = "zmq endpoints, two processes, a core each",
+             .config =
+                 "zmq endpoints, two processes, a core each, which libzmq's I/O threads share",
              .kind = &data_weft,
              .transport = &weft__tp_zmq},
     [LANE] = {.id = "tcp_lane",
@@ -68,27 +70,37 @@ static const struct data_subject subjects[SUBJECTS] = {
 };
 
 static const struct data_measure measures[MEASURES] = {
-    [PASS] =
-        {"latency.8B", "half a round trip of 8 B", "us", 0, {DATA_PASS, false, 8, 8, 50, 1, 1}},
-    [PASS_64K] = {"latency.64KiB",
-                  "half a round trip of 64 KiB",
-                  "us",
-                  0,
-                  {DATA_PASS, false, 65536, 8, 20, 1, 1}},
-    [ASLEEP] = {"asleep.8B",
-                "half a round trip of 8 B, asleep",
-                "us",
-                0,
-                {DATA_PASS, true, 8, 8, 20, 1, 1}},
-    [RATE] = {"rate.8B",
-              "messages of 8 B, 64 in flight",
-              "M/s",
-              1e-6,
-              {DATA_RATE, false, 8, 64, 1024, 1, 1}},
-    [GET_64K] =
-        {"get.64KiB", "64 KiB, 16 at a time", "GB/s", 0, {DATA_GET, false, 65536, 16, 32, 1, 1}},
-    [GET_1M] =
-        {"get.1MiB", "1 MiB, 4 at a time", "GB/s", 0, {DATA_GET, false, 1u << 20, 4, 8, 1, 1}},
+    [PASS] = {.id = "latency.8B",
+              .what = "half a round trip of 8 B",
+              .unit = "us",
+              .task = {.what = DATA_PASS, .bytes = 8, .n = 50}},
+    [PASS_64K] = {.id = "latency.64KiB",
+                  .what = "half a round trip of 64 KiB",
+                  .unit = "us",
+                  .task = {.what = DATA_PASS, .bytes = 65536, .n = 20}},
+    [ASLEEP] = {.id = "asleep.8B",
+                .what = "half a round trip of 8 B, asleep",
+                .unit = "us",
+                .task = {.what = DATA_PASS, .asleep = true, .bytes = 8, .n = 20}},
+    [RATE] = {.id = "rate.8B",
+              .what = "messages of 8 B, 64 in flight",
+              .unit = "M/s",
+              .scale = 1e-6,
+              .task = {.what = DATA_RATE, .bytes = 8, .window = 64, .n = 1024}},
+    [ASLEEP_RATE] =
+        {.id = "asleep_rate.8B",
+         .what = "messages of 8 B, 64 in flight, asleep",
+         .unit = "M/s",
+         .scale = 1e-6,
+         .task = {.what = DATA_RATE, .asleep = true, .bytes = 8, .window = 64, .n = 1024}},
+    [GET_64K] = {.id = "get.64KiB",
+                 .what = "64 KiB, 16 at a time",
+                 .unit = "GB/s",
+                 .task = {.what = DATA_GET, .bytes = 65536, .window = 16, .n = 32}},
+    [GET_1M] = {.id = "get.1MiB",
+                .what = "1 MiB, 4 at a time",
+                .unit = "GB/s",
+                .task = {.what = DATA_GET, .bytes = 1u << 20, .window = 4, .n = 8}},
 };
 
 static struct bench_series series[SUBJECTS][MEASURES];

@@ -72,7 +72,7 @@ static int open_endpoint(struct end *end, unsigned side)
     static const struct weft_tp_handlers handlers = {.message = message, .peer_lost = lost};
     const struct data_subject *subject = end->subject;
     bool shim = subject->transport->rma == NULL;
-    const struct weft_tp_open desc = {.bind = !subject->threads ? DATA_ADDRESS
+    const struct weft_tp_open desc = {.bind = !subject->threads ? data_address()
                                               : side            ? "bench-there"
                                                                 : "bench-here",
                                       .families = shim ? WEFT_TP_MSG : WEFT_TP_MSG | WEFT_TP_RMA,
@@ -279,5 +279,16 @@ static void answer(void *ctx, const struct data_task *task)
     await(end, 0, 0, task->asleep);
 }
 
-const struct data_kind data_weft = {
-    .open = open_end, .close = close_end, .can = can, .turn = turn, .ask = ask, .answer = answer};
+static unsigned char *memory(void *ctx)
+{
+    struct end *end = ctx;
+    return end->bytes;
+}
+
+const struct data_kind data_weft = {.open = open_end,
+                                    .close = close_end,
+                                    .can = can,
+                                    .turn = turn,
+                                    .memory = memory,
+                                    .ask = ask,
+                                    .answer = answer};

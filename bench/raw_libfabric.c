@@ -85,12 +85,12 @@ static int find(struct end *end, const char *provider)
     hints->domain_attr->data_progress = FI_PROGRESS_MANUAL;
     hints->domain_attr->av_type = FI_AV_TABLE;
     hints->fabric_attr->prov_name = strdup(provider);
-    int rc = fi_getinfo(FI_VERSION(1, 17), DATA_ADDRESS, NULL, FI_SOURCE | FI_NUMERICHOST, hints,
+    int rc = fi_getinfo(FI_VERSION(1, 17), data_address(), NULL, FI_SOURCE | FI_NUMERICHOST, hints,
                         &end->info);
     fi_freeinfo(hints);
     if (rc == 0)
         return WEFT_OK;
-    return weft_fail(WEFT_ENOTSUP, "%s offers nothing on " DATA_ADDRESS ": %s", provider,
+    return weft_fail(WEFT_ENOTSUP, "%s offers nothing on %s: %s", provider, data_address(),
                      fi_strerror(-rc));
 }
 
@@ -353,5 +353,16 @@ static void answer(void *ctx, const struct data_task *task)
     await(end, 0, 0);
 }
 
-const struct data_kind data_raw_libfabric = {
-    .open = open_end, .close = close_end, .can = can, .turn = turn, .ask = ask, .answer = answer};
+static unsigned char *memory(void *ctx)
+{
+    struct end *end = ctx;
+    return end->bytes;
+}
+
+const struct data_kind data_raw_libfabric = {.open = open_end,
+                                             .close = close_end,
+                                             .can = can,
+                                             .turn = turn,
+                                             .memory = memory,
+                                             .ask = ask,
+                                             .answer = answer};

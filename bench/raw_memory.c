@@ -109,5 +109,16 @@ static void answer(void *ctx, const struct data_task *task)
     }
 }
 
-const struct data_kind data_raw_memory = {
-    .open = open_end, .close = close_end, .can = can, .turn = turn, .ask = ask, .answer = answer};
+static unsigned char *memory(void *ctx)
+{
+    struct end *end = ctx;
+    return end->bytes;
+}
+
+const struct data_kind data_raw_memory = {.open = open_end,
+                                          .close = close_end,
+                                          .can = can,
+                                          .turn = turn,
+                                          .memory = memory,
+                                          .ask = ask,
+                                          .answer = answer};

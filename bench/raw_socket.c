@@ -22,7 +22,8 @@ enum { ASK = 1 };
 
 struct end {
     int fd;
-    unsigned char *bytes; /* DATA_BYTES_MAX */
+    unsigned char *bytes;    /* DATA_BYTES_MAX */
+    unsigned char mark[ASK]; /* requests and acknowledgements */
 };
 
 static void check(const char *what, int result)
@@ -37,7 +38,7 @@ static int connection(unsigned side, int fd)
     socklen_t len = sizeof(name);
     int one = 1, sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     check("socket", sock);
-    inet_pton(AF_INET, DATA_ADDRESS, &name.sin_addr);
+    inet_pton(AF_INET, data_address(), &name.sin_addr);
     if (side == 0) {
         if (!bench_receive(fd, &name, sizeof(name)))
             bench_die("greet the other side", WEFT_EPEERDEAD);
@@ -88,16 +89,16 @@ static void turn(void *ctx)
 }
 
 /* Whole lengths, in either direction. */
-static void move(struct end *end, bool out, size_t at, size_t len, bool asleep)
+static void move(struct end *end, bool out, unsigned char *at, size_t len, bool asleep)
 {
     uint64_t deadline_ns = 0;
     for (unsigned i = 1; len; i++) {
-        ssize_t n = out ? send(end->fd, end->bytes + at, len, asleep ? 0 : MSG_DONTWAIT)
-                        : recv(end->fd, end->bytes + at, len, asleep ? 0 : MSG_DONTWAIT);
+        ssize_t n = out ? send(end->fd, at, len, asleep ? 0 : MSG_DONTWAIT)
+                        : recv(end->fd, at, len, asleep ? 0 : MSG_DONTWAIT);
         if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
             bench_die("raw socket", n < 0 ? -errno : WEFT_EPEERDEAD);
         if (n > 0) {
-            at += (size_t)n;
+            at += n;
             len -= (size_t)n;
         }
         if (i % LOOK_EVERY != 0)
@@ -114,8 +115,8 @@ static double pass(struct end *end, const struct data_task *task)
     struct bench_samples samples = {0};
     for (unsigned i = 0; i < task->n; i++) {
         uint64_t start_ns = weft__now_ns();
-        move(end, true, 0, task->bytes, task->asleep);
-        move(end, false, 0, task->bytes, task->asleep);
+        move(end, true, end->bytes, task->bytes, task->asleep);
+        move(end, false, end->bytes, task->bytes, task->asleep);
         bench_sample(&samples, (double)(weft__now_ns() - start_ns) / 2e3);
     }
     return bench_typical(&samples);
@@ -127,16 +128,16 @@ static void messages(struct end *end, const struct data_task *task, bool out)
     size_t left = task->n * task->bytes, window = task->window * task->bytes;
     while (left) {
         size_t len = left < window ? left : window;
-        move(end, out, 0, len, task->asleep);
+        move(end, out, end->bytes, len, task->asleep);
         left -= len;
     }
-    move(end, !out, 0, ASK, task->asleep);
+    move(end, !out, end->mark, ASK, task->asleep);
 }
 
 /* Where the i-th of gets and puts has its bytes. */
-static size_t slot(const struct data_task *task, unsigned i)
+static unsigned char *slot(struct end *end, const struct data_task *task, unsigned i)
 {
-    return task->window ? i % task->window * task->bytes : 0;
+    return end->bytes + (task->window ? i % task->window * task->bytes : 0);
 }
 
 /* Side 0 of gets and puts: window of them ahead. */
@@ -146,11 +147,11 @@ static void ask_memory(struct end *end, const struct data_task *task)
     unsigned ahead = 0;
     for (unsigned asked = 0, done = 0; done < task->n;) {
         bool more = asked < task->n && ahead < task->window;
-        size_t at = slot(task, more ? asked : done);
+        unsigned char *at = slot(end, task, more ? asked : done);
         if (more)
-            move(end, true, put ? at : 0, put ? task->bytes : ASK, task->asleep);
+            move(end, true, put ? at : end->mark, put ? task->bytes : ASK, task->asleep);
         else
-            move(end, false, put ? 0 : at, put ? ASK : task->bytes, task->asleep);
+            move(end, false, put ? end->mark : at, put ? ASK : task->bytes, task->asleep);
         asked += more;
         done += !more;
         ahead = asked - done;
@@ -161,9 +162,9 @@ static void answer_memory(struct end *end, const struct data_task *task)
 {
     bool put = task->what == DATA_PUT;
     for (unsigned i = 0; i < task->n; i++) {
-        size_t at = slot(task, i);
-        move(end, false, put ? at : 0, put ? task->bytes : ASK, task->asleep);
-        move(end, true, put ? 0 : at, put ? ASK : task->bytes, task->asleep);
+        unsigned char *at = slot(end, task, i);
+        move(end, false, put ? at : end->mark, put ? task->bytes : ASK, task->asleep);
+        move(end, true, put ? end->mark : at, put ? ASK : task->bytes, task->asleep);
     }
 }
 
@@ -188,8 +189,8 @@ static void answer(void *ctx, const struct data_task *task)
 {
     struct end *end = ctx;
     for (unsigned i = 0; task->what == DATA_PASS && i < task->n; i++) {
-        move(end, false, 0, task->bytes, task->asleep);
-        move(end, true, 0, task->bytes, task->asleep);
+        move(end, false, end->bytes, task->bytes, task->asleep);
+        move(end, true, end->bytes, task->bytes, task->asleep);
     }
     for (unsigned i = 0; task->what != DATA_PASS && i < task->bursts; i++)
         if (task->what == DATA_RATE)
@@ -198,5 +199,16 @@ static void answer(void *ctx, const struct data_task *task)
             answer_memory(end, task);
 }
 
-const struct data_kind data_raw_socket = {
-    .open = open_end, .close = close_end, .can = can, .turn = turn, .ask = ask, .answer = answer};
+static unsigned char *memory(void *ctx)
+{
+    struct end *end = ctx;
+    return end->bytes;
+}
+
+const struct data_kind data_raw_socket = {.open = open_end,
+                                          .close = close_end,
+                                          .can = can,
+                                          .turn = turn,
+                                          .memory = memory,
+                                          .ask = ask,
+                                          .answer = answer};
