@@ -150,7 +150,7 @@ static int get_list(struct weft_bytes *in, uint64_t n, struct weft_diffs *diffs)
 int weft__diffs_decode(const void *bytes, size_t len_bytes, struct weft_diffs *diffs_out)
 {
     struct weft_diffs diffs = {0};
-    struct weft_bytes in;
+    struct weft_bytes in = {NULL, NULL};
     int err = check_frame(bytes, len_bytes, &in);
     if (err)
         return err;

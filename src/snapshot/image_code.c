@@ -169,7 +169,7 @@ static int decode(struct weft_bytes *in, struct weft_image *image)
 
 int weft__image_decode(const void *bytes, size_t len_bytes, struct weft_image **image_out)
 {
-    struct weft_bytes in;
+    struct weft_bytes in = {NULL, NULL};
     int err = check_frame(bytes, len_bytes, &in);
     if (err)
         return err;
