@@ -4,6 +4,8 @@
 #include "state.h"
 #include "weft/error.h"
 
+#define SETTLE_NS (60 * MS) /* until nothing is under way that the last client has left */
+
 /* What happens to a host before the calm: it crashes, is cut off, or is stopped for a while. */
 static void make_trouble(struct sim *sim, uint32_t number)
 {
@@ -130,9 +132,18 @@ static void check_end(struct sim *sim)
     }
 }
 
+static bool clients_over(const struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->clients_n; i++)
+        if (sim->clients[i].phase != PHASE_OVER)
+            return false;
+    return true;
+}
+
 void sim_run(struct sim *sim, uint64_t seed)
 {
     struct event event;
+    uint64_t end_ns = END_NS + 500 * MS;
     reset(sim, seed);
     weather_make(sim);
     sim_at(sim, CALM_NS, &(struct event){.kind = EV_WEATHER});
@@ -146,8 +157,11 @@ void sim_run(struct sim *sim, uint64_t seed)
     for (uint32_t i = 0; i < sim->clients_n; i++)
         client_start(sim, i);
     sim_at(sim, 5 * MS, &(struct event){.kind = EV_REGISTRY_TICK});
-    while (!sim->failed && sim->now_ns < END_NS + 500 * MS && sim_next(sim, &event))
+    while (!sim->failed && sim->now_ns < end_ns && sim_next(sim, &event)) {
         dispatch(sim, &event);
+        if (end_ns > sim->now_ns + SETTLE_NS && clients_over(sim))
+            end_ns = sim->now_ns + SETTLE_NS;
+    }
     if (!sim->failed)
         check_end(sim);
 }
