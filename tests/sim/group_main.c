@@ -15,7 +15,7 @@
 #include "group.h"
 #include "weft/error.h"
 
-enum { EVENTS_MAX = 200000 };
+enum { EVENTS_MAX = 200000, KILL_LOOKS = 100 };
 
 static const char *const mutants[GSIM_MUTANTS] = {
     [GSIM_MUTANT_NONE] = "none",   [GSIM_MUTANT_DOUBLES] = "doubles", [GSIM_MUTANT_HOLES] = "holes",
@@ -47,7 +47,8 @@ static void make_faults(struct gsim *sim)
         enum gsim_kind crash = gsim_chance(sim, 300) ? GSIM_FALSE_DEATH : GSIM_CRASH;
         gsim_at(sim, at_ns,
                 (struct gsim_event){.kind = (uint8_t)(host ? crash : GSIM_KILL),
-                                    .to = gsim_below(sim, host ? sim->hosts_n : sim->members_n)});
+                                    .to = gsim_below(sim, host ? sim->hosts_n : sim->members_n),
+                                    .serial = gsim_chance(sim, 500) ? KILL_LOOKS : 0});
     }
     sim->creator_dies = gsim_chance(sim, 30);
 }
@@ -183,14 +184,20 @@ static void learn(struct gsim *sim, uint32_t index)
     tell_all(sim, 20 * MS);
 }
 
-/* Who never was a member is waited for, not missed: it dies later. */
-static void kill_member(struct gsim *sim, uint32_t index)
+/* Who never was a member is waited for, not missed: it dies later. looks: so often it is first
+ * looked whether it has the lock. */
+static void kill_member(struct gsim *sim, uint32_t index, uint64_t looks)
 {
     const struct gsim_member *member = &sim->members[index];
-    if (member->opened || member->done || !member->alive)
+    struct gsim_event again = {.kind = GSIM_KILL, .to = index, .serial = looks};
+    if (!member->opened && !member->done && member->alive) {
+        gsim_at(sim, sim->now_ns + 5 * MS, again);
+    } else if (looks > 0 && !member->inside) {
+        again.serial--;
+        gsim_at(sim, sim->now_ns + MS / 10, again);
+    } else {
         gsim_member_dies(sim, index);
-    else
-        gsim_at(sim, sim->now_ns + 5 * MS, (struct gsim_event){.kind = GSIM_KILL, .to = index});
+    }
 }
 
 static void happen(struct gsim *sim, struct gsim_event *event)
@@ -223,7 +230,7 @@ static void happen(struct gsim *sim, struct gsim_event *event)
         crash(sim, event->to);
         break;
     case GSIM_KILL:
-        kill_member(sim, event->to);
+        kill_member(sim, event->to, event->serial);
         break;
     case GSIM_NOTICE:
         gsim_host_hears(sim, event->to);
