@@ -40,6 +40,7 @@ static struct weft_call *run_over(struct weft__crew *crew, struct weft_call **en
 {
     struct weft_exec *exec = crew->exec;
     struct weft_call *call = crew->call;
+    atomic_fetch_add(&exec->handovers, 1);
     pthread_mutex_lock(&exec->crews_lock);
     struct weft_call *ending = crew->ending;
     crew->call = NULL;
@@ -183,6 +184,7 @@ void weft__exec_fork_run(struct weft_exec *exec, struct weft_call *call,
     const Weft__Host__ForkRunRequest *request = (const Weft__Host__ForkRunRequest *)message;
     struct weft__crew *crew = NULL;
     pthread_mutex_lock(&exec->crews_lock);
+    atomic_fetch_add(&exec->handovers, 1);
     int err = atomic_load(&exec->closing) ? weft_fail(WEFT_ESHUTDOWN, "this process is ending")
                                           : begin(exec, call, request, &crew);
     pthread_mutex_unlock(&exec->crews_lock);

@@ -276,6 +276,7 @@ static size_t end_members(struct weft_fork *fork, uint32_t *busy)
         if (over && member->end.err == WEFT_ETIMEDOUT)
             busy[n++] = member->process;
     }
+    atomic_fetch_add(&fork->rank->exec->handovers, 1);
     return n;
 }
 

@@ -57,6 +57,7 @@ void weft__fork_ask(struct weft__rank *rank, struct weft__fork_ask *ask,
 {
     struct weft_exec *exec = rank->exec;
     *ask = (struct weft__fork_ask){.rank = rank, .asked = true};
+    atomic_fetch_add(&exec->handovers, 1);
     atomic_fetch_add(&exec->asks, 1);
     int err = weft__client_start(exec->client,
                                  &(struct weft_client_call){.url = question->url,

@@ -325,6 +325,7 @@ int weft_fork_join(struct weft_fork *fork, uint32_t timeout_ms, int *values)
     int err = await_members(fork, deadline_ns);
     if (err)
         return err;
+    atomic_fetch_add(&fork->rank->exec->handovers, 1);
     err = verdict(fork);
     if (!err && values && !(all = calloc(fork->threads_n, sizeof(*all))))
         err = weft_fail(WEFT_ENOMEM, "no memory for what %u threads return", fork->threads_n);

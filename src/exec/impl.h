@@ -162,6 +162,9 @@ struct weft_exec {
     struct weft_client *client;
     char *home;
     uint64_t token;
+    /* Threads of a rank that run in its own memory: the order to them and their answer go through
+     * sockets, which order memory in fact but not by the rules of C. This does. */
+    atomic_uint handovers;
     atomic_uint asks;           /* questions whose answers may still be under way */
     pthread_mutex_t crews_lock; /* after a rank's lock; see crew.c */
     struct weft__crew *crews;

@@ -350,7 +350,7 @@ static int run_killed(const char *file)
 static int crash_there(const struct weft_fork_thread *thread)
 {
     struct wait *wait = thread->base;
-    wait->count++;
+    __atomic_add_fetch(&wait->count, 1, __ATOMIC_RELAXED);
     if (strcmp(thread->host, wait->host) == 0)
         (void)raise(SIGKILL); /* as a crash ends the process, and without a sanitizer's report */
     return 0;
