@@ -78,3 +78,13 @@ int weft__transport_check(const struct weft_transport *transport)
         err = check_sleep(transport);
     return err;
 }
+
+void weft__usage_add(struct weft_tp_usage *sum, const struct weft_tp_usage *one)
+{
+    sum->connections += one->connections;
+    sum->memory_bytes += one->memory_bytes;
+    sum->registrations += one->registrations;
+    sum->registered_bytes += one->registered_bytes;
+    sum->registration_hits += one->registration_hits;
+    sum->registration_misses += one->registration_misses;
+}

@@ -257,6 +257,8 @@ struct weft_transport {
     void (*usage)(struct weft_tp_ep *ep, struct weft_tp_usage *usage_out);
 };
 
+void weft__usage_add(struct weft_tp_usage *sum, const struct weft_tp_usage *one);
+
 /* Whether core is whole and each family is whole or absent.  Errors: WEFT_EINVAL, naming the slot.
  */
 int weft__transport_check(const struct weft_transport *transport);

@@ -16,6 +16,7 @@
     X(WEFT_SLOTS, NUMBER, "0", 0, 65535, "", "ranks that a host takes; 0: its usable cores")                           \
     X(WEFT_DATA, TEXT, "auto", 0, 0, "", "transport for data: auto, ofi, ofi:PROVIDER, tcp, zmq, inproc, or a list")            \
     X(WEFT_NET, TEXT, "", 0, 0, "", "where data may travel: interfaces, addresses, ranges (eth1,10.0.0.0/8), best first")   \
+    X(WEFT_LANES, NUMBER, "1", 1, 4, "", "data lanes of a process of an app, the same on all hosts")                       \
     X(WEFT_REGISTERED_MAX, SIZE, "256M", 4096, UINT64_C(1) << 50, "",                                                  \
       "memory that a data lane keeps registered with a network card for the next use")                                 \
     X(WEFT_PROGRESS, TEXT, "thread", 0, 0, "", "who moves data while ranks compute: thread, worker or core:N")         \

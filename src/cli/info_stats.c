@@ -54,6 +54,28 @@ static void show_times(const char *service, const char *what, const Weft__Stats_
                service, what, times->n, times->p50, times->p99, times->p999, times->max);
 }
 
+/* What a lane takes, in all and for one peer. */
+static void show_lane(const Weft__Stats__Lane *lane)
+{
+    if (lane == NULL || lane->transport[0] == '\0') {
+        printf("\nlane       not opened\n");
+        return;
+    }
+    double peers = lane->peers > 0 ? (double)lane->peers : 1;
+    printf("\nlane       %s, %u of them, %" PRIu64 " peers, %" PRIu64 " bytes got, %" PRIu64
+           " gets failed\n",
+           lane->transport, lane->lanes, lane->peers, lane->bytes_got, lane->gets_failed);
+    printf("           %" PRIu64 " connections made, %.2f per peer; at most %.1f MiB of buffers, "
+           "%.1f KiB per peer\n",
+           lane->connections, (double)lane->connections / peers,
+           (double)lane->memory_bytes / (1 << 20), (double)lane->memory_bytes / 1024 / peers);
+    if (lane->registration_hits + lane->registration_misses > 0)
+        printf("           %" PRIu64 " registrations of %.1f MiB with a card, %" PRIu64
+               " made, %" PRIu64 " used again\n",
+               lane->registrations, (double)lane->registered_bytes / (1 << 20),
+               lane->registration_misses, lane->registration_hits);
+}
+
 static void show(const Weft__Stats__ServicesReply *reply)
 {
     printf("%s, process %" PRIu64 "\n\n", reply->name, reply->pid);
@@ -69,13 +91,7 @@ static void show(const Weft__Stats__ServicesReply *reply)
         show_times(reply->services[i]->name, "queued", reply->services[i]->queued);
         show_times(reply->services[i]->name, "handled", reply->services[i]->handled);
     }
-    if (reply->lane != NULL && reply->lane->transport[0] != '\0')
-        printf("\nlane       %s, %" PRIu64 " peers, %" PRIu64 " bytes got, %" PRIu64
-               " gets failed\n",
-               reply->lane->transport, reply->lane->peers, reply->lane->bytes_got,
-               reply->lane->gets_failed);
-    else
-        printf("\nlane       not opened\n");
+    show_lane(reply->lane);
     for (size_t i = 0; i < reply->n_counters; i++)
         printf("counter    %-24s %" PRIu64 "\n", reply->counters[i]->name,
                reply->counters[i]->value);
@@ -143,6 +159,13 @@ static json_t *lane_json(const Weft__Stats__Lane *lane)
     put(object, "peers", lane->peers);
     put(object, "bytes_got", lane->bytes_got);
     put(object, "gets_failed", lane->gets_failed);
+    put(object, "lanes", lane->lanes);
+    put(object, "connections", lane->connections);
+    put(object, "memory_bytes", lane->memory_bytes);
+    put(object, "registrations", lane->registrations);
+    put(object, "registered_bytes", lane->registered_bytes);
+    put(object, "registration_hits", lane->registration_hits);
+    put(object, "registration_misses", lane->registration_misses);
     return object;
 }
 

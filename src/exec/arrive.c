@@ -204,6 +204,16 @@ void weft__arrive_message(void *ctx, const void *data, size_t len_bytes)
     }
 }
 
+/* Lanes number their peers alike; where they do not, a connection too many counts as lost. */
+static bool is_peer(const struct weft_exec *exec, const struct weft__process *process,
+                    struct weft_lane_peer peer)
+{
+    for (unsigned i = 0; i < exec->lanes.n; i++)
+        if (process->peers.of[i].id == peer.id)
+            return true;
+    return false;
+}
+
 /* Messages under way to the peer may be lost: send again, but not in a hot loop against a dead
  * peer. */
 void weft__arrive_lost(void *ctx, struct weft_lane_peer peer, int err)
@@ -212,7 +222,7 @@ void weft__arrive_lost(void *ctx, struct weft_lane_peer peer, int err)
     uint32_t end = atomic_load_explicit(&exec->processes_end, memory_order_acquire);
     for (uint32_t i = 0; i < end; i++) {
         struct weft__process *process = weft__process_find(exec, i);
-        if (!process || process->number == exec->process || process->peer.id != peer.id)
+        if (!process || process->number == exec->process || !is_peer(exec, process, peer))
             continue;
         weft__info("connection to process %u on %s was lost: %s", process->number, process->host,
                    weft_error_text(err));

@@ -99,7 +99,9 @@ static int open_lane(struct weft_exec *exec, const struct weft_exec_desc *desc)
     lane.ctx = exec;
     const char *progress = lane.progress ? lane.progress : weft__config_text("WEFT_PROGRESS");
     exec->drives_itself = strcmp(progress, "worker") != 0;
-    return weft__lane_open(&lane, &exec->lane);
+    int err = weft__lanes_open(&lane, 0, &exec->lanes);
+    exec->lane = exec->lanes.lane[0];
+    return err;
 }
 
 static void free_tables(struct weft_exec *exec)
@@ -179,13 +181,12 @@ int weft__exec_open(const struct weft_exec_desc *desc, struct weft_exec **exec_o
     if (!err)
         err = open_lane(exec, desc);
     if (!err)
-        err = weft__process_add(exec, &(struct weft_exec_process){exec->process, exec->host,
-                                                                  weft__lane_address(exec->lane)});
+        err = weft__process_add(
+            exec, &(struct weft_exec_process){exec->process, exec->host, exec->lanes.address});
     if (!err)
         err = weft__keeper_start(exec);
     if (err) {
-        if (exec->lane)
-            weft__lane_close(exec->lane);
+        weft__lanes_close(&exec->lanes);
         free_tables(exec);
         return err;
     }
@@ -266,19 +267,19 @@ int weft__exec_close(struct weft_exec *exec, unsigned timeout_ms)
     for (int32_t i = 0; i < exec->size; i++)
         if (weft__rank_find(exec, i))
             clear(weft__rank_find(exec, i));
-    weft__lane_close(exec->lane);
+    weft__lanes_close(&exec->lanes);
     free_tables(exec);
     return WEFT_OK;
 }
 
 const char *weft__exec_lane_address(const struct weft_exec *exec)
 {
-    return weft__lane_address(exec->lane);
+    return exec->lanes.address;
 }
 
-struct weft_lane *weft__exec_lane(struct weft_exec *exec)
+const struct weft_lanes *weft__exec_lanes(const struct weft_exec *exec)
 {
-    return exec->lane;
+    return &exec->lanes;
 }
 
 void weft__exec_stats(struct weft_exec *exec, struct weft_exec_stats *stats_out)

@@ -20,6 +20,7 @@
 #include <protobuf-c/protobuf-c.h>
 
 #include "link/lane.h"
+#include "link/lanes.h"
 
 struct weft_call;
 struct weft_client;
@@ -92,7 +93,7 @@ int weft__exec_open(const struct weft_exec_desc *desc, struct weft_exec **exec_o
  * _exit. */
 int weft__exec_close(struct weft_exec *exec, unsigned timeout_ms);
 const char *weft__exec_lane_address(const struct weft_exec *exec);
-struct weft_lane *weft__exec_lane(struct weft_exec *exec);
+const struct weft_lanes *weft__exec_lanes(const struct weft_exec *exec);
 
 /* Takes over the processes and routes that are newer than those known. Sends the flush markers that
  * follow. Errors: WEFT_EINVAL an address that the lane cannot use, a rank or process out of range;

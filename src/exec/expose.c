@@ -90,7 +90,7 @@ static void unregister(struct weft_exec *exec, struct weft__registration *list)
 {
     while (list) {
         struct weft__registration *next = list->next;
-        weft__lane_unregister(exec->lane, list->region);
+        weft__lane_unregister(exec->lanes.lane[list->lane], list->region);
         free(list);
         list = next;
     }
@@ -144,6 +144,22 @@ void weft__expose_end(struct weft__rank *rank)
     weft__expose_unregister(rank);
 }
 
+/* Takes the oldest of a lane out of a list that is too long. Of no other lane: this may run on the
+ * thread that drives the one and must not wait for who drives the other. */
+static struct weft__registration *take_oldest(struct weft__rank *rank, unsigned lane)
+{
+    unsigned n = 0;
+    for (struct weft__registration **at = &rank->registrations; *at; at = &(*at)->next) {
+        if ((*at)->lane != lane || ++n <= WEFT__REGISTRATIONS_MAX)
+            continue;
+        struct weft__registration *out = *at;
+        *at = out->next;
+        out->next = NULL;
+        return out;
+    }
+    return NULL;
+}
+
 /* Keeps a registration, unless its memory is exposed no more. Returns what has to be unregistered
  * instead. */
 static struct weft__registration *keep(struct weft__rank *rank, struct weft__registration *made)
@@ -153,36 +169,33 @@ static struct weft__registration *keep(struct weft__rank *rank, struct weft__reg
     if (weft__rank_is_here(rank) && find(rank, made->expose_id)) {
         made->next = rank->registrations;
         rank->registrations = made;
-        struct weft__registration **at = &made->next;
-        for (unsigned i = 1; *at && i < WEFT__REGISTRATIONS_MAX; i++)
-            at = &(*at)->next;
-        out = *at;
-        *at = NULL;
+        out = take_oldest(rank, made->lane);
     }
     pthread_mutex_unlock(&rank->lock);
     return out;
 }
 
 /* Looks the id up: err, length, and the key where it has one already. */
-static const struct weft__registration *look_up(struct weft__rank *rank, uint64_t id,
+static const struct weft__registration *look_up(struct weft__rank *rank, uint64_t id, unsigned lane,
                                                 struct weft__exposure *exposure_out)
 {
     struct weft__exposure *found = weft__rank_is_here(rank) ? find(rank, id) : NULL;
     *exposure_out = found ? *found : (struct weft__exposure){0};
     struct weft__registration *one = found ? rank->registrations : NULL;
-    while (one && one->expose_id != id)
+    while (one && (one->expose_id != id || one->lane != lane))
         one = one->next;
     return one;
 }
 
-static int make_key(struct weft__rank *rank, const struct weft__exposure *exposure,
+static int make_key(struct weft__rank *rank, const struct weft__exposure *exposure, unsigned lane,
                     struct weft_lane_key *key_out)
 {
     struct weft__registration *made = calloc(1, sizeof(*made));
     if (!made)
         return WEFT_ENOMEM;
     made->expose_id = exposure->id;
-    int err = weft__lane_register(rank->exec->lane, (void *)(uintptr_t)exposure->addr,
+    made->lane = lane;
+    int err = weft__lane_register(rank->exec->lanes.lane[lane], (void *)(uintptr_t)exposure->addr,
                                   exposure->len_bytes, WEFT_TP_READ | WEFT_TP_KEEP, &made->region,
                                   &made->key);
     if (err) {
@@ -195,18 +208,20 @@ static int make_key(struct weft__rank *rank, const struct weft__exposure *exposu
 }
 
 /* What to answer.  Errors: in the answer: WEFT_ENOENT; WEFT_ESTALE try again. */
-static void resolve(struct weft__rank *rank, uint64_t id, struct weft_packet_resolved *out)
+static void resolve(struct weft__rank *rank, uint64_t id, unsigned lane,
+                    struct weft_packet_resolved *out)
 {
     struct weft_lane_key key = {0};
     struct weft__exposure exposure;
     pthread_mutex_lock(&rank->lock);
     bool here = weft__rank_is_here(rank);
-    const struct weft__registration *kept = look_up(rank, id, &exposure);
+    const struct weft__registration *kept = look_up(rank, id, lane, &exposure);
     if (kept)
         key = kept->key;
     pthread_mutex_unlock(&rank->lock);
     out->err = !here ? WEFT_ESTALE : exposure.id ? WEFT_OK : WEFT_ENOENT;
-    if (!out->err && !kept && exposure.len_bytes && make_key(rank, &exposure, &key) != WEFT_OK)
+    if (!out->err && !kept && exposure.len_bytes &&
+        make_key(rank, &exposure, lane, &key) != WEFT_OK)
         out->err = WEFT_ESTALE;
     out->key = key.tp.key;
     out->key_base = key.tp.base;
@@ -222,7 +237,8 @@ void weft__expose_resolve(struct weft__rank *rank, const struct weft_packet_head
         return;
     struct weft_packet_resolved resolved = {.request = asked.request,
                                             .process = rank->exec->process};
-    resolve(rank, asked.expose_id, &resolved);
+    unsigned lane = weft__lanes_of_pair(&rank->exec->lanes, header->source, rank->number);
+    resolve(rank, asked.expose_id, lane, &resolved);
     uint8_t bytes[WEFT_PACKET_RESOLVED_BYTES];
     struct weft_packet_header answer = {
         .type = WEFT_PACKET_RESOLVED,

@@ -30,6 +30,7 @@ struct weft__get {
     uint64_t at_ns; /* WANTED: when to begin; RESOLVING: when to ask again */
     unsigned tries;
     bool orphan; /* the rank has ended: nobody waits for it */
+    unsigned on; /* PULLING: the lane */
     struct weft_lane_get lane;
 };
 
@@ -214,8 +215,10 @@ static void pull(struct weft__rank *rank, struct weft__get *get,
         return;
     }
     get->phase = PULLING;
+    struct weft_lanes *lanes = &rank->exec->lanes;
+    get->on = weft__lanes_of_pair(lanes, rank->number, op->source);
     get->lane = (struct weft_lane_get){
-        .peer = owner->peer,
+        .peer = owner->peers.of[get->on],
         .key = {.tp = {.key = resolved->key,
                        .base = resolved->key_base,
                        .len_bytes = resolved->key_len}},
@@ -226,7 +229,7 @@ static void pull(struct weft__rank *rank, struct weft__get *get,
         .user = get,
     };
     weft__region_will_write(op->into, op->len_bytes);
-    if (weft__lane_get(rank->exec->lane, &get->lane) != WEFT_OK) {
+    if (weft__lane_get(lanes->lane[get->on], &get->lane) != WEFT_OK) {
         weft__region_written(op->into, op->len_bytes);
         again(rank, get);
     }
@@ -288,11 +291,11 @@ void weft__gets_end(struct weft__rank *rank)
             get->orphan = true;
             writing = true;
             if (get->phase == PULLING)
-                weft__lane_drop(rank->exec->lane, get->lane.peer);
+                weft__lane_drop(rank->exec->lanes.lane[get->on], get->lane.peer);
             at = &get->next;
         }
         pthread_mutex_unlock(&rank->lock);
-        if (writing && !weft__lane_drive(rank->exec->lane))
+        if (writing && !weft__lanes_drive(&rank->exec->lanes))
             sched_yield();
     }
 }

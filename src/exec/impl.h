@@ -37,7 +37,8 @@ struct weft__process {
     uint32_t number;
     char *host;
     char *lane;
-    struct weft_lane_peer peer; /* not of this process itself */
+    struct weft_lanes_peer peers; /* not of this process itself */
+    struct weft_lane_peer peer;   /* on the first lane, which moves images */
     atomic_bool dead;
     atomic_bool lost;   /* the connection broke: the keeper sends again */
     uint64_t resent_ns; /* when it last did; the keeper's */
@@ -46,6 +47,7 @@ struct weft__process {
 struct weft__registration {
     struct weft__registration *next;
     uint64_t expose_id;
+    unsigned lane; /* of the pair of ranks that it was made for */
     struct weft_lane_region *region;
     struct weft_lane_key key;
 };
@@ -138,8 +140,9 @@ struct weft_exec {
     const struct weft__executor *executor;
     struct weft_channel_limits limits;
     uint32_t calls_max;
-    struct weft_lane *lane;
-    bool drives_itself; /* the lane has a thread of its own (WEFT_PROGRESS) */
+    struct weft_lanes lanes;
+    struct weft_lane *lane; /* the first of them: images of memory go there */
+    bool drives_itself;     /* the lane has a thread of its own (WEFT_PROGRESS) */
     atomic_bool closing;
     atomic_uint on_bells;       /* ranks that sleep on their bells, not on the lane */
     _Atomic uint32_t threads;   /* rank threads alive; a futex word */
@@ -260,8 +263,11 @@ void weft__outbox_flush(struct weft__rank *rank, int32_t dest, bool rewind);
 void weft__outbox_ack(struct weft__rank *rank, int32_t dest);
 /* Timers: retransmission and late acknowledgements. Returns whether anything is under way. */
 bool weft__outbox_tick(struct weft__rank *rank, uint64_t now_ns);
+/* Over the lane of the pair of ranks in the header. */
 int weft__outbox_post(struct weft_exec *exec, uint32_t process, struct weft_packet_header *header,
                       const void *payload);
+int weft__outbox_post_on(struct weft_exec *exec, uint32_t process,
+                         struct weft_packet_header *header, const void *payload, unsigned lane);
 
 /* expose.c */
 int weft__expose(struct weft__rank *rank, const void *addr, size_t len_bytes, uint64_t *id_out);

@@ -101,7 +101,7 @@ static void *keep(void *arg)
             atomic_store(&exec->keeper_asleep, true); /* and then a last look */
         bool busy = tick(exec, &backlog);
         if (!exec->drives_itself) {
-            weft__lane_drive(exec->lane);
+            weft__lanes_drive(&exec->lanes);
             backlog = true;
         }
         idle = busy || backlog ? 0 : idle + 1;

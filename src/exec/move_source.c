@@ -257,7 +257,7 @@ int weft__move_point(struct weft__rank *rank, weft_entry *entry, void *argument)
         weft__move_give_up(rank, err, reason);
         return 1;
     }
-    weft__lane_leave(rank->exec->lane); /* it is to be pulled from */
+    weft__lanes_leave(&rank->exec->lanes); /* it is to be pulled from */
     struct weft__move move;
     uint8_t *bytes = NULL;
     size_t len = 0;

@@ -24,8 +24,8 @@ static struct weft_channel *channel_to(struct weft__rank *rank, int32_t dest)
 }
 
 /* Sends one message to a process; fills in what all packets have. */
-int weft__outbox_post(struct weft_exec *exec, uint32_t process, struct weft_packet_header *header,
-                      const void *payload)
+int weft__outbox_post_on(struct weft_exec *exec, uint32_t process,
+                         struct weft_packet_header *header, const void *payload, unsigned lane)
 {
     struct weft__process *to = weft__process_find(exec, process);
     if (!to || atomic_load_explicit(&to->dead, memory_order_relaxed))
@@ -35,7 +35,15 @@ int weft__outbox_post(struct weft_exec *exec, uint32_t process, struct weft_pack
     weft__packet_encode(header, bytes);
     struct iovec parts[] = {{bytes, sizeof(bytes)},
                             {(void *)(uintptr_t)payload, header->payload_len}};
-    return weft__lane_send(exec->lane, to->peer, parts, header->payload_len ? 2 : 1);
+    return weft__lane_send(exec->lanes.lane[lane], to->peers.of[lane], parts,
+                           header->payload_len ? 2 : 1);
+}
+
+int weft__outbox_post(struct weft_exec *exec, uint32_t process, struct weft_packet_header *header,
+                      const void *payload)
+{
+    unsigned lane = weft__lanes_of_pair(&exec->lanes, header->source, header->dest);
+    return weft__outbox_post_on(exec, process, header, payload, lane);
 }
 
 /* One packet of the window.  The caller holds the lock. */

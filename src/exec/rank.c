@@ -74,7 +74,7 @@ void weft__rank_ring(struct weft__rank *rank)
     if (!atomic_load(&rank->sleeping))
         return;
     weft__futex_wake(&rank->cell->bell);
-    weft__lane_kick(rank->exec->lane, &rank->cell->bell);
+    weft__lanes_kick(&rank->exec->lanes, &rank->cell->bell);
 }
 
 static struct weft__range_desc range_desc(const struct weft__rank *rank)
@@ -242,7 +242,7 @@ void weft__rank_finish(struct weft__rank *rank, int code)
     weft__called_end(rank);
     weft__expose_end(rank);
     weft__inbox_drain(rank);
-    weft__lane_leave(exec->lane);
+    weft__lanes_leave(&exec->lanes);
     if (!atomic_load_explicit(&exec->closing, memory_order_acquire) && exec->callbacks.rank_exited)
         exec->callbacks.rank_exited(exec->callbacks.ctx, rank->number, incarnation, code, NULL);
 }

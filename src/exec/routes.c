@@ -36,9 +36,9 @@ struct weft__process *weft__process_find(struct weft_exec *exec, uint32_t number
 static int make_process(struct weft_exec *exec, const struct weft_exec_process *desc,
                         struct weft__process **process_out)
 {
-    struct weft_lane_peer peer = {0};
+    struct weft_lanes_peer peers = {0};
     if (desc->process != exec->process) {
-        int err = weft__lane_peer(exec->lane, desc->lane, &peer);
+        int err = weft__lanes_peer(&exec->lanes, desc->lane, &peers);
         if (err)
             return err;
     }
@@ -50,8 +50,8 @@ static int make_process(struct weft_exec *exec, const struct weft_exec_process *
         free(lane);
         return weft_fail(WEFT_ENOMEM, "no memory for process %u on %s", desc->process, desc->host);
     }
-    *process =
-        (struct weft__process){.number = desc->process, .host = host, .lane = lane, .peer = peer};
+    *process = (struct weft__process){
+        .number = desc->process, .host = host, .lane = lane, .peers = peers, .peer = peers.of[0]};
     *process_out = process;
     return WEFT_OK;
 }
@@ -96,7 +96,11 @@ static void send_marker(struct weft_exec *exec, int32_t rank, uint32_t incarnati
         .source = -1,
         .process = exec->process,
     };
-    weft__outbox_post(exec, to, &header, NULL); /* where it is lost, the other end asks for it */
+    /* On each lane, behind what went there; where one is lost, the other end asks for it. */
+    for (unsigned lane = 0; lane < exec->lanes.n; lane++) {
+        header.sequence = lane;
+        weft__outbox_post_on(exec, to, &header, NULL, lane);
+    }
 }
 
 void weft__route_changed(struct weft_exec *exec, int32_t rank)
@@ -193,7 +197,7 @@ void weft__route_packet(struct weft_exec *exec, const struct weft_packet_header 
                     header->process);
 }
 
-/* Room for the marks of processes below this number.  The caller holds the lock. */
+/* Room for this many marks, of each process one per lane.  The caller holds the lock. */
 static bool room_for_markers(struct weft__rank *rank, uint32_t n)
 {
     if (n <= rank->markers_n)
@@ -210,20 +214,24 @@ static bool room_for_markers(struct weft__rank *rank, uint32_t n)
 void weft__marker_packet(struct weft_exec *exec, const struct weft_packet_header *header)
 {
     struct weft__rank *rank;
-    if (!weft__process_find(exec, header->process) ||
+    if (!weft__process_find(exec, header->process) || header->sequence >= exec->lanes.n ||
         weft__rank_slot(exec, header->dest, &rank) != WEFT_OK)
         return;
+    uint32_t at = header->process * exec->lanes.n + (uint32_t)header->sequence;
     pthread_mutex_lock(&rank->lock);
-    if (room_for_markers(rank, header->process + 1) &&
-        rank->markers[header->process] < header->dest_incarnation)
-        rank->markers[header->process] = header->dest_incarnation;
+    if (room_for_markers(rank, at + 1) && rank->markers[at] < header->dest_incarnation)
+        rank->markers[at] = header->dest_incarnation;
     pthread_mutex_unlock(&rank->lock);
     weft__flush_check(rank, weft__now_ns());
 }
 
 static bool has_marked(const struct weft__rank *rank, uint32_t number)
 {
-    return number < rank->markers_n && rank->markers[number] >= rank->forward_incarnation;
+    uint32_t n = rank->exec->lanes.n, at = number * n;
+    for (uint32_t i = at; i < at + n; i++)
+        if (i >= rank->markers_n || rank->markers[i] < rank->forward_incarnation)
+            return false;
+    return true;
 }
 
 /* Whether a process may still send here.  The caller holds the lock. */
@@ -280,7 +288,7 @@ void weft__exec_process_dead(struct weft_exec *exec, uint32_t number)
     struct weft__process *process = weft__process_find(exec, number);
     if (!process || number == exec->process || atomic_exchange(&process->dead, true))
         return;
-    weft__lane_drop(exec->lane, process->peer);
+    weft__lanes_drop(&exec->lanes, &process->peers);
     /* What went by way of it may be lost. */
     for (int32_t i = 0; i < exec->size; i++) {
         struct weft__rank *rank = weft__rank_find(exec, i);

@@ -42,7 +42,7 @@ static bool has_peers(const struct weft__rank *rank)
 
 int weft__rank_progress(struct weft__rank *rank)
 {
-    int events = has_peers(rank) ? weft__lane_drive(rank->exec->lane) : 0;
+    int events = has_peers(rank) ? weft__lanes_drive(&rank->exec->lanes) : 0;
     if (atomic_load_explicit(&rank->held, memory_order_relaxed))
         weft__inbox_drain(rank);
     if (atomic_load_explicit(&rank->gets_n, memory_order_relaxed))
@@ -82,13 +82,20 @@ static bool may_sleep(const struct weft__rank *rank, uint32_t seen)
     return atomic_load(&rank->cell->bell) == seen && !is_closing(rank);
 }
 
+/* The lane that a rank sleeps on. */
+static unsigned lane_of(const struct weft__rank *rank)
+{
+    return (uint32_t)rank->number % rank->exec->lanes.n;
+}
+
 /* Rings one rank that sleeps on its bell, so that it takes the caller's place on the lane. */
 static void pass_on(struct weft__rank *rank)
 {
     struct weft_exec *exec = rank->exec;
     for (int32_t i = 1; i < exec->size && atomic_load(&exec->on_bells); i++) {
         struct weft__rank *next = weft__rank_find(exec, (rank->number + i) % exec->size);
-        if (!next || atomic_load(&next->sleeping) != SLEEPS_ON_BELL)
+        if (!next || lane_of(next) != lane_of(rank) ||
+            atomic_load(&next->sleeping) != SLEEPS_ON_BELL)
             continue;
         pthread_mutex_lock(&next->lock);
         bool rings = next->cell && atomic_load(&next->sleeping) == SLEEPS_ON_BELL;
@@ -106,7 +113,8 @@ static int sleep_on_bell(struct weft__rank *rank, uint32_t seen, uint64_t deadli
     atomic_fetch_add(&rank->exec->on_bells, 1);
     atomic_store(&rank->sleeping, SLEEPS_ON_BELL);
     /* The rank on the lane may have gone meanwhile, and have seen nobody to pass it on to. */
-    if (may_sleep(rank, seen) && (weft__lane_is_waited(rank->exec->lane) || !has_peers(rank)))
+    if (may_sleep(rank, seen) &&
+        (weft__lane_is_waited(rank->exec->lanes.lane[lane_of(rank)]) || !has_peers(rank)))
         err = weft__futex_wait(&rank->cell->bell, seen, deadline_ns);
     atomic_fetch_sub(&rank->exec->on_bells, 1);
     return err;
@@ -118,7 +126,8 @@ static int sleep_until(struct weft__rank *rank, uint32_t seen, uint64_t deadline
     int err = has_peers(rank) ? WEFT_OK : WEFT_EBUSY;
     atomic_store(&rank->sleeping, SLEEPS_ON_LANE);
     if (!err && may_sleep(rank, seen))
-        err = weft__lane_wait(rank->exec->lane, &rank->cell->bell, seen, deadline_ns);
+        err = weft__lanes_wait(&rank->exec->lanes, lane_of(rank), &rank->cell->bell, seen,
+                               deadline_ns);
     if (err == WEFT_EBUSY)
         err = sleep_on_bell(rank, seen, deadline_ns);
     else

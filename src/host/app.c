@@ -124,7 +124,7 @@ void weft__app_count(struct weft_process_app *app, Weft__Host__ExecStats *stats)
     struct weft_exec_stats exec;
     struct weft_lane_stats lane;
     weft__exec_stats(app->exec, &exec);
-    weft__lane_stats(weft__exec_lane(app->exec), &lane);
+    weft__lanes_stats(weft__exec_lanes(app->exec), &lane);
     weft__host__exec_stats__init(stats);
     stats->sent = exec.sent;
     stats->received = exec.received;
@@ -335,7 +335,7 @@ static void greet(struct weft_process_app *app, int fd, int err, const char *why
     hello.err = err;
     hello.text = text;
     if (err == WEFT_OK) {
-        weft__lane_stats(weft__exec_lane(app->exec), &stats);
+        weft__lanes_stats(weft__exec_lanes(app->exec), &stats);
         snprintf(control, sizeof(control), "tcp://%s:%u", app->orders->host_address,
                  weft__server_sync_port(app->server, 0));
         hello.process = app->orders->process;

@@ -105,6 +105,8 @@ void weft__app_on_services(void *ctx, struct weft_call *call, const ProtobufCMes
         {"calls.refused", exec.calls_refused},
         {"calls.returned", exec.calls_returned},
     };
+    struct weft_lane_stats lane;
+    weft__lanes_stats(weft__exec_lanes(app->exec), &lane);
     snprintf(name, sizeof(name), "process %u of app %" PRIx64 " on %.64s", app->orders->process,
              app->orders->app, app->orders->host_name);
     weft__services_answer(
@@ -112,7 +114,7 @@ void weft__app_on_services(void *ctx, struct weft_call *call, const ProtobufCMes
                                            .server = app->server,
                                            .services = names,
                                            .services_n = 1,
-                                           .lane = weft__exec_lane(app->exec),
+                                           .lane = &lane,
                                            .counters = counters,
                                            .counters_n = sizeof(counters) / sizeof(counters[0])});
 }

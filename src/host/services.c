@@ -63,14 +63,19 @@ static void fill_service(const struct weft_services_desc *desc, size_t i, struct
     to->message.async_port = weft__server_async_port(desc->server, i);
 }
 
-static void fill_lane(struct weft_lane *lane, struct weft_lane_stats *stats,
-                      Weft__Stats__Lane *message)
+static void fill_lane(const struct weft_lane_stats *stats, Weft__Stats__Lane *message)
 {
     weft__stats__lane__init(message);
-    if (lane == NULL)
+    if (stats == NULL)
         return;
-    weft__lane_stats(lane, stats);
-    message->transport = stats->transport;
+    message->transport = weft__message_text(stats->transport);
+    message->lanes = stats->lanes;
+    message->connections = stats->usage.connections;
+    message->memory_bytes = stats->usage.memory_bytes;
+    message->registrations = stats->usage.registrations;
+    message->registered_bytes = stats->usage.registered_bytes;
+    message->registration_hits = stats->usage.registration_hits;
+    message->registration_misses = stats->usage.registration_misses;
     message->peers = stats->peers;
     message->bytes_got = stats->rma_bytes_got;
     message->gets_failed = stats->gets_failed;
@@ -80,7 +85,6 @@ void weft__services_answer(struct weft_call *call, const struct weft_services_de
 {
     Weft__Stats__ServicesReply reply = WEFT__STATS__SERVICES_REPLY__INIT;
     Weft__Stats__Lane lane;
-    struct weft_lane_stats lane_stats;
     struct service *services = weft__must_alloc(desc->services_n, sizeof(*services));
     Weft__Stats__Counter *counters = weft__must_alloc(desc->counters_n, sizeof(*counters));
     reply.services = weft__must_alloc(desc->services_n, sizeof(*reply.services));
@@ -95,7 +99,7 @@ void weft__services_answer(struct weft_call *call, const struct weft_services_de
         counters[i].value = desc->counters[i].value;
         reply.counters[i] = &counters[i];
     }
-    fill_lane(desc->lane, &lane_stats, &lane);
+    fill_lane(desc->lane, &lane);
     reply.name = weft__message_text(desc->name);
     reply.pid = (uint64_t)getpid();
     reply.n_services = desc->services_n;

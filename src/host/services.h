@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 struct weft_server;
-struct weft_lane;
+struct weft_lane_stats;
 struct weft_call;
 
 struct weft_services_counter {
@@ -19,7 +19,7 @@ struct weft_services_desc {
     const struct weft_server *server;
     const char *const *services; /* names, in the server's order */
     size_t services_n;
-    struct weft_lane *lane; /* NULL: not opened */
+    const struct weft_lane_stats *lane; /* NULL: not opened */
     const struct weft_services_counter *counters;
     size_t counters_n;
 };

@@ -115,6 +115,18 @@ static void count_group(struct counters *counters, const struct weft_host *host)
     count(counters, "group", "dropped", stats.dropped);
 }
 
+static void count_lane(struct counters *counters, const struct weft_host *host)
+{
+    struct weft_lane *lane = weft__data_peek(host->data);
+    struct weft_lane_stats stats = {0};
+    if (lane != NULL)
+        weft__lane_stats(lane, &stats);
+    count(counters, "data", "peers", stats.peers);
+    count(counters, "data", "connections", stats.usage.connections);
+    count(counters, "data", "memory_bytes", stats.usage.memory_bytes);
+    count(counters, "data", "registered_bytes", stats.usage.registered_bytes);
+}
+
 static void count_all(struct counters *counters, const struct weft_host *host)
 {
     struct weft_client_stats client;
@@ -123,6 +135,7 @@ static void count_all(struct counters *counters, const struct weft_host *host)
         count_service(counters, host, i, host->service_names[i]);
     count_state(counters, host);
     count_group(counters, host);
+    count_lane(counters, host);
     count(counters, "client", "sent", client.sent);
     count(counters, "client", "answered", client.answered);
     count(counters, "client", "timed_out", client.timed_out);
@@ -275,6 +288,10 @@ void weft__weftd_on_services(void *ctx, struct weft_call *call, const ProtobufCM
     struct weft_client_stats client;
     (void)request;
     weft__client_stats(host->asker.client, &client);
+    struct weft_lane *lane = weft__data_peek(host->data);
+    struct weft_lane_stats lane_stats;
+    if (lane != NULL)
+        weft__lane_stats(lane, &lane_stats);
     const struct weft_services_counter counters[] = {
         {"client.sent", client.sent},           {"client.answered", client.answered},
         {"client.timed_out", client.timed_out}, {"client.lost", client.lost},
@@ -285,7 +302,7 @@ void weft__weftd_on_services(void *ctx, struct weft_call *call, const ProtobufCM
                                            .server = host->server,
                                            .services = host->service_names,
                                            .services_n = host->services_n,
-                                           .lane = weft__data_peek(host->data),
+                                           .lane = lane ? &lane_stats : NULL,
                                            .counters = counters,
                                            .counters_n = sizeof(counters) / sizeof(counters[0])});
 }

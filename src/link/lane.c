@@ -36,6 +36,8 @@
 #include "link/select.h"
 #include "weft/error.h"
 
+#define LANES_RECEIVES 64u /* posted, of all lanes of a process together */
+
 static _Thread_local char thread_mark;
 
 static uintptr_t self(void)
@@ -204,6 +206,21 @@ static uint64_t thread_cpu_ns(const struct weft_lane *lane)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* With the lane's own memory: buffers that were used, once, and the peers. */
+static void add_usage(struct weft_lane *lane, struct weft_tp_usage *usage_out)
+{
+    bool mine = weft__lane_mine(lane);
+    if (!mine)
+        weft__lane_seize(lane);
+    if (lane->ep && lane->tp->usage)
+        lane->tp->usage(lane->ep, usage_out);
+    if (!mine)
+        weft__lane_release(lane);
+    usage_out->memory_bytes +=
+        sizeof(*lane) + lane->slab_bytes +
+        atomic_load_explicit(&lane->peers_n, memory_order_relaxed) * sizeof(struct weft__lane_to);
+}
+
 void weft__lane_stats(struct weft_lane *lane, struct weft_lane_stats *stats_out)
 {
     struct weft_lane_stats stats = {
@@ -221,6 +238,8 @@ void weft__lane_stats(struct weft_lane *lane, struct weft_lane_stats *stats_out)
         .progress_wakeups = weft__counter_get(&lane->wakeups),
         .progress_cpu_ns = thread_cpu_ns(lane),
     };
+    stats.lanes = 1;
+    add_usage(lane, &stats.usage);
     snprintf(stats.transport, sizeof(stats.transport), "%s", lane->name);
     *stats_out = stats;
 }
@@ -277,7 +296,9 @@ static int endpoint(struct weft_lane *lane, const struct weft_lane_desc *desc)
     struct weft__selected selected;
     int err = weft__security_get(&select.open.security);
     select.open.connections_max = (uint32_t)weft__config_u64("WEFT_CONNECTIONS_MAX");
-    select.open.registered_max_bytes = weft__config_u64("WEFT_REGISTERED_MAX");
+    unsigned lanes = desc->lanes ? desc->lanes : 1;
+    select.open.registered_max_bytes = weft__config_u64("WEFT_REGISTERED_MAX") / lanes;
+    select.open.receives_max = LANES_RECEIVES / lanes;
     if (err == WEFT_OK)
         err = weft__select(&select, &selected);
     if (err != WEFT_OK)
@@ -315,7 +336,7 @@ int weft__lane_open(const struct weft_lane_desc *desc, struct weft_lane **lane_o
 
 /* The endpoint goes first: after that no buffer is the transport's any more, and everything that
  * waits can end. */
-void weft__lane_close(struct weft_lane *lane)
+void weft__lane_end(struct weft_lane *lane)
 {
     weft__lane_progress_stop(lane);
     weft__lane_seize(lane);
@@ -325,6 +346,16 @@ void weft__lane_close(struct weft_lane *lane)
     lane->tp->core->close(lane->ep);
     lane->ep = NULL;
     weft__lane_finish_gets(lane);
+}
+
+void weft__lane_free(struct weft_lane *lane)
+{
     atomic_store(&lane->held, 0);
     fini(lane);
+}
+
+void weft__lane_close(struct weft_lane *lane)
+{
+    weft__lane_end(lane);
+    weft__lane_free(lane);
 }

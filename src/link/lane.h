@@ -39,6 +39,7 @@ struct weft_lane_desc {
     uint16_t port_last;
     uint64_t token;       /* the app's secret; peers use the same */
     size_t msg_max_bytes; /* largest message of weft__lane_send() */
+    unsigned lanes;       /* of this process, which share its buffers; 0: 1 */
     void (*message)(void *ctx, const void *data, size_t len_bytes);
     /* The connection to the peer broke: messages that were under way may be lost, gets from it end
      * with an error of damage PEER. The peer stays valid: the next send or get connects anew. May
@@ -83,9 +84,11 @@ struct weft_lane_stats {
     uint64_t rma_bytes_got;   /* bytes that arrived by completed gets */
     uint64_t gets_failed;
     uint64_t peers, peers_lost;
-    uint64_t regions;          /* ranges that peers may reach now */
-    uint64_t progress_wakeups; /* how often the progress thread woke up */
-    uint64_t progress_cpu_ns;  /* CPU time of the progress thread; 0: there is none */
+    uint64_t regions;           /* ranges that peers may reach now */
+    unsigned lanes;             /* that these are the figures of */
+    struct weft_tp_usage usage; /* what the endpoint has taken */
+    uint64_t progress_wakeups;  /* how often the progress thread woke up */
+    uint64_t progress_cpu_ns;   /* CPU time of the progress thread; 0: there is none */
 };
 
 /* Opens the endpoint and starts the progress thread.  Errors: WEFT_ENOTSUP no transport fits (text
@@ -94,6 +97,9 @@ int weft__lane_open(const struct weft_lane_desc *desc, struct weft_lane **lane_o
 /* Stops the thread; every operation under way completes with WEFT_ECANCELED first.  Thread: not a
  * callback. */
 void weft__lane_close(struct weft_lane *lane);
+/* The two halves of close: after the first, every call fails and no callback runs. */
+void weft__lane_end(struct weft_lane *lane);
+void weft__lane_free(struct weft_lane *lane);
 /* This lane's address as text, valid while it is open. */
 const char *weft__lane_address(const struct weft_lane *lane);
 /* The same address gives the same peer, with one more use of it.  Errors: WEFT_EINVAL malformed;

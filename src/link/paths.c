@@ -427,12 +427,7 @@ static void usage(struct weft_tp_ep *ep, struct weft_tp_usage *usage_out)
         struct weft_tp_usage one = {0};
         if (paths->path[i]->tp->usage)
             paths->path[i]->tp->usage(paths->path[i]->ep, &one);
-        all.connections += one.connections;
-        all.memory_bytes += one.memory_bytes;
-        all.registrations += one.registrations;
-        all.registered_bytes += one.registered_bytes;
-        all.registration_hits += one.registration_hits;
-        all.registration_misses += one.registration_misses;
+        weft__usage_add(&all, &one);
     }
     *usage_out = all;
 }
