@@ -75,7 +75,7 @@ static int open_lane(struct end *end, unsigned side)
                                         .transports_n = sizeof(all) / sizeof(all[0]),
                                         .scheme = subject->scheme,
                                         .progress = "thread",
-                                        .bind = !subject->threads ? data_address()
+                                        .bind = !subject->threads ? data_address(side)
                                                 : side            ? "bench-lane-there"
                                                                   : "bench-lane-here",
                                         .token = TOKEN,

@@ -4,7 +4,7 @@
  * when its bytes are here, a put when they are there; sends complete when their buffer may be used
  * again. Both sides move the same number of buffers of the same length over and over.
  *
- * The provider is net, or that of WEFT_DATA=ofi:PROVIDER; BENCH_ADDRESS is where both listen. */
+ * The provider is net, or that of WEFT_DATA=ofi:PROVIDER; BENCH_ADDRESS is where they listen. */
 #include <stdio.h>
 #include <string.h>
 
@@ -110,7 +110,7 @@ static void choose_provider(void)
     snprintf(scheme, sizeof(scheme), "ofi:%s", provider);
     for (size_t i = 0; i < SUBJECTS; i++)
         snprintf(configs[i], sizeof(configs[i]), "%s, %s, %.32s, two processes, a core each",
-                 provider, what[i], data_address());
+                 provider, what[i], data_address(0));
 }
 
 /* The lower of the two ratios. */

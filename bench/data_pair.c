@@ -30,10 +30,16 @@ struct data_pair {
     int thread_fd;
 };
 
-const char *data_address(void)
+const char *data_address(unsigned side)
 {
-    const char *address = getenv("BENCH_ADDRESS");
-    return address ? address : "127.0.0.1";
+    static char first[48];
+    const char *all = getenv("BENCH_ADDRESS"), *comma = all ? strchr(all, ',') : NULL;
+    if (!all)
+        return "127.0.0.1";
+    if (!comma || side == 1)
+        return comma ? comma + 1 : all;
+    snprintf(first, sizeof(first), "%.*s", (int)(comma - all), all);
+    return first;
 }
 
 unsigned char *data_memory(size_t len_bytes)

@@ -91,8 +91,8 @@ static inline double data_result(const struct data_task *task, double burst_ns)
 /* Touched, on pages of its own: none is made while the clock runs. */
 unsigned char *data_memory(size_t len_bytes);
 
-/* Where ends listen: BENCH_ADDRESS of the environment, or the loopback address. */
-const char *data_address(void);
+/* Where a side listens: BENCH_ADDRESS=SIDE0[,SIDE1] of the environment, or the loopback address. */
+const char *data_address(unsigned side);
 
 struct data_pair;
 

@@ -72,7 +72,7 @@ static int open_endpoint(struct end *end, unsigned side)
     static const struct weft_tp_handlers handlers = {.message = message, .peer_lost = lost};
     const struct data_subject *subject = end->subject;
     bool shim = subject->transport->rma == NULL;
-    const struct weft_tp_open desc = {.bind = !subject->threads ? data_address()
+    const struct weft_tp_open desc = {.bind = !subject->threads ? data_address(side)
                                               : side            ? "bench-there"
                                                                 : "bench-here",
                                       .families = shim ? WEFT_TP_MSG : WEFT_TP_MSG | WEFT_TP_RMA,

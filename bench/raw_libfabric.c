@@ -68,7 +68,7 @@ static void check(const char *what, ssize_t rc)
 
 /* ---- opening ---- */
 
-static int find(struct end *end, const char *provider)
+static int find(struct end *end, const char *provider, unsigned side)
 {
     int err = weft__ofi_library_load();
     if (err)
@@ -85,12 +85,12 @@ static int find(struct end *end, const char *provider)
     hints->domain_attr->data_progress = FI_PROGRESS_MANUAL;
     hints->domain_attr->av_type = FI_AV_TABLE;
     hints->fabric_attr->prov_name = strdup(provider);
-    int rc = fi_getinfo(FI_VERSION(1, 17), data_address(), NULL, FI_SOURCE | FI_NUMERICHOST, hints,
-                        &end->info);
+    int rc = fi_getinfo(FI_VERSION(1, 17), data_address(side), NULL, FI_SOURCE | FI_NUMERICHOST,
+                        hints, &end->info);
     fi_freeinfo(hints);
     if (rc == 0)
         return WEFT_OK;
-    return weft_fail(WEFT_ENOTSUP, "%s offers nothing on %s: %s", provider, data_address(),
+    return weft_fail(WEFT_ENOTSUP, "%s offers nothing on %s: %s", provider, data_address(side),
                      fi_strerror(-rc));
 }
 
@@ -159,7 +159,7 @@ static void *open_end(const struct data_subject *subject, unsigned side, int fd)
     struct end *end = calloc(1, sizeof(*end));
     if (!end)
         bench_die("memory", WEFT_ENOMEM);
-    int err = find(end, subject->provider);
+    int err = find(end, subject->provider, side);
     if (err) {
         if (side == 0)
             fprintf(stderr, "bench-data: without %s: %s\n", subject->id, weft_fail_text(err));

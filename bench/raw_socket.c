@@ -38,7 +38,7 @@ static int connection(unsigned side, int fd)
     socklen_t len = sizeof(name);
     int one = 1, sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     check("socket", sock);
-    inet_pton(AF_INET, data_address(), &name.sin_addr);
+    inet_pton(AF_INET, data_address(side), &name.sin_addr);
     if (side == 0) {
         if (!bench_receive(fd, &name, sizeof(name)))
             bench_die("greet the other side", WEFT_EPEERDEAD);
