@@ -20,6 +20,7 @@ struct conform_subject {
     const char
         *bind_foreign; /* an address that is not of this machine; NULL: there is no such thing */
     const char *provider;
+    bool crowded;           /* a thousand endpoints fit into one process */
     const char *cut, *mend; /* commands for the wire between the two addresses; NULL: it stays */
     const char *url_format; /* of bind and port; NULL: no ctl */
     const struct weft_tp_security *security; /* of both sides */
@@ -96,6 +97,7 @@ int conform_core(void);
 int conform_msg(void);
 int conform_rma(void);
 int conform_ctl(void);
+int conform_edges(void);
 int conform_wire(void);
 
 #endif

@@ -204,6 +204,10 @@ static void empty_and_meaningless_requests_arrive_as_they_are(void **state)
     assert_memory_equal(pair.last, garbage, sizeof(garbage));
     assert_int_equal(reply(&pair, 0, "", 0), WEFT_OK);
     sides_until(&pair.client, &pair.server, &pair.client.replies, 1);
+    pair.last_len = 77;
+    assert_int_equal(pair.client.tp->ctl->push(pair.client.ep, pair.async, "", 0), WEFT_OK);
+    sides_until(&pair.client, &pair.server, &pair.server.requests, 3);
+    assert_int_equal(pair.last_len, 0);
     pair_close(&pair);
 }
 

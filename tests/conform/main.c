@@ -22,6 +22,7 @@ static int ask(const struct conform_subject *subject)
     failed += conform_core();
     failed += conform_msg();
     failed += conform_rma();
+    failed += conform_edges();
     failed += conform_ctl();
     failed += subject->cut ? conform_wire() : 0;
     return failed;
