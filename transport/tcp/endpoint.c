@@ -82,9 +82,10 @@ static int set_desc(struct weft_tcp_ep *ep, const struct weft_tp_open *desc)
 
 static int open_waits(struct weft_tcp_ep *ep)
 {
-    ep->shared = malloc(WEFT_TCP_SHARED);
+    ep->shared = malloc(WEFT_TCP_SHARED + WEFT_TCP_STAGE);
     if (!ep->shared)
         return weft_fail(WEFT_ENOMEM, "no memory for a tcp endpoint");
+    ep->stage = ep->shared + WEFT_TCP_SHARED;
     ep->epfd = epoll_create1(EPOLL_CLOEXEC);
     if (ep->epfd < 0)
         return weft_fail(-errno,

@@ -20,13 +20,14 @@
 
 #define WEFT_TCP_PEERS_MAX 16384
 #define WEFT_TCP_SHARED ((size_t)64 << 10) /* of the buffer that all connections read into */
+#define WEFT_TCP_STAGE ((size_t)16 << 10)  /* for what is laid side by side to be sent */
 #define WEFT_TCP_BIG ((size_t)32 << 10)    /* messages from here on are read in place */
 #define WEFT_TCP_PIECE ((size_t)1 << 20)   /* of a one-sided operation, in one frame */
 #define WEFT_TCP_ASKS_MAX 512u             /* one-sided operations under way over one link */
 #define WEFT_TCP_ANSWERS_MAX 2048u         /* that one connection may wait for */
 #define WEFT_TCP_HOT 4                     /* connections that are read without asking epoll */
 #define WEFT_TCP_HOT_MISSES 256            /* reads that find nothing before one is hot no more */
-#define WEFT_TCP_LOOK_EVERY 8              /* turns: how often epoll is asked while some are hot */
+#define WEFT_TCP_LOOK_EVERY 64             /* turns: how often epoll is asked while some are hot */
 #define WEFT_TCP_YOUNG_MS 7000             /* to connect, and to introduce oneself */
 #define WEFT_TCP_YOUNG_MAX 1024   /* accepted connections that have not introduced themselves */
 #define WEFT_TCP_LINK_CONNS_MAX 8 /* connections from one endpoint */
@@ -188,7 +189,8 @@ struct weft_tcp_ep {
     struct weft_keys keys;
     struct weft_tcp_block *blocks[WEFT_TCP_BLOCKS];
     unsigned blocks_n;
-    unsigned char *shared;
+    unsigned char *shared; /* WEFT_TCP_SHARED, and WEFT_TCP_STAGE behind it */
+    unsigned char *stage;
     struct weft_tcp_stats stats;
 };
 

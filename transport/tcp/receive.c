@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "transport/tcp/endpoint.h"
@@ -197,12 +198,35 @@ static size_t part_wanted(const struct weft_tcp_ep *ep, const struct weft_tcp_co
                                                       : sizeof(head);
 }
 
+/* Hands on the short messages that are here whole; the bytes used. */
+static size_t feed_messages(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn,
+                            const unsigned char *bytes, size_t len)
+{
+    struct weft_tcp_head head;
+    size_t used = 0;
+    while (conn->state == WEFT_TCP_UP && len - used >= sizeof(head)) {
+        memcpy(&head, bytes + used, sizeof(head));
+        if (head.kind != WEFT_TCP_MESSAGE || !head_ok(ep, conn, &head) ||
+            head.len > len - used - sizeof(head))
+            break;
+        conn->big = false;
+        deliver(ep, bytes + used + sizeof(head), head.len);
+        used += sizeof(head) + head.len;
+    }
+    return used;
+}
+
 /* Takes bytes that do not belong to a body. */
 static void feed(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, const unsigned char *bytes,
                  size_t len)
 {
     while (len && conn->state != WEFT_TCP_DEAD) {
-        size_t step = part_wanted(ep, conn) - conn->part_len;
+        size_t step = conn->part_len ? 0 : feed_messages(ep, conn, bytes, len);
+        bytes += step;
+        len -= step;
+        if (!len || conn->state == WEFT_TCP_DEAD)
+            return;
+        step = part_wanted(ep, conn) - conn->part_len;
         step = step < len ? step : len;
         memcpy(conn->part + conn->part_len, bytes, step);
         conn->part_len += step;
@@ -287,7 +311,8 @@ int weft__tcp_receive(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
     int n_iov;
     for (unsigned i = 0; i < CALLS_MAX && conn->state != WEFT_TCP_DEAD; i++) {
         size_t asked = vector(ep, conn, iov, &n_iov);
-        ssize_t n = readv(conn->fd, iov, n_iov);
+        ssize_t n =
+            n_iov == 1 ? read(conn->fd, iov->iov_base, iov->iov_len) : readv(conn->fd, iov, n_iov);
         if (n < 0 && (errno == EINTR || (errno == EFAULT && unwritable(ep, conn) == WEFT_OK)))
             continue;
         if (n < 0 && errno == EAGAIN) {
