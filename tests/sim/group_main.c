@@ -346,14 +346,15 @@ static bool run_many(struct gsim *sim, uint64_t first, uint64_t runs)
     for (i = 0; i < runs && good; i++)
         good = run_one(sim, first + i);
     const struct weft_fault_counts *faults = &sim->net.counts;
+    uint64_t lost = faults->dropped + sim->net.unreachable;
     printf("%llu runs, %llu calls (%llu sent again, %llu failed), %llu deaths; %llu messages: %llu "
            "lost, %llu doubled, %llu overtaken, %llu connections cut; %.0f runs/s\n",
            (unsigned long long)i, (unsigned long long)sim->runs_ops,
            (unsigned long long)sim->runs_again, (unsigned long long)sim->runs_errors,
            (unsigned long long)sim->runs_deaths, (unsigned long long)sim->net.sent,
-           (unsigned long long)(faults->dropped + sim->net.unreachable),
-           (unsigned long long)faults->doubled, (unsigned long long)faults->overtaken,
-           (unsigned long long)faults->cut, (double)i / (seconds() - start));
+           (unsigned long long)lost, (unsigned long long)faults->doubled,
+           (unsigned long long)faults->overtaken, (unsigned long long)faults->cut,
+           (double)i / (seconds() - start));
     return good;
 }
 

@@ -201,7 +201,7 @@ static int connect(struct net_end *end, const char *url, enum weft_tp_port_mode 
     int err = end->ep->transport->ctl->connect(end->ep, url, mode, &peer->id);
     if (err != WEFT_OK)
         return err;
-    strcpy(peer->url, url);
+    memcpy(peer->url, url, strlen(url) + 1);
     end->peers_n++;
     end->reaches |= bit_of(server);
     server->reaches |= bit_of(end);
