@@ -270,12 +270,12 @@ void weft__outbox_ack(struct weft__rank *rank, int32_t dest)
 }
 
 /* The lane cannot know that what it has sent leads nowhere. */
-static void doubt(struct weft_exec *exec, uint32_t number)
+static void doubt(struct weft_exec *exec, uint32_t number, unsigned lane)
 {
     const struct weft__process *process = weft__process_find(exec, number);
     if (process && number != exec->process &&
         !atomic_load_explicit(&process->dead, memory_order_relaxed))
-        weft__lane_doubt(exec->lane, process->peer);
+        weft__lane_doubt(exec->lanes.lane[lane], process->peers.of[lane]);
 }
 
 /* One channel's timers.  The caller holds the lock; an acknowledgement for a rank of this process
@@ -295,7 +295,8 @@ static bool tick_channel(struct weft__rank *rank, int32_t peer, uint64_t now_ns,
     if (weft__channel_tick(channel, &rank->exec->limits, now_ns)) {
         weft__counter_add(&rank->exec->count.retransmitted, channel->packets);
         if (weft__channel_is_mute(channel, &rank->exec->limits))
-            doubt(rank->exec, weft__route_of(rank->exec, peer).process);
+            doubt(rank->exec, weft__route_of(rank->exec, peer).process,
+                  weft__lanes_of_pair(&rank->exec->lanes, rank->number, peer));
     }
     return channel->unsent && flush_locked(rank, peer, now_ns);
 }

@@ -98,7 +98,7 @@ static void send_marker(struct weft_exec *exec, int32_t rank, uint32_t incarnati
     };
     /* On each lane, behind what went there; where one is lost, the other end asks for it. */
     for (unsigned lane = 0; lane < exec->lanes.n; lane++) {
-        header.sequence = lane;
+        header.ack = lane;
         weft__outbox_post_on(exec, to, &header, NULL, lane);
     }
 }
@@ -214,10 +214,10 @@ static bool room_for_markers(struct weft__rank *rank, uint32_t n)
 void weft__marker_packet(struct weft_exec *exec, const struct weft_packet_header *header)
 {
     struct weft__rank *rank;
-    if (!weft__process_find(exec, header->process) || header->sequence >= exec->lanes.n ||
+    if (!weft__process_find(exec, header->process) || header->ack >= exec->lanes.n ||
         weft__rank_slot(exec, header->dest, &rank) != WEFT_OK)
         return;
-    uint32_t at = header->process * exec->lanes.n + (uint32_t)header->sequence;
+    uint32_t at = header->process * exec->lanes.n + (uint32_t)header->ack;
     pthread_mutex_lock(&rank->lock);
     if (room_for_markers(rank, at + 1) && rank->markers[at] < header->dest_incarnation)
         rank->markers[at] = header->dest_incarnation;

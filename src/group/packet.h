@@ -31,7 +31,7 @@ enum weft_packet_type {
                           */
     WEFT_PACKET_RESOLVED, /* the answer, to the asking process: struct weft_packet_resolved */
     WEFT_PACKET_MARKER /* process knows of dest's incarnation and sends nothing to its older places
-                          any more */
+                          any more over the lane that is told as ack */
 };
 
 enum weft_packet_flag {

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/config.h"
 #include "exec/exec.h"
 #include "transport/inproc/inproc.h"
 #include "transport/ofi/ofi.h"
@@ -227,6 +228,8 @@ int main(void)
     char *line = NULL;
     size_t room = 0;
     weft__ofi_reset_signals();
+    if (weft__config_load() != WEFT_OK) /* for WEFT_LANES */
+        return 2;
     while (getline(&line, &room, stdin) > 0) {
         char *words[WORDS_MAX + 1], *rest = NULL;
         int n = 0;

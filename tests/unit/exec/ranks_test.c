@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "base/config.h"
 #include "exec/exec.h"
 #include "transport/inproc/inproc.h"
 #include "weft/error.h"
@@ -291,6 +292,10 @@ static void a_flood_through_a_small_mailbox_arrives_once_and_in_order(void **sta
 
 static void without_a_progress_thread_the_ranks_drive_the_lane(void **state)
 {
+    if (weft__config_u64("WEFT_LANES") > 1) {
+        print_message("ranks drive one lane at most\n");
+        skip();
+    }
     progress = "worker";
     ranks_of_two_processes_pass_packets_of_every_size_round(state);
     exposed_memory_is_pulled_from_another_process(state);
@@ -554,8 +559,11 @@ static void opening_and_closing_leaves_nothing_behind(void **state)
     assert_int_equal(open_files(), before);
 }
 
-int main(void)
+/* An argument is the number of lanes. */
+int main(int argc, char **argv)
 {
+    if (argc > 1)
+        assert_int_equal(weft__config_set("WEFT_LANES", argv[1]), WEFT_OK);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranks_of_one_process_pass_packets_of_every_size_round),
         cmocka_unit_test(ranks_of_two_processes_pass_packets_of_every_size_round),
