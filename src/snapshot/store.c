@@ -372,11 +372,15 @@ bool weft__store_delete(struct weft_store *store, const char *key)
 
 void weft__store_close(struct weft_store *store)
 {
-    struct kept *kept, *next;
     if (!store)
         return;
-    HASH_ITER(hh, store->kept, kept, next)
-    weft__snapshot_put(take_out(store, kept));
+    struct kept *kept = store->kept, *next;
+    HASH_CLEAR(hh, store->kept); /* the entries are a list still */
+    for (; kept; kept = next) {
+        next = kept->hh.next;
+        weft__snapshot_put(kept->snapshot);
+        free(kept);
+    }
     pthread_cond_destroy(&store->idle);
     pthread_mutex_destroy(&store->lock);
     free(store);

@@ -33,8 +33,6 @@
 #define SMALL 1000u
 enum { TRIES = 20, PATIENCE_MS = 60000, LEASE_MS = 5000 };
 
-extern char **environ;
-
 /* ---- what a process holds ---- */
 
 /* Descriptors of a process; bytes_out: in its memory files of this name. */

@@ -432,7 +432,7 @@ static void an_update_that_was_cancelled_can_be_pulled_again(void **state)
     describe(rig, 0, 0);
     start(rig, 0);
     assert_int_equal(await(rig), 0);
-    for (unsigned round = 0; round < 10; round++) {
+    for (unsigned round = 0; round < 4; round++) {
         forget(rig);
         weft__extents_clear(&changed);
         for (size_t page = random_next(&seed) % 50; page < REGION_BYTES / PAGE - 40;
