@@ -335,10 +335,9 @@ static int pull_start(struct push *push)
 /* Before bytes are moved in vain; it is looked at again when they are here. */
 static int check_base(const struct push *push)
 {
-    struct weft_snapshot *base = weft__store_get(push->service->store, push->key);
-    const bool is_base = base != NULL && base->version == push->base_version;
-    if (base != NULL)
-        weft__snapshot_put(base);
+    struct weft_store_entry base;
+    const bool is_base = weft__store_info(push->service->store, push->key, &base) &&
+                         base.version == push->base_version;
     return is_base ? WEFT_OK : weft__store_stale(push->key, push->base_version);
 }
 
@@ -480,19 +479,17 @@ static void on_info(void *ctx, struct weft_call *call, const ProtobufCMessage *m
     struct weft_snapshot_service *service = ctx;
     Weft__Snapshot__Info info = WEFT__SNAPSHOT__INFO__INIT;
     char *key = ((const Weft__Snapshot__InfoRequest *)message)->key;
-    struct weft_snapshot *snapshot = weft__store_get(service->store, key);
-    if (snapshot == NULL) {
-        fail(call,
-             weft_fail(WEFT_ENOENT, "there is no snapshot \"%.*s\"", WEFT_SNAPSHOT_KEY_MAX, key));
+    struct weft_store_entry entry;
+    if (!weft__store_info(service->store, key, &entry)) {
+        fail(call, no_snapshot(key));
         return;
     }
     info.key = key;
-    info.size_bytes = snapshot->size_bytes;
-    info.held_bytes = snapshot->held_bytes;
-    info.version = snapshot->version;
-    info.pushed_wall_ms = snapshot->pushed_wall_ms;
+    info.size_bytes = entry.size_bytes;
+    info.held_bytes = entry.held_bytes;
+    info.version = entry.version;
+    info.pushed_wall_ms = entry.pushed_wall_ms;
     weft__call_reply(call, &info.base);
-    weft__snapshot_put(snapshot);
 }
 
 static int answer_list(struct weft_snapshot_service *service, struct weft_call *call,

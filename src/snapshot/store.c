@@ -5,8 +5,11 @@
  * for what there is, not for what has a key. Small snapshots are plain memory: a region costs a
  * file descriptor and a page at least.
  *
- * An update changes a snapshot that nobody but the store has; its key is busy meanwhile, so nobody
- * gets it. Its pages are allocated before the first byte changes: so it happens whole or not. */
+ * An update changes a snapshot that nobody but the store has, in place: who asks for it meanwhile
+ * waits, and its pages are allocated before the first byte changes, so it happens whole or not.
+ * One that is being read is copied first, and can be read on. Pages are written by pwrite, 1.2 us
+ * for each of those of 1 % of a GiB; copied into the mapping, which nobody has touched, they take
+ * 1.6. Rejected: mapping the changed pages over the old ones (a mapping for each). */
 #include "snapshot/store.h"
 
 #include <stdlib.h>
@@ -29,13 +32,14 @@ enum {
 struct kept {
     UT_hash_handle hh;
     struct weft_snapshot *snapshot;
-    bool busy; /* is being updated: whoever wants it waits */
+    bool updated; /* just now: whoever wants to replace it waits, */
+    bool changes; /* in place: whoever wants to read it does, too */
     char key[];
 };
 
 struct weft_store {
     pthread_mutex_t lock;
-    pthread_cond_t idle; /* a key is busy no more */
+    pthread_cond_t idle; /* an update is over */
     struct kept *kept;
     uint64_t kept_bytes; /* of those with a key */
     uint64_t held_bytes; /* of all */
@@ -266,13 +270,13 @@ int weft__snapshot_share(struct weft_snapshot *snapshot, struct weft_lane *lane,
 
 /* ---- keys ---- */
 
-/* The caller holds the lock, which is let go of while the key is busy. NULL: none. */
-static struct kept *find(struct weft_store *store, const char *key)
+/* The caller holds the lock, which is let go of while the key is updated. NULL: none. */
+static struct kept *find(struct weft_store *store, const char *key, bool to_read)
 {
     struct kept *kept;
     for (;;) {
         HASH_FIND_STR(store->kept, key, kept);
-        if (!kept || !kept->busy)
+        if (!kept || !(to_read ? kept->changes : kept->updated))
             return kept;
         pthread_cond_wait(&store->idle, &store->lock);
     }
@@ -288,7 +292,7 @@ static int add(struct weft_store *store, const char *key, struct kept **kept_out
         return weft_fail(WEFT_ENOMEM, "no memory for a key");
     memcpy(kept->key, key, len);
     kept->snapshot = NULL;
-    kept->busy = false;
+    kept->updated = kept->changes = false;
     HASH_ADD_STR(store->kept, key, kept);
     *kept_out = kept;
     return WEFT_OK;
@@ -313,7 +317,7 @@ int weft__store_replace(struct weft_store *store, const char *key, uint64_t base
     struct weft_snapshot *old = NULL;
     int err = WEFT_OK;
     pthread_mutex_lock(&store->lock);
-    struct kept *kept = find(store, key);
+    struct kept *kept = find(store, key, false);
     if (!is_base(kept, base_version))
         err = weft__store_stale(key, base_version);
     if (!err && !kept)
@@ -340,12 +344,26 @@ int weft__store_set(struct weft_store *store, const char *key, struct weft_snaps
 struct weft_snapshot *weft__store_get(struct weft_store *store, const char *key)
 {
     pthread_mutex_lock(&store->lock);
-    const struct kept *kept = find(store, key);
+    const struct kept *kept = find(store, key, true);
     struct weft_snapshot *snapshot = kept ? kept->snapshot : NULL;
     if (snapshot)
         atomic_fetch_add(&snapshot->owners, 1);
     pthread_mutex_unlock(&store->lock);
     return snapshot;
+}
+
+bool weft__store_info(struct weft_store *store, const char *key, struct weft_store_entry *entry_out)
+{
+    struct kept *kept;
+    pthread_mutex_lock(&store->lock);
+    HASH_FIND_STR(store->kept, key, kept);
+    if (kept)
+        *entry_out = (struct weft_store_entry){.size_bytes = kept->snapshot->size_bytes,
+                                               .held_bytes = kept->snapshot->held_bytes,
+                                               .version = kept->snapshot->version,
+                                               .pushed_wall_ms = kept->snapshot->pushed_wall_ms};
+    pthread_mutex_unlock(&store->lock);
+    return kept != NULL;
 }
 
 /* The caller holds the lock, or is alone; the snapshot is the caller's. */
@@ -361,7 +379,7 @@ static struct weft_snapshot *take_out(struct weft_store *store, struct kept *kep
 bool weft__store_delete(struct weft_store *store, const char *key)
 {
     pthread_mutex_lock(&store->lock);
-    struct kept *kept = find(store, key);
+    struct kept *kept = find(store, key, false);
     struct weft_snapshot *snapshot = kept ? take_out(store, kept) : NULL;
     pthread_mutex_unlock(&store->lock);
     if (!snapshot)
@@ -479,13 +497,13 @@ static int change(struct weft_snapshot *snapshot, const struct weft_store_update
     return err;
 }
 
-/* Makes the key busy. *alone_out: nobody but the store has the snapshot. */
+/* *alone_out: nobody but the store has the snapshot, and nobody gets it until the end. */
 static int begin(struct weft_store *store, const struct weft_store_update *update,
                  struct kept **kept_out, bool *alone_out)
 {
     int err = WEFT_OK;
     pthread_mutex_lock(&store->lock);
-    struct kept *kept = find(store, update->key);
+    struct kept *kept = find(store, update->key, false);
     if (!is_base(kept, update->base_version))
         err = weft__store_stale(update->key, update->base_version);
     else if (!kept->snapshot->region.base || kept->snapshot->size_bytes != update->size_bytes)
@@ -494,9 +512,9 @@ static int begin(struct weft_store *store, const struct weft_store_update *updat
                       (unsigned long long)update->size_bytes, update->key,
                       (unsigned long long)kept->snapshot->size_bytes);
     if (!err) {
-        kept->busy = true;
+        kept->updated = true;
+        kept->changes = *alone_out = atomic_load(&kept->snapshot->owners) == 1;
         *kept_out = kept;
-        *alone_out = atomic_load(&kept->snapshot->owners) == 1;
     }
     pthread_mutex_unlock(&store->lock);
     return err;
@@ -509,7 +527,7 @@ static uint64_t end(struct weft_store *store, struct kept *kept, struct weft_sna
     struct weft_snapshot *old = NULL;
     uint64_t version = 0;
     pthread_mutex_lock(&store->lock);
-    kept->busy = false;
+    kept->updated = kept->changes = false;
     if (next && next != kept->snapshot) {
         old = kept->snapshot;
         kept->snapshot = next;

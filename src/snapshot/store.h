@@ -70,7 +70,8 @@ struct weft_store_update {
     const void *bytes; /* of the image's pieces, one behind the other */
 };
 /* Makes the next version of a large snapshot, in place where nobody reads it, else of a copy.
- * Whoever wants the key meanwhile waits: one sees the old version or the new one.
+ * Whoever wants to replace it meanwhile waits, and where it is in place whoever wants to read it:
+ * one sees the old version or the new one.
  * Errors: WEFT_ESTALE it has another version, or is not there; WEFT_EINVAL another size;
  * WEFT_ENOSPC, WEFT_EAGAIN, WEFT_EMFILE, WEFT_ENOMEM no room for it: the old version stays;
  * WEFT_EIO: it is gone. */
@@ -78,7 +79,8 @@ int weft__store_update(struct weft_store *store, const struct weft_store_update 
                        uint64_t *version_out);
 /* The error of changes that do not fit what is there: WEFT_ESTALE with its text. */
 int weft__store_stale(const char *key, uint64_t base_version);
-/* Owns: the caller's reference.  NULL: none.  Blocks: while the snapshot is updated. */
+/* Owns: the caller's reference.  NULL: none.  Blocks: while the snapshot is
+ * updated in place. */
 struct weft_snapshot *weft__store_get(struct weft_store *store, const char *key);
 /* Returns whether there was one. */
 bool weft__store_delete(struct weft_store *store, const char *key);
@@ -87,6 +89,9 @@ struct weft_store_entry {
     char *key;
     uint64_t size_bytes, held_bytes, version, pushed_wall_ms;
 };
+/* Of one, without its key (NULL). Returns whether there is one.  Blocks: no. */
+bool weft__store_info(struct weft_store *store, const char *key,
+                      struct weft_store_entry *entry_out);
 /* Those with the prefix and behind `after`, sorted, at most max. Owns: *entries_out and its keys:
  * weft__store_list_free().  Errors: WEFT_ENOMEM.
  * lint: what is asked and what comes back belong to one call. */

@@ -1,6 +1,9 @@
 /* Snapshots by key: bounds, replacing, who owns what, lists. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -270,6 +273,55 @@ static void an_update_for_which_there_is_no_room_leaves_the_old_version(void **s
     assert_int_equal(held(store), MEMORY - LARGE);
 }
 
+struct reading {
+    struct weft_store *store;
+    atomic_bool over;
+    atomic_uint reads;
+};
+
+/* Of whatever version is there all changed pages are alike. Returns the first that are not. */
+static void *read_on(void *arg)
+{
+    struct reading *reading = arg;
+    while (!atomic_load(&reading->over)) {
+        struct weft_snapshot *snapshot = weft__store_get(reading->store, "a");
+        const char *bytes = snapshot->region.base;
+        const bool whole =
+            bytes[WEFT_REGION_PAGE] == bytes[3 * WEFT_REGION_PAGE] &&
+            bytes[WEFT_REGION_PAGE] == bytes[(8 + LONG_PAGES) * WEFT_REGION_PAGE - 1];
+        weft__snapshot_put(snapshot);
+        atomic_fetch_add(&reading->reads, 1);
+        if (!whole)
+            return arg;
+    }
+    return NULL;
+}
+
+static void who_reads_while_it_is_updated_gets_one_version_whole(void **state)
+{
+    struct weft_store *store = *state;
+    struct reading reading = {.store = store};
+    pthread_t threads[2];
+    struct weft_store_entry entry;
+    void *wrong;
+    set(store, "a", LARGE, 'x');
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, read_on, &reading), 0);
+    for (int updates = 0; updates < 100 || atomic_load(&reading.reads) < 100; updates++) {
+        assert_true(weft__store_info(store, "a", &entry));
+        int err = update(store, "a", entry.version, (char)('a' + updates % 26));
+        if (err != WEFT_OK && err != WEFT_EAGAIN) /* copies that are read still take room */
+            assert_int_equal(err, WEFT_ENOSPC);
+    }
+    atomic_store(&reading.over, true);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], &wrong);
+        assert_null(wrong);
+    }
+    assert_int_equal(held(store), LARGE);
+    assert_false(weft__store_info(store, "b", &entry));
+}
+
 static void a_snapshot_is_replaced_in_the_place_of_its_base_only(void **state)
 {
     struct weft_store *store = *state;
@@ -326,6 +378,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_update_of_a_hole_counts_for_memory_once, store_open,
                                         store_close),
         cmocka_unit_test_setup_teardown(an_update_for_which_there_is_no_room_leaves_the_old_version,
+                                        store_open, store_close),
+        cmocka_unit_test_setup_teardown(who_reads_while_it_is_updated_gets_one_version_whole,
                                         store_open, store_close),
         cmocka_unit_test_setup_teardown(a_snapshot_is_replaced_in_the_place_of_its_base_only,
                                         store_open, store_close),
