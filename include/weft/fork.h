@@ -117,6 +117,7 @@ WEFT_API void weft_fork_close(struct weft_fork *fork);
 /* Whether nobody waits for the thread any more.  Thread: those of the fork. */
 WEFT_API int weft_fork_is_cancelled(const struct weft_fork_thread *thread);
 
+/* How many there are. */
 WEFT_API uint32_t weft_fork_threads(const struct weft_fork *fork);
 /* The host of a thread; NULL: there is no such thread. */
 WEFT_API const char *weft_fork_host(const struct weft_fork *fork, uint32_t thread);

@@ -88,7 +88,7 @@ static int begin(struct weft_exec *exec, struct weft_call *call,
                  const Weft__Host__ForkRunRequest *request, struct weft__crew **crew_out)
 {
     unsigned n;
-    struct weft__crew *crew = find(exec, request->fork);
+    struct weft__crew *crew;
     DL_COUNT(exec->crews, crew, n);
     crew = find(exec, request->fork);
     if (crew && crew->busy)

@@ -45,8 +45,9 @@ static void add_pages(const struct weft_fork *fork, struct weft_pages *pages,
     }
 }
 
-/* Pages that were ever touched, in the memory or in the origin. */
-static int touched(const struct weft_fork *fork, struct weft_extents *extents_out)
+/* Pages that were ever touched: in the memory or in the origin, and in the origin alone. */
+static int touched(const struct weft_fork *fork, struct weft_extents *all_out,
+                   struct weft_pages *origins_out)
 {
     struct weft_extents mine = {0}, origins = {0};
     struct weft_pages pages;
@@ -60,7 +61,8 @@ static int touched(const struct weft_fork *fork, struct weft_extents *extents_ou
     if (!err) {
         add_pages(fork, &pages, &mine, (uint64_t)(fork->base - (char *)region->base));
         add_pages(fork, &pages, &origins, 0);
-        err = weft__pages_take(&pages, extents_out);
+        add_pages(fork, origins_out, &origins, 0);
+        err = weft__pages_take(&pages, all_out);
     }
     weft__extents_fini(&mine);
     weft__extents_fini(&origins);
@@ -68,25 +70,43 @@ static int touched(const struct weft_fork *fork, struct weft_extents *extents_ou
     return err;
 }
 
-static bool page_differs(const struct weft_fork *fork, const char *origin, uint64_t page)
+/* A page that the origin does not have yet is zeros there; reading it would make it. */
+static bool page_differs(const struct weft_fork *fork, const struct weft_pages *origins,
+                         uint64_t page)
 {
+    static const char zeros[WEFT_REGION_PAGE];
+    const char *origin = weft__origin_region(fork->origin)->base;
     struct weft_extent at = clip(fork, page, WEFT_REGION_PAGE);
-    return memcmp(fork->base + at.offset, origin + at.offset, at.len_bytes) != 0;
+    bool has = weft__pages_has(origins, page / WEFT_REGION_PAGE);
+    return memcmp(fork->base + at.offset, has ? origin + at.offset : zeros, at.len_bytes) != 0;
+}
+
+static int compare(const struct weft_fork *fork, const struct weft_extents *list,
+                   const struct weft_pages *origins, struct weft_extents *extents_out)
+{
+    int err = WEFT_OK;
+    for (size_t i = 0; i < list->n; i++) {
+        uint64_t end = list->at[i].offset + list->at[i].len_bytes;
+        for (uint64_t page = list->at[i].offset; !err && page < end; page += WEFT_REGION_PAGE)
+            if (page_differs(fork, origins, page))
+                err = weft__extents_add(extents_out, page, WEFT_REGION_PAGE);
+    }
+    return err;
 }
 
 int weft__fork_changed(const struct weft_fork *fork, struct weft_extents *extents_out)
 {
-    const char *origin = weft__origin_region(fork->origin)->base;
     struct weft_extents list = {0};
-    int err = touched(fork, &list);
+    struct weft_pages origins;
     weft__extents_clear(extents_out);
-    for (size_t i = 0; !err && i < list.n; i++) {
-        uint64_t end = list.at[i].offset + list.at[i].len_bytes;
-        for (uint64_t page = list.at[i].offset; !err && page < end; page += WEFT_REGION_PAGE)
-            if (page_differs(fork, origin, page))
-                err = weft__extents_add(extents_out, page, WEFT_REGION_PAGE);
-    }
+    int err = weft__pages_init(&origins, fork->len_bytes / WEFT_REGION_PAGE);
+    if (err)
+        return err;
+    err = touched(fork, &list, &origins);
+    if (!err)
+        err = compare(fork, &list, &origins, extents_out);
     weft__extents_fini(&list);
+    weft__pages_fini(&origins);
     return err;
 }
 

@@ -250,6 +250,10 @@ static void go_on(struct weft_app *app, struct weft_app_fork *fork)
     bool all = true;
     for (size_t i = 0; i < fork->members_n; i++) {
         struct weft_app_process *process = weft__weftd_app_process(app, fork->members[i].process);
+        if (process->dead) {
+            give_up(app, fork, WEFT_EPEERDEAD, process->why);
+            return;
+        }
         all = all && process->launched;
         if (!process->launched && !process->launching)
             weft__weftd_app_launch(app, process);
