@@ -56,6 +56,13 @@ static void every_operation_merges_what_three_hosts_have_done(void **state)
     cluster_check(cluster, child_said(child, "5 threads on 3 hosts"));
 }
 
+static void any_tracker_finds_what_threads_have_written(void **state)
+{
+    struct cluster *cluster = *state;
+    (void)run_with(cluster, "WEFT_SNAPSHOT_TRACKER=segv", "typed", "3");
+    (void)run_with(cluster, "WEFT_SNAPSHOT_TRACKER=none", "typed", "3");
+}
+
 static void one_host_alone_merges_in_the_same_way(void **state)
 {
     struct cluster *cluster = *state;
@@ -243,6 +250,27 @@ static void an_app_that_is_killed_gives_back_what_it_has_forked(void **state)
     stage_all_free(cluster);
 }
 
+static void a_rank_cannot_move_while_it_has_a_fork_open(void **state)
+{
+    struct cluster *cluster = *state;
+    const char *file = cluster_file(cluster, "go");
+    struct ask_move move = {0};
+    struct cluster_app app =
+        cluster_run(cluster, &cluster->hosts[0], cluster_program("fork"), "pinned", file, NULL);
+    cluster_await_while(cluster, CLUSTER_MS, child_said(app.run, "open"), !child_over(app.run));
+    cluster_check(cluster, ask_migrate(cluster, &app, 0, "a", &move) == 0);
+    cluster_check(cluster, strcmp(move.outcome, "aborted") == 0);
+    cluster_check(cluster, strstr(move.reason, "it has forked its memory") != NULL);
+    make_file(file);
+    cluster_await_while(cluster, CLUSTER_MS, child_said(app.run, "closed"), !child_over(app.run));
+    cluster_check(cluster, ask_migrate(cluster, &app, 0, "a", &move) == 0);
+    cluster_check(cluster, strcmp(move.outcome, "moved") == 0);
+    assert_int_equal(unlink(file), 0);
+    cluster_check(cluster, child_wait(app.run, CLUSTER_MS) == 0);
+    cluster_check(cluster, child_said(app.run, "good"));
+    stage_all_free(cluster);
+}
+
 #define ON_THREE(test) cmocka_unit_test_setup_teardown(test, three_open, cluster_close)
 #define ON_NONE(test) cmocka_unit_test_setup_teardown(test, cluster_open, cluster_close)
 
@@ -250,6 +278,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_THREE(every_operation_merges_what_three_hosts_have_done),
+        ON_THREE(any_tracker_finds_what_threads_have_written),
         ON_NONE(one_host_alone_merges_in_the_same_way),
         ON_NONE(a_rank_away_from_home_forks_as_well),
         ON_NONE(the_example_of_the_readme_finds_the_same_centres_on_one_host_and_on_three),
@@ -263,6 +292,7 @@ int main(void)
         ON_THREE(memory_that_a_host_has_no_room_for_is_refused),
         ON_THREE(a_rank_that_ends_closes_what_it_has_left_open),
         ON_THREE(slots_and_memory_are_held_once_and_given_back),
+        ON_THREE(a_rank_cannot_move_while_it_has_a_fork_open),
         ON_THREE(an_app_that_is_killed_gives_back_what_it_has_forked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,7 @@
 #include "weft/error.h"
 #include "weft/fork.h"
 #include "weft/memory.h"
+#include "weft/migrate.h"
 
 enum { JOIN_MS = 60000, PAGE = 4096 };
 
@@ -519,6 +520,39 @@ static int run_memory(void)
     return 0;
 }
 
+/* ---- pinned: passes migration points with a fork open, then without ---- */
+
+static int arrived(void *file)
+{
+    printf("moved\n");
+    while (access(file, F_OK) == 0)
+        nap();
+    printf("good\n");
+    return 0;
+}
+
+static int run_pinned(const char *word)
+{
+    struct wait *wait = wait_new(word);
+    struct weft_fork_options options = wait_options(wait);
+    options.threads = 1;
+    struct weft_fork *fork = open_fork(&options);
+    printf("open\n");
+    fflush(stdout);
+    while (access(wait->file, F_OK) != 0) {
+        (void)weft_migration_point(arrived, wait->file); /* stays: it has a fork open */
+        nap();
+    }
+    weft_fork_close(fork);
+    printf("closed\n");
+    fflush(stdout);
+    while (access(wait->file, F_OK) == 0) {
+        (void)weft_migration_point(arrived, wait->file);
+        nap();
+    }
+    return 0;
+}
+
 /* ---- left: a rank that ends with its fork open ---- */
 
 static int run_left(void)
@@ -580,6 +614,8 @@ int main(int argc, char **argv)
         run_memory();
     else if (strcmp(what, "held") == 0)
         run_held(word);
+    else if (strcmp(what, "pinned") == 0)
+        run_pinned(word);
     else if (strcmp(what, "left") == 0)
         run_left();
     else
