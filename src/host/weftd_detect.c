@@ -126,15 +126,17 @@ static bool is_wanted(const struct weft_app *app, const struct check *check,
 static int look(struct weft_app *app, const struct check *check, struct weft_app_plan **plan_out)
 {
     struct weft_view view;
+    struct weft_roster roster = {0};
     struct weft_placement placement;
     struct weft_plan found = {.moves = weft__must_alloc(app->size, sizeof(*found.moves))};
     weft__weftd_view_init(&view, app->host);
     int err = weft__weftd_placement_init(&placement, &view, app);
-    struct weft_detect ask = {.hosts = view.hosts,
-                              .hosts_n = view.n,
+    struct weft_detect ask = {.roster = &roster,
                               .host_of = placement.host_of,
                               .ranks = placement.n,
                               .policy = app->policy};
+    if (err == WEFT_OK)
+        err = weft__roster_init(&roster, view.hosts, view.n);
     if (err == WEFT_OK)
         err = weft__detect(&ask, &found);
     if (err == WEFT_OK && found.freeze)
@@ -143,6 +145,7 @@ static int look(struct weft_app *app, const struct check *check, struct weft_app
     bool wanted = err == WEFT_OK && found.moves_n > 0 && is_wanted(app, check, &found, placement.n);
     *plan_out = wanted ? plan_from(app, &view, &placement, &found) : NULL;
     weft__weftd_placement_fini(&placement);
+    weft__roster_fini(&roster);
     weft__weftd_view_fini(&view);
     free(found.moves);
     return err;

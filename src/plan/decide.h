@@ -19,9 +19,9 @@ struct weft_plan_host {
     bool has_app;    /* decide: it runs the app already */
     bool closed;     /* takes no rank that is not there: another tenant's, say */
     bool leaving;    /* is about to go: takes no rank, and detect moves those that are there */
-    uint32_t ours;   /* detect: ranks of the app in question here; filled in by detect */
-    uint32_t target; /* detect: ranks wanted here; filled in by detect */
-    bool open;       /* detect: may get ranks; filled in by detect */
+    uint32_t ours;   /* detect's own, as the next two: ranks of the app in question here, */
+    uint32_t target; /* ranks wanted here, */
+    bool open;       /* whether it may get ranks */
 };
 
 enum weft_hint {

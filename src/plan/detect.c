@@ -5,6 +5,7 @@
  * each rank moves once. */
 #include "plan/policy.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/nearest.h"
@@ -25,54 +26,72 @@ static uint32_t more(const struct weft_plan_host *host)
     return host->open && room > host->target ? room - host->target : 0;
 }
 
-static size_t next_to_fill(const struct weft_detect *ask)
+struct weft_plan_host *weft__policy_open(const struct weft_detection *detection,
+                                         enum weft_roster_order order)
 {
-    size_t best = WEFT_NO_HOST;
-    for (size_t i = 0; i < ask->hosts_n; i++) {
-        const struct weft_plan_host *host = &ask->hosts[i];
-        const struct weft_plan_host *other = best == WEFT_NO_HOST ? NULL : &ask->hosts[best];
+    size_t i = weft__roster_first(detection->roster, order);
+    weft__roster_touch(detection->roster, i);
+    detection->roster->hosts[i].open = true;
+    return &detection->roster->hosts[i];
+}
+
+/* The open host to fill next; NULL: all are full. */
+static struct weft_plan_host *next_to_fill(const struct weft_detection *detection)
+{
+    struct weft_plan_host *best = NULL;
+    for (size_t i = 0; i < detection->roster->touched_n; i++) {
+        struct weft_plan_host *host = weft__policy_touched(detection, i);
         if (more(host) == 0)
             continue;
-        if (other == NULL || host->ours > other->ours ||
-            (host->ours == other->ours && more(host) > more(other)))
-            best = i;
+        if (best == NULL || host->ours > best->ours ||
+            (host->ours == best->ours && more(host) > more(best)))
+            best = host;
     }
     return best;
 }
 
-void weft__policy_fill(const struct weft_detect *ask, size_t n)
+void weft__policy_fill(const struct weft_detection *detection, size_t n, bool unused_too)
 {
     while (n > 0) {
-        struct weft_plan_host *host = &ask->hosts[next_to_fill(ask)];
+        struct weft_plan_host *host = next_to_fill(detection);
+        size_t shared = weft__roster_first(detection->roster, WEFT_ROSTER_SHARED);
+        if (host == NULL && shared != WEFT_NO_HOST)
+            host = weft__policy_open(detection, WEFT_ROSTER_SHARED);
+        else if (host == NULL && unused_too)
+            host = weft__policy_open(detection, WEFT_ROSTER_UNUSED);
         uint32_t gets = more(host) < n ? more(host) : (uint32_t)n;
         host->target += gets;
         n -= gets;
     }
 }
 
-static int count_ours(const struct weft_detect *ask)
+static int count_ours(const struct weft_detect *ask, struct weft_detection *detection)
 {
-    for (size_t i = 0; i < ask->hosts_n; i++)
-        ask->hosts[i].ours = ask->hosts[i].target = 0;
-    for (size_t rank = 0; rank < ask->ranks; rank++) {
-        if (ask->host_of[rank] >= ask->hosts_n)
+    struct weft_roster *roster = ask->roster;
+    for (size_t rank = 0; rank < ask->ranks; rank++)
+        if (ask->host_of[rank] >= roster->n)
             return weft_fail(WEFT_EINVAL, "rank %zu is on host %u, there are %zu hosts", rank,
-                             ask->host_of[rank], ask->hosts_n);
-        ask->hosts[ask->host_of[rank]].ours++;
+                             ask->host_of[rank], roster->n);
+    for (size_t rank = 0; rank < ask->ranks; rank++) {
+        size_t i = ask->host_of[rank];
+        if (roster->hosts[i].ours++ == 0)
+            weft__roster_touch(roster, i);
     }
+    detection->own = roster->touched_n;
     return WEFT_OK;
 }
 
-static void score(const struct weft_detect *ask, struct weft_plan *plan)
+static void score(const struct weft_detection *detection, struct weft_plan *plan)
 {
-    uint64_t all = ask->ranks, now_same = 0, then_same = 0;
-    plan->now = plan->then = (struct weft_plan_score){0};
-    for (size_t i = 0; i < ask->hosts_n; i++) {
-        const struct weft_plan_host *host = &ask->hosts[i];
+    uint64_t all = detection->ranks, now_same = 0, then_same = 0;
+    plan->now = (struct weft_plan_score){.unused = detection->roster->unused};
+    plan->then = plan->now;
+    for (size_t i = 0; i < detection->roster->touched_n; i++) {
+        const struct weft_plan_host *host = weft__policy_touched(detection, i);
         uint64_t ours = host->ours, target = host->target;
         bool alone = weft__policy_others(host) == 0 && !host->leaving;
-        plan->now.unused += alone && ours == 0;
-        plan->then.unused += alone && target == 0;
+        plan->then.unused += alone && ours > 0 && target == 0;
+        plan->then.unused -= alone && ours == 0 && target > 0;
         plan->now.hosts += ours > 0;
         plan->then.hosts += target > 0;
         now_same += ours * ours;
@@ -95,35 +114,46 @@ static bool better(const struct weft_plan *plan, enum weft_policy policy)
     return then->cross_pairs < now->cross_pairs;
 }
 
+static int by_number(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
 /* Uses ours as the number of ranks that are on a host by then. */
 static void list_moves(const struct weft_detect *ask, struct weft_plan *plan)
 {
+    struct weft_roster *roster = ask->roster;
     size_t to = 0;
+    qsort(roster->touched, roster->touched_n, sizeof(*roster->touched), by_number);
     for (size_t rank = ask->ranks; rank-- > 0;) {
-        struct weft_plan_host *from = &ask->hosts[ask->host_of[rank]];
+        struct weft_plan_host *from = &roster->hosts[ask->host_of[rank]];
         if (from->ours <= from->target)
             continue;
-        while (ask->hosts[to].ours >= ask->hosts[to].target)
+        while (roster->hosts[roster->touched[to]].ours >= roster->hosts[roster->touched[to]].target)
             to++;
         from->ours--;
-        ask->hosts[to].ours++;
+        roster->hosts[roster->touched[to]].ours++;
         plan->moves[plan->moves_n++] = (struct weft_plan_move){
-            .rank = (uint32_t)rank, .from = ask->host_of[rank], .to = (uint32_t)to};
+            .rank = (uint32_t)rank, .from = ask->host_of[rank], .to = roster->touched[to]};
     }
 }
 
 /* Whether ranks are on a host that is about to go, and whether there is room for them elsewhere. */
-static void look_for_leaving(const struct weft_detect *ask, struct weft_plan *plan)
+static void look_for_leaving(const struct weft_detection *detection, struct weft_plan *plan)
 {
-    size_t rooms = 0;
-    for (size_t i = 0; i < ask->hosts_n; i++) {
-        plan->must |= ask->hosts[i].leaving && ask->hosts[i].ours > 0;
-        rooms += weft__policy_room(&ask->hosts[i]);
+    const uint64_t *free_slots = detection->roster->free_slots;
+    uint64_t rooms = free_slots[WEFT_ROSTER_SHARED] + free_slots[WEFT_ROSTER_UNUSED];
+    plan->must = false;
+    for (size_t i = 0; i < detection->own; i++) {
+        const struct weft_plan_host *host = weft__policy_touched(detection, i);
+        plan->must |= host->leaving;
+        rooms += weft__policy_room(host);
     }
-    plan->freeze = plan->must && rooms < ask->ranks;
+    plan->freeze = plan->must && rooms < detection->ranks;
 }
 
-static void (*const set_targets[])(const struct weft_detect *ask) = {
+static void (*const set_targets[])(const struct weft_detection *detection) = {
     [WEFT_POLICY_BIN_PACK] = weft__policy_pack,
     [WEFT_POLICY_EMPTY_HOSTS] = weft__policy_empty,
     [WEFT_POLICY_COMPACT] = weft__policy_empty,
@@ -134,28 +164,33 @@ int weft__detect(const struct weft_detect *ask, struct weft_plan *plan)
 {
     if ((size_t)ask->policy >= sizeof(set_targets) / sizeof(set_targets[0]))
         return weft_fail(WEFT_EINVAL, "there is no policy %d", (int)ask->policy);
-    int err = count_ours(ask);
+    struct weft_detection detection = {.roster = ask->roster, .ranks = ask->ranks};
+    int err = count_ours(ask, &detection);
     if (err != WEFT_OK)
         return err;
     plan->moves_n = 0;
-    plan->must = false;
-    look_for_leaving(ask, plan);
-    if (plan->must && !plan->freeze)
-        weft__policy_leave(ask);
-    else if (!plan->must)
-        set_targets[ask->policy](ask);
-    score(ask, plan);
+    look_for_leaving(&detection, plan);
+    if (plan->freeze)
+        weft__policy_stay(&detection);
+    else if (plan->must)
+        weft__policy_leave(&detection);
+    else
+        set_targets[ask->policy](&detection);
+    score(&detection, plan);
     if (!plan->freeze && better(plan, ask->policy))
         list_moves(ask, plan);
     else
         plan->then = plan->now;
+    weft__roster_untouch_all(ask->roster);
     return WEFT_OK;
 }
 
-void weft__detect_take(struct weft_plan_host *hosts, const struct weft_plan *plan)
+void weft__detect_take(struct weft_roster *roster, const struct weft_plan *plan)
 {
-    for (size_t i = 0; i < plan->moves_n; i++)
-        hosts[plan->moves[i].to].used++;
+    for (size_t i = 0; i < plan->moves_n; i++) {
+        size_t to = plan->moves[i].to;
+        weft__roster_used(roster, to, roster->hosts[to].used + 1);
+    }
 }
 
 static const char *const policy_names[] = {

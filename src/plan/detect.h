@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "plan/decide.h"
+#include "plan/roster.h"
 
 enum weft_policy {
     WEFT_POLICY_BIN_PACK,
@@ -44,11 +45,10 @@ struct weft_plan_score {
 };
 
 struct weft_detect {
-    struct weft_plan_host *hosts; /* the round's view: the slots that a plan takes are added to
-                                     `used`, so that the next app of the round sees them taken;
-                                     slots that it leaves stay used until the moves are done */
-    size_t hosts_n;
-    const uint32_t *host_of; /* index of the host of each rank now */
+    struct weft_roster *roster; /* of the round: the slots that a plan takes are added to `used`,
+                                   so that the next app of the round sees them taken; slots that
+                                   it leaves stay used until the moves are done */
+    const uint32_t *host_of;    /* index of the host of each rank now */
     size_t ranks;
     enum weft_policy policy;
 };
@@ -62,13 +62,14 @@ struct weft_plan {
 };
 
 /* Finds the moves: highest rank first, each to the first host of the array that still wants one.
- * Does not touch `used`; call weft__detect_take() for the plan that is carried out. Thread: any.
- * Blocks: no.  Errors: WEFT_EINVAL a placement outside the array, or no such policy. Source:
- * faabric pull request 214 (order of moves; it names empty-hosts), its later batch schedulers
- * (what is better). */
+ * Leaves the roster as it was; call weft__detect_take() for the plan that is carried out. Costs
+ * some logarithms of the number of hosts, for each host that has ranks or gets some.
+ * Thread: any.  Blocks: no.  Errors: WEFT_EINVAL a placement outside the array, or no such policy.
+ * Source: faabric pull request 214 (order of moves; it names empty-hosts), its later batch
+ * schedulers (what is better). */
 int weft__detect(const struct weft_detect *ask, struct weft_plan *plan);
-/* Marks the destination slots of the plan as used in the view. */
-void weft__detect_take(struct weft_plan_host *hosts, const struct weft_plan *plan);
+/* Marks the destination slots of the plan as used. */
+void weft__detect_take(struct weft_roster *roster, const struct weft_plan *plan);
 
 const char *weft__policy_name(enum weft_policy policy);
 int weft__policy_parse(const char *text,

@@ -20,50 +20,76 @@ static bool fuller_first(const struct weft_plan_host *a, const struct weft_plan_
         return weft__policy_room(a) > weft__policy_room(b);
     if (a->ours != b->ours)
         return a->ours > b->ours;
-    return a->slots > b->slots;
+    return a->slots != b->slots ? a->slots > b->slots : a < b;
 }
 
-static size_t roomiest(const struct weft_detect *ask)
+/* Of the hosts that have ranks and no target yet; NULL: there is none. */
+static struct weft_plan_host *roomiest_own(const struct weft_detection *detection)
 {
-    size_t best = WEFT_NO_HOST;
-    for (size_t i = 0; i < ask->hosts_n; i++) {
-        const struct weft_plan_host *host = &ask->hosts[i];
-        if (host->target > 0 || weft__policy_room(host) == 0)
-            continue;
-        if (best == WEFT_NO_HOST || fuller_first(host, &ask->hosts[best]))
-            best = i;
+    struct weft_plan_host *best = NULL;
+    for (size_t i = 0; i < detection->own; i++) {
+        struct weft_plan_host *host = weft__policy_touched(detection, i);
+        if (host->target == 0 && weft__policy_room(host) > 0 &&
+            (best == NULL || fuller_first(host, best)))
+            best = host;
     }
     return best;
 }
 
-/* The host for the remainder: of those where it fits the one where most of it is already. */
-static size_t for_the_rest(const struct weft_detect *ask, uint32_t ranks)
+/* Of the hosts that have none; NULL: there is none with a free slot. */
+static struct weft_plan_host *roomiest_other(const struct weft_detection *detection,
+                                             enum weft_roster_order *order_out)
 {
-    size_t best = WEFT_NO_HOST;
-    for (size_t i = 0; i < ask->hosts_n; i++) {
-        const struct weft_plan_host *host = &ask->hosts[i];
+    struct weft_plan_host *best = NULL;
+    for (int order = 0; order < WEFT_ROSTER_ORDERS; order++) {
+        size_t i = weft__roster_first(detection->roster, (enum weft_roster_order)order);
+        if (i == WEFT_NO_HOST)
+            continue;
+        struct weft_plan_host *host = &detection->roster->hosts[i];
+        if (best == NULL || fuller_first(host, best)) {
+            best = host;
+            *order_out = (enum weft_roster_order)order;
+        }
+    }
+    return best;
+}
+
+static struct weft_plan_host *roomiest(const struct weft_detection *detection)
+{
+    enum weft_roster_order order = WEFT_ROSTER_SHARED;
+    struct weft_plan_host *own = roomiest_own(detection);
+    struct weft_plan_host *other = roomiest_other(detection, &order);
+    if (other == NULL || (own != NULL && fuller_first(own, other)))
+        return own;
+    return weft__policy_open(detection, order);
+}
+
+/* The host for the remainder: of those where it fits the one where most of it is already. NULL:
+ * none of them has any of it. */
+static struct weft_plan_host *for_the_rest(const struct weft_detection *detection, uint32_t ranks)
+{
+    struct weft_plan_host *best = NULL;
+    for (size_t i = 0; i < detection->own; i++) {
+        struct weft_plan_host *host = weft__policy_touched(detection, i);
         if (host->target > 0 || weft__policy_room(host) < ranks)
             continue;
         uint32_t stay = min_u32(host->ours, ranks);
-        uint32_t best_stay = best == WEFT_NO_HOST ? 0 : min_u32(ask->hosts[best].ours, ranks);
-        if (best == WEFT_NO_HOST || stay > best_stay ||
-            (stay == best_stay && fuller_first(host, &ask->hosts[best])))
-            best = i;
+        uint32_t best_stay = best == NULL ? 0 : min_u32(best->ours, ranks);
+        if (stay > best_stay || (stay == best_stay && best != NULL && fuller_first(host, best)))
+            best = host;
     }
     return best;
 }
 
-void weft__policy_pack(const struct weft_detect *ask)
+void weft__policy_pack(const struct weft_detection *detection)
 {
-    size_t left = ask->ranks;
+    size_t left = detection->ranks;
     while (left > 0) {
-        size_t h = roomiest(ask);
-        uint32_t fits = weft__policy_room(&ask->hosts[h]);
-        if (fits >= left) {
-            ask->hosts[for_the_rest(ask, (uint32_t)left)].target = (uint32_t)left;
-            return;
-        }
-        ask->hosts[h].target = fits;
-        left -= fits;
+        struct weft_plan_host *host = for_the_rest(detection, (uint32_t)left);
+        if (host == NULL)
+            host = roomiest(detection);
+        uint32_t fits = weft__policy_room(host);
+        host->target = fits < left ? fits : (uint32_t)left;
+        left -= host->target;
     }
 }

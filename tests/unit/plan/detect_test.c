@@ -50,7 +50,7 @@ static void one_free_slot_at_home_brings_the_lonely_rank_there(void **state)
     (void)state;
     struct round r;
     set_up(&r, "21", "11", "ab");
-    assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+    assert_int_equal(detect(&r), WEFT_OK);
     assert_int_equal(r.plan.moves_n, 1);
     assert_int_equal(r.moves[0].rank, 1);
     assert_int_equal(r.moves[0].from, 1);
@@ -58,7 +58,7 @@ static void one_free_slot_at_home_brings_the_lonely_rank_there(void **state)
     assert_int_equal(r.plan.now.hosts, 2);
     assert_int_equal(r.plan.then.hosts, 1);
     set_up(&r, "11", "11", "ab");
-    assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+    assert_int_equal(detect(&r), WEFT_OK);
     assert_int_equal(r.plan.moves_n, 0);
 }
 
@@ -67,7 +67,7 @@ static void with_several_hosts_the_last_rank_moves_first_and_to_the_first_host(v
     (void)state;
     struct round r;
     set_up(&r, "2211", "1111", "abcd");
-    assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+    assert_int_equal(detect(&r), WEFT_OK);
     assert_int_equal(r.plan.moves_n, 2);
     assert_int_equal(r.moves[0].rank, 3);
     assert_int_equal(r.moves[0].from, 3);
@@ -76,7 +76,7 @@ static void with_several_hosts_the_last_rank_moves_first_and_to_the_first_host(v
     assert_int_equal(r.moves[1].from, 2);
     assert_int_equal(r.moves[1].to, 1);
     set_up(&r, "1111", "1111", "abcd");
-    assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+    assert_int_equal(detect(&r), WEFT_OK);
     assert_int_equal(r.plan.moves_n, 0);
 }
 
@@ -85,7 +85,7 @@ static void an_mpi_world_of_two_hosts_comes_together_at_home(void **state)
     (void)state;
     struct round r;
     set_up(&r, "42", "22", "aabb");
-    assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+    assert_int_equal(detect(&r), WEFT_OK);
     assert_int_equal(r.plan.moves_n, 2);
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(r.moves[i].from, 1);
@@ -99,7 +99,7 @@ static void the_rank_alone_on_a_third_host_is_the_only_one_that_moves(void **sta
     (void)state;
     struct round r;
     set_up(&r, "222", "121", "abbc");
-    assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+    assert_int_equal(detect(&r), WEFT_OK);
     assert_int_equal(r.plan.moves_n, 1);
     assert_int_equal(r.moves[0].rank, 3);
     assert_int_equal(r.moves[0].to, 0);
@@ -123,17 +123,20 @@ static void ranks_may_stay_on_an_overcommitted_host_while_others_join_up(void **
 static void two_apps_of_one_round_do_not_take_the_same_free_slot(void **state)
 {
     (void)state;
-    struct round first, second;
-    set_up(&first, "311", "222", "ab");
-    assert_int_equal(weft__detect(&first.ask, &first.plan), WEFT_OK);
-    assert_int_equal(first.plan.moves_n, 1);
-    weft__detect_take(first.hosts, &first.plan);
-    assert_int_equal(first.hosts[0].used, 3);
-    set_up(&second, "311", "222", "ac");
-    for (size_t i = 0; i < 3; i++)
-        second.hosts[i].used = first.hosts[i].used;
-    assert_int_equal(weft__detect(&second.ask, &second.plan), WEFT_OK);
-    assert_int_equal(second.plan.moves_n, 0);
+    struct round r;
+    struct weft_roster roster;
+    static const uint32_t second[] = {0, 2};
+    set_up(&r, "311", "222", "ab");
+    assert_int_equal(weft__roster_init(&roster, r.hosts, r.hosts_n), WEFT_OK);
+    r.ask.roster = &roster;
+    assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+    assert_int_equal(r.plan.moves_n, 1);
+    weft__detect_take(&roster, &r.plan);
+    assert_int_equal(r.hosts[0].used, 3);
+    r.ask.host_of = second;
+    assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+    assert_int_equal(r.plan.moves_n, 0);
+    weft__roster_fini(&roster);
 }
 
 static void after_the_moves_the_new_placement_is_at_rest(void **state)
@@ -142,13 +145,13 @@ static void after_the_moves_the_new_placement_is_at_rest(void **state)
     for (size_t v = 0; v < sizeof(reference) / sizeof(reference[0]); v++) {
         struct round r;
         set_up(&r, reference[v].slots, reference[v].used, reference[v].now);
-        assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+        assert_int_equal(detect(&r), WEFT_OK);
         for (size_t i = 0; i < r.plan.moves_n; i++) {
             r.hosts[r.moves[i].from].used -= r.hosts[r.moves[i].from].used > 0;
             r.hosts[r.moves[i].to].used++;
             r.host_of[r.moves[i].rank] = r.moves[i].to;
         }
-        assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+        assert_int_equal(detect(&r), WEFT_OK);
         assert_int_equal(r.plan.moves_n, 0);
     }
 }
@@ -168,7 +171,7 @@ static bool precedes(const struct best *a, const struct best *b)
 
 static bool fits(const struct round *r, const uint32_t *ours, const uint32_t *count)
 {
-    for (size_t h = 0; h < r->ask.hosts_n; h++) {
+    for (size_t h = 0; h < r->hosts_n; h++) {
         uint32_t gain = count[h] > ours[h] ? count[h] - ours[h] : 0;
         if (gain > weft__plan_host_free(&r->hosts[h]))
             return false;
@@ -179,7 +182,7 @@ static bool fits(const struct round *r, const uint32_t *ours, const uint32_t *co
 static struct best value_of(const struct round *r, const uint32_t *ours, const uint32_t *count)
 {
     struct best b = {0};
-    for (size_t h = 0; h < r->ask.hosts_n; h++) {
+    for (size_t h = 0; h < r->hosts_n; h++) {
         b.hosts += count[h] > 0;
         b.moves += count[h] > ours[h] ? count[h] - ours[h] : 0;
         for (size_t g = 0; g < h; g++)
@@ -195,9 +198,9 @@ static void try_counts(const struct round *r, const uint32_t *ours, size_t h, st
     for (size_t i = 0; i < h; i++)
         sum += count[i];
     uint32_t left = (uint32_t)r->ask.ranks - sum;
-    for (uint32_t n = h + 1 < r->ask.hosts_n ? 0 : left; n <= left; n++) {
+    for (uint32_t n = h + 1 < r->hosts_n ? 0 : left; n <= left; n++) {
         count[h] = n;
-        if (h + 1 < r->ask.hosts_n) {
+        if (h + 1 < r->hosts_n) {
             try_counts(r, ours, h + 1, best);
             continue;
         }
@@ -211,8 +214,8 @@ static void random_round(struct round *r, unsigned *seed)
 {
     size_t hosts = 1 + (unsigned)rand_r(seed) % 4, ranks = 1 + (unsigned)rand_r(seed) % 6;
     memset(r, 0, sizeof(*r));
-    r->ask = (struct weft_detect){
-        .hosts = r->hosts, .hosts_n = hosts, .host_of = r->host_of, .ranks = ranks};
+    r->hosts_n = hosts;
+    r->ask = (struct weft_detect){.host_of = r->host_of, .ranks = ranks};
     r->plan.moves = r->moves;
     for (size_t h = 0; h < hosts; h++) {
         r->hosts[h].slots = (unsigned)rand_r(seed) % 7;
@@ -237,7 +240,7 @@ static void no_placement_that_fits_is_better_than_the_plan_or_as_good_with_fewer
         struct best best = value_of(&r, ours, ours);
         struct best now = best;
         try_counts(&r, ours, 0, &best);
-        assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+        assert_int_equal(detect(&r), WEFT_OK);
         bool improves = best.hosts < now.hosts || best.cross < now.cross;
         assert_int_equal(r.plan.moves_n, improves ? best.moves : 0);
         assert_int_equal(r.plan.then.hosts, best.hosts);
@@ -250,9 +253,9 @@ static void a_placement_on_unknown_hosts_and_unknown_policies_are_errors(void **
     (void)state;
     struct round r;
     set_up(&r, "2", "1", "b");
-    assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_EINVAL);
+    assert_int_equal(detect(&r), WEFT_EINVAL);
     r.ask.policy = (enum weft_policy)(WEFT_POLICY_SPOT + 1);
-    assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_EINVAL);
+    assert_int_equal(detect(&r), WEFT_EINVAL);
     enum weft_policy policy;
     assert_int_equal(weft__policy_parse("", &policy), WEFT_OK);
     assert_int_equal(policy, WEFT_POLICY_BIN_PACK);

@@ -65,7 +65,7 @@ static void compact_does_the_same_and_leaves_closed_hosts_alone(void **state)
     set_up(&r, "444", "224", "cccc");
     r.ask.policy = WEFT_POLICY_COMPACT;
     r.hosts[0].closed = true; /* two slots elsewhere do not take four ranks */
-    assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+    assert_int_equal(detect(&r), WEFT_OK);
     assert_int_equal(r.plan.moves_n, 0);
 }
 
@@ -97,7 +97,7 @@ static void without_room_for_them_the_app_is_to_be_frozen(void **state)
             set_up(&r, full[i].slots, full[i].used, full[i].now);
             r.ask.policy = (enum weft_policy)policy;
             r.hosts[0].leaving = true;
-            assert_int_equal(weft__detect(&r.ask, &r.plan), WEFT_OK);
+            assert_int_equal(detect(&r), WEFT_OK);
             assert_true(r.plan.must && r.plan.freeze);
             assert_int_equal(r.plan.moves_n, 0);
         }
@@ -148,7 +148,7 @@ struct search {
 static void value(struct search *s)
 {
     struct found v = {0};
-    for (size_t h = 0; h < s->r.ask.hosts_n; h++) {
+    for (size_t h = 0; h < s->r.hosts_n; h++) {
         uint32_t gain = s->count[h] > s->ours[h] ? s->count[h] - s->ours[h] : 0;
         if (gain > weft__plan_host_free(&s->r.hosts[h]))
             return;
@@ -161,7 +161,7 @@ static void value(struct search *s)
 
 static void try_all(struct search *s, size_t h, uint32_t left)
 {
-    if (h + 1 == s->r.ask.hosts_n) {
+    if (h + 1 == s->r.hosts_n) {
         s->count[h] = left;
         value(s);
         return;
@@ -198,7 +198,7 @@ static void no_placement_that_fits_frees_more_hosts_and_few_take_fewer_moves(voi
         for (size_t rank = 0; rank < s.r.ask.ranks; rank++)
             s.ours[s.r.host_of[rank]]++;
         try_all(&s, 0, (uint32_t)s.r.ask.ranks);
-        assert_int_equal(weft__detect(&s.r.ask, &s.r.plan), WEFT_OK);
+        assert_int_equal(detect(&s.r), WEFT_OK);
         assert_int_equal(s.r.plan.then.unused, s.best.unused);
         assert_true(s.r.plan.moves_n >= s.best.moves);
         moves += s.r.plan.moves_n;

@@ -1,0 +1,19 @@
+/* What planning costs and how good its plans are: scripts/bench plan. */
+#include "plan.h"
+
+#include "parts.h"
+
+static const struct bench_part parts[] = {
+    {"detection", plan_detection,
+     "a check of all apps, and of one after a change, by cluster size"},
+    {"optimality", plan_optimality, "plans against the best of all placements and two cursors"},
+};
+
+int main(int argc, char **argv)
+{
+    const struct bench_program program = {.name = "bench-plan",
+                                          .rounds = 9,
+                                          .parts = parts,
+                                          .parts_n = sizeof(parts) / sizeof(parts[0])};
+    return bench_main(&program, argc, argv);
+}
