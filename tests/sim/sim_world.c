@@ -377,25 +377,39 @@ static void on_death_notice(struct sim *sim, const struct sim_event *event)
     }
 }
 
-/* A rank and a host, by detection or at random. */
-static bool choose_move(struct sim *sim, uint32_t *rank_out, uint32_t *to_out)
+/* The first move of a better placement, if there is one. */
+static bool detected_move(const struct sim *sim, const uint32_t *host_of,
+                          struct weft_plan_move *move_out)
 {
     struct weft_plan_host view[SIM_HOSTS_MAX];
     struct weft_plan_move moves[SIM_RANKS_MAX];
     struct weft_plan plan = {.moves = moves};
-    uint32_t host_of[SIM_RANKS_MAX];
+    struct weft_roster roster;
     for (uint32_t i = 0; i < sim->hosts_n; i++) {
         const struct sim_host *host = &sim->hosts[i];
         view[i] = (struct weft_plan_host){.slots = host->up ? host->slots : 0,
                                           .used = host->up ? weft__leases_used(&host->leases) : 0};
     }
+    if (weft__roster_init(&roster, view, sim->hosts_n) != WEFT_OK)
+        return false;
+    const struct weft_detect ask = {.roster = &roster, .host_of = host_of, .ranks = sim->ranks_n};
+    bool found = weft__detect(&ask, &plan) == WEFT_OK && plan.moves_n > 0;
+    weft__roster_fini(&roster);
+    if (found)
+        *move_out = moves[0];
+    return found;
+}
+
+/* A rank and a host, by detection or at random. */
+static bool choose_move(struct sim *sim, uint32_t *rank_out, uint32_t *to_out)
+{
+    uint32_t host_of[SIM_RANKS_MAX];
+    struct weft_plan_move move;
     for (uint32_t rank = 0; rank < sim->ranks_n; rank++)
         host_of[rank] = sim->procs[sim->routes[rank].process].host;
-    struct weft_detect ask = {
-        .hosts = view, .hosts_n = sim->hosts_n, .host_of = host_of, .ranks = sim->ranks_n};
-    if (sim_chance(sim, 400) && weft__detect(&ask, &plan) == WEFT_OK && plan.moves_n > 0) {
-        *rank_out = moves[0].rank;
-        *to_out = moves[0].to;
+    if (sim_chance(sim, 400) && detected_move(sim, host_of, &move)) {
+        *rank_out = move.rank;
+        *to_out = move.to;
         return true;
     }
     *rank_out = sim_below(sim, sim->ranks_n);
