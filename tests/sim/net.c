@@ -109,7 +109,7 @@ struct net_end *net_open(struct net *net, unsigned index, const struct net_end_d
     char spec[WEFT_FAULT_SPEC_MAX];
     struct weft_fault_desc fault = {.inner = &weft__tp_inproc, .spec = spec, .clock = &net->clock};
     struct weft_tp_open open = {.bind = desc->name ? desc->name : "client",
-                                .families = WEFT_TP_CTL,
+                                .families = desc->rma ? WEFT_TP_RMA : WEFT_TP_CTL,
                                 .handlers = &handlers,
                                 .ctx = end};
     const char *more = desc->spec ? desc->spec : "";
@@ -130,6 +130,8 @@ struct net_end *net_open(struct net *net, unsigned index, const struct net_end_d
         failed(net, "an end cannot open", err);
     else
         net->open |= bit_of(end);
+    if (desc->rma)
+        end->reaches |= bit_of(end); /* gets take several turns */
     return end;
 }
 
@@ -279,6 +281,80 @@ void net_refuse(struct net_end *end, const struct net_question *to, int err, con
         memcpy(data + WEFT_FRAME_HEADER_BYTES, text, len);
     submitted(end, end->ep->transport->ctl->reply(end->ep, &to->from, data,
                                                   WEFT_FRAME_HEADER_BYTES + len));
+}
+
+/* ---- rma ---- */
+
+void net_share(struct net_end *end, void *bytes, size_t len_bytes, struct net_share *share_out)
+{
+    const struct weft_transport *tp = end->ep->transport;
+    struct weft_tp_addr address;
+    int err = tp->rma->reg(end->ep, bytes, len_bytes, WEFT_TP_READ, &share_out->region);
+    if (err == WEFT_OK)
+        err = tp->core->address(end->ep, &address);
+    if (err == WEFT_OK && 2u * address.len >= sizeof(share_out->address))
+        err = weft_fail(WEFT_EMSGSIZE, "an address of %u bytes", address.len);
+    if (err != WEFT_OK) {
+        failed(end->net, "bytes cannot be shared", err);
+        return;
+    }
+    tp->rma->key(share_out->region, &share_out->key);
+    for (unsigned i = 0; i < address.len; i++)
+        snprintf(share_out->address + (size_t)2 * i, 3, "%02x", address.bytes[i]);
+}
+
+void net_unshare(struct net_end *end, struct net_share *share)
+{
+    if (share->region)
+        end->ep->transport->rma->unreg(end->ep, share->region);
+    share->region = NULL;
+}
+
+static int read_address(const char *text, struct weft_tp_addr *address_out)
+{
+    size_t len = strlen(text) / 2;
+    if (len > sizeof(address_out->bytes))
+        return weft_fail(WEFT_EINVAL, "an address of %zu bytes", len);
+    for (size_t i = 0; i < len; i++) {
+        char digits[3] = {text[2 * i], text[2 * i + 1], '\0'};
+        address_out->bytes[i] = (uint8_t)strtoul(digits, NULL, 16);
+    }
+    address_out->len = (uint16_t)len;
+    return WEFT_OK;
+}
+
+static int reach(struct net_end *end, const char *text, struct weft_tp_peer *peer_out)
+{
+    struct weft_tp_addr address;
+    for (unsigned i = 0; i < end->peers_n; i++) {
+        if (strcmp(end->peers[i].url, text) == 0) {
+            *peer_out = end->peers[i].id;
+            return WEFT_OK;
+        }
+    }
+    int err = read_address(text, &address);
+    if (err == WEFT_OK && (end->peers_n == NET_PEERS_MAX || strlen(text) >= NET_URL_MAX))
+        err = weft_fail(WEFT_ENOSPC, "a peer at %s", text);
+    if (err == WEFT_OK)
+        err = end->ep->transport->core->peer_add(end->ep, &address, peer_out);
+    if (err != WEFT_OK)
+        return err;
+    memcpy(end->peers[end->peers_n].url, text, strlen(text) + 1);
+    end->peers[end->peers_n++].id = *peer_out;
+    return WEFT_OK;
+}
+
+int net_get(struct net_end *end, const char *address, struct net_get *get)
+{
+    struct weft_tp_rma_desc desc = {
+        .local = get->into, .len_bytes = get->len_bytes, .remote_key = get->key};
+    struct weft_tp_peer peer;
+    int err = reach(end, address, &peer);
+    if (err == WEFT_OK)
+        err = end->ep->transport->rma->get(end->ep, peer, &desc, &get->op);
+    end->net->mail |= end->reaches;
+    end->due_ns = weft__fault_due_ns(end->ep);
+    return err;
 }
 
 /* ---- turns ---- */

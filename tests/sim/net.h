@@ -14,7 +14,7 @@
 #include "transport/fault/fault.h"
 #include "wire/message.h"
 
-enum { NET_ENDS_MAX = 32, NET_PEERS_MAX = 4, NET_NAME_MAX = 8, NET_URL_MAX = 16 };
+enum { NET_ENDS_MAX = 32, NET_PEERS_MAX = 4, NET_NAME_MAX = 8, NET_URL_MAX = 48 };
 enum { NET_SYNC_PORT = 1, NET_ASYNC_PORT = 2 }; /* of every server: "NAME:1", "NAME:2" */
 
 struct net;
@@ -35,6 +35,7 @@ struct net_end_desc {
     const char *name; /* where it listens; NULL: a client */
     uint64_t seed;    /* of its dice */
     const char *spec; /* without seed */
+    bool rma;         /* a lane: for bytes instead of messages */
     net_take *take;
     void *ctx;
 };
@@ -87,6 +88,24 @@ void net_request(struct net_end *end, const char *url, const struct weft_frame *
 void net_push(struct net_end *end, const char *url, uint16_t call, const ProtobufCMessage *message);
 void net_reply(struct net_end *end, const struct net_question *to, const ProtobufCMessage *message);
 void net_refuse(struct net_end *end, const struct net_question *to, int err, const char *text);
+
+/* Bytes that others may get, and the way to them. They must be there until net_unshare. */
+struct net_share {
+    struct weft_tp_region *region;
+    char address[NET_URL_MAX];
+    struct weft_tp_key key;
+};
+void net_share(struct net_end *end, void *bytes, size_t len_bytes, struct net_share *share_out);
+void net_unshare(struct net_end *end, struct net_share *share);
+/* A get in the caller's memory, until done runs: once, in net_settle or net_close. */
+struct net_get {
+    struct weft_tp_op op; /* op.done and op.user are the caller's */
+    struct weft_tp_key key;
+    void *into;
+    size_t len_bytes;
+};
+/* Errors: those of the transport; done does not run. */
+int net_get(struct net_end *end, const char *address, struct net_get *get);
 
 /* The body of a frame; NULL: it is none of this type, which net->failure says then. Owns:
  * weft__message_free. */

@@ -73,7 +73,6 @@ enum kind {
     EV_ASKING_WAKE,
     EV_CONFIRM,
     EV_BEAT_TICK,
-    EV_FETCHED,
     /* the weather */
     EV_CRASH,
     EV_RESTART,
@@ -84,12 +83,15 @@ enum kind {
     EV_REGISTRY_RESTART
 };
 
-/* The ends of the network: hosts, their connections to the registry, the registry, clients. */
+/* The ends of the network: hosts, their connections to the registry, their lanes, the registry,
+ * clients and their lanes. */
 enum {
     END_HOST = 0,
     END_LINK = END_HOST + HOSTS,
-    END_REGISTRY = END_LINK + HOSTS,
-    END_CLIENT = END_REGISTRY + 1
+    END_LANE = END_LINK + HOSTS,
+    END_REGISTRY = END_LANE + HOSTS,
+    END_CLIENT = END_REGISTRY + 1,
+    END_CLIENT_LANE = END_CLIENT + CLIENTS_MAX
 };
 
 enum change_kind { CHANGE_INCREMENT, CHANGE_PAIR, CHANGE_APPEND, CHANGE_PAIR_SLOW };
@@ -114,6 +116,8 @@ struct event {
     int err;
     uint64_t epoch, session, op, version, pin, expected;
     uint64_t words[WORDS];
+    char lane[NET_URL_MAX]; /* where the bytes of a change are; "": in words */
+    struct weft_tp_key key;
 };
 #define NOBODY UINT32_MAX
 
@@ -152,7 +156,7 @@ struct host {
     bool up;
     uint32_t instance;
     uint64_t incarnation, nonces, beat_sent_ns;
-    struct net_end *end, *link; /* link: to the registry */
+    struct net_end *end, *link, *lane; /* link: to the registry */
     struct sim *sim;
     struct beat beats[BEATS_MAX];
     uint64_t beats_n;
@@ -184,7 +188,7 @@ enum phase {
 
 struct client {
     struct sim *sim;
-    struct net_end *end;
+    struct net_end *end, *lane;
     enum phase phase;
     uint32_t call; /* number of the newest message; answers to others are late */
     uint32_t ops_left, final_tries;
@@ -198,7 +202,9 @@ struct client {
     uint64_t words[WORDS], version, pin;
     uint32_t part, uid;
     uint64_t seen_epoch, seen_version; /* acknowledged to anybody when the read began */
-    uint32_t unknown[8];               /* changes of this session that were given up */
+    uint64_t bulk[2];                  /* what a host gets, while it is shared */
+    struct net_share share;
+    uint32_t unknown[8]; /* changes of this session that were given up */
     uint32_t unknown_n;
 };
 
@@ -209,15 +215,18 @@ struct uid {
     uint8_t fate;
 };
 
+/* A push whose bytes a host is getting. */
 struct fetch {
     bool used;
-    uint32_t host, instance;
+    struct host *host;
     struct event change;
+    struct weft_body *body;
+    struct net_get get;
 };
 
 /* While it is rough. */
 struct weather {
-    char client[80], server[80]; /* specs */
+    char client[80], server[80], lane[80]; /* specs */
 };
 
 struct sim {
@@ -243,7 +252,7 @@ struct sim {
     uint64_t history_epoch;
     uint64_t history[HISTORY][WORDS]; /* of that epoch, by version */
     uint64_t acked_epoch, acked_version;
-    uint64_t changes, reads, takeovers, crashes, unknown, sessions_lost, creates;
+    uint64_t changes, reads, takeovers, crashes, unknown, sessions_lost, creates, gets, gets_failed;
     /* the queue */
     struct item heap[EVENTS_MAX];
     uint32_t heap_n, order;

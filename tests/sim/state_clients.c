@@ -99,6 +99,10 @@ static void change(struct sim *sim, struct client *client, enum change_kind kind
     } else {
         request->words[1] = request->words[2] = uid;
     }
+    if (kind == CHANGE_PAIR_SLOW) {
+        client->bulk[0] = client->bulk[1] = uid;
+        net_share(client->lane, client->bulk, sizeof(client->bulk), &client->share);
+    }
     attempt(sim, client, PHASE_CHANGE, EV_CHANGE);
 }
 
@@ -259,8 +263,24 @@ static void opened(struct sim *sim, struct client *client, const struct event *a
     next(sim, client);
 }
 
+/* The bytes could not be got: nothing was changed. They go in a message. */
+static void push_again(struct sim *sim, struct client *client)
+{
+    struct uid *uid = &sim->uids[client->uid];
+    uid->fate = FATE_REFUSED;
+    if (uid->applied != 0)
+        sim_fail(sim, "change %u was made, but its writer hears that it was not", client->uid);
+    change_new(sim, client, CHANGE_PAIR);
+}
+
 static void attempt_end(struct sim *sim, struct client *client, int err, const struct event *answer)
 {
+    net_unshare(client->lane, &client->share);
+    client->bulk[0] = client->bulk[1] = UINT64_MAX; /* nobody must get them now */
+    if (err == WEFT_EIO && client->phase == PHASE_CHANGE) {
+        push_again(sim, client);
+        return;
+    }
     if (err != WEFT_OK) {
         if (client->phase == PHASE_DELETE && (err == WEFT_ENOENT || err == WEFT_ESTALE))
             find(sim, client);

@@ -38,20 +38,17 @@ void host_crash(struct sim *sim, uint32_t number)
     struct host *host = &sim->hosts[number];
     if (!host->up)
         return;
+    host_disconnect(sim, number);
     weft__main_clear(&host->main);
     host_free_dead(host);
     host->up = false;
     host->instance++;
-    host_disconnect(sim, number);
     for (uint32_t i = 0; i < QUESTIONS_MAX; i++)
         if (sim->questions[i].host == number)
             sim->questions[i].used = false;
     for (uint32_t i = 0; i < ASKINGS_MAX; i++)
         if (sim->askings[i].host == number)
             sim->askings[i].used = false;
-    for (uint32_t i = 0; i < FETCHES_MAX; i++)
-        if (sim->fetches[i].host == number)
-            sim->fetches[i].used = false;
     sim_trace(sim, "host %u crashes", number);
 }
 
@@ -117,6 +114,9 @@ static void check_change(struct sim *sim, const struct event *change, const uint
     if (change->change == CHANGE_INCREMENT && now[0] != before[0] + 1)
         sim_fail(sim, "an update is lost: the counter goes from %u to %u", (unsigned)before[0],
                  (unsigned)now[0]);
+    bool pair = change->change == CHANGE_PAIR || change->change == CHANGE_PAIR_SLOW;
+    if (pair && (now[1] != change->uid || now[2] != change->uid))
+        sim_fail(sim, "change %u brings bytes that are not its own", change->uid);
     sim->changes++;
     host_notes(sim, kept);
 }
@@ -145,9 +145,11 @@ static struct weft_kept *find(struct sim *sim, const struct event *request)
     return kept;
 }
 
-static void push(struct sim *sim, struct host *host, struct weft_kept *kept,
-                 const struct event *request, struct weft_outcome *outcome)
+/* body: the bytes, where they were got; it is taken over. */
+static void push(struct sim *sim, struct weft_kept *kept, const struct event *request,
+                 struct weft_body *body, struct weft_outcome *outcome)
 {
+    struct host *host = &sim->hosts[request->to];
     struct weft_range64 pair[] = {{16, 8}, {8, 8}}, counter = {0, 8};
     uint64_t data[2] = {request->words[2], request->words[1]};
     bool increments = request->change == CHANGE_INCREMENT;
@@ -155,21 +157,19 @@ static void push(struct sim *sim, struct host *host, struct weft_kept *kept,
                                        sim->mutant == MUTANT_NO_CONDITION ? 0 : request->expected,
                                    .ranges = increments ? &counter : pair,
                                    .ranges_n = increments ? 1 : 2,
+                                   .body = body,
                                    .data = increments ? request->words : data,
                                    .data_len = increments ? 8 : 16};
     uint32_t refs = kept->body->refs;
     if (sim->mutant == MUTANT_NO_COPY)
         kept->body->refs = 1;
-    if (request->change == CHANGE_PAIR_SLOW &&
-        weft__main_body(&host->main, 16, &what.body) == WEFT_OK)
-        memcpy(what.body->bytes, data, 16);
     *outcome = weft__kept_push(&host->main, kept, &what);
     if (sim->mutant == MUTANT_NO_COPY)
         kept->body->refs = refs;
 }
 
 static void make(struct sim *sim, struct weft_kept *kept, const struct event *request,
-                 struct weft_outcome *outcome)
+                 struct weft_body *body, struct weft_outcome *outcome)
 {
     struct host *host = &sim->hosts[request->to];
     uint64_t before[WORDS];
@@ -177,7 +177,7 @@ static void make(struct sim *sim, struct weft_kept *kept, const struct event *re
     if (request->change == CHANGE_APPEND)
         *outcome = weft__kept_append(&host->main, kept, &request->uid, sizeof(request->uid));
     else
-        push(sim, host, kept, request, outcome);
+        push(sim, kept, request, body, outcome);
     if (outcome->err == WEFT_OK && outcome->result == WEFT_STATE_MADE)
         check_change(sim, request, before, kept);
 }
@@ -190,51 +190,91 @@ static void answer_outcome(struct sim *sim, const struct event *request,
     wire_answer(sim, request->from, &reply);
 }
 
-/* Its bytes take a while to come. */
-static void fetch(struct sim *sim, const struct event *request, struct weft_kept *kept)
+/* See weft__state_push_failed(). */
+static void push_failed(struct sim *sim, const struct event *request, int err)
 {
-    for (uint32_t i = 0; i < FETCHES_MAX; i++) {
-        struct fetch *one = &sim->fetches[i];
-        if (one->used)
-            continue;
-        *one = (struct fetch){.used = true, .host = request->to, .change = *request};
-        sim_at(sim, sim->now_ns + sim_random(sim) % (20 * MS),
-               &(struct event){.kind = EV_FETCHED,
-                               .to = request->to,
-                               .instance = sim->hosts[request->to].instance,
-                               .asking = i});
-        return;
-    }
-    struct weft_outcome outcome = {.err = WEFT_ENOSPC};
-    weft__change_end(kept, (struct weft_state_writer){request->session, request->op}, &outcome);
-    answer_err(sim, request, outcome.err);
+    struct weft_kept *kept = weft__main_kept(&sim->hosts[request->to].main, user, name);
+    struct weft_outcome outcome = {.err = err};
+    struct weft_state_writer writer = {request->session, request->op};
+    if (sim->mutant == MUTANT_NO_SESSIONS)
+        writer.session = 0;
+    if (kept != NULL && kept->epoch == request->epoch)
+        weft__change_end(kept, writer, &outcome);
+    answer_outcome(sim, request, &outcome);
 }
 
-static void on_fetched(struct sim *sim, const struct event *event)
+/* See weft__state_push(). */
+static void push_fetched(struct sim *sim, const struct event *request, struct weft_body *body)
 {
-    struct fetch *one = &sim->fetches[event->asking];
-    struct event request = one->change;
-    struct host *host = &sim->hosts[event->to];
-    struct weft_state_writer writer = {request.session, request.op};
-    struct weft_state_place place = {user, name, request.epoch};
+    struct host *host = &sim->hosts[request->to];
+    struct weft_state_writer writer = {request->session, request->op};
+    struct weft_state_place place = {user, name, request->epoch};
     struct weft_kept *kept;
     struct weft_outcome outcome = {0};
-    one->used = false;
     if (sim->mutant == MUTANT_NO_SESSIONS)
         writer.session = 0;
     int err = weft__main_find(&host->main, sim->now_ns, &place, &kept);
-    if (err == WEFT_OK) {
-        check_right(sim, event->to, kept);
-        make(sim, kept, &request, &outcome);
-    } else {
-        kept = weft__main_kept(&host->main, user, name);
-        outcome.err = err;
-        if (kept != NULL && kept->epoch != request.epoch)
-            kept = NULL;
+    if (err != WEFT_OK) {
+        weft__main_put(&host->main, body);
+        push_failed(sim, request, err);
+        return;
     }
-    if (kept != NULL)
-        weft__change_end(kept, writer, &outcome);
-    answer_outcome(sim, &request, &outcome);
+    check_right(sim, request->to, kept);
+    make(sim, kept, request, body, &outcome);
+    weft__change_end(kept, writer, &outcome);
+    answer_outcome(sim, request, &outcome);
+}
+
+static void fetched(struct weft_tp_op *op, int err)
+{
+    struct fetch *fetch = op->user;
+    struct host *host = fetch->host;
+    struct sim *sim = host->sim;
+    uint64_t next_ns = UINT64_MAX;
+    struct event request = fetch->change;
+    fetch->used = false;
+    if (err == WEFT_ECANCELED) { /* this host crashes */
+        weft__main_put(&host->main, fetch->body);
+        return;
+    }
+    sim->gets++;
+    sim->gets_failed += err != WEFT_OK;
+    (void)weft__main_expire(&host->main, sim->now_ns, &next_ns);
+    if (err == WEFT_OK) {
+        push_fetched(sim, &request, fetch->body);
+    } else {
+        weft__main_put(&host->main, fetch->body);
+        push_failed(sim, &request, WEFT_EIO);
+    }
+    host_free_dead(host);
+}
+
+/* Its bytes are got by rma, and take a while to come. */
+static void fetch(struct sim *sim, const struct event *request)
+{
+    struct host *host = &sim->hosts[request->to];
+    struct fetch *one = sim->fetches;
+    while (one < &sim->fetches[FETCHES_MAX] && one->used)
+        one++;
+    int err = one < &sim->fetches[FETCHES_MAX]
+                  ? weft__main_body(&host->main, sizeof(host->sim->clients[0].bulk), &one->body)
+                  : WEFT_ENOSPC;
+    if (err != WEFT_OK) {
+        push_failed(sim, request, err);
+        return;
+    }
+    one->used = true;
+    one->host = host;
+    one->change = *request;
+    one->get = (struct net_get){.op = {.done = fetched, .user = one},
+                                .key = request->key,
+                                .into = one->body->bytes,
+                                .len_bytes = one->body->len};
+    if (net_get(host->lane, request->lane, &one->get) == WEFT_OK)
+        return;
+    one->used = false;
+    weft__main_put(&host->main, one->body);
+    push_failed(sim, request, WEFT_EIO);
 }
 
 static void on_change(struct sim *sim, const struct event *request)
@@ -254,11 +294,11 @@ static void on_change(struct sim *sim, const struct event *request)
         return;
     }
     if (makes && request->change == CHANGE_PAIR_SLOW) {
-        fetch(sim, request, kept);
+        fetch(sim, request);
         return;
     }
     if (makes) {
-        make(sim, kept, request, &outcome);
+        make(sim, kept, request, NULL, &outcome);
         weft__change_end(kept, writer, &outcome);
     }
     answer_outcome(sim, request, &outcome);
@@ -327,9 +367,6 @@ static void dispatch(struct sim *sim, struct event *event)
     case EV_BEAT_TICK:
         host_beats(sim, event);
         break;
-    case EV_FETCHED:
-        on_fetched(sim, event);
-        break;
     case EV_CONFIRM:
         host_confirms(sim, event->to);
         break;
@@ -342,7 +379,7 @@ static void dispatch(struct sim *sim, struct event *event)
 static bool is_own(const struct event *event)
 {
     return event->kind == EV_REGISTRY_TIMEOUT || event->kind == EV_ASKING_WAKE ||
-           event->kind == EV_CONFIRM || event->kind == EV_BEAT_TICK || event->kind == EV_FETCHED;
+           event->kind == EV_CONFIRM || event->kind == EV_BEAT_TICK;
 }
 
 void host_on(struct sim *sim, struct event *event)

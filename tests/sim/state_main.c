@@ -58,16 +58,18 @@ static bool run_many(struct sim *sim, const struct options *options)
         good = run_one(sim, options->seed + i);
     const struct weft_fault_counts *faults = &sim->net.counts;
     uint64_t lost = faults->dropped + sim->net.unreachable;
-    printf("%llu runs, %llu values created, %llu changes, %llu reads, %llu takeovers, %llu changes "
-           "of unknown end, %llu lost sessions, %llu crashes; %llu messages: %llu lost, %llu "
-           "doubled, %llu overtaken, %llu connections cut; %.0f runs/s\n",
-           (unsigned long long)i, (unsigned long long)sim->creates,
-           (unsigned long long)sim->changes, (unsigned long long)sim->reads,
-           (unsigned long long)sim->takeovers, (unsigned long long)sim->unknown,
-           (unsigned long long)sim->sessions_lost, (unsigned long long)sim->crashes,
-           (unsigned long long)sim->net.sent, (unsigned long long)lost,
-           (unsigned long long)faults->doubled, (unsigned long long)faults->overtaken,
-           (unsigned long long)faults->cut, (double)i / (seconds() - start));
+    printf(
+        "%llu runs, %llu values created, %llu changes, %llu reads, %llu takeovers, %llu changes "
+        "of unknown end, %llu lost sessions, %llu crashes; %llu gets, %llu failed; %llu messages: "
+        "%llu lost, %llu doubled, %llu overtaken, %llu connections cut; %.0f runs/s\n",
+        (unsigned long long)i, (unsigned long long)sim->creates, (unsigned long long)sim->changes,
+        (unsigned long long)sim->reads, (unsigned long long)sim->takeovers,
+        (unsigned long long)sim->unknown, (unsigned long long)sim->sessions_lost,
+        (unsigned long long)sim->crashes, (unsigned long long)sim->gets,
+        (unsigned long long)sim->gets_failed, (unsigned long long)sim->net.sent,
+        (unsigned long long)lost, (unsigned long long)faults->doubled,
+        (unsigned long long)faults->overtaken, (unsigned long long)faults->cut,
+        (double)i / (seconds() - start));
     return good;
 }
 

@@ -2,7 +2,8 @@
  *
  * A client's end faults what it asks and what it is answered; so does a host's connection to the
  * registry, which can be cut off besides. A server holds some of what it is asked, for long: that
- * outlives the sender. Nothing is held for longer than LATE_NS in all: clients wait so long in the
+ * outlives the sender. Hosts get bytes by rma over lanes, whose gets take a while and may fail.
+ * Nothing is held for longer than LATE_NS in all: clients wait so long in the
  * calm before they look whether all is well.
  */
 #include <stdio.h>
@@ -10,6 +11,8 @@
 #include "state.h"
 
 #define CALM_CLIENT "reorder=1,delay=600us"
+
+#define CALM_LANE "delay=2ms"
 
 static const char *const names[HOSTS] = {"a", "b", "c"};
 static const char *const urls[HOSTS] = {"a:1", "b:1", "c:1"};
@@ -39,7 +42,9 @@ void weather_make(struct sim *sim)
         slow = 999;
         how = "delay=600us,late=0";
     }
+    snprintf(w->lane, sizeof(w->lane), "%s", CALM_LANE);
     if (sim_chance(sim, 800)) {
+        snprintf(w->lane, sizeof(w->lane), "fail=0.%03u,delay=40ms", loss);
         snprintf(w->client, sizeof(w->client),
                  "drop=0.%03u,dup=0.%03u,cut=0.%03u,reorder=0.%03u,%s", loss, doubles, cuts, slow,
                  how);
@@ -61,6 +66,11 @@ static const char *server_spec(const struct sim *sim)
     return sim_calm(sim) ? "" : sim->weather.server;
 }
 
+static const char *lane_spec(const struct sim *sim)
+{
+    return sim_calm(sim) ? CALM_LANE : sim->weather.lane;
+}
+
 static const char *link_spec(const struct sim *sim, uint32_t number)
 {
     const struct host *host = &sim->hosts[number];
@@ -73,6 +83,7 @@ void weather_change(struct sim *sim)
     for (uint32_t i = 0; i < HOSTS; i++) {
         net_change(sim->hosts[i].end, server_spec(sim));
         net_change(sim->hosts[i].link, link_spec(sim, i));
+        net_change(sim->hosts[i].lane, lane_spec(sim));
     }
     for (uint32_t i = 0; i < sim->clients_n; i++)
         net_change(sim->clients[i].end, client_spec(sim));
@@ -96,12 +107,16 @@ void host_connect(struct sim *sim, uint32_t number)
                                                  .spec = link_spec(sim, number),
                                                  .take = host_hears,
                                                  .ctx = host});
+    host->lane = net_open(
+        &sim->net, END_LANE + number,
+        &(struct net_end_desc){.seed = sim_random(sim), .spec = lane_spec(sim), .rma = true});
 }
 
 void host_disconnect(struct sim *sim, uint32_t number)
 {
     net_close(sim->hosts[number].end);
     net_close(sim->hosts[number].link);
+    net_close(sim->hosts[number].lane);
 }
 
 void client_connect(struct sim *sim, uint32_t number)
@@ -112,6 +127,8 @@ void client_connect(struct sim *sim, uint32_t number)
                                                   .spec = client_spec(sim),
                                                   .take = client_takes,
                                                   .ctx = client});
+    client->lane = net_open(&sim->net, END_CLIENT_LANE + number,
+                            &(struct net_end_desc){.seed = 1, .rma = true});
 }
 
 void registry_connect(struct sim *sim)

@@ -1,13 +1,13 @@
 /* What clients and hosts say, as messages and back.
  *
- * What does not travel: bytes that the service moves by rma, which needs a lane and its thread. A
- * push whose bytes the host fetches carries a lane's name, and the bytes follow from the change's
- * number; they come later (EV_FETCHED). A part of a pinned value is asked for by message, as where
- * there is no rma; where the pin has ended the message carries what rma would have read: the bytes
- * as they are now.
+ * The bytes of some pushes are got by rma, through the same kind of endpoints. One thing does not
+ * travel so: a part of a pinned value is asked for by message, as where there is no rma, since what
+ * peers may get of a value is registered by the service's thread (src/state/server_share.c). Where
+ * the pin has ended the message carries what rma would have read: the bytes as they are now.
  *
  * The correlation of a change carries its number too, by which the truth knows it.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "state.h"
@@ -81,6 +81,7 @@ static void ask_append(struct sim *sim, uint32_t number, const struct event *req
 /* The counter, or the number that stands twice, the second one first. */
 static void ask_push(struct sim *sim, uint32_t number, const struct event *request)
 {
+    const struct net_share *share = &sim->clients[number].share;
     Weft__State__PushRequest message = WEFT__STATE__PUSH_REQUEST__INIT;
     bool increments = request->change == CHANGE_INCREMENT;
     uint64_t pair[] = {16, 8}, counter = 0, lengths[] = {8, 8};
@@ -97,8 +98,10 @@ static void ask_push(struct sim *sim, uint32_t number, const struct event *reque
     message.offsets = increments ? &counter : pair;
     message.lengths = lengths;
     if (request->change == CHANGE_PAIR_SLOW) {
-        message.lane = weft__message_text("lane");
-        message.rma_length = sizeof(data);
+        message.lane = weft__message_text(share->address);
+        message.rma_key = share->key.key;
+        message.rma_base = share->key.base;
+        message.rma_length = share->key.len_bytes;
     } else {
         message.data = (ProtobufCBinaryData){8 * message.n_lengths, (uint8_t *)data};
     }
@@ -166,8 +169,8 @@ static void read_push(const Weft__State__PushRequest *in, struct event *event)
     event->change = in->n_offsets == 1    ? CHANGE_INCREMENT
                     : in->lane[0] != '\0' ? CHANGE_PAIR_SLOW
                                           : CHANGE_PAIR;
-    if (event->change == CHANGE_PAIR_SLOW)
-        event->words[1] = event->words[2] = event->uid;
+    snprintf(event->lane, sizeof(event->lane), "%s", in->lane);
+    event->key = (struct weft_tp_key){in->rma_key, in->rma_base, in->rma_length};
     for (size_t i = 0; i < in->n_offsets && 8 * i + 8 <= in->data.len; i++)
         memcpy(&event->words[in->offsets[i] / 8 % WORDS], in->data.data + 8 * i, 8);
 }

@@ -65,7 +65,8 @@ static void reset(struct sim *sim, uint64_t seed)
     memset(sim->clients, 0, sizeof(sim->clients));
     for (uint32_t i = 0; i < ASKINGS_MAX; i++)
         sim->askings[i].used = false;
-    memset(sim->fetches, 0, sizeof(sim->fetches));
+    for (uint32_t i = 0; i < FETCHES_MAX; i++)
+        sim->fetches[i].used = false;
     for (uint32_t i = 0; i < QUESTIONS_MAX; i++)
         sim->questions[i].used = false;
     sim->key.revision = 0;
