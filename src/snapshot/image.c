@@ -119,24 +119,14 @@ int weft__image_adopt(struct weft_image *image, const struct weft_region *region
     return 0;
 }
 
-/* Where the runs that are read in place begin and end. */
-static struct weft_extent span_of(const struct weft_image *image)
-{
-    const struct weft_extent *first = &image->runs.at[0],
-                             *last = &image->runs.at[image->runs.n - 1];
-    return (struct weft_extent){.offset = first->offset,
-                                .len_bytes = last->offset + last->len_bytes - first->offset};
-}
-
 int weft__image_share(struct weft_image *image, struct weft_lane *lane)
 {
     int err = 0;
     image->lane = lane;
-    if (image->total_bytes > image->packed_len_bytes) {
-        const struct weft_extent span = span_of(image);
-        image->span_offset = span.offset;
-        err = weft__lane_register(lane, (char *)image->region->base + span.offset, span.len_bytes,
-                                  WEFT_TP_READ, &image->region_shared, &image->region_key);
+    for (size_t i = 0; i < image->spans_n && !err; i++) {
+        struct weft_image_span *span = &image->spans[i];
+        err = weft__lane_register(lane, (char *)image->region->base + span->range.offset,
+                                  span->range.len_bytes, WEFT_TP_READ, &span->shared, &span->key);
     }
     if (!err && image->packed)
         err = weft__lane_register(lane, image->packed, image->packed_len_bytes, WEFT_TP_READ,
@@ -172,12 +162,14 @@ void weft__image_free(struct weft_image *image)
 {
     if (!image)
         return;
-    if (image->region_shared)
-        weft__lane_unregister(image->lane, image->region_shared);
+    for (size_t i = 0; i < image->spans_n && image->spans; i++)
+        if (image->spans[i].shared)
+            weft__lane_unregister(image->lane, image->spans[i].shared);
     if (image->packed_shared)
         weft__lane_unregister(image->lane, image->packed_shared);
     weft__spare_put(image->packed, image->packed_len_bytes);
     weft__extents_fini(&image->runs);
     free(image->pieces);
+    free(image->spans);
     free(image);
 }

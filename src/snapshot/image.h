@@ -25,8 +25,16 @@ struct weft_image_piece {
     uint64_t sum;           /* XXH3-64 of the bytes */
     uint32_t len_bytes;
     uint32_t packed;  /* 0: read from the region (one run); 1: from the packed buffer */
-    uint32_t runs_at; /* packed: its first run in runs[]; long ones behind it are skipped */
-    uint32_t runs_n;
+    uint32_t runs_at; /* packed: its first run in runs[], long ones behind it are skipped; else: the
+                         span in spans[] that it lies in */
+    uint32_t runs_n;  /* packed */
+};
+
+/* A range of the region that is shared: long runs, and small holes between them. */
+struct weft_image_span {
+    struct weft_extent range;
+    struct weft_lane_key key;
+    struct weft_lane_region *shared; /* the source's own */
 };
 
 struct weft_image {
@@ -35,17 +43,16 @@ struct weft_image {
     uint64_t packed_len_bytes; /* of the packed buffer */
     uint32_t chunk_bytes;      /* largest piece */
     uint32_t pack_below_bytes; /* shorter runs are packed */
-    uint64_t span_offset;      /* where region_key's range begins in the region */
-    struct weft_lane_key region_key;
     struct weft_lane_key packed_key;
     struct weft_extents runs; /* what is pulled, in the region */
     struct weft_image_piece *pieces;
     size_t pieces_n;
+    struct weft_image_span *spans;
+    size_t spans_n;
     /* the source's own; NULL in a decoded image */
     const struct weft_region *region;
     unsigned char *packed;
     struct weft_lane *lane;
-    struct weft_lane_region *region_shared;
     struct weft_lane_region *packed_shared;
 };
 

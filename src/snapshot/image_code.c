@@ -1,15 +1,15 @@
 /* The form of an image that travels.
  *
- *   0 u32 "WIMG"   4 u16 version (1)   6 u16 0     8 u64 length of the region     16 u32 chunk   20
- * u32 pack below 24 key of the region (3 u64)   48 key of the packed buffer (3 u64)   72 u64 where
- * the first key begins in the region 80 u64 number of runs   88 u64 number of pieces 96 runs: pages
- * since the end of the run before, pages; each as a base-128 number, low bits first then the sum of
- * each piece (u64), then the XXH3-64 of all before (u64)                             all little
- * endian
+ *   0 u32 "WIMG"   4 u16 version (2)   6 u16 0   8 u64 length of the region   16 u32 chunk
+ *   20 u32 pack below   24 key of the packed buffer (3 u64)   48 u64 number of runs
+ *   56 u64 number of pieces   64 runs: pages since the end of the run before, pages; each as a
+ *   base-128 number, low bits first
+ *   then the key of each span (3 u64), the sum of each piece (u64) and the XXH3-64 of all before
+ *   (u64)                                                                       all little endian
  *
  * Each image has one encoding, and every other sequence of bytes is refused: numbers have no spare
- * digits, runs do not touch, the number of pieces is the one that follows from the runs. The
- * decoder allocates in proportion to what it was given.
+ * digits, runs do not touch, spans and pieces are those that follow from the runs. The decoder
+ * allocates in proportion to what it was given.
  */
 #include "snapshot/image.h"
 
@@ -22,8 +22,9 @@
 #include "weft/error.h"
 
 #define MAGIC 0x474d4957u /* "WIMG" */
-#define VERSION 1
-#define HEADER_BYTES 96u
+#define VERSION 2
+#define HEADER_BYTES 64u
+#define KEY_BYTES 24u
 #define TAIL_BYTES 8u
 #define NUMBER_MAX 5u /* digits of the number of pages of 1 TiB and more */
 #define PAGES_MAX (WEFT_REGION_MAX_BYTES / WEFT_REGION_PAGE)
@@ -39,14 +40,14 @@ static uint8_t *put_header(uint8_t *at, const struct weft_image *image)
     at = weft__put_u32(weft__put_u32(at, MAGIC), VERSION);
     at = weft__put_u64(at, image->region_len_bytes);
     at = weft__put_u32(weft__put_u32(at, image->chunk_bytes), image->pack_below_bytes);
-    at = put_key(put_key(at, &image->region_key), &image->packed_key);
-    at = weft__put_u64(at, image->span_offset);
+    at = put_key(at, &image->packed_key);
     return weft__put_u64(weft__put_u64(at, image->runs.n), image->pieces_n);
 }
 
 int weft__image_encode(const struct weft_image *image, uint8_t **bytes_out, size_t *len_out)
 {
-    size_t room = HEADER_BYTES + 2 * NUMBER_MAX * image->runs.n + 8 * image->pieces_n + TAIL_BYTES;
+    size_t room = HEADER_BYTES + 2 * NUMBER_MAX * image->runs.n + KEY_BYTES * image->spans_n +
+                  8 * image->pieces_n + TAIL_BYTES;
     uint8_t *bytes = malloc(room);
     if (!bytes)
         return weft_fail(WEFT_ENOMEM, "no memory to encode an image");
@@ -58,6 +59,8 @@ int weft__image_encode(const struct weft_image *image, uint8_t **bytes_out, size
         at = weft__put_number(at, run->len_bytes / WEFT_REGION_PAGE);
         end = run->offset + run->len_bytes;
     }
+    for (size_t i = 0; i < image->spans_n; i++)
+        at = put_key(at, &image->spans[i].key);
     for (size_t i = 0; i < image->pieces_n; i++)
         at = weft__put_u64(at, image->pieces[i].sum);
     at = weft__put_u64(at, XXH3_64bits(bytes, (size_t)(at - bytes)));
@@ -139,10 +142,13 @@ static int get_runs(struct weft_bytes *in, struct weft_image *image, uint64_t ru
 
 static int get_pieces(struct weft_bytes *in, struct weft_image *image, uint64_t pieces_n)
 {
-    if (weft__bytes_left(in) % 8 || pieces_n != weft__bytes_left(in) / 8 ||
-        pieces_n != weft__image_count(image))
+    if (pieces_n > weft__bytes_left(in) / 8 || pieces_n != weft__image_count(image))
         return weft_fail(WEFT_EPROTO, "the sums of an image do not fit its runs");
     int err = weft__image_cut(image);
+    if (!err && weft__bytes_left(in) != image->spans_n * KEY_BYTES + pieces_n * 8)
+        err = weft_fail(WEFT_EPROTO, "the keys of an image do not fit its runs");
+    for (size_t i = 0; i < image->spans_n && !err; i++)
+        image->spans[i].key = get_key(in);
     for (uint64_t i = 0; i < pieces_n && !err; i++)
         image->pieces[i].sum = weft__bytes_u64(in);
     return err;
@@ -153,17 +159,13 @@ static int decode(struct weft_bytes *in, struct weft_image *image)
     image->region_len_bytes = weft__bytes_u64(in);
     image->chunk_bytes = weft__bytes_u32(in);
     image->pack_below_bytes = weft__bytes_u32(in);
-    image->region_key = get_key(in);
     image->packed_key = get_key(in);
-    image->span_offset = weft__bytes_u64(in);
     uint64_t runs_n = weft__bytes_u64(in), pieces_n = weft__bytes_u64(in);
     if (image->region_len_bytes == 0 || image->region_len_bytes % WEFT_REGION_PAGE ||
         image->region_len_bytes > WEFT_REGION_MAX_BYTES ||
         !weft__image_sizes_ok(image->chunk_bytes, image->pack_below_bytes))
         return weft_fail(WEFT_EPROTO, "the sizes in the description of an image are impossible");
     int err = get_runs(in, image, runs_n);
-    if (!err && image->runs.n && image->span_offset > image->runs.at[0].offset)
-        err = weft_fail(WEFT_EPROTO, "the shared range of an image begins behind its first run");
     return err ? err : get_pieces(in, image, pieces_n);
 }
 

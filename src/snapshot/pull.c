@@ -112,15 +112,15 @@ static int get_piece(struct weft_pull *pull, struct slot *slot)
 {
     const struct weft_image *image = pull->desc.image;
     const struct weft_image_piece *piece = slot->piece;
-    slot->get = (struct weft_lane_get){.peer = pull->desc.peer,
-                                       .key = piece->packed ? image->packed_key : image->region_key,
-                                       .remote_offset = piece->packed ? piece->source_offset
-                                                                      : piece->source_offset -
-                                                                            image->span_offset,
-                                       .into = slot->buffer,
-                                       .len_bytes = piece->len_bytes,
-                                       .done = get_done,
-                                       .user = slot};
+    const struct weft_image_span *span = piece->packed ? NULL : &image->spans[piece->runs_at];
+    slot->get = (struct weft_lane_get){
+        .peer = pull->desc.peer,
+        .key = span ? span->key : image->packed_key,
+        .remote_offset = span ? piece->source_offset - span->range.offset : piece->source_offset,
+        .into = slot->buffer,
+        .len_bytes = piece->len_bytes,
+        .done = get_done,
+        .user = slot};
     return weft__lane_get(pull->desc.lane, &slot->get);
 }
 

@@ -131,20 +131,24 @@ static int await(struct rig *rig)
     return rig->err;
 }
 
+/* What was described has come, and nothing else. Sharing may fill small holes of the source. */
 static void expect_same(struct rig *rig)
 {
-    struct weft_extents from = {0}, to = {0};
-    assert_int_equal(weft__region_touched(&rig->source, &from), 0);
+    struct weft_extents touched = {0}, to = {0};
+    const struct weft_extents *from = &touched;
+    assert_int_equal(weft__region_touched(&rig->source, &touched), 0);
     assert_int_equal(weft__region_touched(&rig->into, &to), 0);
-    assert_int_equal(from.n, to.n);
-    assert_int_equal(from.total_bytes, to.total_bytes);
-    for (size_t i = 0; i < from.n; i++) {
-        assert_int_equal(from.at[i].offset, to.at[i].offset);
-        assert_int_equal(from.at[i].len_bytes, to.at[i].len_bytes);
-        assert_memory_equal((char *)rig->source.base + from.at[i].offset,
-                            (char *)rig->into.base + to.at[i].offset, from.at[i].len_bytes);
+    if (!rig->only)
+        from = &rig->image->runs;
+    assert_int_equal(from->n, to.n);
+    assert_int_equal(from->total_bytes, to.total_bytes);
+    for (size_t i = 0; i < from->n; i++) {
+        assert_int_equal(from->at[i].offset, to.at[i].offset);
+        assert_int_equal(from->at[i].len_bytes, to.at[i].len_bytes);
+        assert_memory_equal((char *)rig->source.base + from->at[i].offset,
+                            (char *)rig->into.base + to.at[i].offset, from->at[i].len_bytes);
     }
-    weft__extents_fini(&from);
+    weft__extents_fini(&touched);
     weft__extents_fini(&to);
 }
 
@@ -325,7 +329,7 @@ static void a_wrong_key_ends_the_pull_and_nothing_lands(void **state)
     struct rig *rig = *state;
     touch(&rig->source, 0, 600, 1);
     describe(rig, 0, 0);
-    rig->decoded->region_key.tp.key ^= 0x5555;
+    rig->decoded->spans[0].key.tp.key ^= 0x5555;
     expect_refused(rig);
 }
 
@@ -347,7 +351,7 @@ static void a_description_of_more_than_is_shared_ends_the_pull_and_nothing_lands
     struct rig *rig = *state;
     touch(&rig->source, REGION_BYTES / PAGE - 600, 600, 1);
     describe(rig, 0, 0);
-    rig->decoded->region_key.tp.len_bytes = UINT64_MAX; /* whatever it says */
+    rig->decoded->spans[0].key.tp.len_bytes = UINT64_MAX; /* whatever it says */
     for (size_t i = 0; i < rig->decoded->pieces_n; i++)
         rig->decoded->pieces[i].source_offset += 600 * PAGE;
     expect_refused(rig);
@@ -371,6 +375,10 @@ static void memory_that_goes_in_the_middle_ends_the_pull(void **state)
         err = await(rig);
         assert_int_equal(registrations(rig), 0);
         assert_int_equal(weft__region_init(&rig->source, "source", NULL, REGION_BYTES), 0);
+    }
+    if (err == WEFT_ETIMEDOUT && strstr(scheme, "verbs")) { /* where the card says nothing */
+        assert_non_null(strstr(rig->text, "stalled"));
+        return;
     }
     if (err != WEFT_EACCES && weft_error_damage(err) != WEFT_DAMAGE_PEER)
         fail_msg("%d: %s", err, rig->text);
