@@ -136,6 +136,20 @@ static int check_range(const struct weft_exec *exec, const Weft__Host__ForkRunRe
     return WEFT_OK;
 }
 
+/* Whether the memory is mapped: threads of this process run in it as it is. */
+static int check_here(struct weft_exec *exec, int32_t number)
+{
+    struct weft__rank *rank = weft__rank_find(exec, number);
+    bool here = false;
+    if (rank) {
+        pthread_mutex_lock(&rank->lock);
+        here = weft__rank_is_here(rank) && rank->forks;
+        pthread_mutex_unlock(&rank->lock);
+    }
+    return here ? WEFT_OK
+                : weft_fail(WEFT_EPROTO, "rank %d has not forked in this process", (int)number);
+}
+
 /* The function, in a copy of the program that is the crew's own. */
 static int load(struct weft__crew *crew)
 {
@@ -170,8 +184,10 @@ static int run(struct weft__crew *crew)
     weft__crew_forget_results(crew);
     crew->remote = request->process != exec->process;
     if (!crew->remote) {
-        weft__crew_start(crew);
-        return WEFT_OK;
+        err = check_here(exec, request->rank);
+        if (!err)
+            weft__crew_start(crew);
+        return err;
     }
     err = weft__process_add(
         exec, &(struct weft_exec_process){request->process, request->host, request->lane});

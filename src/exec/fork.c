@@ -203,8 +203,8 @@ static int link_fork(struct weft_fork *fork)
     if (n >= FORKS_MAX)
         return weft_fail(WEFT_EAGAIN, "rank %d has %u forks open already", (int)rank->number,
                          FORKS_MAX);
-    DL_APPEND(rank->forks, fork);
     pthread_mutex_lock(&rank->lock);
+    DL_APPEND(rank->forks, fork);
     rank->cell->pins++;
     snprintf(rank->cell->pin_reason, sizeof(rank->cell->pin_reason), "it has forked its memory");
     pthread_mutex_unlock(&rank->lock);
@@ -334,8 +334,8 @@ void weft_fork_close(struct weft_fork *fork)
     pthread_mutex_lock(&rank->lock);
     if (--rank->cell->pins == 0)
         rank->cell->pin_reason[0] = 0;
-    pthread_mutex_unlock(&rank->lock);
     DL_DELETE(rank->forks, fork);
+    pthread_mutex_unlock(&rank->lock);
     free_fork(fork);
 }
 

@@ -250,10 +250,14 @@ static int check_lists(const struct weft_fork *fork, const struct weft_diffs *li
         (unsigned long long)(bytes >> 20), (unsigned long long)(WEFT_ORIGIN_QUEUE_BYTES_MAX >> 20));
 }
 
-/* Queues all or none. */
+/* Queues all or none, with room for them in the memory. */
 static int queue_lists(struct weft_fork *fork, struct weft_diffs *lists, size_t n)
 {
+    const struct weft_region *memory = &fork->rank->region;
+    uint64_t at = (uint64_t)(fork->base - (char *)memory->base);
     int err = check_lists(fork, lists, n);
+    for (size_t i = 0; !err && i < n; i++)
+        err = weft__origin_make_room(memory, at, &lists[i]);
     for (size_t i = 0; !err && i < n; i++)
         err = weft__origin_queue(fork->origin, &lists[i]);
     if (err)
@@ -285,11 +289,9 @@ int weft__fork_merge(struct weft_fork *fork, struct weft_diffs *lists, size_t n,
                      const struct weft_extents *changed)
 {
     struct weft_extents list = {0};
-    size_t merged;
     int err = queue_lists(fork, lists, n);
     if (!err)
-        err =
-            weft__origin_merge_queued(fork->origin, &merged); /* they were checked: it takes all */
+        err = weft__origin_merge_all(fork->origin);
     if (err)
         return err;
     if (pages_of(fork, changed, &list) == WEFT_OK)

@@ -96,7 +96,7 @@ struct weft__rank {
     uint64_t ask_at_ns;
 
     struct weft__callbox box; /* calls from outside */
-    struct weft_fork *forks;  /* open ones; the rank's thread's */
+    struct weft_fork *forks;  /* open ones; its thread changes them, with the lock */
 
     /* Gets and exposed memory. */
     struct weft__get *gets;

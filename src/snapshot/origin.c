@@ -203,8 +203,8 @@ void weft__origin_drop_queued(struct weft_origin *origin)
     free_entries(take_queue(origin));
 }
 
-/* Sets memory apart for all that a list changes, run of pages by run. */
-static int make_room(const struct weft_origin *origin, const struct weft_diffs *diffs)
+int weft__origin_make_room(const struct weft_region *region, uint64_t at,
+                           const struct weft_diffs *diffs)
 {
     uint64_t low = 0, high = 0;
     int err = 0;
@@ -213,13 +213,21 @@ static int make_room(const struct weft_origin *origin, const struct weft_diffs *
         const uint64_t begin = diff->offset - diff->offset % WEFT_REGION_PAGE;
         const uint64_t end = diff->offset + diff->len_bytes;
         if (begin < low || begin > high) {
-            err = weft__region_reserve(&origin->region, low, high - low);
+            err = weft__region_reserve(region, at + low, high - low);
             low = high = begin;
         }
         if (end > high)
             high = (end + WEFT_REGION_PAGE - 1) / WEFT_REGION_PAGE * WEFT_REGION_PAGE;
     }
-    return err ? err : weft__region_reserve(&origin->region, low, high - low);
+    return err ? err : weft__region_reserve(region, at + low, high - low);
+}
+
+static int apply(struct weft_origin *origin, const struct weft_diffs *diffs)
+{
+    int err = weft__diffs_apply(diffs, origin->region.base, origin->region.len_bytes);
+    for (size_t i = 0; i < diffs->n && !err; i++)
+        touch(origin, diffs->at[i].offset, diffs->at[i].len_bytes);
+    return err;
 }
 
 int weft__origin_merge_queued(struct weft_origin *origin, size_t *lists_out)
@@ -228,17 +236,26 @@ int weft__origin_merge_queued(struct weft_origin *origin, size_t *lists_out)
     int err = 0;
     struct entry *first = take_queue(origin);
     for (struct entry *entry = first; entry; entry = entry->next) {
-        int failed = make_room(origin, &entry->diffs);
+        int failed = weft__origin_make_room(&origin->region, 0, &entry->diffs);
         if (!failed)
-            failed =
-                weft__diffs_apply(&entry->diffs, origin->region.base, origin->region.len_bytes);
-        for (size_t i = 0; i < entry->diffs.n && !failed; i++)
-            touch(origin, entry->diffs.at[i].offset, entry->diffs.at[i].len_bytes);
+            failed = apply(origin, &entry->diffs);
         lists += failed == 0;
         err = err ? err : failed;
     }
     free_entries(first);
     *lists_out = lists;
+    return err;
+}
+
+int weft__origin_merge_all(struct weft_origin *origin)
+{
+    int err = 0;
+    struct entry *first = take_queue(origin);
+    for (struct entry *entry = first; entry && !err; entry = entry->next)
+        err = weft__origin_make_room(&origin->region, 0, &entry->diffs);
+    for (struct entry *entry = first; entry && !err; entry = entry->next)
+        err = apply(origin, &entry->diffs);
+    free_entries(first);
     return err;
 }
 

@@ -54,6 +54,13 @@ void weft__origin_drop_queued(struct weft_origin *origin);
  * and its error returned, the others are merged all the same.  *lists_out: how many were.
  * Thread: owner.  Errors: WEFT_EINVAL; WEFT_ENOSPC, WEFT_ENOMEM no memory for what it changes. */
 int weft__origin_merge_queued(struct weft_origin *origin, size_t *lists_out);
+/* The same, all or none, of lists that weft__origin_diff() or weft__diffs_decode() has made.
+ * Thread: owner.  Errors: WEFT_ENOSPC, WEFT_ENOMEM: nothing is merged, the queue is empty. */
+int weft__origin_merge_all(struct weft_origin *origin);
+/* Sets memory apart in a region, run of pages by run, for all that a list changes `at` bytes (whole
+ * pages) further on.  Errors: the region's. */
+int weft__origin_make_room(const struct weft_region *region, uint64_t at,
+                           const struct weft_diffs *diffs);
 /* Pages changed since the start or the last call, by whichever of the above.
  * Thread: owner.  Errors: WEFT_ENOMEM: nothing is lost. */
 int weft__origin_updates(struct weft_origin *origin, struct weft_extents *extents_out);

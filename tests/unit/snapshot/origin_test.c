@@ -189,6 +189,38 @@ static void a_list_that_cannot_be_applied_does_not_keep_the_others(void **state)
     weft__origin_close(origin);
 }
 
+static void what_is_queued_can_be_dropped_or_merged_all_at_once(void **state)
+{
+    struct weft_origin *origin = origin_make(2 * PAGE, 2 * PAGE);
+    (void)state;
+    put_int(origin, 0, 7);
+    queue_int(origin, 0, WEFT_MERGE_SUM, 1);
+    queue_int(origin, PAGE, WEFT_MERGE_SUM, 1);
+    weft__origin_drop_queued(origin);
+    assert_int_equal(weft__origin_queued(origin), 0);
+    assert_int_equal(weft__origin_merge_all(origin), 0);
+    assert_int_equal(int_at(origin, 0), 7);
+    queue_int(origin, 0, WEFT_MERGE_SUM, 1);
+    queue_int(origin, 0, WEFT_MERGE_PRODUCT, 2);
+    assert_int_equal(weft__origin_merge_all(origin), 0);
+    assert_int_equal(int_at(origin, 0), 16);
+    assert_int_equal(weft__origin_queued(origin), 0);
+    weft__origin_close(origin);
+}
+
+/* Merges two lists at once of which one has no memory; 0: as it should be. */
+static int merge_all_in_vain(void *arg)
+{
+    struct weft_origin *origin = arg;
+    queue_int(origin, 0, WEFT_MERGE_SUM, 1);
+    queue_int(origin, 5 * PAGE, WEFT_MERGE_SUM, 1);
+    if (!deny(SYS_fallocate, ENOSPC))
+        return DENIED_SKIPPED;
+    if (weft__origin_merge_all(origin) != WEFT_ENOSPC)
+        return 2;
+    return int_at(origin, 0) == 7 && weft__origin_queued(origin) == 0 ? 0 : 3;
+}
+
 /* Merges two lists for which there is no memory; 0: as it should be. */
 static int merge_in_vain(void *arg)
 {
@@ -221,6 +253,8 @@ static void a_merge_for_which_there_is_no_memory_changes_nothing(void **state)
     (void)state;
     put_int(origin, 0, 7);
     int code = in_child(merge_in_vain, origin);
+    if (code == 0)
+        code = in_child(merge_all_in_vain, origin);
     weft__origin_close(origin);
     if (code == DENIED_SKIPPED) {
         print_message("skipped: seccomp is not permitted here\n");
@@ -440,6 +474,7 @@ int main(void)
         cmocka_unit_test(a_full_queue_says_so),
         cmocka_unit_test(a_list_that_cannot_be_applied_does_not_keep_the_others),
         cmocka_unit_test(a_merge_for_which_there_is_no_memory_changes_nothing),
+        cmocka_unit_test(what_is_queued_can_be_dropped_or_merged_all_at_once),
         cmocka_unit_test(changed_numbers_are_found_by_their_dirty_pages),
         cmocka_unit_test(threads_that_fork_from_it_are_merged_into_it),
         cmocka_unit_test(a_huge_one_costs_what_is_touched_in_it),

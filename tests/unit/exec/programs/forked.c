@@ -1,0 +1,32 @@
+/* Functions that tests/unit/exec/crew_test.c runs as a fork's threads. */
+#include "common.h"
+
+#include <time.h>
+
+#include "weft/fork.h"
+
+weft_fork_function add_index, wait_for_cancel;
+
+/* 10, 11, ... at the thread's own place, and what was there before is returned. */
+int add_index(const struct weft_fork_thread *thread)
+{
+    int32_t *numbers = thread->base;
+    int before = numbers[thread->index];
+    numbers[thread->index] = before + 10 + (int)thread->index;
+    return before;
+}
+
+int wait_for_cancel(const struct weft_fork_thread *thread)
+{
+    const struct timespec nap = {.tv_nsec = 1000000};
+    while (!weft_fork_is_cancelled(thread))
+        (void)nanosleep(&nap, NULL);
+    return 5;
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    return 0;
+}
