@@ -64,7 +64,7 @@ static const struct data_measure measures[MEASURES] = {
 };
 
 static struct bench_series series[SUBJECTS][MEASURES];
-static const struct data_table table = {.part = "inproc",
+static const struct data_table table = {.prefix = "data.inproc",
                                         .subjects = subjects,
                                         .subjects_n = SUBJECTS,
                                         .measures = measures,

@@ -93,7 +93,7 @@ static const struct data_measure measures[MEASURES] = {
 };
 
 static struct bench_series series[SUBJECTS][MEASURES];
-static const struct data_table table = {.part = "ofi",
+static const struct data_table table = {.prefix = "data.ofi",
                                         .subjects = subjects,
                                         .subjects_n = SUBJECTS,
                                         .measures = measures,

@@ -177,6 +177,7 @@ void data_pair_close(struct data_pair *pair)
         if (bench_join(pair->pid, pair->fd))
             bench_die("end the other side", WEFT_EPEERDEAD);
     } else {
+        shutdown(pair->fd, SHUT_RDWR); /* other pairs' processes have a copy of it */
         close(pair->fd);
         if (pair->tried)
             pthread_join(pair->thread, NULL);

@@ -20,7 +20,7 @@ static void label_all(const struct data_table *table)
         for (size_t m = 0; m < table->measures_n; m++) {
             const struct data_subject *subject = &table->subjects[s];
             const struct data_measure *measure = &table->measures[m];
-            snprintf(id, sizeof(id), "data.%s.%s.%s", table->part, measure->id, subject->id);
+            snprintf(id, sizeof(id), "%s.%s.%s", table->prefix, measure->id, subject->id);
             snprintf(what, sizeof(what), "%s, %s", subject->id, measure->what);
             data_label(data_table_at(table, s, m), &(struct data_label){.id = id,
                                                                         .what = what,

@@ -16,7 +16,7 @@ struct data_measure {
 enum { DATA_SUBJECTS_MAX = 12 };
 
 struct data_table {
-    const char *part; /* series are data.PART.MEASURE.SUBJECT */
+    const char *prefix; /* series are PREFIX.MEASURE.SUBJECT */
     const struct data_subject *subjects;
     size_t subjects_n; /* at most DATA_SUBJECTS_MAX */
     const struct data_measure *measures;

@@ -104,7 +104,7 @@ static const struct data_measure measures[MEASURES] = {
 };
 
 static struct bench_series series[SUBJECTS][MEASURES];
-static const struct data_table table = {.part = "tcp",
+static const struct data_table table = {.prefix = "data.tcp",
                                         .subjects = subjects,
                                         .subjects_n = SUBJECTS,
                                         .measures = measures,

@@ -16,7 +16,7 @@
  * where blocking calls take 15 us on two CPUs of the machine that weft is measured on, and is no
  * faster on one.
  *
- * Lanes over it, beside libfabric's net, as bench-lane shows them on two CPUs with loopback: half a
+ * Lanes over it, beside libfabric's net, as measured on two CPUs with loopback: half a
  * round trip of 64 B 5.1 us (5.2), of 64 KiB 12.2 us (12.4); 3.9 M messages of 8 B a second (0.2
  * M); a get of 1 MiB into fresh pages 0.97 GB/s (0.94). Into pages that are there the shim's two
  * copies show: 3.5 GB/s (5.2) with both CPUs free, 2.5 GB/s (2.5) beside other work.
