@@ -22,7 +22,7 @@
 #define WEFT_TCP_SHARED ((size_t)64 << 10) /* of the buffer that all connections read into */
 #define WEFT_TCP_STAGE ((size_t)16 << 10)  /* for what is laid side by side to be sent */
 #define WEFT_TCP_BIG ((size_t)32 << 10)    /* messages from here on are read in place */
-#define WEFT_TCP_PIECE ((size_t)1 << 20)   /* of a one-sided operation, in one frame */
+#define WEFT_TCP_PIECE ((size_t)512 << 10) /* of a one-sided operation, in one frame */
 #define WEFT_TCP_ASKS_MAX 512u             /* one-sided operations under way over one link */
 #define WEFT_TCP_ANSWERS_MAX 2048u         /* that one connection may wait for */
 #define WEFT_TCP_HOT 4                     /* connections that are read without asking epoll */
