@@ -7,6 +7,9 @@
  * messages, and a send into a posted receive for MPI and UCX: both end in the user's buffer, four
  * at a time, the same four over and over.
  *
+ * Lanes over tcp and over libfabric's net stand side by side, because one of them is what a lane
+ * takes where there is nothing faster than TCP (src/link/select.c).
+ *
  * A goal is measured against the peer that is best in the run, and only where all three are there:
  * the best of those that happen to be installed would say nothing. */
 #include <stdio.h>
@@ -19,7 +22,7 @@
 #include "transport/zmq/zmq.h"
 
 enum { MS = 40, SLICES = 1 };
-enum subject { WEFT, OPENMPI, MPICH, UCX_TAG, UCX_AM, SOCKET, ZMQ, LANE, SUBJECTS };
+enum subject { WEFT, OPENMPI, MPICH, UCX_TAG, UCX_AM, SOCKET, ZMQ, LANE, NET_LANE, SUBJECTS };
 enum measure { PASS, PASS_64K, ASLEEP, RATE, ASLEEP_RATE, GET_64K, GET_1M, MEASURES };
 
 static const struct data_subject subjects[SUBJECTS] = {
@@ -67,6 +70,11 @@ static const struct data_subject subjects[SUBJECTS] = {
               .config = "tcp lanes, two processes, a core each",
               .kind = &data_lane,
               .scheme = "tcp"},
+    [NET_LANE] = {.id = "ofi_net_lane",
+                  .name = "weft",
+                  .config = "lanes over libfabric's net, two processes, a core each",
+                  .kind = &data_lane,
+                  .scheme = "ofi:net"},
 };
 
 static const struct data_measure measures[MEASURES] = {
