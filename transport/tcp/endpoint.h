@@ -138,7 +138,7 @@ struct weft_tcp_out {
     enum weft_tcp_what what;
     size_t total; /* of the frame that is to leave, with the head */
     size_t sent;
-    struct weft_tcp_frame frame; /* SEND: the head only */
+    struct weft_tcp_frame frame; /* of a short message the head only */
     union {
         struct {
             struct iovec iov[WEFT_TP_IOV_MAX];

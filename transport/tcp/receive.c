@@ -143,6 +143,8 @@ static bool head_ok(const struct weft_tcp_ep *ep, const struct weft_tcp_conn *co
         return false;
     if (head->kind == WEFT_TCP_MESSAGE)
         return head->len <= ep->msg_max_bytes;
+    if (head->kind == WEFT_TCP_LONG)
+        return head->len >= ask && head->len - ask <= ep->msg_max_bytes;
     if (head->kind == WEFT_TCP_PUT)
         return head->len >= ask && head->len - ask <= WEFT_TCP_PIECE;
     return head->len == (head->kind == WEFT_TCP_GET ? ask : 0) &&
@@ -151,8 +153,7 @@ static bool head_ok(const struct weft_tcp_ep *ep, const struct weft_tcp_conn *co
 
 static bool has_ask(const struct weft_tcp_head *head)
 {
-    return head->kind == WEFT_TCP_GET || head->kind == WEFT_TCP_PUT ||
-           head->kind == WEFT_TCP_DATA || head->kind == WEFT_TCP_DONE;
+    return head->kind >= WEFT_TCP_GET && head->kind <= WEFT_TCP_LONG;
 }
 
 /* A whole head, with its ask, is in part.  Returns the bytes used of those behind it. */
@@ -168,6 +169,8 @@ static size_t take_frame(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn,
     switch ((enum weft_tcp_kind)frame.head.kind) {
     case WEFT_TCP_MESSAGE:
         return take_message(ep, conn, frame.head.len, rest, len);
+    case WEFT_TCP_LONG:
+        return take_message(ep, conn, frame.head.len - sizeof(frame.ask), rest, len);
     case WEFT_TCP_PUT:
     case WEFT_TCP_DATA:
         return take_bytes(ep, conn, &frame, rest, len);

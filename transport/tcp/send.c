@@ -140,6 +140,19 @@ void weft__tcp_send_push(struct weft_tcp_ep *ep, struct weft_tcp_link *link)
     weft__tcp_send_flush(ep, conn);
 }
 
+static void set_head(struct weft_tcp_out *out, size_t len)
+{
+    if (len < WEFT_TCP_BIG) {
+        out->frame.head =
+            (struct weft_tcp_head){(uint32_t)len, WEFT_TCP_MESSAGE, WEFT_TCP_HEAD_MAGIC};
+        out->total = sizeof(out->frame.head) + len;
+        return;
+    }
+    out->frame = (struct weft_tcp_frame){
+        {(uint32_t)(sizeof(out->frame.ask) + len), WEFT_TCP_LONG, WEFT_TCP_HEAD_MAGIC}, {0}};
+    out->total = sizeof(out->frame) + len;
+}
+
 static int msg_send(struct weft_tp_ep *base, struct weft_tp_peer peer, const struct iovec *iov,
                     unsigned n, struct weft_tp_op *op)
 {
@@ -159,8 +172,7 @@ static int msg_send(struct weft_tp_ep *base, struct weft_tp_peer peer, const str
     out->link = link;
     out->peer_id = peer.id;
     out->what = WEFT_TCP_OUT_SEND;
-    out->total = sizeof(out->frame.head) + len;
-    out->frame.head = (struct weft_tcp_head){(uint32_t)len, WEFT_TCP_MESSAGE, WEFT_TCP_HEAD_MAGIC};
+    set_head(out, len);
     out->send.n = n;
     for (unsigned i = 0; i < n; i++)
         out->send.iov[i] = iov[i];

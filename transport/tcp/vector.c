@@ -96,14 +96,11 @@ static void add_raw(struct vector *vector, const struct weft_tcp_conn *conn)
 
 static void add_out(struct vector *vector, const struct weft_tcp_out *out)
 {
+    bool brief = out->frame.head.kind == WEFT_TCP_MESSAGE;
     size_t skip = out->sent;
-    if (out->what == WEFT_TCP_OUT_SEND) {
-        lay(vector, &out->frame, sizeof(out->frame.head), &skip);
-        for (unsigned i = 0; i < out->send.n; i++)
-            lay(vector, out->send.iov[i].iov_base, out->send.iov[i].iov_len, &skip);
-        return;
-    }
-    lay(vector, &out->frame, sizeof(out->frame), &skip);
+    lay(vector, &out->frame, brief ? sizeof(out->frame.head) : sizeof(out->frame), &skip);
+    for (unsigned i = 0; out->what == WEFT_TCP_OUT_SEND && i < out->send.n; i++)
+        lay(vector, out->send.iov[i].iov_base, out->send.iov[i].iov_len, &skip);
     if (out->what == WEFT_TCP_OUT_PUT)
         add(vector, out->rma.local + out->frame.ask.at, out->total - sizeof(out->frame), &skip);
 }

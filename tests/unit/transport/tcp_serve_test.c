@@ -191,7 +191,10 @@ static void frames_that_cannot_be_end_their_connection(void **state)
         {{ask + piece + 1, WEFT_TCP_DATA, WEFT_TCP_HEAD_MAGIC}, {.id = 1}},
         {{ask + 1, WEFT_TCP_DONE, WEFT_TCP_HEAD_MAGIC}, {.id = 1}},
         {{UINT32_MAX, WEFT_TCP_DATA, WEFT_TCP_HEAD_MAGIC}, {.id = 1}},
-        {{ask, WEFT_TCP_DONE + 1, WEFT_TCP_HEAD_MAGIC}, {.id = 1}},
+        {{ask - 1, WEFT_TCP_LONG, WEFT_TCP_HEAD_MAGIC}, {.id = 1}},
+        {{ask + (1u << 20) + 1, WEFT_TCP_LONG, WEFT_TCP_HEAD_MAGIC}, {.id = 1}},
+        {{ask, WEFT_TCP_LONG + 1, WEFT_TCP_HEAD_MAGIC}, {.id = 1}},
+        {{0, 0, WEFT_TCP_HEAD_MAGIC}, {.id = 1}},
         {{ask, WEFT_TCP_GET, WEFT_TCP_HEAD_MAGIC + 1}, {.id = 1}},
     };
     struct end end = {.ep = NULL};
