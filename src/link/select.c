@@ -1,11 +1,11 @@
 /* Which transport a lane uses, and on which of the machine's addresses.
  *
- * Candidates are tried in a fixed order: kernel bypass first, then TCP by libfabric's net, which
- * has one-sided operations of its own, then weft's own TCP, then ZeroMQ, which can encrypt; each on
- * every address that may be used, in the user's order. The first that passes the probe is taken,
- * and every other one keeps its reason, so that "why not verbs" has an answer. A transport that was
- * asked for by its full name is opened without a probe where there is no other: its own error says
- * more.
+ * Candidates are tried in a fixed order: kernel bypass first, then weft's own TCP, which is ahead
+ * of libfabric's in everything that is measured (transport/tcp/endpoint.c), then that, then ZeroMQ,
+ * which can encrypt; each on every address that may be used, in the user's order. The first that
+ * passes the probe is taken, and every other one keeps its reason, so that "why not verbs" has an
+ * answer. A transport that was asked for by its full name is opened without a probe where there is
+ * no other: its own error says more.
  *
  * Of the others some are opened too, behind the shim, as further paths (paths.c): those that need
  * not break when the first one does. A second TCP between the same two addresses is none of them:
@@ -42,7 +42,7 @@ struct name {
 };
 
 static const char *const automatic[] = {
-    "ofi:verbs;ofi_rxm", "ofi:efa", "ofi:net", "tcp", "ofi:tcp", "zmq",
+    "ofi:verbs;ofi_rxm", "ofi:efa", "tcp", "ofi:net", "ofi:tcp", "zmq",
 };
 
 /* A transport on an address. */
