@@ -93,6 +93,8 @@ static const char *cause_of(int err)
         return "; its source does not share it, or no longer";
     if (weft_error_damage(err) == WEFT_DAMAGE_PEER)
         return "; its source has gone, or no longer shares it";
+    if (err == WEFT_ENOMEM)
+        return "; raise the limit of locked memory (ulimit -l) where the network card wants it";
     return "";
 }
 

@@ -10,7 +10,9 @@
  * All give the same answers: every page that a thread of this process wrote, and (pagemap_scan,
  * segv) no other. What they do not see is announced to them:
  *   - bytes that no instruction of this process writes (the network's, another process's through a
- *     shared mapping, a write to the file): weft__region_will_write() and weft__region_written();
+ *     shared mapping, a write to the file): weft__region_will_write() and weft__region_written().
+ *     Of weft's own, gets into a rank's memory and writes into a region announce themselves; other
+ *     gets land where nothing is tracked: in buffers of pulls, in replicas and bodies of values;
  *   - system calls that write into the range (recv, read): pagemap_scan sees them, segv makes them
  *     fail with EFAULT unless they are announced. Announce them always;
  *   - threads that block SIGSEGV: segv's kernel ends the process when they write. What such a
