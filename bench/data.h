@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "bench.h"
 
@@ -41,6 +42,9 @@ void data_unpin(void);
  * usual weight. */
 bool data_go_first(void);
 
+/* Where the process goes first: leaves others some time after what has been measured since then. */
+void data_rest(bool first, uint64_t since_ns);
+
 /* What a series is about. */
 struct data_label {
     const char *id;      /* "data.ofi_latency.8B.raw": it ends with the subject */
@@ -57,5 +61,9 @@ void data_label(struct bench_series *series, const struct data_label *label);
  * which sorts their values. */
 void data_ratio_goal(const struct bench *bench, struct bench_goal goal,
                      const struct bench_series *weft, const struct bench_series *peer);
+
+/* The one with the higher median; b where a has no values. Not each round's better one, which would
+ * be the better of two draws. */
+const struct bench_series *data_better(const struct bench_series *a, const struct bench_series *b);
 
 #endif

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "data.h"
 
 #define WEIGHT "-20"
@@ -47,6 +48,12 @@ bool data_go_first(void)
     return setpriority(PRIO_PROCESS, 0, atoi(WEIGHT)) == 0 && first;
 }
 
+void data_rest(bool first, uint64_t since_ns)
+{
+    if (first)
+        usleep((useconds_t)((weft__now_ns() - since_ns) / WEFT_NS_PER_US / 4));
+}
+
 void data_label(struct bench_series *series, const struct data_label *label)
 {
     snprintf(series->id, sizeof(series->id), "%s", label->id);
@@ -72,4 +79,10 @@ void data_ratio_goal(const struct bench *bench, struct bench_goal goal,
         goal.from[1] = peer->id;
     }
     bench_print_goal(bench, &goal);
+}
+
+const struct bench_series *data_better(const struct bench_series *a, const struct bench_series *b)
+{
+    struct bench_series first = *a, second = *b; /* medians sort */
+    return bench_median(&first) > bench_median(&second) ? a : b;
 }

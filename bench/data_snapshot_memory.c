@@ -234,6 +234,7 @@ static void print_all(const struct bench *bench)
 int data_snapshot_memory(const struct bench *bench)
 {
     static struct pair pair;
+    const bool first = !bench->quick && data_go_first();
     const size_t len = bench->quick ? QUICK_BYTES : REGION_BYTES;
     const size_t pages = len / WEFT_REGION_PAGE, n = pages / EVERY + 1;
     const bool pagemap = weft__track_probe("pagemap_scan") == WEFT_OK;
@@ -242,10 +243,12 @@ int data_snapshot_memory(const struct bench *bench)
     label_trackers(len);
     pair_open(&pair, len);
     for (unsigned round = 0; round < bench->rounds; round++) {
+        uint64_t start_ns = weft__now_ns();
         for (int i = 0; i < SCANS; i++)
             scan_round(&pair);
         track_round(&pair.now, chosen, n, pagemap);
         memcpy(pair.now.base, pair.base.base, len);
+        data_rest(first, start_ns);
     }
     pair_close(&pair);
     free(chosen);
