@@ -4,8 +4,8 @@
  * when something of it is due, or when an end that sends to it has moved something. So a run is the
  * same whenever its seeds are. One thing of the real endpoints is not the same from run to run: the
  * number by which inproc names a client to a server. The decorator finds by it which requests and
- * replies at a server keep an order among each other; specs of servers therefore hold requests and
- * replies by `reorder` alone, where no order is kept.
+ * replies at a server keep an order among each other: specs of servers therefore do not double
+ * them, and hold them by `reorder` alone, where no order is kept.
  *
  * Rejected: waiting on the endpoints' descriptors, which would bring the machine's time in; driving
  * every end in every turn, which took most of a run's time.

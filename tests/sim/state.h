@@ -35,6 +35,7 @@ enum {
 #define DEAD_NS (80 * MS)
 #define BEAT_NS (20 * MS)
 #define CALM_NS (500 * MS)
+#define LATE_NS (320 * MS) /* so long in the calm old messages may still come */
 #define END_NS (1500 * MS)
 
 /* Rules broken on purpose: each must be noticed. */

@@ -132,8 +132,8 @@ static void next(struct sim *sim, struct client *client)
         client->phase = PHASE_OVER;
         return;
     }
-    if (client->ops_left == 0 && sim->now_ns < CALM_NS + 320 * MS) {
-        sleep_until(sim, client, CALM_NS + 320 * MS); /* when old messages have come */
+    if (client->ops_left == 0 && sim->now_ns < CALM_NS + LATE_NS) {
+        sleep_until(sim, client, CALM_NS + LATE_NS);
         return;
     }
     client->increments = client->ops_left == 0 || what < 40;

@@ -33,21 +33,22 @@ static void make_trouble(struct sim *sim, uint32_t number)
     }
 }
 
-/* The registry starts anew; often a host is cut off from it just before, so that it has been
- * declared dead, and the new registry does not know it. */
+/* The registry starts anew. Often a host is cut off from it before, for so long that it has just
+ * been declared dead: the new registry does not know that. */
 static void make_registry_trouble(struct sim *sim)
 {
     struct host *host = &sim->hosts[sim_below(sim, HOSTS)];
-    uint64_t down_ns = DEAD_NS * 3 / 2 + sim_random(sim) % (CALM_NS - DEAD_NS * 3 / 2 - 60 * MS);
-    uint64_t up_ns = down_ns + sim_random(sim) % (60 * MS);
+    bool cuts = sim_chance(sim, 700);
+    uint64_t down_ns = 2 * DEAD_NS + sim_random(sim) % (CALM_NS - 2 * DEAD_NS - 60 * MS);
+    uint64_t up_ns = down_ns + sim_random(sim) % (cuts ? 5 * MS : 60 * MS);
     if (!sim_chance(sim, 240))
         return;
     sim_at(sim, down_ns, &(struct event){.kind = EV_REGISTRY_STOP});
     sim_at(sim, up_ns, &(struct event){.kind = EV_REGISTRY_RESTART});
-    if (!sim_chance(sim, 500))
+    if (!cuts)
         return;
-    host->cut_ns = down_ns - DEAD_NS / 2 - sim_random(sim) % DEAD_NS;
-    host->mended_ns = up_ns + sim_random(sim) % (20 * MS);
+    host->cut_ns = down_ns - (DEAD_NS - BEAT_NS / 2) - sim_random(sim) % (2 * BEAT_NS);
+    host->mended_ns = up_ns;
     sim_at(sim, host->cut_ns, &(struct event){.kind = EV_WEATHER});
     sim_at(sim, host->mended_ns, &(struct event){.kind = EV_WEATHER});
 }
