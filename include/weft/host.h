@@ -33,8 +33,9 @@ WEFT_API int weft_host_run(const struct weft_host_options *options);
 WEFT_API int weft_app_run(int lifeline_fd, int parent);
 
 /* Tries all transports for data on an address of this machine and prints one line for each to
- * stdout: which one apps would use, and what is wrong with the others. Blocks: a few seconds.
+ * stdout: which one apps would use, and what is wrong with the others. to: the url of another host,
+ * whose paths for data are tried and told too; NULL: none. Blocks: a few seconds.
  * Errors: WEFT_EINVAL WEFT_DATA names no transport. */
-WEFT_API int weft_app_probe(const char *address);
+WEFT_API int weft_app_probe(const char *address, const char *to);
 
 #endif

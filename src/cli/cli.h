@@ -76,6 +76,7 @@ int cmd_kill(int argc, char **argv);
 int cmd_drain(int argc, char **argv);
 int cmd_call(int argc, char **argv);
 int cmd_info(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
 int cmd_keygen(int argc, char **argv);
 int cmd_state(int argc, char **argv);
 int cmd_snapshot(int argc, char **argv);

@@ -9,17 +9,16 @@
 
 struct orders {
     uint64_t lifeline, parent;
-    const char *probe;
+    const char *probe, *to;
 };
 
 static const char usage[] =
     "weft-app runs ranks for weftd, which starts it; there is nothing to do by hand.\n";
 
-static const struct option options[] = {{"lifeline", required_argument, NULL, 'l'},
-                                        {"parent", required_argument, NULL, 'p'},
-                                        {"probe", required_argument, NULL, 'P'},
-                                        {"help", no_argument, NULL, 'h'},
-                                        {0}};
+static const struct option options[] = {
+    {"lifeline", required_argument, NULL, 'l'}, {"parent", required_argument, NULL, 'p'},
+    {"probe", required_argument, NULL, 'P'},    {"to", required_argument, NULL, 't'},
+    {"help", no_argument, NULL, 'h'},           {0}};
 
 static int take(int option, struct orders *orders)
 {
@@ -28,6 +27,9 @@ static int take(int option, struct orders *orders)
         return weft__parse_u64(optarg, 3, 1 << 20, &orders->lifeline);
     case 'p':
         return weft__parse_u64(optarg, 1, 1 << 30, &orders->parent);
+    case 't':
+        orders->to = optarg;
+        return WEFT_OK;
     default:
         orders->probe = optarg;
         return WEFT_OK;
@@ -37,7 +39,7 @@ static int take(int option, struct orders *orders)
 static int run(const struct orders *orders)
 {
     if (orders->probe != NULL)
-        return weft_app_probe(orders->probe);
+        return weft_app_probe(orders->probe, orders->to);
     if (orders->lifeline == 0 || orders->parent == 0)
         return weft_fail(WEFT_EPERM, "weft-app is started by weftd, not by hand");
     /* Programs name the MPI library; here it is found beside us, wherever the tree has been moved.

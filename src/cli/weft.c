@@ -23,6 +23,7 @@ static const struct {
     {"state", cmd_state, "list, read and change values that hosts keep"},
     {"snapshot", cmd_snapshot, "list, push, pull and delete snapshots that a host keeps"},
     {"info", cmd_info, "show a host, its settings and counters"},
+    {"explain", cmd_explain, "show how data gets to another host, and why not otherwise"},
     {"keygen", cmd_keygen, "make the keys of WEFT_SECURITY=curve"},
 };
 enum { COMMANDS_N = sizeof(commands) / sizeof(commands[0]) };

@@ -29,12 +29,14 @@
 #include "exec/fork_calls.h"
 #include "host/calls.h"
 #include "host/transports.h"
+#include "link/data.h"
+#include "link/reach.h"
 #include "link/select.h"
 #include "weft/host.h"
 #include "wire/frame.h"
 #include "wire/message.h"
 
-enum { SERVER_STOP_MS = 200, EXEC_CLOSE_MS = 2000 };
+enum { SERVER_STOP_MS = 200, EXEC_CLOSE_MS = 2000, PROBE_ASK_MS = 10000 };
 
 /* ---- calls of the home ---- */
 
@@ -431,7 +433,24 @@ int weft_app_run(int lifeline_fd, int parent)
     return err != WEFT_OK ? weft_fail(err, "%s", why) : WEFT_OK;
 }
 
-int weft_app_probe(const char *address)
+/* What cannot be asked is told where the answer would be. */
+static int probe_paths(const struct weft__select *select, const char *to)
+{
+    struct weft_client *client;
+    struct weft_data_host host;
+    int err = weft__client_open(&(struct weft_client_desc){.pending_max = 0}, &client);
+    if (err != WEFT_OK)
+        return err;
+    err = weft__data_ask(client, to, PROBE_ASK_MS, &host);
+    if (err == WEFT_OK)
+        err = weft__reach_report(select, host.address, stdout);
+    if (err != WEFT_OK)
+        printf("to %s: it does not tell its paths: %s\n", to, weft_fail_text(err));
+    weft__client_close(client);
+    return WEFT_OK;
+}
+
+int weft_app_probe(const char *address, const char *to)
 {
     char *report;
     int err = weft__config_load();
@@ -451,5 +470,6 @@ int weft_app_probe(const char *address)
         return err;
     (void)puts(report);
     free(report);
-    return WEFT_OK;
+    (void)fflush(stdout);
+    return to != NULL ? probe_paths(&select, to) : WEFT_OK;
 }

@@ -33,7 +33,7 @@
 #include "state/server.h"
 #include "wire/message.h"
 
-enum { PROBE_MS = 15000, LINES_MAX = 64, COUNTERS_MAX = 128 };
+enum { PROBE_MS = 15000, PROBE_TO_MS = 35000, LINES_MAX = 64, COUNTERS_MAX = 128 };
 
 struct asker {
     struct asker *next;
@@ -46,6 +46,7 @@ struct weft_probe {
     pid_t pid;
     struct weft_watch output;
     struct weft_timer timer;
+    char to[WEFT_REGISTRY_URL_MAX]; /* another host, whose paths are tried; empty: none */
     size_t len;
     char text[16384];
 };
@@ -225,14 +226,16 @@ static void probe_late(struct weft_timer *timer)
     probe_end(weft__loop_owner(timer, struct weft_probe, timer));
 }
 
-static int probe_start(struct weft_host *host)
+static int probe_start(struct weft_host *host, const char *to)
 {
     int pipes[2];
     pid_t pid;
     if (pipe2(pipes, O_CLOEXEC) != 0)
         return weft_fail(-errno, "cannot make a pipe: %s", strerror(errno));
     (void)fcntl(pipes[0], F_SETFL, O_NONBLOCK);
-    char *argv[] = {host->app_program, weft__message_text("--probe"), host->address, NULL};
+    char *argv[] = {host->app_program,      weft__message_text("--probe"),
+                    host->address,          to[0] ? weft__message_text("--to") : NULL,
+                    weft__message_text(to), NULL};
     int fds[] = {-1, pipes[1], STDERR_FILENO};
     int err = weft__spawn(
         &(struct weft_spawn){.argv = argv, .env = environ, .fds = fds, .fds_n = 3}, &pid);
@@ -247,7 +250,9 @@ static int probe_start(struct weft_host *host)
     probe->pid = pid;
     probe->output = (struct weft_watch){.ready = probe_said, .fd = pipes[0]};
     probe->timer.fire = probe_late;
-    weft__loop_timer(host->asker.loop, &probe->timer, weft__now_ns() + PROBE_MS * WEFT_NS_PER_MS);
+    snprintf(probe->to, sizeof(probe->to), "%s", to);
+    weft__loop_timer(host->asker.loop, &probe->timer,
+                     weft__now_ns() + (to[0] ? PROBE_TO_MS : PROBE_MS) * WEFT_NS_PER_MS);
     err = weft__loop_watch(host->asker.loop, &probe->output, EPOLLIN);
     if (err != WEFT_OK)
         probe_end(probe);
@@ -272,7 +277,14 @@ void weft__weftd_on_info(void *ctx, struct weft_call *call, const ProtobufCMessa
         answer(host, NULL, call);
         return;
     }
-    int err = host->probe == NULL ? probe_start(host) : WEFT_OK;
+    if (strlen(request->to) >= WEFT_REGISTRY_URL_MAX ||
+        (host->probe != NULL && strcmp(host->probe->to, request->to) != 0)) {
+        weft__call_fail(call, host->probe != NULL ? WEFT_EBUSY : WEFT_EINVAL,
+                        host->probe != NULL ? "the host tries something else just now; try again"
+                                            : "the other host's url is too long");
+        return;
+    }
+    int err = host->probe == NULL ? probe_start(host, request->to) : WEFT_OK;
     if (host->probe == NULL) {
         weft__call_fail(call, err, weft_fail_text(err));
         return;

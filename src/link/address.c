@@ -26,7 +26,7 @@ static void copy_plain(char *out, const char *from, size_t size)
 {
     size_t i = 0;
     for (; from[i] && i + 1 < size; i++)
-        out[i] = strchr("/,;@", from[i]) || !isgraph((unsigned char)from[i]) ? '_' : from[i];
+        out[i] = strchr("/,;@|", from[i]) || !isgraph((unsigned char)from[i]) ? '_' : from[i];
     out[i] = '\0';
 }
 
@@ -102,7 +102,7 @@ static int parse_entry(const char *text, size_t len, struct weft__address_path *
     if (at)
         memcpy(path->bind, at + 1, bind_len);
     for (size_t i = 0; i < front; i++)
-        if (!isgraph((unsigned char)text[i]) || text[i] == '/')
+        if (!isgraph((unsigned char)text[i]) || strchr("/|", text[i]))
             return malformed(text);
     return parse_hex(semicolon + 1, len - front - 1, &path->addr);
 }
@@ -211,10 +211,22 @@ int weft__address_pair(const struct weft__address *ours, const struct weft__addr
     return found ? WEFT_OK : nowhere(ours, theirs, shared);
 }
 
+/* All lanes of a process are of a kind. */
+static int parse_first(const char *text, struct weft__address *address_out)
+{
+    char first[WEFT_LANE_ADDRESS_MAX];
+    size_t len = strcspn(text, (char[]){WEFT_ADDRESS_BETWEEN, '\0'});
+    if (len >= sizeof(first))
+        return malformed(text);
+    memcpy(first, text, len);
+    first[len] = '\0';
+    return weft__address_parse(first, address_out);
+}
+
 bool weft__address_meet(const char *a, const char *b)
 {
     struct weft__address one, other;
-    if (weft__address_parse(a, &one) != WEFT_OK || weft__address_parse(b, &other) != WEFT_OK)
+    if (parse_first(a, &one) != WEFT_OK || parse_first(b, &other) != WEFT_OK)
         return false;
     for (unsigned p = 0; p < one.n; p++)
         if (path_of(&other, one.paths[p].name, 0))

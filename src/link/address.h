@@ -12,6 +12,7 @@
 #include "transport/spi.h"
 
 #define WEFT_ADDRESS_PATHS 3u
+#define WEFT_ADDRESS_BETWEEN '|' /* the addresses of a process's lanes */
 
 struct weft__address_path {
     char name[32];
@@ -37,7 +38,7 @@ int weft__address_pair(const struct weft__address *ours, const struct weft__addr
                        struct weft_tp_addr out[WEFT_ADDRESS_PATHS]);
 /* The names alone: "ofi:net,tcp+shim". */
 void weft__address_names(const struct weft__address *address, char *text_out, size_t size);
-/* Whether two lanes with these addresses (texts) have a name in common. */
+/* Whether two processes with these addresses of lanes have a name in common. */
 bool weft__address_meet(const char *a, const char *b);
 
 #endif

@@ -3,7 +3,7 @@
  * under a lock, because libfabric's domains are opened for one thread at a time; a registration is
  * made on the lane of the pair that it is for.
  *
- * An address is those of the lanes with a comma in between.
+ * An address is those of the lanes with a bar in between.
  */
 #include "link/lanes.h"
 
@@ -12,9 +12,10 @@
 #include <string.h>
 
 #include "base/config.h"
+#include "link/address.h"
 #include "weft/error.h"
 
-#define BETWEEN ','
+#define BETWEEN WEFT_ADDRESS_BETWEEN
 
 /* Each lane's thread has a core of its own where cores are named. */
 static int progress_of(const char *text, unsigned i, char *text_out, size_t room)

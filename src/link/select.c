@@ -30,6 +30,7 @@
 #include "weft/error.h"
 
 #define PROBE_NS (5 * WEFT_NS_PER_S)
+#define FURTHER "chosen, for when the first one breaks"
 
 enum { NAMES = 8, NAME_MAX_LEN = 256, CANDIDATES = NAMES * WEFT_NET_ADDRESSES };
 
@@ -50,6 +51,7 @@ struct candidate {
     const struct name *name;
     const char *bind;
     char *why; /* what became of it */
+    bool works;
 };
 
 struct plan {
@@ -369,10 +371,25 @@ static int open_taken(struct plan *plan, struct candidate **taken, unsigned n,
         return err != WEFT_OK ? err : open_alone(plan, taken[0], selected);
     }
     for (unsigned i = 1; i < n; i++)
-        note(taken[i], "chosen, for when the first one breaks");
+        note(taken[i], FURTHER);
     selected->paths = paths;
     selected->transport = selected->ep->transport;
     return WEFT_OK;
+}
+
+/* Which of those that work a lane would have as further paths. */
+static void tell_further(struct plan *plan)
+{
+    struct candidate *taken[WEFT_ADDRESS_PATHS];
+    unsigned n = 0;
+    for (unsigned i = 0; i < plan->n; i++) {
+        struct candidate *c = &plan->candidates[i];
+        if (!c->works || (n > 0 && !is_further(plan, taken, n, c)))
+            continue;
+        if (n > 0)
+            note(c, FURTHER);
+        taken[n++] = c;
+    }
 }
 
 /* The first candidate that works, with its further paths. Without selected: all of them are probed
@@ -390,8 +407,11 @@ static int try_all(struct plan *plan, struct weft__selected *selected)
             note(taken[0], chosen ? "works" : plan->how == LISTED ? "chosen by name" : "chosen");
         else
             note(taken[0], weft_fail_text(err));
+        taken[0]->works = err == WEFT_OK;
         chosen = chosen || err == WEFT_OK;
     }
+    if (!selected)
+        tell_further(plan);
     if (chosen)
         return WEFT_OK;
     return probes && selected ? WEFT_ENOTSUP : err;

@@ -20,6 +20,7 @@ struct conform_subject {
     const char
         *bind_foreign; /* an address that is not of this machine; NULL: there is no such thing */
     const char *provider;
+    bool far;               /* the second side of sides_open() is in another process: far.h */
     bool crowded;           /* a thousand endpoints fit into one process */
     const char *cut, *mend; /* commands for the wire between the two addresses; NULL: it stays */
     const char *url_format; /* of bind and port; NULL: no ctl */

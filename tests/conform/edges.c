@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "tests/conform/conform.h"
+#include "tests/conform/far.h"
 #include "weft/error.h"
 
 #define RMA (WEFT_TP_MSG | WEFT_TP_RMA)
@@ -292,6 +293,39 @@ static void a_key_of_another_endpoint_is_refused(void **state)
     shared_close(&s);
 }
 
+/* ---- death ---- */
+
+static void a_process_that_is_killed_ends_what_is_under_way_to_it(void **state)
+{
+    (void)state;
+    enum { LEN = 4 << 20 };
+    struct shared s;
+    struct probe get, send;
+    if (!conform_subject->far) {
+        print_message("skipped: both sides are in this process\n");
+        skip();
+    }
+    shared_open(&s, LEN);
+    assert_int_equal(probe_rma(&s.a, &s.b, &s.desc, false), WEFT_OK);
+    probe_init(&get, NULL);
+    probe_init(&send, NULL);
+    assert_int_equal(probe_rma_start(&s.a, &s.b, &get, &s.desc, false), WEFT_OK);
+    probe_send_all(&s.a, &s.b, &send, "late", 4);
+    far_kill(&s.b);
+    sides_until(&s.a, NULL, &get.done, 1);
+    sides_until(&s.a, NULL, &send.done, 1);
+    if (get.err != WEFT_OK) /* it may have been there already */
+        assert_int_equal(weft_error_damage(get.err), WEFT_DAMAGE_PEER);
+    else
+        assert_memory_equal(s.near, s.far, LEN);
+    if (send.err != WEFT_OK)
+        assert_int_equal(weft_error_damage(send.err), WEFT_DAMAGE_PEER);
+    s.a.tp->core->peer_drop(s.a.ep, s.a.peer);
+    side_close(&s.a);
+    free(s.far);
+    free(s.near);
+}
+
 /* ---- very many ---- */
 
 struct crowd {
@@ -359,6 +393,7 @@ int conform_edges(void)
         cmocka_unit_test(nothing_can_be_moved_anywhere_inside_and_at_the_end),
         cmocka_unit_test(an_empty_range_is_refused_or_gives_nothing),
         cmocka_unit_test(a_key_of_another_endpoint_is_refused),
+        cmocka_unit_test(a_process_that_is_killed_ends_what_is_under_way_to_it),
         cmocka_unit_test(a_thousand_peers_are_told_and_answer),
     };
     return cmocka_run_group_tests_name("edges", tests, NULL, NULL);

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "tests/conform/conform.h"
+#include "tests/conform/far.h"
 #include "transport/fault/fault.h"
 #include "transport/shim/shim.h"
 #include "weft/error.h"
@@ -99,6 +100,25 @@ int side_try_open(struct side *side, uint32_t families, const char *bind, uint16
     return WEFT_OK;
 }
 
+/* Opens an endpoint of another process; the subject has neither shim nor faults. */
+static void open_far(struct side *side, uint32_t families, const char *bind)
+{
+    struct weft_tp_open desc = {
+        .bind = bind,
+        .families = families,
+        .sends_max = side->sends_max,
+        .msg_max_bytes = side->msg_max_bytes ? side->msg_max_bytes : 64u << 10,
+        .provider = conform_subject->provider,
+        .handlers = &handlers,
+        .ctx = side,
+    };
+    int err = far_open(&desc, &side->ep);
+    if (err)
+        fail_msg("open: %s", weft_fail_text(err));
+    side->tp = side->ep->transport;
+    side->tp->core->limits(side->ep, &side->limits);
+}
+
 static void open_at(struct side *side, uint32_t families, const char *bind)
 {
     const char *missing = family_missing(families);
@@ -162,7 +182,10 @@ void sides_open(struct side *a, struct side *b, uint32_t families)
 {
     const char *far = conform_subject->bind_far;
     open_at(a, families, conform_subject->bind);
-    open_at(b, families, far ? far : conform_subject->bind);
+    if (conform_subject->far)
+        open_far(b, families, far ? far : conform_subject->bind);
+    else
+        open_at(b, families, far ? far : conform_subject->bind);
     sides_join(a, b);
     if (families & WEFT_TP_MSG)
         warm_up(a, b);

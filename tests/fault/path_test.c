@@ -112,6 +112,48 @@ static void a_snapshot_takes_the_next_path_at_the_next_try(void **state)
     cluster_await(cluster, 2 * CLUSTER_MS, transfers(cluster, host, "push", file));
 }
 
+static struct child *explain(struct cluster *cluster, const struct cluster_host *from,
+                             const struct cluster_host *to)
+{
+    struct child *said = cluster_weft(cluster, "explain", "--at", from->address, to->address, NULL);
+    cluster_check(cluster, said->code == 0);
+    return said;
+}
+
+static void weft_explain_names_a_path_that_drops_what_is_sent(void **state)
+{
+    struct cluster *cluster = *state;
+    struct cluster_host *head = cluster_host(cluster, "head", 1);
+    struct cluster_host *other = cluster_host(cluster, "other", 1);
+    struct child *said = explain(cluster, head, other);
+    cluster_check(cluster, child_said(said, "to 10.78.0.2 by ofi:net from 10.78.0.1: reached"));
+    cluster_check(cluster, child_said(said, "to 10.77.0.2 by tcp+shim from 10.77.0.1: reached"));
+    cluster_check(cluster, child_said(said, "ofi:efa on 10.78.0.2: "));
+    lab_drop(cluster, other, "input", "iifname eth1");
+    said = explain(cluster, head, other);
+    cluster_check(cluster, child_said(said, "to 10.78.0.2 by ofi:net from 10.78.0.1: no "));
+    cluster_check(cluster, child_said(said, "firewall"));
+    cluster_check(cluster, child_said(said, "to 10.77.0.2 by tcp+shim from 10.77.0.1: reached"));
+}
+
+/* As docker0's: every host has it, and to each it is its own. */
+static void an_address_that_every_host_has_is_passed_over(void **state)
+{
+    struct cluster *cluster = *state;
+    (void)setenv("WEFT_NET", "172.17.0.1,eth0", 1);
+    struct cluster_host *head = cluster_host(cluster, "head", 1);
+    lab_in(cluster, head, "ip addr add 172.17.0.1/16 dev eth1");
+    struct cluster_host *other = cluster_host(cluster, "other", 1);
+    lab_in(cluster, other, "ip addr add 172.17.0.1/16 dev eth1");
+    const struct child *said = explain(cluster, head, other);
+    cluster_check(cluster, child_said(said, "to 172.17.0.1 by ofi:net from 172.17.0.1: an address "
+                                            "of this machine too"));
+    cluster_check(cluster, child_said(said, "to 10.77.0.2 by tcp+shim from 10.77.0.1: reached"));
+    said = cluster_weft(cluster, "run", "--at", head->address, "-n", "2", cluster_program("hello"),
+                        NULL);
+    cluster_check(cluster, said->code == 0 && child_said(said, "on other"));
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_lab, lab_close)
 
 int main(int argc, char **argv)
@@ -122,6 +164,8 @@ int main(int argc, char **argv)
         CASE(an_app_goes_on_when_its_data_network_drops_what_comes),
         CASE(an_app_starts_on_a_data_network_that_is_dead),
         CASE(a_snapshot_takes_the_next_path_at_the_next_try),
+        CASE(weft_explain_names_a_path_that_drops_what_is_sent),
+        CASE(an_address_that_every_host_has_is_passed_over),
     };
     if (!lab_enter())
         return 77;

@@ -22,6 +22,7 @@
 #define OFI_SENDS_MAX 128u /* default of sends under way, and of one-sided operations under way */
 #define OFI_PEERS_MAX 4096u
 #define OFI_MSG_DEFAULT ((size_t)64 << 10)
+#define OFI_BLOB_MAX 4u /* bytes of the largest message in an address */
 #define OFI_CQ_BATCH 16
 #define OFI_CONNECT_NS (3ull * 1000000000ull) /* a peer that takes nothing for so long is lost */
 
@@ -49,14 +50,15 @@ struct ofi_peer {
     fi_addr_t msg_addr; /* in the address vector of messages */
     fi_addr_t rma_addr; /* in the one of one-sided operations, of this generation */
     uint32_t rma_generation;
-    bool used;           /* a message has been sent: there is a connection, or there was */
-    unsigned sends;      /* under way */
-    unsigned rmas;       /* held by libfabric */
-    unsigned ended;      /* completions, of both; wraps */
-    unsigned ended_seen; /* at the last tick */
-    unsigned silent;     /* ticks without one while something is under way */
-    uint64_t stalled_ns; /* since when it takes nothing; 0: it does */
-    uint64_t retry_ns;   /* when it is worth another try */
+    bool used;              /* a message has been sent: there is a connection, or there was */
+    unsigned sends;         /* under way */
+    unsigned rmas;          /* held by libfabric */
+    unsigned ended;         /* completions, of both; wraps */
+    unsigned ended_seen;    /* at the last tick */
+    unsigned silent;        /* ticks without one while something is under way */
+    uint64_t stalled_ns;    /* since when it takes nothing; 0: it does */
+    uint64_t retry_ns;      /* when it is worth another try */
+    uint32_t msg_max_bytes; /* the largest that it receives */
     uint16_t name_len;
     uint8_t name[WEFT_TP_ADDR_MAX];
 };

@@ -155,14 +155,16 @@ static void give_buffer(struct ofi_ep *ep, struct ofi_buffer *buffer)
     ep->free_sends = buffer;
 }
 
-static int gather(const struct ofi_ep *ep, const struct iovec *iov, unsigned n, size_t *len_out)
+static int gather(const struct ofi_ep *ep, const struct ofi_peer *peer, const struct iovec *iov,
+                  unsigned n, size_t *len_out)
 {
+    size_t max = ep->msg_max_bytes < peer->msg_max_bytes ? ep->msg_max_bytes : peer->msg_max_bytes;
     if (n > WEFT_TP_IOV_MAX)
         return weft_fail(WEFT_EINVAL, "a message of %u parts; at most %d", n, WEFT_TP_IOV_MAX);
     size_t len = 0;
     for (unsigned i = 0; i < n; i++) {
-        if (iov[i].iov_len > ep->msg_max_bytes - len)
-            return weft_fail(WEFT_EMSGSIZE, "a message of more than %zu bytes", ep->msg_max_bytes);
+        if (iov[i].iov_len > max - len)
+            return weft_fail(WEFT_EMSGSIZE, "a message of more than %zu bytes", max);
         len += iov[i].iov_len;
     }
     *len_out = len;
@@ -180,7 +182,7 @@ int weft__ofi_send(struct weft_tp_ep *tp, struct weft_tp_peer peer_id, const str
     if (err == WEFT_OK && weft__ofi_peer_rests(peer))
         err = WEFT_EAGAIN;
     if (err == WEFT_OK)
-        err = gather(ep, iov, n, &len);
+        err = gather(ep, peer, iov, n, &len);
     if (err == WEFT_OK)
         err = take_buffer(ep, &buffer);
     if (err != WEFT_OK)

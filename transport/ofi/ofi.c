@@ -90,12 +90,15 @@ static int address(struct weft_tp_ep *tp, struct weft_tp_addr *addr_out)
     size_t len = strlen(ep->provider);
     addr.bytes[0] = (uint8_t)len;
     memcpy(addr.bytes + 1, ep->provider, len);
-    size_t name_len = sizeof(addr.bytes) - 1 - len;
-    int rc = fi_getname(&ep->msg.ep->fid, addr.bytes + 1 + len, &name_len);
+    size_t at = 1 + len;
+    for (size_t i = 0; i < OFI_BLOB_MAX; i++)
+        addr.bytes[at++] = (uint8_t)(ep->msg_max_bytes >> 8 * i);
+    size_t name_len = sizeof(addr.bytes) - at;
+    int rc = fi_getname(&ep->msg.ep->fid, addr.bytes + at, &name_len);
     if (rc != 0)
         return weft_fail(weft__ofi_err(rc), "libfabric's %s does not tell its address: %s",
                          ep->provider, fi_strerror(-rc));
-    addr.len = (uint16_t)(1 + len + name_len);
+    addr.len = (uint16_t)(at + name_len);
     *addr_out = addr;
     return WEFT_OK;
 }

@@ -24,11 +24,13 @@
 #include "transport/ofi/impl.h"
 #include "weft/error.h"
 
-/* The address blob: length of the provider's name, the name, libfabric's address. */
-static int blob_check(const struct ofi_ep *ep, const struct weft_tp_addr *addr, size_t *name_at_out)
+/* The address blob: length of the provider's name, the name, the largest message that it receives
+ * (4 bytes, little endian), libfabric's address. Larger ones are not sent: over verbs, rxm of
+ * libfabric 1.17 crashes where one does not fit into the posted buffer. */
+static int blob_check(const struct ofi_ep *ep, const struct weft_tp_addr *addr, size_t *at_out)
 {
     size_t len = addr->len ? addr->bytes[0] : 0;
-    if (addr->len < 3 || addr->len > WEFT_TP_ADDR_MAX || 1 + len >= addr->len)
+    if (addr->len < 3 || addr->len > WEFT_TP_ADDR_MAX || 1 + len + OFI_BLOB_MAX >= addr->len)
         return weft_fail(WEFT_EINVAL, "not an ofi address");
     if (len != strlen(ep->provider) ||
         strncasecmp((const char *)addr->bytes + 1, ep->provider, len) != 0)
@@ -37,7 +39,7 @@ static int blob_check(const struct ofi_ep *ep, const struct weft_tp_addr *addr, 
             "the peer uses libfabric's %.*s, this process %s; set WEFT_DATA to the same on all "
             "hosts",
             (int)len, (const char *)addr->bytes + 1, ep->provider);
-    *name_at_out = 1 + len;
+    *at_out = 1 + len;
     return WEFT_OK;
 }
 
@@ -52,6 +54,8 @@ int weft__ofi_peer_add(struct weft_tp_ep *tp, const struct weft_tp_addr *addr,
     struct ofi_peer *peer = calloc(1, sizeof(*peer));
     if (!peer)
         return weft_fail(WEFT_ENOMEM, "no memory for a peer");
+    for (size_t i = 0; i < OFI_BLOB_MAX; i++)
+        peer->msg_max_bytes |= (uint32_t)addr->bytes[at++] << 8 * i;
     peer->name_len = (uint16_t)(addr->len - at);
     memcpy(peer->name, addr->bytes + at, peer->name_len);
     peer->rma_generation = ep->rma_generation - 1;

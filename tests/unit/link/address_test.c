@@ -105,6 +105,7 @@ static void what_differs_in_transport_provider_or_shim_does_not_meet(void **stat
         assert_non_null(strstr(weft_fail_text(WEFT_ENOTSUP), b.paths[0].name));
     }
     assert_true(weft__address_meet("ofi:net@1.2.3.4;00,tcp+shim;01", "zmq;00,tcp+shim;02"));
+    assert_true(weft__address_meet("tcp;00|tcp;01", "tcp;02|tcp;03")); /* of two lanes each */
     assert_false(weft__address_meet("ofi:net;00", "nonsense"));
 }
 
