@@ -103,6 +103,25 @@ static bool is_more(const struct held *now, const struct held *before)
            now->resident > before->resident + LARGE / 2;
 }
 
+/* A connection to one that died may go later than the call. */
+static void assert_holds_no_more(struct held (*count)(void *arg), void *arg,
+                                 const struct held *before)
+{
+    uint64_t until = weft__now_ns() + PATIENCE_MS * WEFT_NS_PER_MS;
+    struct held now = count(arg);
+    while (is_more(&now, before) && weft__now_ns() < until) {
+        (void)usleep(10000);
+        now = count(arg);
+    }
+    if (is_more(&now, before))
+        fail_msg("descriptors %u -> %u, registrations %llu -> %llu, regions %llu -> %llu, "
+                 "resident %llu -> %llu\n",
+                 before->descriptors, now.descriptors, (unsigned long long)before->registrations,
+                 (unsigned long long)now.registrations, (unsigned long long)before->in_regions,
+                 (unsigned long long)now.in_regions, (unsigned long long)before->resident,
+                 (unsigned long long)now.resident);
+}
+
 /* ---- the one to be killed ---- */
 
 struct victim {
@@ -246,31 +265,12 @@ static void meet_host(struct transfer *t, struct victim *host)
                          WEFT_OK);
 }
 
-static struct held client_holds(struct asker *asker)
+static struct held client_holds(void *arg)
 {
+    const struct asker *asker = arg;
     struct weft_lane_stats stats;
     weft__snapshots_lane_stats(asker->snapshots, &stats);
     return held_now(&stats);
-}
-
-/* A connection to a dead host may go later than the call. */
-static void assert_client_holds_no_more(struct asker *asker, const struct held *before)
-{
-    uint64_t until = weft__now_ns() + PATIENCE_MS * WEFT_NS_PER_MS;
-    struct held now = client_holds(asker);
-    while (is_more(&now, before) && weft__now_ns() < until) {
-        (void)usleep(10000);
-        now = client_holds(asker);
-    }
-    if (is_more(&now, before))
-        print_message("descriptors %u -> %u, registrations %llu -> %llu, regions %llu -> %llu, "
-                      "resident %llu -> %llu\n",
-                      before->descriptors, now.descriptors,
-                      (unsigned long long)before->registrations,
-                      (unsigned long long)now.registrations, (unsigned long long)before->in_regions,
-                      (unsigned long long)now.in_regions, (unsigned long long)before->resident,
-                      (unsigned long long)now.resident);
-    assert_false(is_more(&now, before));
 }
 
 static void check_hosts_that_die(bool pushes)
@@ -300,7 +300,7 @@ static void check_hosts_that_die(bool pushes)
     }
     assert_int_equal(weft_error_damage(err), WEFT_DAMAGE_PEER);
     assert_non_null(strstr(t.text, host.url));
-    assert_client_holds_no_more(&asker, &before);
+    assert_holds_no_more(client_holds, &asker, &before);
     meet_host(&t, &host); /* and it goes on */
     (void)transfer_run(&t);
     assert_int_equal(t.err, WEFT_OK);
@@ -352,37 +352,19 @@ static int rig_close(void **state)
     return 0;
 }
 
-static struct held host_holds(const struct rig *rig)
+static struct held host_holds(void *arg)
 {
+    const struct rig *rig = arg;
     struct weft_lane_stats stats = {.regions = 0};
     struct weft_lane *lane = weft__data_peek(rig->host.data);
+    struct weft_snapshot_info *infos;
+    size_t n;
+    assert_int_equal(weft__snapshot_list(rig->asker.snapshots, &rig->where, &infos, &n),
+                     WEFT_OK); /* leases that are over go */
+    weft__snapshot_list_free(infos, n);
     if (lane != NULL)
         weft__lane_stats(lane, &stats);
     return held_now(&stats);
-}
-
-static void assert_host_holds_no_more(struct rig *rig, const struct held *before)
-{
-    uint64_t until = weft__now_ns() + PATIENCE_MS * WEFT_NS_PER_MS;
-    struct weft_snapshot_info *infos;
-    struct held now;
-    size_t n;
-    do {
-        (void)usleep(10000);
-        assert_int_equal(weft__snapshot_list(rig->asker.snapshots, &rig->where, &infos, &n),
-                         WEFT_OK); /* leases that are over go */
-        weft__snapshot_list_free(infos, n);
-        now = host_holds(rig);
-    } while (is_more(&now, before) && weft__now_ns() < until);
-    if (is_more(&now, before))
-        print_message("descriptors %u -> %u, registrations %llu -> %llu, regions %llu -> %llu, "
-                      "resident %llu -> %llu\n",
-                      before->descriptors, now.descriptors,
-                      (unsigned long long)before->registrations,
-                      (unsigned long long)now.registrations, (unsigned long long)before->in_regions,
-                      (unsigned long long)now.in_regions, (unsigned long long)before->resident,
-                      (unsigned long long)now.resident);
-    assert_false(is_more(&now, before));
 }
 
 static void push(struct rig *rig, char byte, size_t len)
@@ -433,7 +415,7 @@ static void a_client_that_dies_half_way_through_its_push_leaves_the_old_snapshot
         old = is_old(rig);
     }
     assert_true(old);
-    assert_host_holds_no_more(rig, &before);
+    assert_holds_no_more(host_holds, rig, &before);
     be_visited(rig, "push");
     assert_false(is_old(rig));
 }
@@ -456,7 +438,7 @@ static void a_client_that_dies_half_way_through_its_pull_holds_nothing_for_long(
     }
     assert_int_equal(code, 128 + SIGKILL);
     push(rig, 'o', SMALL);
-    assert_host_holds_no_more(rig, &before);
+    assert_holds_no_more(host_holds, rig, &before);
     push(rig, 'n', LARGE);
     be_visited(rig, "pull");
 }
