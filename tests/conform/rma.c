@@ -106,6 +106,32 @@ static void bytes_are_copied_both_ways_at_odd_offsets(void **state)
         check_copies(sizes[i]);
 }
 
+static void one_operation_moves_as_much_as_is_promised_and_no_byte_more(void **state)
+{
+    (void)state;
+    struct memory m;
+    enum { ALL = 64 };
+    memory_open(&m, MIB, WEFT_TP_READ | WEFT_TP_WRITE);
+    size_t max = m.a.limits.rma_max_bytes;
+    memory_close(&m);
+    if (max > ALL * MIB) {
+        print_message("one operation moves whatever there is memory for\n");
+        skip();
+    }
+    memory_open(&m, max + 1, WEFT_TP_READ | WEFT_TP_WRITE);
+    struct weft_tp_rma_desc desc = describe(&m, 0, 1, max);
+    assert_int_equal(probe_rma(&m.a, &m.b, &desc, false), WEFT_OK);
+    assert_memory_equal(m.near, m.far + GUARD + 1, max);
+    desc = describe(&m, 0, 0, max + 1);
+    struct probe probe;
+    probe_init(&probe, NULL);
+    assert_int_equal(probe_get(&m.a, &probe, &desc), WEFT_EMSGSIZE);
+    assert_int_equal(probe_put(&m.a, &probe, &desc), WEFT_EMSGSIZE);
+    sides_run(&m.a, &m.b);
+    assert_int_equal(probe.done, 0);
+    memory_close(&m);
+}
+
 static void many_operations_at_once_all_complete(void **state)
 {
     (void)state;
@@ -438,6 +464,7 @@ int conform_rma(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_are_copied_both_ways_at_odd_offsets),
+        cmocka_unit_test(one_operation_moves_as_much_as_is_promised_and_no_byte_more),
         cmocka_unit_test(many_operations_at_once_all_complete),
         cmocka_unit_test(flush_completes_after_the_puts_before_it),
         cmocka_unit_test(a_forged_key_is_refused_and_touches_nothing),
