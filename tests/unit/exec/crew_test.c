@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -306,38 +307,53 @@ static void a_version_that_is_not_here_is_stale(void **state)
 }
 
 /* Memory full of ones, shared by our own lane. */
-static struct weft_image *ones(struct scene *scene, struct weft_region *region, uint8_t **bytes,
-                               size_t *len)
-{
-    struct weft_image_desc desc = {.region = region};
+struct shared {
+    struct weft_region region;
     struct weft_image *image;
-    assert_int_equal(weft__region_init(region, "ones", NULL, PAGES * WEFT_REGION_PAGE), WEFT_OK);
-    for (size_t i = 0; i < region->len_bytes / 4; i++)
-        ((int32_t *)region->base)[i] = 1;
-    assert_int_equal(weft__image_build(&desc, &image), WEFT_OK);
-    assert_int_equal(weft__image_share(image, weft__exec_lanes(scene->exec)->lane[0]), WEFT_OK);
-    assert_int_equal(weft__image_encode(image, bytes, len), WEFT_OK);
-    return image;
+    ProtobufCBinaryData bytes;
+};
+
+/* damaged: not what its sums say. */
+static void shared_init(struct shared *shared, struct scene *scene, bool damaged)
+{
+    struct weft_image_desc desc = {.region = &shared->region};
+    assert_int_equal(weft__region_init(&shared->region, "ones", NULL, PAGES * WEFT_REGION_PAGE),
+                     WEFT_OK);
+    for (size_t i = 0; i < shared->region.len_bytes / 4; i++)
+        ((int32_t *)shared->region.base)[i] = 1;
+    assert_int_equal(weft__image_build(&desc, &shared->image), WEFT_OK);
+    unsigned char *read =
+        shared->image->packed ? shared->image->packed : (unsigned char *)shared->region.base;
+    if (damaged)
+        read[5] ^= 1;
+    assert_int_equal(weft__image_share(shared->image, weft__exec_lanes(scene->exec)->lane[0]),
+                     WEFT_OK);
+    assert_int_equal(weft__image_encode(shared->image, &shared->bytes.data, &shared->bytes.len),
+                     WEFT_OK);
+}
+
+static void shared_fini(struct shared *shared)
+{
+    free(shared->bytes.data);
+    weft__image_free(shared->image);
+    weft__region_fini(&shared->region);
 }
 
 static void a_copy_is_pulled_and_one_that_is_damaged_is_not_believed(void **state)
 {
     struct scene *scene = *state;
     Weft__Host__ForkRunRequest order = order_of(scene, "add_index");
-    struct weft_region region;
-    uint8_t *bytes;
-    size_t len;
-    struct weft_image *image = ones(scene, &region, &bytes, &len);
-    order.image.data = bytes;
-    order.image.len = len;
+    struct shared good, bad;
+    shared_init(&good, scene, false);
+    shared_init(&bad, scene, true);
+    order.image = good.bytes;
     runs_on(scene, &order, 1);
 
-    unsigned char *packed = image->packed ? image->packed : region.base;
-    packed[5] ^= 1;
+    order.image = bad.bytes;
     order.base_version = 1;
     order.version = 2;
     assert_int_equal(run(scene, &order, NULL), WEFT_ECHECKSUM);
-    packed[5] ^= 1;
+    order.image = good.bytes;
     refused(scene, &order, WEFT_ESTALE, "has version 0");
     order.base_version = 0;
     runs_on(scene, &order, 1);
@@ -345,12 +361,13 @@ static void a_copy_is_pulled_and_one_that_is_damaged_is_not_believed(void **stat
     order.len_bytes /= 2;
     order.shared_bytes = order.len_bytes;
     refused(scene, &order, WEFT_EPROTO, "an image of");
-    order.image.len = len / 2;
+    order.image.len /= 2;
     assert_true(run(scene, &order, NULL) < 0);
-    free(bytes);
-    weft__image_free(image);
-    weft__region_fini(&region);
+    shared_fini(&good);
+    shared_fini(&bad);
 }
+
+static _Atomic uint32_t begun; /* threads that wait */
 
 struct waiting {
     _Atomic uint32_t over;
@@ -372,7 +389,11 @@ static void answered(void *ctx, int err, const char *text, const ProtobufCMessag
 static void start_waiting(struct scene *scene, struct waiting *waiting)
 {
     Weft__Host__ForkRunRequest order = order_of(scene, "wait_for_cancel");
+    _Atomic uint32_t *where = &begun;
     *waiting = (struct waiting){.err = 1};
+    atomic_store(&begun, 0);
+    order.argument.data = (uint8_t *)&where;
+    order.argument.len = sizeof(where);
     assert_int_equal(weft__client_start(scene->client,
                                         &(struct weft_client_call){
                                             .url = scene->url,
@@ -383,9 +404,10 @@ static void start_waiting(struct scene *scene, struct waiting *waiting)
                                             .done = answered,
                                             .ctx = waiting}),
                      WEFT_OK);
-    order = order_of(scene, "add_index");
-    while (run(scene, &order, NULL) != WEFT_EBUSY) /* until it has begun */
+    while (atomic_load(&begun) == 0)
         assert_int_equal(atomic_load(&waiting->over), 0);
+    order = order_of(scene, "add_index");
+    refused(scene, &order, WEFT_EBUSY, "run here already");
 }
 
 static void await(struct waiting *waiting)

@@ -1,6 +1,8 @@
 /* Functions that tests/unit/exec/crew_test.c runs as a fork's threads. */
 #include "common.h"
 
+#include <stdatomic.h>
+#include <string.h>
 #include <time.h>
 
 #include "weft/fork.h"
@@ -16,9 +18,13 @@ int add_index(const struct weft_fork_thread *thread)
     return before;
 }
 
+/* The argument: the address of a number in the test, which runs in this process. */
 int wait_for_cancel(const struct weft_fork_thread *thread)
 {
     const struct timespec nap = {.tv_nsec = 1000000};
+    _Atomic uint32_t *begun;
+    memcpy(&begun, thread->argument, sizeof(begun));
+    atomic_fetch_add(begun, 1);
     while (!weft_fork_is_cancelled(thread))
         (void)nanosleep(&nap, NULL);
     return 5;
