@@ -383,6 +383,7 @@ static int cas_message(const struct weft_registry_cas *cas, Weft__Registry__CasR
     request_out->key = field(cas->key);
     request_out->expected = cas->expected;
     request_out->erase = cas->erase;
+    request_out->epoch = cas->epoch;
     if (!cas->erase)
         request_out->value =
             (ProtobufCBinaryData){cas->value_len, (uint8_t *)(uintptr_t)cas->value};

@@ -83,6 +83,9 @@ struct weft_registry_cas {
     const void *value;
     size_t value_len;
     bool erase; /* remove the key; value is ignored */
+    /* 0, or the epoch of the registry whose list of hosts has decided this: one that has started
+     * anew refuses it with WEFT_ESTALE, as it may know that a dead host lives. */
+    uint64_t epoch;
 };
 /* Everything is copied before this returns. Answered once the change is on disk. */
 int weft__registry_cas(const struct weft_registry_at *at, const struct weft_registry_cas *cas,

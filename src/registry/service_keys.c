@@ -120,6 +120,12 @@ static bool batch_take(struct weft_registry *registry, struct batch *batch,
                            "the registry came to it after its deadline; nothing was changed");
         return true;
     }
+    if (item->cas->epoch != 0 && item->cas->epoch != registry->epoch) {
+        weft__waiting_fail(item, WEFT_ESTALE,
+                           "the registry has started anew since this was decided; nothing was "
+                           "changed");
+        return true;
+    }
     int err = weft__values_check(&registry->keys, &change, item->cas->expected, &wins);
     if (!err && !wins) {
         answer_lost(registry, item);

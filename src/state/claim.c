@@ -134,12 +134,15 @@ static struct weft_claim_step end(int err)
 
 static struct weft_claim_step erase(const struct weft_claiming *claiming)
 {
-    return (struct weft_claim_step){.what = WEFT_CLAIM_ERASE, .expected = claiming->standing.epoch};
+    return (struct weft_claim_step){.what = WEFT_CLAIM_ERASE,
+                                    .expected = claiming->standing.epoch,
+                                    .registry_epoch = claiming->dead_epoch};
 }
 
 struct weft_claim_step weft__claim_start(struct weft_claiming *claiming)
 {
     claiming->won = claiming->unknown = claiming->absent = false;
+    claiming->dead_epoch = 0;
     if (claiming->want == WEFT_CLAIM_RELEASE)
         return erase(claiming);
     return step(WEFT_CLAIM_GET);
@@ -170,6 +173,9 @@ struct weft_claim_step weft__claim_set(struct weft_claiming *claiming, uint64_t 
                                        bool settled, const struct weft_claim *claim)
 {
     bool again = err == WEFT_EREGISTRY || err == WEFT_EAGAIN;
+    /* The registry has started anew: the main may have joined it, and be no longer dead. */
+    if (err == WEFT_ESTALE && claiming->dead_epoch != 0)
+        return weft__claim_start(claiming);
     if (err != WEFT_OK && !again && !claiming->unknown)
         return end(err);
     if (err != WEFT_OK) {
@@ -190,9 +196,10 @@ struct weft_claim_step weft__claim_set(struct weft_claiming *claiming, uint64_t 
     return end(WEFT_OK);
 }
 
-static struct weft_claim_step is_dead(struct weft_claiming *claiming)
+static struct weft_claim_step is_dead(struct weft_claiming *claiming, uint64_t registry_epoch)
 {
     claiming->absent = false;
+    claiming->dead_epoch = registry_epoch;
     if (claiming->want == WEFT_CLAIM_DROP)
         return erase(claiming);
     return end(weft_fail(WEFT_EHOSTDEAD,
@@ -209,7 +216,7 @@ struct weft_claim_step weft__claim_listed(struct weft_claiming *claiming, uint64
         return end(err);
     if (life == WEFT_LIFE_DEAD ||
         (life == WEFT_LIFE_ABSENT && claiming->absent && claiming->absent_epoch == registry_epoch))
-        return is_dead(claiming);
+        return is_dead(claiming, registry_epoch);
     if (life == WEFT_LIFE_ABSENT) {
         claiming->absent = true;
         claiming->absent_epoch = registry_epoch;

@@ -53,7 +53,7 @@ enum weft_claim_want {
 enum weft_claim_do {
     WEFT_CLAIM_GET,   /* weft__claim_got */
     WEFT_CLAIM_CAS,   /* to our claim, expecting none; weft__claim_set */
-    WEFT_CLAIM_ERASE, /* expecting `expected`; weft__claim_set */
+    WEFT_CLAIM_ERASE, /* expecting `expected`, of registry_epoch; weft__claim_set */
     WEFT_CLAIM_LIST,  /* weft__claim_listed */
     WEFT_CLAIM_WAIT,  /* until until_ns; weft__claim_woken */
     WEFT_CLAIM_END    /* err: WEFT_OK, or with a text */
@@ -62,6 +62,7 @@ enum weft_claim_do {
 struct weft_claim_step {
     enum weft_claim_do what;
     uint64_t expected, until_ns;
+    uint64_t registry_epoch; /* ERASE: of the registry that may do it; 0: any */
     int err;
 };
 
@@ -73,7 +74,8 @@ struct weft_claiming {
     bool won;                   /* out: CREATE made it */
     bool unknown;               /* a compare-and-set that may have happened was not answered */
     bool absent;
-    uint64_t absent_epoch; /* of the registry, when the main was found absent */
+    uint64_t absent_epoch; /* of the registry, when the main was found absent; */
+    uint64_t dead_epoch;   /* when it was found dead */
 };
 
 #define WEFT_CLAIM_RETRY_NS (20 * UINT64_C(1000000))

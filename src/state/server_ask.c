@@ -100,6 +100,7 @@ static int change_key(struct asking *asking, const struct weft_claim_step *step)
     if (step->what == WEFT_CLAIM_ERASE) {
         asking->cas.erase = true;
         asking->cas.expected = step->expected;
+        asking->cas.epoch = step->registry_epoch;
     } else {
         asking->cas.value = asking->own_bytes;
         asking->cas.value_len = asking->own_len;

@@ -46,6 +46,7 @@ static void ask_cas(struct sim *sim, struct asking *asking, const struct weft_cl
     struct weft_registry_cas *cas = &asking->cas;
     *cas = (struct weft_registry_cas){.key = key_of_value(), .expected = step->expected};
     cas->erase = step->what == WEFT_CLAIM_ERASE;
+    cas->epoch = step->registry_epoch;
     if (!cas->erase) {
         cas->value = asking->own_bytes;
         cas->value_len = asking->own_len;
@@ -53,6 +54,7 @@ static void ask_cas(struct sim *sim, struct asking *asking, const struct weft_cl
     message.key = weft__message_text(cas->key);
     message.expected = cas->expected;
     message.erase = cas->erase;
+    message.epoch = cas->epoch;
     message.value = (ProtobufCBinaryData){cas->value_len, (uint8_t *)(uintptr_t)cas->value};
     ask(sim, asking, WEFT_REGISTRY_CAS, &message.base);
 }

@@ -28,6 +28,10 @@ static void on_cas(struct sim *sim, const struct net_question *question,
                    const Weft__Registry__CasRequest *request)
 {
     Weft__Registry__CasReply reply = WEFT__REGISTRY__CAS_REPLY__INIT;
+    if (request->epoch != 0 && request->epoch != sim->registry_epoch) {
+        net_refuse(end_of(sim), question, WEFT_ESTALE, NULL);
+        return;
+    }
     reply.won = sim->key.revision == request->expected || sim->mutant == MUTANT_BLIND_REGISTRY;
     if (reply.won && request->erase) {
         sim->key.revision = 0;

@@ -197,6 +197,28 @@ static void a_head_that_comes_back_has_a_new_epoch_and_hosts_join_again(void **s
     assert_int_equal(answer.reply.hosts_n, 1);
 }
 
+static void a_change_that_another_epoch_has_decided_is_refused(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_answer answer = {0};
+    struct weft_registry_value value;
+    list(rig, &answer);
+    struct weft_registry_cas cas = {
+        .key = "k", .value = "x", .value_len = 1, .epoch = answer.reply.epoch};
+    assert_int_equal(weft__registry_cas_wait(&rig->at, &cas, &value), 0);
+    assert_true(value.won);
+    rig_head_stop(rig);
+    rig_head_start(rig);
+    cas.expected = value.revision;
+    cas.erase = true;
+    assert_int_equal(weft__registry_cas_wait(&rig->at, &cas, &value), WEFT_ESTALE);
+    assert_int_equal(weft__registry_get_wait(&rig->at, "k", &value), 0);
+    assert_int_equal(value.revision, cas.expected);
+    cas.epoch = 0;
+    assert_int_equal(weft__registry_cas_wait(&rig->at, &cas, &value), 0);
+    assert_true(value.won);
+}
+
 static void a_watch_that_the_end_of_the_head_meets_has_no_certain_answer(void **state)
 {
     struct rig *rig = *state;
@@ -287,6 +309,7 @@ int main(int argc, char **argv)
         TEST(a_watch_of_the_past_is_answered_at_once_and_a_quiet_one_when_its_time_is_over),
         TEST(a_silent_host_is_found_dead_by_those_who_watch),
         TEST(a_head_that_comes_back_has_a_new_epoch_and_hosts_join_again),
+        TEST(a_change_that_another_epoch_has_decided_is_refused),
         TEST(a_watch_that_the_end_of_the_head_meets_has_no_certain_answer),
         TEST(a_registry_whose_log_is_in_use_does_not_start),
         TEST(a_client_that_is_killed_in_its_calls_harms_nobody),

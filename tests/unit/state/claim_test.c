@@ -112,6 +112,25 @@ static void a_dead_main_is_named_and_may_be_dropped(void **state)
     assert_int_equal(step.err, WEFT_EBUSY);
 }
 
+static void a_registry_that_has_started_anew_is_asked_anew_whether_the_main_is_dead(void **state)
+{
+    struct weft_claiming drop = wanting(WEFT_CLAIM_DROP);
+    struct weft_claim theirs = claim_of(4, "b"), none = {0};
+    (void)state;
+    weft__claim_start(&drop);
+    weft__claim_got(&drop, WEFT_OK, &theirs);
+    struct weft_claim_step step = weft__claim_listed(&drop, 1, WEFT_OK, WEFT_LIFE_DEAD, 7);
+    assert_int_equal(step.what, WEFT_CLAIM_ERASE);
+    assert_int_equal(step.registry_epoch, 7);
+    assert_int_equal(weft__claim_set(&drop, 1, WEFT_EREGISTRY, false, &none).what, WEFT_CLAIM_WAIT);
+    step = weft__claim_woken(&drop);
+    assert_int_equal(step.what, WEFT_CLAIM_ERASE);
+    assert_int_equal(step.registry_epoch, 7);
+    assert_int_equal(weft__claim_set(&drop, 1, WEFT_ESTALE, false, &none).what, WEFT_CLAIM_GET);
+    weft__claim_got(&drop, WEFT_OK, &theirs);
+    assert_int_equal(weft__claim_listed(&drop, 1, WEFT_OK, WEFT_LIFE_ALIVE, 8).err, WEFT_EBUSY);
+}
+
 static void a_main_that_is_not_listed_is_given_time_in_one_epoch(void **state)
 {
     struct weft_claiming check = wanting(WEFT_CLAIM_CHECK);
@@ -218,6 +237,7 @@ int main(void)
         cmocka_unit_test(a_value_that_is_not_there_is_created_by_compare_and_set),
         cmocka_unit_test(an_unknown_compare_and_set_is_asked_again_until_it_is_known),
         cmocka_unit_test(a_dead_main_is_named_and_may_be_dropped),
+        cmocka_unit_test(a_registry_that_has_started_anew_is_asked_anew_whether_the_main_is_dead),
         cmocka_unit_test(a_main_that_is_not_listed_is_given_time_in_one_epoch),
         cmocka_unit_test(a_main_lives_only_in_the_incarnation_that_claimed),
         cmocka_unit_test(a_claim_that_its_host_knows_nothing_of_is_an_orphan),
