@@ -21,7 +21,7 @@
 #include "transport/tcp/tcp.h"
 #include "transport/zmq/zmq.h"
 
-enum { MS = 40, SLICES = 1 };
+enum { MS = 60, SLICES = 2 };
 enum subject { WEFT, OPENMPI, MPICH, UCX_TAG, UCX_AM, SOCKET, ZMQ, LANE, NET_LANE, SUBJECTS };
 enum measure { PASS, PASS_64K, ASLEEP, RATE, ASLEEP_RATE, GET_64K, GET_1M, MEASURES };
 
