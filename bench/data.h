@@ -36,10 +36,10 @@ void data_unpin(void);
 
 /* Puts the calling process, and what it starts from now on, before other work on the machine, which
  * would otherwise decide what two processes that must run at the same time reach: a session of its
- * own, with the highest weight of ordinary scheduling. Programs that open sessions themselves find
- * the weight in BENCH_WEIGHT. Leave others their time with pauses. false: it may not (only root
- * may), or BENCH_WEIGHT=0 asks it not to: the kernel threads on which soft-RoCE stands have the
- * usual weight. */
+ * own, with the highest weight of ordinary scheduling, one such process at a time. Programs that
+ * open sessions themselves find the weight in BENCH_WEIGHT. Leave others their time with pauses.
+ * false: it may not (only root may), or BENCH_WEIGHT=0 asks it not to: the kernel threads on which
+ * soft-RoCE stands have the usual weight. */
 bool data_go_first(void);
 
 /* Where the process goes first: leaves others some time after what has been measured since then. */
