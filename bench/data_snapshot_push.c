@@ -4,8 +4,8 @@
  * The host is a process with the snapshot service, over the transport that hosts choose. A push is
  * timed at its caller: the image built and summed, the host asked, everything pulled, checked and
  * written there, the answer back. A pull is timed at the caller too: asked, pulled, checked,
- * written. The goal takes the slower of the two in each round, and of the raw ways the one that is
- * faster over the whole run.
+ * written; the sums are those that came with the push. The goal takes the push, in which everything
+ * is done, and of the raw ways the one that is faster over the whole run.
  * "changes" is what a caller does after 1 % of the pages were written: the tracker is asked, and
  * what it has seen is pushed.
  *
@@ -42,7 +42,7 @@ struct host_greeting {
 };
 
 static struct results {
-    struct bench_series push, pull, whole, straight, bounced, changes, all;
+    struct bench_series push, pull, straight, bounced, changes, all;
 } results;
 
 struct scene {
@@ -228,7 +228,6 @@ static void measure_weft(struct scene *scene, unsigned round)
         (void)pull_all(scene); /* are they there? */
     bench_add(&results.push, bytes / push_ns);
     bench_add(&results.pull, bytes / pull_ns);
-    bench_add(&results.whole, bytes / (pull_ns > push_ns ? pull_ns : push_ns));
     bench_add(&results.all, push_ns / 1e6);
     bench_add(&results.changes, changes_ns / 1e6);
 }
@@ -262,7 +261,6 @@ static void label_all(const struct scene *scene)
              RAW_PROVIDER, mib);
     label(&results.push, "data.push_1g.push", "push of a snapshot", "GB/s", weft);
     label(&results.pull, "data.push_1g.pull", "pull of a snapshot", "GB/s", weft);
-    label(&results.whole, "data.push_1g.weft", "the slower of push and pull", "GB/s", weft);
     label(&results.straight, "data.push_1g.raw_straight", "raw reads into the mapping", "GB/s",
           raw);
     label(&results.bounced, "data.push_1g.raw_bounced", "raw reads, then pwrite", "GB/s", raw);
@@ -278,17 +276,17 @@ static void print_all(const struct bench *bench)
                     (struct bench_goal){.id = "data.push_1g",
                                         .wanted = 0.8,
                                         .at_least = true,
-                                        .reason = "the slower of push and pull, against the faster "
-                                                  "of two raw ways"},
-                    &results.whole, data_better(&results.straight, &results.bounced));
+                                        .reason =
+                                            "summed, pulled, checked and written, against the "
+                                            "faster of two raw ways"},
+                    &results.push, data_better(&results.straight, &results.bounced));
     data_ratio_goal(bench,
                     (struct bench_goal){.id = "data.push_1pct",
                                         .wanted = 0.05,
                                         .reason = "time of the changes against time of all"},
                     &results.changes, &results.all);
-    struct bench_series *all[] = {&results.push,     &results.pull,    &results.whole,
-                                  &results.straight, &results.bounced, &results.all,
-                                  &results.changes};
+    struct bench_series *all[] = {&results.push,    &results.pull, &results.straight,
+                                  &results.bounced, &results.all,  &results.changes};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         bench_print(bench, all[i]);
 }

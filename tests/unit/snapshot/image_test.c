@@ -106,6 +106,24 @@ static void an_image_covers_every_touched_page_once_however_it_is_cut(void **sta
     weft__region_fini(&region);
 }
 
+/* Enough for several threads. */
+static void a_large_image_has_the_right_sums_too(void **state)
+{
+    struct weft_region region;
+    struct weft_image *image;
+    (void)state;
+    assert_int_equal(weft__region_init(&region, "source", NULL, REGION_BYTES), 0);
+    touch(&region, 0, 9000, 7);
+    for (size_t page = 9001; page + 1 < REGION_BYTES / PAGE; page += 7)
+        touch(&region, page, 1, page);
+    const struct weft_image_desc desc = {.region = &region};
+    assert_int_equal(weft__image_build(&desc, &image), 0);
+    assert_true(image->total_bytes > (size_t)32 << 20 && image->packed_len_bytes > 0);
+    check_image(image, &region);
+    weft__image_free(image);
+    weft__region_fini(&region);
+}
+
 static void scattered_pages_are_packed_into_few_pieces(void **state)
 {
     struct weft_region region;
@@ -413,6 +431,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_image_covers_every_touched_page_once_however_it_is_cut),
+        cmocka_unit_test(a_large_image_has_the_right_sums_too),
         cmocka_unit_test(scattered_pages_are_packed_into_few_pieces),
         cmocka_unit_test(an_untouched_region_is_an_empty_image_that_travels),
         cmocka_unit_test(given_ranges_are_taken_and_wrong_ones_refused),
