@@ -97,10 +97,9 @@ static int take_scheme(struct weft_data *data, const char *lane)
     size_t at = 0;
     int err = weft__address_parse(lane, &address);
     for (unsigned i = 0; err == WEFT_OK && i < address.n; i++) {
-        const char *name = address.paths[i].name, *shim = strstr(name, "+shim");
-        int len = shim != NULL ? (int)(shim - name) : (int)strlen(name);
-        at += (size_t)snprintf(data->scheme + at, sizeof(data->scheme) - at, "%s%.*s",
-                               i > 0 ? "," : "", len, name);
+        const char *name = address.paths[i].name;
+        at += (size_t)snprintf(data->scheme + at, sizeof(data->scheme) - at, "%s%s",
+                               i > 0 ? "," : "", name);
     }
     if (err == WEFT_OK)
         data->desc.scheme = data->scheme;

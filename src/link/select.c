@@ -30,6 +30,8 @@
 #include "weft/error.h"
 
 #define PROBE_NS (5 * WEFT_NS_PER_S)
+#define SHIM "+shim"
+#define SHIM_LEN (sizeof(SHIM) - 1)
 #define FURTHER "chosen, for when the first one breaks"
 
 enum { NAMES = 8, NAME_MAX_LEN = 256, CANDIDATES = NAMES * WEFT_NET_ADDRESSES };
@@ -37,8 +39,10 @@ enum { NAMES = 8, NAME_MAX_LEN = 256, CANDIDATES = NAMES * WEFT_NET_ADDRESSES };
 /* What an entry of want, or of the automatic order, stands for. */
 struct name {
     char text[NAME_MAX_LEN];
-    char scheme[16];
-    const char *provider; /* NULL: chosen by the transport */
+    char inner[64];       /* scheme and provider, divided */
+    const char *scheme;   /* in inner */
+    const char *provider; /* in inner; NULL: chosen by the transport */
+    bool shim;            /* behind the shim, also where it has rma of its own */
     struct weft_fault_scheme fault;
 };
 
@@ -86,12 +90,19 @@ static int parse_name(const char *text, size_t len, struct name *name)
     int err = weft__fault_scheme(name->text, &name->fault);
     if (err != WEFT_OK)
         return err;
-    size_t scheme_len = strcspn(name->fault.inner, ":");
-    if (scheme_len >= sizeof(name->scheme))
+    size_t inner_len = strlen(name->fault.inner);
+    name->shim =
+        inner_len > SHIM_LEN && strcmp(name->fault.inner + inner_len - SHIM_LEN, SHIM) == 0;
+    inner_len -= name->shim ? SHIM_LEN : 0;
+    if (inner_len >= sizeof(name->inner))
         return weft_fail(WEFT_EINVAL, "no transport is called %s", name->text);
-    memcpy(name->scheme, name->fault.inner, scheme_len);
-    if (name->fault.inner[scheme_len])
-        name->provider = name->fault.inner + scheme_len + 1;
+    memcpy(name->inner, name->fault.inner, inner_len);
+    name->scheme = name->inner;
+    char *colon = strchr(name->inner, ':');
+    if (colon) {
+        *colon = '\0';
+        name->provider = colon + 1;
+    }
     return WEFT_OK;
 }
 
@@ -220,8 +231,9 @@ static int open_first(const struct plan *plan, const struct candidate *c, struct
                       struct weft_tp_ep **ep_out)
 {
     const struct weft_transport *transport = find(plan->select, c->name->scheme);
-    struct weft_fault_desc fault = {
-        .inner = transport, .spec = c->name->fault.spec, .open = weft__probe_open};
+    struct weft_fault_desc fault = {.inner = transport,
+                                    .spec = c->name->fault.spec,
+                                    .open = c->name->shim ? weft__shim_open : weft__probe_open};
     struct weft_tp_open open;
     if (!transport)
         return weft_fail(WEFT_ENOTSUP, "not built in");
@@ -229,7 +241,7 @@ static int open_first(const struct plan *plan, const struct candidate *c, struct
     if (paths)
         weft__paths_hooks(paths, &open);
     return c->name->fault.faulty ? weft__fault_open(&fault, &open, ep_out)
-                                 : weft__probe_open(transport, &open, ep_out);
+                                 : fault.open(transport, &open, ep_out);
 }
 
 static int open_further(const struct plan *plan, const struct candidate *c,
@@ -248,7 +260,7 @@ static int tell(const struct plan *plan, const struct candidate *c, bool further
 {
     struct weft__address_path *path = &selected->address.paths[selected->address.n++];
     const struct weft_transport *transport = find(plan->select, c->name->scheme);
-    bool shim = further || !transport->rma;
+    bool shim = further || c->name->shim || !transport->rma;
     size_t at = strlen(selected->name);
     int n = snprintf(path->name, sizeof(path->name), "%s%s%s%s", c->name->scheme,
                      c->name->provider ? ":" : "", c->name->provider ? c->name->provider : "",

@@ -14,7 +14,7 @@ struct weft__select {
     const struct weft_transport *const *transports; /* the built-in ones */
     size_t transports_n;
     /* "auto", "ofi", or names in order of preference: "ofi:PROVIDER", "tcp", "zmq", "inproc",
-     * "fault(SPEC)+inproc"; "ofi:net,tcp" */
+     * "fault(SPEC)+inproc"; "ofi:net,tcp". "tcp+shim": by messages alone, as further paths are */
     const char *want;
     const char *net;          /* addresses that may be used, as WEFT_NET; NULL: open.bind */
     struct weft_tp_open open; /* for the endpoint; provider is filled in */

@@ -187,8 +187,11 @@ static void forged_keys_and_stale_ones_are_refused_on_every_path(void **state)
 static void lanes_that_share_one_of_their_paths_use_that(void **state)
 {
     (void)state;
-    static const char *const lists[][2] = {
-        {"tcp,zmq", "tcp"}, {"tcp,zmq", "zmq"}, {"zmq", "tcp,zmq"}, {"ofi:net,zmq,tcp", "tcp,zmq"}};
+    static const char *const lists[][2] = {{"ofi:no-such-provider,tcp+shim", "ofi:net,tcp"},
+                                           {"tcp,zmq", "tcp"},
+                                           {"tcp,zmq", "zmq"},
+                                           {"zmq", "tcp,zmq"},
+                                           {"ofi:net,zmq,tcp", "tcp,zmq"}};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         struct end a = {0}, b = {0};
         open_with(&a, lists[i][0], &b, lists[i][1]);
