@@ -126,12 +126,12 @@ static void weft_explain_names_a_path_that_drops_what_is_sent(void **state)
     struct cluster_host *head = cluster_host(cluster, "head", 1);
     struct cluster_host *other = cluster_host(cluster, "other", 1);
     struct child *said = explain(cluster, head, other);
-    cluster_check(cluster, child_said(said, "to 10.78.0.2 by ofi:net from 10.78.0.1: reached"));
+    cluster_check(cluster, child_said(said, "to 10.78.0.2 by tcp from 10.78.0.1: reached"));
     cluster_check(cluster, child_said(said, "to 10.77.0.2 by tcp+shim from 10.77.0.1: reached"));
     cluster_check(cluster, child_said(said, "ofi:efa on 10.78.0.2: "));
     lab_drop(cluster, other, "input", "iifname eth1");
     said = explain(cluster, head, other);
-    cluster_check(cluster, child_said(said, "to 10.78.0.2 by ofi:net from 10.78.0.1: no "));
+    cluster_check(cluster, child_said(said, "to 10.78.0.2 by tcp from 10.78.0.1: no "));
     cluster_check(cluster, child_said(said, "firewall"));
     cluster_check(cluster, child_said(said, "to 10.77.0.2 by tcp+shim from 10.77.0.1: reached"));
 }
@@ -146,7 +146,7 @@ static void an_address_that_every_host_has_is_passed_over(void **state)
     struct cluster_host *other = cluster_host(cluster, "other", 1);
     lab_in(cluster, other, "ip addr add 172.17.0.1/16 dev eth1");
     const struct child *said = explain(cluster, head, other);
-    cluster_check(cluster, child_said(said, "to 172.17.0.1 by ofi:net from 172.17.0.1: an address "
+    cluster_check(cluster, child_said(said, "to 172.17.0.1 by tcp from 172.17.0.1: an address "
                                             "of this machine too"));
     cluster_check(cluster, child_said(said, "to 10.77.0.2 by tcp+shim from 10.77.0.1: reached"));
     said = cluster_weft(cluster, "run", "--at", head->address, "-n", "2", cluster_program("hello"),
