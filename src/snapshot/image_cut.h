@@ -12,7 +12,8 @@
 int weft__image_sizes_ok(uint32_t chunk_bytes, uint32_t pack_below_bytes);
 /* How many pieces weft__image_cut() will make, without making them. */
 uint64_t weft__image_count(const struct weft_image *image);
-/* Makes the pieces, without sums, and the spans, without keys, and sets total_bytes and packed_len_bytes.  Errors: WEFT_ENOMEM.
+/* Makes the pieces, without sums, and the spans, without keys, and sets total_bytes and
+ * packed_len_bytes.  Errors: WEFT_ENOMEM.
  */
 int weft__image_cut(struct weft_image *image);
 

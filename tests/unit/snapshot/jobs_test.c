@@ -311,21 +311,22 @@ static void a_damaged_file_is_not_restored_and_takes_no_memory(void **state)
     struct weft_snapshot_at where = at(rig, "d");
     struct weft_snapshot_info before, after;
     char path[300];
-    push(rig, "d", LARGE);
+    const off_t len = 6 << 20;
+    push(rig, "d", (size_t)len);
     assert_int_equal(weft__snapshot_save(rig->asker.snapshots, &where), WEFT_OK);
     push(rig, "d", 5);
     assert_int_equal(weft__snapshot_info(rig->asker.snapshots, &where, &before), WEFT_OK);
     (void)snprintf(path, sizeof(path), "%s/d.snapshot", rig->folder);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     assert_true(fd >= 0);
-    for (off_t place = LARGE; place > 0; place -= LARGE / 3) { /* in more and more places */
+    for (off_t place = len; place > 0; place -= len / 3) { /* in more and more places */
         assert_int_equal(pwrite(fd, "!", 1, place), 1);
         int err = weft__snapshot_restore(rig->asker.snapshots, &where, NULL);
         assert_true(err == WEFT_ECHECKSUM || err == WEFT_EPROTO);
         assert_non_null(strstr(weft_fail_text(err), path));
         assert_int_equal(in_regions(), 0);
     }
-    assert_int_equal(ftruncate(fd, LARGE / 2), 0);
+    assert_int_equal(ftruncate(fd, len / 2), 0);
     assert_int_equal(weft__snapshot_restore(rig->asker.snapshots, &where, NULL), WEFT_EPROTO);
     (void)close(fd);
     assert_int_equal(in_regions(), 0);
