@@ -35,6 +35,7 @@
 
 #include <rdma/fi_errno.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "transport/ofi/impl.h"
 #include "weft/error.h"
@@ -118,6 +119,7 @@ static int info_of(const char *provider, const char *bind, unsigned port, struct
                         fi_strerror(-rc));
     else
         *info_out = info;
+    weft__check((rc == 0) == (err == WEFT_OK));
     fi_freeinfo(hints);
     return err;
 }
@@ -262,7 +264,7 @@ static int msg_open(struct ofi_ep *ep, const struct weft_tp_open *desc)
         return half_open(ep, &ep->msg, ep->info);
     unsigned last = desc->port_last < desc->port_first ? desc->port_first : desc->port_last;
     for (unsigned port = desc->port_first; port <= last; port++) {
-        struct fi_info *info;
+        struct fi_info *info = NULL;
         int err = info_of(ep->provider, ep->bind, port, &info);
         if (err == WEFT_ENOTSUP)
             continue; /* it has offered itself without a port; verbs says so of one in use */
@@ -279,7 +281,7 @@ static int msg_open(struct ofi_ep *ep, const struct weft_tp_open *desc)
 
 static int provider_open(struct ofi_ep *ep, const struct weft_tp_open *desc, const char *provider)
 {
-    struct fi_info *info;
+    struct fi_info *info = NULL;
     int err = info_of(provider, ep->bind, 0, &info);
     if (err != WEFT_OK)
         return err;

@@ -16,6 +16,7 @@
 
 #include <rdma/fi_errno.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "transport/ofi/impl.h"
 #include "weft/error.h"
@@ -124,8 +125,10 @@ static int make_buffer(struct ofi_ep *ep, struct ofi_buffer **buffer_out)
         int rc = fi_mr_reg(ep->msg.domain, buffer->bytes, ep->msg_max_bytes, FI_SEND, 0, 0, 0,
                            &buffer->mr, NULL);
         if (rc != 0) {
+            int err = weft__ofi_err(rc);
+            weft__check(err != WEFT_OK);
             free(buffer);
-            return weft_fail(weft__ofi_err(rc),
+            return weft_fail(err,
                              "cannot register a send buffer: %s; raise the limit of locked "
                              "memory (ulimit -l)",
                              fi_strerror(-rc));

@@ -17,12 +17,15 @@
 #include <rdma/fi_domain.h>
 #include <rdma/fi_errno.h>
 
+#include "base/check.h"
 #include "transport/ofi/impl.h"
 #include "weft/error.h"
 
 static int fail_register(size_t len_bytes, int rc)
 {
-    return weft_fail(weft__ofi_err(rc),
+    int err = weft__ofi_err(rc);
+    weft__check(err != WEFT_OK);
+    return weft_fail(err,
                      "cannot register %zu bytes: %s; raise the limit of locked memory "
                      "(ulimit -l)",
                      len_bytes, fi_strerror(-rc));
@@ -77,10 +80,23 @@ int weft__ofi_regions_open(struct ofi_ep *ep, size_t registered_max_bytes)
     return weft__regcache_open(&desc, &ep->registrations);
 }
 
+static void release(struct ofi_ep *ep, struct weft_tp_region *region)
+{
+    if (region->kept)
+        weft__regcache_put(ep->registrations, region->kept);
+    else
+        fi_close(&region->mr->fid);
+    free(region);
+}
+
 void weft__ofi_regions_close(struct ofi_ep *ep)
 {
-    while (ep->regions)
-        weft__ofi_unreg(&ep->base, ep->regions);
+    struct weft_tp_region *next;
+    for (struct weft_tp_region *region = ep->regions; region; region = next) {
+        next = region->after;
+        release(ep, region);
+    }
+    ep->regions = NULL;
     weft__regcache_close(ep->registrations);
     ep->registrations = NULL;
 }
@@ -111,7 +127,7 @@ static int region_make(struct ofi_ep *ep, const struct weft_regcache_want *want,
             region->mr = region->kept->handle;
         return err;
     }
-    void *mr;
+    void *mr = NULL;
     int err = mr_make(ep, want->addr, want->len_bytes, want->access, &mr);
     if (err == WEFT_OK)
         region->mr = mr;
@@ -155,11 +171,7 @@ void weft__ofi_unreg(struct weft_tp_ep *tp, struct weft_tp_region *region)
         ep->regions = region->after;
     if (region->after)
         region->after->before = region->before;
-    if (region->kept)
-        weft__regcache_put(ep->registrations, region->kept);
-    else
-        fi_close(&region->mr->fid);
-    free(region);
+    release(ep, region);
 }
 
 void weft__ofi_key(struct weft_tp_region *region, struct weft_tp_key *key_out)

@@ -23,6 +23,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "link/address.h"
 #include "link/lanes.h"
 #include "tests/unit/link/pair.h"
 #include "weft/error.h"
@@ -69,8 +70,9 @@ static struct weft_lane *open_peer(unsigned peer, unsigned lane)
         _exit(1);
     }
     size_t at = strlen(shared->address[peer]);
-    snprintf(shared->address[peer] + at, TEXT_MAX - at, "%s%s", lane ? "," : "",
-             weft__lane_address(opened));
+    if (lane > 0)
+        shared->address[peer][at++] = WEFT_ADDRESS_BETWEEN;
+    snprintf(shared->address[peer] + at, TEXT_MAX - at, "%s", weft__lane_address(opened));
     return opened;
 }
 
@@ -181,7 +183,9 @@ static void know(unsigned first, unsigned last)
 {
     for (unsigned peer = first; peer < last; peer++) {
         until(&shared->opened, peer + 1);
-        assert_int_equal(weft__lanes_peer(&here, shared->address[peer], &peers[peer]), WEFT_OK);
+        int err = weft__lanes_peer(&here, shared->address[peer], &peers[peer]);
+        if (err != WEFT_OK)
+            fail_msg("peer %u at %s: %s", peer, shared->address[peer], weft_fail_text(err));
     }
 }
 
