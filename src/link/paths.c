@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <uthash.h>
@@ -73,8 +74,8 @@ struct alias {
 };
 
 struct weft_tp_region {
-    struct weft_paths *paths;
-    struct weft_tp_region *first;
+    struct weft_tp_region *first; /* NULL: the first endpoint has failed */
+    struct weft_tp_key key;
     struct alias *alias;
 };
 
@@ -554,44 +555,59 @@ static int alias_get(struct weft_paths *paths, struct weft_range *range, struct 
     return WEFT_OK;
 }
 
-/* lint: the parameters of the family's reg. */
+/* The range on the first path, or a key for the others alone. */
+static int reg_first(struct weft_paths *paths, const struct weft_range *range,
+                     struct weft_tp_region *region)
+{
+    const struct path *path = paths->path[0];
+    region->key.len_bytes = range->len_bytes;
+    if (path->broken)
+        return getrandom(&region->key.key, sizeof(region->key.key), 0) > 0
+                   ? WEFT_OK
+                   : weft_fail(WEFT_EIO, "no random number for a key");
+    int err =
+        path->tp->rma->reg(path->ep, range->addr, range->len_bytes, range->access, &region->first);
+    if (err == WEFT_OK)
+        path->tp->rma->key(region->first, &region->key);
+    return err;
+}
+
+static void unreg_first(struct weft_paths *paths, struct weft_tp_region *region)
+{
+    if (region->first)
+        paths->path[0]->tp->rma->unreg(paths->path[0]->ep, region->first);
+    free(region);
+}
+
 static int reg(struct weft_tp_ep *ep, void *addr, size_t len_bytes, uint32_t access,
                struct weft_tp_region **region_out)
 {
     struct weft_paths *paths = paths_of(ep);
-    const struct path *path = paths->path[0];
     struct weft_tp_region *region = calloc(1, sizeof(*region));
-    struct weft_tp_key key;
+    struct weft_range range = {.addr = addr, .len_bytes = len_bytes, .access = access};
     if (!region)
         return weft_fail(WEFT_ENOMEM, "no memory for a registration");
-    region->paths = paths;
-    int err = path->tp->rma->reg(path->ep, addr, len_bytes, access, &region->first);
+    int err = reg_first(paths, &range, region);
     if (err == WEFT_OK) {
-        path->tp->rma->key(region->first, &key);
-        struct weft_range range = {
-            .key = alias_of(paths, &key), .addr = addr, .len_bytes = len_bytes, .access = access};
+        range.key = alias_of(paths, &region->key);
         err = alias_get(paths, &range, &region->alias);
-        if (err == WEFT_OK) {
-            *region_out = region;
-            return WEFT_OK;
-        }
-        path->tp->rma->unreg(path->ep, region->first);
     }
-    free(region);
+    if (err == WEFT_OK)
+        *region_out = region;
+    else
+        unreg_first(paths, region);
     return err;
 }
 
 static void unreg(struct weft_tp_ep *ep, struct weft_tp_region *region)
 {
-    struct weft_paths *paths = paths_of(ep);
-    alias_put(paths, region->alias);
-    paths->path[0]->tp->rma->unreg(paths->path[0]->ep, region->first);
-    free(region);
+    alias_put(paths_of(ep), region->alias);
+    unreg_first(paths_of(ep), region);
 }
 
 static void key(struct weft_tp_region *region, struct weft_tp_key *key_out)
 {
-    region->paths->path[0]->tp->rma->key(region->first, key_out);
+    *key_out = region->key;
 }
 
 /* ---- beginning and end ---- */
