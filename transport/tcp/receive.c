@@ -10,8 +10,8 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "transport/tcp/endpoint.h"
@@ -314,8 +314,8 @@ int weft__tcp_receive(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
     int n_iov;
     for (unsigned i = 0; i < CALLS_MAX && conn->state != WEFT_TCP_DEAD; i++) {
         size_t asked = vector(ep, conn, iov, &n_iov);
-        ssize_t n =
-            n_iov == 1 ? read(conn->fd, iov->iov_base, iov->iov_len) : readv(conn->fd, iov, n_iov);
+        ssize_t n = n_iov == 1 ? recv(conn->fd, iov->iov_base, iov->iov_len, 0)
+                               : readv(conn->fd, iov, n_iov);
         if (n < 0 && (errno == EINTR || (errno == EFAULT && unwritable(ep, conn) == WEFT_OK)))
             continue;
         if (n < 0 && errno == EAGAIN) {
