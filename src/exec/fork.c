@@ -30,6 +30,7 @@
 
 #define OPEN_DEFAULT_MS 30000u
 #define CLOSE_MS 2000u /* for threads elsewhere to return once they are told */
+#define AGAIN_MS 10u   /* between two attempts to end what may not have begun */
 #define GIVE_BACK_MS 6000u
 #define HERE_MS 86400000u /* for those here, which use the rank's memory */
 #define FORKS_MAX 64u     /* of a rank */
@@ -164,7 +165,8 @@ static int take_members(struct weft_fork *fork)
         return err;
     const Weft__Host__ForkOpenReply *reply = (const Weft__Host__ForkOpenReply *)message;
     fork->members = calloc(reply->n_members + 1, sizeof(*fork->members));
-    if (!fork->members)
+    fork->busy = calloc(reply->n_members + 1, sizeof(*fork->busy));
+    if (!fork->members || !fork->busy)
         err = weft_fail(WEFT_ENOMEM, "no memory for the hosts of a fork");
     for (size_t i = 0; !err && i < reply->n_members; i++)
         err = add_member(fork, reply->members[i]);
@@ -251,8 +253,15 @@ int weft_fork_open(const struct weft_fork_options *options, struct weft_fork **f
 
 /* ---- close ---- */
 
+static bool run_is_over(const struct weft__fork_member *member)
+{
+    return !member->run.asked || atomic_load(&member->run.over);
+}
+
 static void end_member(struct weft_fork *fork, struct weft__fork_member *member)
 {
+    member->was_over = run_is_over(member);
+    weft__fork_ask_fini(&member->end);
     bool here = member->process == fork->rank->exec->process;
     Weft__Host__ForkEndRequest request = WEFT__HOST__FORK_END_REQUEST__INIT;
     request.token = fork->rank->exec->token;
@@ -264,30 +273,48 @@ static void end_member(struct weft_fork *fork, struct weft__fork_member *member)
                                                  .timeout_ms = here ? HERE_MS : CLOSE_MS});
 }
 
+/* Waits until the member has nothing of the fork any more. An end may overtake the order to run,
+ * which has more to do before it begins; so it counts only when the order had been answered before
+ * it was sent.  Returns whether it has ended. */
+static bool await_end(struct weft_fork *fork, struct weft__fork_member *member)
+{
+    uint64_t until_ns = weft__now_ns() + CLOSE_MS * WEFT_NS_PER_MS;
+    bool here = member->process == fork->rank->exec->process;
+    while (weft__fork_await_quietly(fork->rank, &member->end.over, WEFT_NEVER)) {
+        if (member->end.err == WEFT_ETIMEDOUT)
+            return false;
+        if (member->end.err || member->was_over)
+            return true;
+        if (!here && weft__now_ns() >= until_ns)
+            return false;
+        (void)weft__fork_await_quietly(fork->rank, &member->run.over,
+                                       weft__now_ns() + AGAIN_MS * WEFT_NS_PER_MS);
+        end_member(fork, member);
+    }
+    return true; /* the process ends, and all threads with it */
+}
+
 /* Tells all members that it is over. Returns how many have not ended: busy. */
-static size_t end_members(struct weft_fork *fork, uint32_t *busy)
+static size_t end_members(struct weft_fork *fork)
 {
     size_t n = 0;
     for (size_t i = 0; i < fork->members_n; i++)
         end_member(fork, &fork->members[i]);
-    for (size_t i = 0; i < fork->members_n; i++) {
-        struct weft__fork_member *member = &fork->members[i];
-        bool over = weft__fork_await_quietly(fork->rank, &member->end.over, WEFT_NEVER);
-        if (over && member->end.err == WEFT_ETIMEDOUT)
-            busy[n++] = member->process;
-    }
+    for (size_t i = 0; i < fork->members_n; i++)
+        if (!await_end(fork, &fork->members[i]))
+            fork->busy[n++] = fork->members[i].process;
     atomic_fetch_add(&fork->rank->exec->handovers, 1);
     return n;
 }
 
-static void give_slots_back(struct weft_fork *fork, uint32_t *busy, size_t busy_n)
+static void give_slots_back(struct weft_fork *fork, size_t busy_n)
 {
     const struct weft_exec *exec = fork->rank->exec;
     Weft__Host__ForkCloseRequest request = WEFT__HOST__FORK_CLOSE_REQUEST__INIT;
     request.app = exec->app;
     request.token = exec->token;
     request.fork = fork->id;
-    request.busy = busy;
+    request.busy = fork->busy;
     request.n_busy = busy_n;
     weft__fork_ask_fini(&fork->home);
     weft__fork_ask(fork->rank, &fork->home,
@@ -315,6 +342,7 @@ static void free_fork(struct weft_fork *fork)
         free(fork->members[i].control);
     }
     free(fork->members);
+    free(fork->busy);
     free_memory(fork);
 }
 
@@ -323,10 +351,7 @@ void weft_fork_close(struct weft_fork *fork)
     if (!fork)
         return;
     struct weft__rank *rank = fork->rank;
-    uint32_t *busy = calloc(fork->members_n + 1, sizeof(*busy));
-    size_t busy_n = busy ? end_members(fork, busy) : 0;
-    give_slots_back(fork, busy, busy_n);
-    free(busy);
+    give_slots_back(fork, end_members(fork));
     if (atomic_load(&rank->exec->closing))
         return; /* the process ends: weft__forks_free() has the rest */
     if (fork->running)

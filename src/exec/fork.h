@@ -51,6 +51,7 @@ struct weft__fork_member {
     uint64_t version;         /* of the memory that it has; 0: none */
     struct weft_image *image; /* it pulls; may be that of another member before it */
     struct weft__fork_ask run, end;
+    bool was_over; /* the run, when the end was sent */
 };
 
 struct weft_fork {
@@ -59,6 +60,7 @@ struct weft_fork {
     uint64_t id;
     struct weft__fork_member *members; /* in the order of their threads */
     size_t members_n;
+    uint32_t *busy; /* room for their processes */
     uint32_t threads_n;
     struct weft__fork_ask home;
     struct weft__fork_fetch fetch;

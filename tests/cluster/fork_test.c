@@ -159,6 +159,11 @@ static void a_join_may_come_early_and_a_close_ends_threads_that_look(void **stat
     (void)run(cluster, "late", cluster_file(cluster, "go"));
 }
 
+static void threads_do_not_begin_after_their_fork_was_closed(void **state)
+{
+    (void)run(*state, "hasty", "20");
+}
+
 static void threads_that_do_not_end_go_with_their_process(void **state)
 {
     (void)run(*state, "deaf", "home");
@@ -282,6 +287,7 @@ int main(void)
         cmocka_unit_test(differences_of_megabytes_come_back),
         cmocka_unit_test(a_thread_that_crashes_is_named_with_its_host_and_signal),
         cmocka_unit_test(a_join_may_come_early_and_a_close_ends_threads_that_look),
+        cmocka_unit_test(threads_do_not_begin_after_their_fork_was_closed),
         cmocka_unit_test(threads_that_do_not_end_go_with_their_process),
         cmocka_unit_test(what_cannot_be_forked_is_refused_with_its_cause),
         cmocka_unit_test(memory_that_a_host_has_no_room_for_is_refused),

@@ -407,6 +407,23 @@ static int run_late(const char *file)
     return 0;
 }
 
+/* Closed before its threads have begun: they must not begin afterwards. */
+static int run_hasty(const char *rounds)
+{
+    struct wait *wait = wait_new("/");
+    struct weft_fork_options options = wait_options(wait);
+    for (int i = atoi(rounds); i > 0; i--) {
+        struct weft_fork *fork = open_fork(&options);
+        int err = weft_fork_start(fork, wait_for_file, NULL, 0);
+        CHECK(err == 0, "%s", weft_fail_text(err));
+        weft_fork_close(fork);
+        for (int k = 0; k < 5; k++)
+            nap();
+        CHECK(wait->count == 0, "%llu", (unsigned long long)wait->count);
+    }
+    return 0;
+}
+
 static int never_end_elsewhere(const struct weft_fork_thread *thread)
 {
     const struct wait *wait = thread->base;
@@ -606,6 +623,8 @@ int main(int argc, char **argv)
         run_crash(word);
     else if (strcmp(what, "late") == 0)
         run_late(word);
+    else if (strcmp(what, "hasty") == 0)
+        run_hasty(word);
     else if (strcmp(what, "deaf") == 0)
         run_deaf(word);
     else if (strcmp(what, "bad") == 0)
