@@ -94,7 +94,7 @@ static int post(const struct weft_inproc_ep *ep, struct weft_inproc_box *box,
     letter->port_index = head->port_index;
     letter->peer_id = head->peer_id;
     letter->from = head->from;
-    if (weft__inproc_box_push(box, letter))
+    if (weft__inproc_box_push(box, 0, letter))
         return WEFT_OK;
     free(letter);
     return WEFT_EAGAIN;

@@ -81,6 +81,8 @@ struct weft_inproc_box *weft__inproc_peer_box(const struct weft_inproc_peer *pee
 static void peer_free(struct weft_inproc_peer *peer)
 {
     weft__inproc_waiter_put(peer->waiter);
+    if (peer->ring)
+        weft__inproc_box_give_back(peer->box, peer->ring);
     weft__inproc_box_put(peer->box);
     free(peer);
 }
@@ -131,7 +133,9 @@ static int ep_peer_add(struct weft_tp_ep *base, const struct weft_tp_addr *addr,
         return err;
     }
     peer->box = weft__inproc_find(serial);
-    if (!peer->box)
+    if (peer->box)
+        peer->ring = weft__inproc_box_borrow(peer->box);
+    else
         ep->look = true;
     peer_out->id = peer->id;
     return WEFT_OK;
@@ -165,28 +169,28 @@ static void letter_take(struct weft_inproc_ep *ep, const struct weft_inproc_lett
     }
 }
 
-/* Senders are told of the room when there is some of it: one that waits for room would take the
- * count's line from here with every look. A sender that finds no room has at least as many cells
- * before it as are still to be taken, so it is told in any case. */
-static int letters_take(struct weft_inproc_ep *ep)
+static int ring_take(struct weft_inproc_ep *ep, unsigned ring)
 {
     struct weft_inproc_cell *cell;
     int n = 0;
-    while (n < WEFT_INPROC_BUDGET && (cell = weft__inproc_box_peek(ep->box))) {
+    while (n < WEFT_INPROC_BUDGET && (cell = weft__inproc_box_peek(ep->box, ring))) {
         if (cell->len_bytes == WEFT_INPROC_IN_LETTER) {
             letter_take(ep, cell->letter);
             free(cell->letter);
         } else if (ep->on.message) {
             ep->on.message(ep->ctx, cell->data, cell->len_bytes);
         }
-        weft__inproc_box_take(ep->box);
+        weft__inproc_box_take(ep->box, ring);
         n++;
     }
-    ep->taken += (unsigned)n;
-    if (ep->taken >= WEFT_INPROC_ROOM) {
-        weft__inproc_box_room(ep->box);
-        ep->taken = 0;
-    }
+    return n;
+}
+
+static int letters_take(struct weft_inproc_ep *ep)
+{
+    int n = 0;
+    for (unsigned ring = 0; ring < WEFT_INPROC_RINGS; ring++)
+        n += ring_take(ep, ring);
     return n;
 }
 

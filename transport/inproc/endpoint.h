@@ -10,7 +10,6 @@
 
 #define WEFT_INPROC_PORTS_MAX 64
 #define WEFT_INPROC_PEERS_MAX 16384
-#define WEFT_INPROC_ROOM 64                 /* letters taken, before senders are told */
 #define WEFT_INPROC_BUDGET 256              /* letters per progress() */
 #define WEFT_INPROC_SLICE ((size_t)1 << 20) /* of a copy, per pin */
 #define WEFT_INPROC_SLICES 4                /* per progress() */
@@ -24,6 +23,7 @@ struct weft_inproc_peer {
     uint16_t port;               /* ctl: where to look */
     unsigned port_index;         /* ctl: at the box */
     struct weft_inproc_box *box; /* NULL: not found (yet) */
+    unsigned ring;               /* msg: of the box, that this peer writes alone; 0: with others */
     struct weft_inproc_waiter *waiter;
     struct weft_op_list waiting; /* sends that the full box has not taken */
     char name[WEFT_INPROC_NAME_MAX];
@@ -47,7 +47,6 @@ struct weft_inproc_ep {
     struct weft_op_list copies;   /* gets, puts and flushes, in order */
     struct weft_op_list finished; /* done runs in the next progress() */
     uint32_t in_flight;
-    unsigned taken; /* letters that senders have not been told of */
     char name[WEFT_INPROC_NAME_MAX];
 };
 

@@ -43,14 +43,14 @@ static int post(const struct weft_inproc_peer *peer, const struct iovec *iov, un
     bool may = !peer->waiting.first;
     *letter_out = NULL;
     if (may && len_bytes <= WEFT_INPROC_SHORT_MAX) {
-        if (weft__inproc_box_write(peer->box, iov, n))
+        if (weft__inproc_box_write(peer->box, peer->ring, iov, n))
             return WEFT_OK;
         may = false;
     }
     struct weft_inproc_letter *letter = weft__inproc_letter_new(WEFT_INPROC_MESSAGE, iov, n);
     if (!letter)
         return weft_fail(WEFT_ENOMEM, "no memory for a message");
-    if (!may || !weft__inproc_box_push(peer->box, letter))
+    if (!may || !weft__inproc_box_push(peer->box, peer->ring, letter))
         *letter_out = letter;
     return WEFT_OK;
 }
@@ -85,7 +85,7 @@ static int retry(struct weft_inproc_ep *ep, struct weft_inproc_peer *peer)
 {
     int n = 0;
     while (peer->waiting.first &&
-           weft__inproc_box_push(peer->box, send_of(peer->waiting.first)->letter)) {
+           weft__inproc_box_push(peer->box, peer->ring, send_of(peer->waiting.first)->letter)) {
         weft__inproc_finish(ep, weft__op_pop(&peer->waiting), WEFT_OK);
         ep->waiting--;
         n++;
