@@ -9,7 +9,8 @@
  * waits, and its pages are allocated before the first byte changes, so it happens whole or not.
  * One that is being read is copied first, and can be read on. Pages are written by pwrite, 1.2 us
  * for each of those of 1 % of a GiB; copied into the mapping, which nobody has touched, they take
- * 1.6. Rejected: mapping the changed pages over the old ones (a mapping for each). */
+ * 1.6. A push of 1 % of the pages takes 13 to 21 ms where one of all takes 540 to 580 (1 GiB, two
+ * processors). Rejected: mapping the changed pages over the old ones (a mapping for each). */
 #include "snapshot/store.h"
 
 #include <stdlib.h>
