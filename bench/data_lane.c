@@ -3,6 +3,7 @@
  *
  * Spinning is a thread that drives its lane over and over, as a rank does that waits for a message;
  * asleep is one that sleeps on its lane. Sending copies: the buffer may be used again at once. */
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,6 +142,18 @@ static void turn(void *ctx)
     weft__lane_drive(end->lane);
 }
 
+static _Noreturn void stalled(struct end *end)
+{
+    struct weft_lane_stats stats;
+    weft__lane_stats(end->lane, &stats);
+    fprintf(stderr,
+            "bench-data: %s stands still: sent %" PRIu64 ", failed %" PRIu64 ", received %" PRIu64
+            ", lost %" PRIu64 "\n",
+            end->subject->id, stats.messages_sent, stats.messages_failed, stats.messages_received,
+            stats.peers_lost);
+    bench_die(end->subject->id, WEFT_ETIMEDOUT);
+}
+
 /* Until a counter that only grows has come so far. */
 static void await(struct end *end, _Atomic uint32_t *count, uint32_t wanted, bool asleep)
 {
@@ -159,7 +172,7 @@ static void await(struct end *end, _Atomic uint32_t *count, uint32_t wanted, boo
         if (!deadline_ns)
             deadline_ns = weft__now_ns() + DATA_STALL_NS;
         else if (weft__now_ns() > deadline_ns)
-            bench_die(end->subject->id, WEFT_ETIMEDOUT);
+            stalled(end);
     }
 }
 

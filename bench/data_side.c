@@ -50,6 +50,8 @@ static void take_turn(void)
     for (unsigned i = 0; fd >= 0 && i < TURNS; i++) {
         if (bind(fd, (struct sockaddr *)&turn, len) == 0)
             return; /* the socket stays open */
+        if (i == 0)
+            fprintf(stderr, "bench: waits for another comparison to end\n");
         usleep(TURN_US);
     }
     fprintf(stderr, "bench: another comparison still runs beside this one\n");
