@@ -124,6 +124,7 @@ static uint32_t *shuffled(size_t n)
     for (size_t i = 0; i < n; i++) {
         word = word * 6364136223846793005u + 1442695040888963407u;
         size_t j = (word >> 33) % (i + 1);
+        pages[i] = (uint32_t)i;
         pages[i] = pages[j];
         pages[j] = (uint32_t)i;
     }

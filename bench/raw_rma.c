@@ -203,8 +203,8 @@ static void ask(struct reading *reading, struct slot *slot)
                      : reading->map + slot->offset;
     reading->asked += slot->len_bytes;
     do {
-        rc = fi_read(raw->end.ep, slot->into, slot->len_bytes, fi_mr_desc(mr), raw->peer,
-                     raw->source.base + slot->offset, raw->source.key, &slot->context);
+        rc = fi_read(raw->end.ep, slot->into, slot->len_bytes, mr ? fi_mr_desc(mr) : NULL,
+                     raw->peer, raw->source.base + slot->offset, raw->source.key, &slot->context);
         if (rc == -FI_EAGAIN)
             (void)fi_cq_read(raw->end.cq, NULL, 0);
     } while (rc == -FI_EAGAIN);

@@ -47,7 +47,8 @@ struct push {
     struct weft_snapshot_service *service;
     struct weft_call *call;
     struct weft_snapshot *snapshot; /* NULL: changes, which come into */
-    void *changes;                  /* memory, as many as the image has bytes */
+    void *changes;                  /* memory of */
+    uint64_t changes_bytes;
     struct weft_image *image;
     struct weft_pull *pull;
     struct weft_lane *lane;
@@ -196,8 +197,8 @@ static void push_free(struct push *push)
     if (push->snapshot != NULL)
         weft__snapshot_put(push->snapshot);
     if (push->changes != NULL) {
-        weft__spare_put(push->changes, push->image->total_bytes);
-        weft__store_give_back(push->service->store, push->image->total_bytes);
+        weft__spare_put(push->changes, push->changes_bytes);
+        weft__store_give_back(push->service->store, push->changes_bytes);
     }
     weft__image_free(push->image);
     free(push);
@@ -273,6 +274,7 @@ static int make_changes(struct push *push)
     if (err != WEFT_OK)
         return err;
     push->changes = weft__spare_get(bytes);
+    push->changes_bytes = bytes;
     if (push->changes == NULL) {
         weft__store_give_back(push->service->store, bytes);
         return weft_fail(WEFT_ENOMEM, "no memory for changes of %llu bytes",

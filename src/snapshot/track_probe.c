@@ -128,7 +128,7 @@ int weft__track_choose(const char *name, const struct weft_track_ops **ops_out)
 
 int weft__track_probe(const char *tracker)
 {
-    const struct weft_track_ops *ops;
+    const struct weft_track_ops *ops = NULL;
     int err = weft__track_choose(tracker, &ops);
     return err ? err : probe(ops);
 }
