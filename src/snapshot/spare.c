@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 
 #include "snapshot/region.h"
+#include "transport/regcache.h"
 
 struct spare {
     void *bytes;
@@ -57,7 +58,10 @@ void *weft__spare_get(size_t len_bytes)
     if (spare.bytes)
         return spare.bytes;
     void *bytes = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return bytes == MAP_FAILED ? NULL : bytes;
+    if (bytes == MAP_FAILED)
+        return NULL;
+    weft__regcache_cover(bytes, len); /* a card may keep it registered */
+    return bytes;
 }
 
 void weft__spare_put(void *bytes, size_t len_bytes)
@@ -72,6 +76,8 @@ void weft__spare_put(void *bytes, size_t len_bytes)
         spares.at[spares.n++] = spare;
         pthread_mutex_unlock(&spares.lock);
     }
-    if (gone.bytes)
+    if (gone.bytes) {
+        weft__regcache_uncover(gone.bytes, gone.len_bytes);
         munmap(gone.bytes, gone.len_bytes);
+    }
 }
