@@ -146,15 +146,16 @@ void weft__tcp_conn_dirty(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
     ep->dirty_last = conn;
 }
 
-void weft__tcp_conn_heat(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
+bool weft__tcp_conn_heat(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
 {
     conn->misses = 0;
     for (unsigned i = 0; i < ep->hot_n; i++)
         if (ep->hot[i] == conn)
-            return;
+            return false;
     if (ep->hot_n == WEFT_TCP_HOT) /* in turn: with more busy ones than places epoll is better */
         weft__tcp_conn_cool(ep, ep->hot[0]);
     ep->hot[ep->hot_n++] = conn;
+    return true;
 }
 
 void weft__tcp_conn_cool(struct weft_tcp_ep *ep, const struct weft_tcp_conn *conn)

@@ -27,7 +27,7 @@
 #define WEFT_TCP_ANSWERS_MAX 2048u         /* that one connection may wait for */
 #define WEFT_TCP_HOT 4                     /* connections that are read without asking epoll */
 #define WEFT_TCP_HOT_MISSES 256            /* reads that find nothing before one is hot no more */
-#define WEFT_TCP_LOOK_EVERY 64             /* turns: how often epoll is asked while some are hot */
+#define WEFT_TCP_LOOK_EVERY 16             /* turns, at most, until epoll is asked again */
 #define WEFT_TCP_YOUNG_MS 7000             /* to connect, and to introduce oneself */
 #define WEFT_TCP_YOUNG_MAX 1024   /* accepted connections that have not introduced themselves */
 #define WEFT_TCP_LINK_CONNS_MAX 8 /* connections from one endpoint */
@@ -171,6 +171,8 @@ struct weft_tcp_ep {
     bool timer_on;
     bool deaf; /* accepting is put off */
     uint64_t turn;
+    uint64_t look_at;        /* the turn in which epoll is asked again ... */
+    unsigned look_every;     /* ... and how many turns that was put off */
     struct weft_slots peers; /* of struct weft_tcp_link */
     struct weft_tcp_link *links;
     struct weft_tcp_link *lost_first, *lost_last;
@@ -233,7 +235,7 @@ int weft__tcp_conn_append(struct weft_tcp_conn *conn, const void *bytes, size_t 
 void weft__tcp_conn_block(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, bool blocked);
 /* Has it flushed at the end of the turn. */
 void weft__tcp_conn_dirty(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn);
-void weft__tcp_conn_heat(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn);
+bool weft__tcp_conn_heat(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn); /* it was not hot */
 void weft__tcp_conn_cool(struct weft_tcp_ep *ep, const struct weft_tcp_conn *conn);
 
 /* link.c */
