@@ -28,7 +28,7 @@ struct weft_roster {
     uint64_t unused; /* hosts that nobody uses, those about to go left out */
 };
 
-/* The array stays where it is, and who changes a host of it calls weft__roster_changed().
+/* The array stays where it is, and what its hosts use changes by weft__roster_used().
  * Owns: weft__roster_fini().  Errors: WEFT_ENOMEM; WEFT_EINVAL more than 2^31 hosts. */
 int weft__roster_init(struct weft_roster *roster, struct weft_plan_host *hosts, size_t n);
 void weft__roster_fini(struct weft_roster *roster);

@@ -191,9 +191,6 @@ static int submit(struct weft_tp_ep *tp, struct weft_tp_peer peer_id,
     if (err != WEFT_OK)
         return err;
     if (desc->len_bytes > ep->info->ep_attr->max_msg_size)
-        return weft_fail(WEFT_EMSGSIZE, "%zu bytes at once; libfabric's %s moves at most %zu",
-                         desc->len_bytes, ep->provider, ep->info->ep_attr->max_msg_size);
-    if (desc->len_bytes > ep->info->ep_attr->max_msg_size)
         return weft_fail(WEFT_EMSGSIZE,
                          "an operation of %zu bytes; libfabric's %s moves at most %zu",
                          desc->len_bytes, ep->provider, ep->info->ep_attr->max_msg_size);

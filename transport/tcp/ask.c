@@ -176,6 +176,13 @@ void weft__tcp_ask_end(struct weft_tcp_ep *ep, struct weft_tp_op *op, int err)
     weft__tcp_finish(ep, op, err);
 }
 
+void weft__tcp_ask_cancel(struct weft_tcp_ep *ep, struct weft_tp_op *op)
+{
+    struct weft_tcp_link *link = weft__tcp_out(op)->link;
+    weft__tcp_ask_end(ep, op, WEFT_ECANCELED);
+    flushes_end(ep, link);
+}
+
 void weft__tcp_ask_lose(struct weft_tcp_ep *ep, struct weft_tp_op *op, int err)
 {
     weft__op_remove(&weft__tcp_out(op)->link->asked, op);

@@ -292,6 +292,8 @@ int weft__tcp_ask_done(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn,
                        const struct weft_tcp_ask *ask);
 /* Ends one that is in no list any more. */
 void weft__tcp_ask_end(struct weft_tcp_ep *ep, struct weft_tp_op *op, int err);
+/* The same for its owner, with the flushes that waited for it alone. */
+void weft__tcp_ask_cancel(struct weft_tcp_ep *ep, struct weft_tp_op *op);
 /* Ends one that has left. */
 void weft__tcp_ask_lose(struct weft_tcp_ep *ep, struct weft_tp_op *op, int err);
 /* Ends those of one peer (0: of all) that have left, and the flushes. */

@@ -211,7 +211,10 @@ int weft__tcp_send_cancel(struct weft_tcp_ep *ep, struct weft_tp_op *op)
     if (!out->link || begun || !weft__op_remove(&out->link->queue, op))
         return WEFT_EBUSY;
     leave(out->link, out);
-    end(ep, op, WEFT_ECANCELED);
+    if (out->what == WEFT_TCP_OUT_SEND)
+        end(ep, op, WEFT_ECANCELED);
+    else
+        weft__tcp_ask_cancel(ep, op);
     return WEFT_OK;
 }
 

@@ -156,6 +156,43 @@ static void what_has_not_left_can_be_cancelled_and_what_has_cannot(void **state)
     end_close(&b);
 }
 
+static void a_flush_does_not_wait_for_a_put_that_was_cancelled(void **state)
+{
+    (void)state;
+    struct end a = {.ep = NULL}, b = {.ep = NULL};
+    struct post kept = {.total = NULL}, put = {.total = NULL}, flush = {.total = NULL};
+    uint64_t far[2] = {5, 5}, near = 7;
+    end_open(&a, 0);
+    end_open(&b, 0);
+    ends_join(&a, &b);
+    struct weft_tp_rma_desc desc = {.local = &near, .len_bytes = sizeof(near)};
+    desc.remote_key = key_of(&b, far, sizeof(far));
+    assert_int_equal(end_put(&a, &kept, &desc), WEFT_OK); /* there is no connection yet */
+    desc.remote_offset = sizeof(far[0]);
+    assert_int_equal(end_put(&a, &put, &desc), WEFT_OK);
+    assert_int_equal(end_flush(&a, &flush), WEFT_OK);
+    assert_int_equal(weft__tp_tcp.core->cancel(a.ep, &put.op), WEFT_OK);
+    ends_until(&a, &b, &flush.done, 1);
+    assert_int_equal(flush.err, WEFT_OK);
+    assert_int_equal(kept.done, 1);
+    assert_int_equal(put.err, WEFT_ECANCELED);
+    assert_int_equal(far[0], 7);
+    assert_int_equal(far[1], 5);
+    end_close(&a);
+    end_open(&a, 0);
+    ends_join(&a, &b);
+    put = (struct post){.total = NULL};
+    flush = (struct post){.total = NULL};
+    assert_int_equal(end_put(&a, &put, &desc), WEFT_OK); /* nothing else will end the flush */
+    assert_int_equal(end_flush(&a, &flush), WEFT_OK);
+    assert_int_equal(weft__tp_tcp.core->cancel(a.ep, &put.op), WEFT_OK);
+    ends_until(&a, &b, &flush.done, 1);
+    assert_int_equal(flush.err, WEFT_OK);
+    assert_int_equal(put.done, 1);
+    end_close(&a);
+    end_close(&b);
+}
+
 /* ---- a target that is not true ---- */
 
 /* An end that is connected with fd and takes it for its peer. */
@@ -289,6 +326,7 @@ int main(void)
         cmocka_unit_test(small_ones_do_not_wait_behind_a_large_one),
         cmocka_unit_test(a_put_whose_peer_was_dropped_leaves_the_connection_whole),
         cmocka_unit_test(what_has_not_left_can_be_cancelled_and_what_has_cannot),
+        cmocka_unit_test(a_flush_does_not_wait_for_a_put_that_was_cancelled),
         cmocka_unit_test(a_target_that_answers_wrongly_is_lost),
         cmocka_unit_test(answers_to_what_nobody_asks_are_thrown_away),
         cmocka_unit_test(a_put_is_not_over_before_it_has_left),

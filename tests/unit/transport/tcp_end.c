@@ -161,6 +161,11 @@ int end_put(struct end *end, struct post *post, const struct weft_tp_rma_desc *d
     return weft__tp_tcp.rma->put(end->ep, end->peer, desc, post_init(post));
 }
 
+int end_flush(struct end *end, struct post *post)
+{
+    return weft__tp_tcp.rma->flush(end->ep, end->peer, post_init(post));
+}
+
 void end_say(struct end *a, struct end *b)
 {
     struct post post = {.total = NULL};

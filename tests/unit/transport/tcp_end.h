@@ -43,6 +43,7 @@ int end_post(struct end *end, struct post *post, const void *data, size_t len_by
 /* The same for gets and puts. */
 int end_get(struct end *end, struct post *post, const struct weft_tp_rma_desc *desc);
 int end_put(struct end *end, struct post *post, const struct weft_tp_rma_desc *desc);
+int end_flush(struct end *end, struct post *post);
 /* Sends one message and waits until it has arrived at b. */
 void end_say(struct end *a, struct end *b);
 /* A raw TCP connection to the endpoint, blocking. */
