@@ -14,8 +14,9 @@
  *
  * epoll, and not io_uring: both moved the same pattern between two processes with a core each, the
  * ring with one submitter, deferred work, and the better of single receives and of lasting ones
- * with a ring of buffers. Lowest of 15 rounds, us; by medians the ring is 4 to 30 % behind, but for
- * the last one, where it is 17 % ahead. A burst takes 0.04 system calls per message as it is.
+ * with a ring of buffers. Lowest of 15 rounds, us. By medians the ring is 2 to 18 % behind where
+ * both spin; asleep it is 48 % behind at 1 MiB, and 17 % ahead with many peers. A burst takes 0.04
+ * system calls per message as it is.
  *                              spinning   ring   asleep   ring
  *   8 B and back                  7.2      8.2    15.0    14.5
  *   64 of 8 B, 8 B back           7.7      8.9    14.4    14.9
