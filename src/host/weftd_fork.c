@@ -565,13 +565,23 @@ static bool is_busy(const Weft__Host__ForkCloseRequest *request, uint32_t proces
     return false;
 }
 
+/* Whether ranks, a move or another fork would be lost with the process. */
+static bool is_needed(struct weft_app *app, const struct weft_app_fork *fork,
+                      const struct weft_app_process *process)
+{
+    const struct weft_app_plan *plan = app->plan;
+    bool moves = plan != NULL && plan->moving &&
+                 (plan->from == process->number || plan->to == process->number);
+    return process->ranks > 0 || moves || used_by_others(app, fork, process->number);
+}
+
 /* Its threads do not end: the process goes, unless others need it. Its slots are free when it is
  * gone, or when the app ends. */
 static void end_busy(struct weft_app *app, struct weft_app_fork *fork, struct member *member)
 {
     struct weft_app_process *process = weft__weftd_app_process(app, member->process);
     Weft__Host__EndRequest end = WEFT__HOST__END_REQUEST__INIT;
-    if (process->dead || process->ranks > 0 || used_by_others(app, fork, process->number))
+    if (process->dead || is_needed(app, fork, process))
         return;
     end.app = app->id;
     end.token = app->token;
