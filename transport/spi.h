@@ -203,10 +203,10 @@ struct weft_tp_rma_ops {
                struct weft_tp_region **region_out);
     void (*unreg)(struct weft_tp_ep *ep, struct weft_tp_region *region);
     void (*key)(struct weft_tp_region *region, struct weft_tp_key *key_out);
-    /* Completion of get: the bytes are here. Of put: the bytes are in the target's memory. Errors:
-     * WEFT_EAGAIN, WEFT_EINVAL, WEFT_EMSGSIZE more than rma_max_bytes.
-     * A wrong key or range completes with WEFT_EACCES and touches nothing; the peer stays usable,
-     * or is reported lost. Errors: WEFT_EAGAIN; WEFT_EMSGSIZE more than rma_max_bytes. */
+    /* Completion of get: the bytes are here. Of put: the bytes are in the target's memory. A
+     * wrong key or range completes with WEFT_EACCES and touches nothing; the peer stays usable, or
+     * is reported lost.  Errors: WEFT_EAGAIN; WEFT_EINVAL; WEFT_EMSGSIZE more than rma_max_bytes.
+     */
     int (*get)(struct weft_tp_ep *ep, struct weft_tp_peer peer, const struct weft_tp_rma_desc *desc,
                struct weft_tp_op *op);
     int (*put)(struct weft_tp_ep *ep, struct weft_tp_peer peer, const struct weft_tp_rma_desc *desc,

@@ -11,13 +11,13 @@
  * and the last thread of a run knows all that is needed to end it. */
 #include "exec/crew.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <utlist.h>
 
 #include "base/clock.h"
+#include "base/wake.h"
 #include "control/server.h"
 #include "exec/fork_calls.h"
 #include "exec/impl.h"
@@ -269,7 +269,8 @@ int weft__crews_end(struct weft_exec *exec, uint64_t deadline_ns)
     while (any_busy(exec)) {
         if (weft__now_ns() >= deadline_ns)
             return weft_fail(WEFT_ETIMEDOUT, "threads that ranks have forked do not end");
-        sched_yield();
+        weft__futex_wait(&exec->threads, atomic_load(&exec->threads),
+                         weft__now_ns() + WEFT_NS_PER_MS);
     }
     return WEFT_OK;
 }

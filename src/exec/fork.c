@@ -141,19 +141,25 @@ static int make_memory(struct weft_fork *fork, const struct weft_fork_options *o
 static int add_member(struct weft_fork *fork, const Weft__Host__ForkMember *told)
 {
     struct weft_exec *exec = fork->rank->exec;
-    struct weft__fork_member *member = &fork->members[fork->members_n++];
-    *member = (struct weft__fork_member){.process = told->process,
-                                         .host = strdup(told->host),
-                                         .control = strdup(told->control),
-                                         .first = fork->threads_n,
-                                         .threads = told->threads};
+    struct weft__fork_member member = {.process = told->process,
+                                       .host = strdup(told->host),
+                                       .control = strdup(told->control),
+                                       .first = fork->threads_n,
+                                       .threads = told->threads};
+    int err = member.host && member.control
+                  ? weft__process_add(
+                        exec, &(struct weft_exec_process){told->process, told->host, told->lane})
+                  : weft_fail(WEFT_ENOMEM, "no memory for the hosts of a fork");
+    if (err) {
+        free(member.host);
+        free(member.control);
+        return err;
+    }
+    fork->members[fork->members_n++] = member;
     fork->threads_n += told->threads;
     fork->counts.hosts++;
     fork->counts.hosts_remote += told->process != exec->process;
-    if (!member->host || !member->control)
-        return weft_fail(WEFT_ENOMEM, "no memory for the hosts of a fork");
-    return weft__process_add(exec,
-                             &(struct weft_exec_process){told->process, told->host, told->lane});
+    return WEFT_OK;
 }
 
 static int take_members(struct weft_fork *fork)

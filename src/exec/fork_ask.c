@@ -5,7 +5,6 @@
  * closing waits for them, because ringing needs the rank. */
 #include "exec/fork.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
