@@ -51,7 +51,7 @@ static bool number_of(const char *text, struct number *number_out)
 
 static bool number_at(const struct sockaddr *at, struct number *number_out)
 {
-    struct number number = {0};
+    struct number number;
     if (at && at->sa_family == AF_INET) {
         number = (struct number){.family = AF_INET, .len = 4};
         memcpy(number.bytes, &((const struct sockaddr_in *)(const void *)at)->sin_addr, 4);

@@ -140,6 +140,7 @@ static int take_apart(const struct weft_paths *paths, const struct weft_tp_addr 
 
 static void forget(struct weft_paths *paths, struct remote *remote)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): neighbours in the hash are there still */
     HASH_DEL(paths->remotes, remote);
     free(remote);
 }
@@ -635,6 +636,7 @@ void weft__paths_free(struct weft_paths *paths)
     forget(paths, remote);
     HASH_ITER(hh, paths->aliases, alias, next_alias)
     {
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): as in forget() */
         HASH_DEL(paths->aliases, alias);
         free(alias);
     }

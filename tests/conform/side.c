@@ -160,6 +160,28 @@ void sides_join(struct side *a, struct side *b)
     b->peer = side_add(b, a);
 }
 
+/* A far side may take its time until it can be connected to. */
+static void connect_far(struct side *a, struct side *b)
+{
+    struct probe probe;
+    for (unsigned i = 0; i < 5; i++) {
+        int err;
+        probe_init(&probe, NULL);
+        while ((err = probe_send(a, &probe, "first", 5)) == WEFT_EAGAIN)
+            sides_run(a, b);
+        if (err == WEFT_OK) {
+            sides_until(a, b, &probe.done, 1);
+            err = probe.err;
+        }
+        if (err == WEFT_OK)
+            break;
+        a->tp->core->peer_drop(a->ep, a->peer);
+        a->peer = side_add(a, b);
+    }
+    sides_until(a, b, &b->messages, 1);
+    a->messages = a->lost = b->messages = b->bytes = b->lost = 0;
+}
+
 /* A first message each way: a transport may answer EAGAIN until its connection stands. */
 static void warm_up(struct side *a, struct side *b)
 {
@@ -187,6 +209,12 @@ void sides_open(struct side *a, struct side *b, uint32_t families)
     else
         open_at(b, families, far ? far : conform_subject->bind);
     sides_join(a, b);
+    if (conform_subject->far && families & WEFT_TP_MSG) {
+        struct side kept = *b;
+        b->on_message = NULL;
+        connect_far(a, b);
+        b->on_message = kept.on_message;
+    }
     if (families & WEFT_TP_MSG)
         warm_up(a, b);
 }
