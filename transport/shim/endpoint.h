@@ -13,10 +13,11 @@
 #include "transport/shim/wire.h"
 #include "transport/slots.h"
 
-/* Bytes of an operation per message, if the inner transport can. Each piece is a message that has
- * to be allocated: from 128 KiB on malloc maps it anew, and its pages are made while it is copied
- * (over tcp a tenth of the bandwidth is left). 64 KiB are 5 to 40 % behind over zmq and tcp. */
-#define WEFT_SHIM_PIECE ((size_t)96 << 10)
+/* Bytes of an operation per message, if the inner transport can. All pieces of a window pass
+ * through the caches that their copies are in. From 128 KiB on malloc maps each piece anew and its
+ * pages are made while it is copied: over tcp a tenth of the bandwidth is left. What is between
+ * differs less than one run from the next. */
+#define WEFT_SHIM_PIECE ((size_t)64 << 10)
 #define WEFT_SHIM_WINDOW 32          /* pieces under way per peer */
 #define WEFT_SHIM_SENDS_DEFAULT 1024 /* operations of the caller in flight */
 #define WEFT_SHIM_SENDS_OWN                                                                        \
