@@ -22,7 +22,7 @@
 #include "snapshot/files.h"
 #include "weft/error.h"
 
-#define REGION_BYTES ((size_t)1 << 30)
+#define REGION_BYTES ((size_t)512 << 20)
 #define QUICK_BYTES ((size_t)4 << 20)
 #define KEY "bench"
 
