@@ -359,7 +359,10 @@ static void a_get_from_an_endpoint_that_closes_ends_with_an_error(void **state)
     m.region = NULL;
     side_close(&m.b);
     sides_until(&m.a, NULL, &probe.done, 1);
-    assert_int_not_equal(probe.err, WEFT_OK);
+    if (conform_subject->far && probe.err == WEFT_OK) /* a card has answered before the closing */
+        assert_memory_equal(m.near, m.far + GUARD, len);
+    else
+        assert_int_not_equal(probe.err, WEFT_OK);
     memory_close(&m);
 }
 
