@@ -463,8 +463,8 @@ static int find(struct weft_tp_ep *ep, struct weft_tp_peer id, struct peer **pee
 static int send_msg(struct weft_tp_ep *ep, struct weft_tp_peer id, const struct iovec *iov,
                     unsigned n, struct weft_tp_op *op)
 {
-    struct peer *peer;
-    struct path *path;
+    struct peer *peer = NULL;
+    struct path *path = NULL;
     int err = find(ep, id, &peer, &path);
     return err ? err : path->tp->msg->send(path->ep, peer->inner, iov, n, op);
 }
@@ -481,8 +481,8 @@ typedef int operation(struct weft_tp_ep *ep, struct weft_tp_peer peer,
 static int move(struct weft_tp_ep *ep, struct weft_tp_peer id, const struct weft_tp_rma_desc *desc,
                 struct weft_tp_op *op, bool put)
 {
-    struct peer *peer;
-    struct path *path;
+    struct peer *peer = NULL;
+    struct path *path = NULL;
     struct weft_tp_rma_desc inner = *desc;
     int err = find(ep, id, &peer, &path);
     if (err)
@@ -510,8 +510,8 @@ static int put(struct weft_tp_ep *ep, struct weft_tp_peer peer, const struct wef
 
 static int flush(struct weft_tp_ep *ep, struct weft_tp_peer id, struct weft_tp_op *op)
 {
-    struct peer *peer;
-    struct path *path;
+    struct peer *peer = NULL;
+    struct path *path = NULL;
     int err = find(ep, id, &peer, &path);
     return err ? err : path->tp->rma->flush(path->ep, peer->inner, op);
 }
