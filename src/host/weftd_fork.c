@@ -382,6 +382,14 @@ static uint32_t process_on(struct weft_app *app, const struct weft_member *membe
     return process != NULL ? process->number : weft__weftd_app_process_add(app, member)->number;
 }
 
+static void draw_leases(struct member *member)
+{
+    member->leases = weft__must_alloc(member->threads, sizeof(*member->leases));
+    for (uint32_t i = 0; i < member->threads; i++)
+        if (getrandom(&member->leases[i], sizeof(*member->leases), 0) != sizeof(*member->leases))
+            abort(); /* cannot fail once the machine has booted */
+}
+
 static void place(struct weft_app *app, struct weft_app_fork *fork, const struct weft_view *view,
                   const uint32_t *hosts, size_t n)
 {
@@ -391,17 +399,13 @@ static void place(struct weft_app *app, struct weft_app_fork *fork, const struct
     for (size_t i = 0; i < n; i++) {
         uint32_t host = hosts[i];
         if (at[host] == 0) {
-            fork->members[fork->members_n] = (struct member){
-                .process = process_on(app, view->members[host]),
-                .leases = weft__must_alloc(n, sizeof(uint64_t)),
-            };
+            fork->members[fork->members_n].process = process_on(app, view->members[host]);
             at[host] = ++fork->members_n;
         }
-        struct member *member = &fork->members[at[host] - 1];
-        uint64_t *lease = &member->leases[member->threads++];
-        if (getrandom(lease, sizeof(*lease), 0) != sizeof(*lease))
-            abort(); /* cannot fail once the machine has booted */
+        fork->members[at[host] - 1].threads++;
     }
+    for (size_t i = 0; i < fork->members_n; i++)
+        draw_leases(&fork->members[i]);
     free(at);
 }
 
