@@ -5,8 +5,6 @@
  * and a wake-up. A failed pull leaves the range reserved; the next one begins with an empty range
  * again.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +15,7 @@
 #include "exec/move.h"
 #include "snapshot/image.h"
 #include "snapshot/pull.h"
+#include "snapshot/region.h"
 #include "weft/error.h"
 
 #define ELAPSED_MAX_MS 60000u /* clocks of two hosts that differ by more are not believed */
@@ -157,16 +156,6 @@ static int check(struct weft__rank *rank, const struct weft__move *move)
     return exec->executor->prepare(rank, move);
 }
 
-/* What an earlier pull has left must not show through the holes of this one. */
-static int empty_range(struct weft__rank *rank)
-{
-    if (fallocate(rank->region.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-                  (off_t)rank->region.len_bytes) == 0)
-        return WEFT_OK;
-    return weft_fail(-errno, "cannot empty the range of rank %d: %s", (int)rank->number,
-                     strerrordesc_np(errno));
-}
-
 static int start(struct weft__rank *rank, struct weft__pulling *pulling,
                  const struct weft__move *move)
 {
@@ -179,8 +168,8 @@ static int start(struct weft__rank *rank, struct weft__pulling *pulling,
         .user = pulling,
     };
     int err = weft__lane_peer(exec->lane, move->lane, &desc.peer);
-    if (!err)
-        err = empty_range(rank);
+    if (!err) /* what an earlier pull has left must not show through the holes of this one */
+        err = weft__region_punch(&rank->region, 0, rank->region.len_bytes);
     if (err)
         return err;
     uint64_t serial = pulling->serial;

@@ -174,7 +174,7 @@ static int describe(struct weft__rank *rank, struct weft__move *move, uint8_t **
     int err = exec->executor->describe(rank, move);
     if (err)
         return err;
-    weft__range_trim(rank->cell, rank->region.fd);
+    weft__range_trim(rank->cell, &rank->region);
     err = weft__image_build(&(struct weft_image_desc){.region = &rank->region}, &rank->image);
     if (err)
         return err;

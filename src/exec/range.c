@@ -6,10 +6,9 @@
  */
 #include "exec/range.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "snapshot/region.h"
 #include "weft/error.h"
 
 #define MAGIC 0x65676e6172666577ull
@@ -120,30 +119,31 @@ int weft__range_check(const struct weft__range_desc *desc)
 }
 
 /* Punches [from, to) of the mailbox, positions in its ring, whole pages only. */
-static void punch(const struct weft_cell *cell, int fd, uint64_t from, uint64_t to)
+static void punch(const struct weft_cell *cell, const struct weft_region *region, uint64_t from,
+                  uint64_t to)
 {
     uint64_t begin = pages(from), end = to & ~(PAGE - 1);
     if (begin >= end)
         return;
-    off_t offset = cell->mailbox.bytes - (unsigned char *)cell->base + (off_t)begin;
-    (void)!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, (off_t)(end - begin));
+    uint64_t mailbox = (uint64_t)(cell->mailbox.bytes - (unsigned char *)cell->base);
+    (void)weft__region_punch(region, mailbox + begin, end - begin); /* else they are moved */
 }
 
-void weft__range_trim(struct weft_cell *cell, int fd)
+void weft__range_trim(struct weft_cell *cell, const struct weft_region *region)
 {
     struct weft_mailbox *box = &cell->mailbox;
     uint64_t capacity = box->mask + 1;
     uint64_t head = atomic_load_explicit(&box->head, memory_order_relaxed);
     uint64_t tail = atomic_load_explicit(&box->tail, memory_order_acquire);
     if (head == tail) {
-        punch(cell, fd, 0, capacity);
+        punch(cell, region, 0, capacity);
         return;
     }
     uint64_t write = head & box->mask, read = tail & box->mask;
     if (read < write) {
-        punch(cell, fd, 0, read);
-        punch(cell, fd, write, capacity);
+        punch(cell, region, 0, read);
+        punch(cell, region, write, capacity);
     } else {
-        punch(cell, fd, write, read);
+        punch(cell, region, write, read);
     }
 }

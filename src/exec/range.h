@@ -16,6 +16,8 @@
 #include "group/channel.h"
 #include "weft/cell.h"
 
+struct weft_region;
+
 #define WEFT__EXPOSURES_MAX 16384u
 
 struct weft__exposure {
@@ -56,7 +58,7 @@ int weft__range_init(const struct weft__range_desc *desc);
 int weft__range_check(const struct weft__range_desc *desc);
 /* Gives the pages of the mailbox that hold no packet back to the system, so that they are not
  * moved. */
-void weft__range_trim(struct weft_cell *cell, int fd);
+void weft__range_trim(struct weft_cell *cell, const struct weft_region *region);
 
 /* Writes a packet; false: no room. One writer at a time. */
 bool weft__mailbox_put(struct weft_mailbox *box, int32_t source, const struct iovec *parts,

@@ -164,17 +164,41 @@ int weft__region_write(const struct weft_region *region, uint64_t offset, const 
     return err;
 }
 
+static int check_pages(const struct weft_region *region, uint64_t offset, uint64_t len_bytes)
+{
+    if (offset <= region->len_bytes && len_bytes <= region->len_bytes - offset)
+        return 0;
+    return weft_fail(WEFT_ERANGE, "0x%llx bytes at offset 0x%llx leave the region of 0x%zx bytes",
+                     (unsigned long long)len_bytes, (unsigned long long)offset, region->len_bytes);
+}
+
 int weft__region_reserve(const struct weft_region *region, uint64_t offset, uint64_t len_bytes)
 {
-    if (offset > region->len_bytes || len_bytes > region->len_bytes - offset)
-        return weft_fail(
-            WEFT_ERANGE, "0x%llx bytes at offset 0x%llx leave the region of 0x%zx bytes",
-            (unsigned long long)len_bytes, (unsigned long long)offset, region->len_bytes);
+    int err = check_pages(region, offset, len_bytes);
+    if (err)
+        return err;
     while (len_bytes > 0 && fallocate(region->fd, 0, (off_t)offset, (off_t)len_bytes) != 0)
         if (errno != EINTR)
             return weft_fail(-errno,
                              "no memory for 0x%llx bytes at offset 0x%llx of the region at %p: %s",
                              (unsigned long long)len_bytes, (unsigned long long)offset,
                              region->base, strerror(errno));
+    return 0;
+}
+
+int weft__region_punch(const struct weft_region *region, uint64_t offset, uint64_t len_bytes)
+{
+    int err = check_pages(region, offset, len_bytes);
+    if (err || len_bytes == 0)
+        return err;
+    while (fallocate(region->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+                     (off_t)len_bytes) != 0)
+        if (errno != EINTR)
+            return weft_fail(-errno,
+                             "cannot give back 0x%llx bytes at offset 0x%llx of the region at %p: "
+                             "%s",
+                             (unsigned long long)len_bytes, (unsigned long long)offset,
+                             region->base, strerror(errno));
+    weft__regcache_forget((const char *)region->base + offset, len_bytes);
     return 0;
 }

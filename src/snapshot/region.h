@@ -35,5 +35,8 @@ int weft__region_write(const struct weft_region *region, uint64_t offset, const 
  * write to them through the mapping can find that there is none (SIGBUS).
  * Errors: WEFT_ERANGE outside; WEFT_ENOSPC, WEFT_ENOMEM. */
 int weft__region_reserve(const struct weft_region *region, uint64_t offset, uint64_t len_bytes);
+/* Gives whole pages back to the system: they are zeros from then on. Registrations of them that
+ * were kept are forgotten, trackers do not hear of it.  Errors: WEFT_ERANGE outside; errno's. */
+int weft__region_punch(const struct weft_region *region, uint64_t offset, uint64_t len_bytes);
 
 #endif

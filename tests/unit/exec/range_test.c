@@ -128,7 +128,7 @@ static void a_trimmed_mailbox_keeps_its_packets_and_gives_pages_back(void **stat
             weft_cell_consume(cell, packet);
         }
         uint64_t before = touched(&region);
-        weft__range_trim(cell, region.fd);
+        weft__range_trim(cell, &region);
         assert_true(touched(&region) + (30u << 10) < before);
     }
     weft__region_fini(&region);

@@ -13,6 +13,7 @@
 
 #include "memory.h"
 #include "snapshot/region.h"
+#include "transport/regcache.h"
 #include "weft/error.h"
 
 #define PAGE WEFT_REGION_PAGE
@@ -139,6 +140,63 @@ static void what_is_reserved_takes_memory_and_keeps_its_bytes(void **state)
     weft__region_fini(&region);
 }
 
+static int card_make(void *ctx, void *addr, size_t len_bytes, uint32_t access, void **handle_out)
+{
+    unsigned *made = ctx;
+    (void)addr;
+    (void)len_bytes;
+    (void)access;
+    ++*made;
+    *handle_out = made;
+    return WEFT_OK;
+}
+
+static void card_end(void *ctx, void *handle)
+{
+    (void)ctx;
+    (void)handle;
+}
+
+static void register_once(struct weft_regcache *cache, void *at)
+{
+    struct weft_registration *one;
+    const struct weft_regcache_want want = {.addr = at, .len_bytes = PAGE, .access = 1};
+    assert_int_equal(weft__regcache_get(cache, &want, &one), WEFT_OK);
+    weft__regcache_put(cache, one);
+}
+
+static void a_page_that_was_given_back_is_zeros_and_is_registered_anew(void **state)
+{
+    struct weft_region region;
+    struct weft_regcache *cache;
+    unsigned made = 0;
+    const struct weft_regcache_desc desc = {
+        .make = card_make, .end = card_end, .ctx = &made, .bytes_max = MIB, .entries_max = 8};
+    (void)state;
+    assert_int_equal(weft__region_init(&region, "holes", NULL, 4 * PAGE), 0);
+    assert_int_equal(weft__regcache_open(&desc, &cache), WEFT_OK);
+    unsigned char *at = region.base;
+    memset(at, 7, 4 * PAGE);
+    for (unsigned i = 0; i < 3; i++) {
+        register_once(cache, at);
+        register_once(cache, at + PAGE);
+    }
+    assert_int_equal(made, 2);
+    assert_int_equal(weft__region_punch(&region, PAGE, 2 * PAGE), 0);
+    assert_int_equal(at[PAGE - 1], 7);
+    assert_int_equal(at[PAGE], 0);
+    assert_int_equal(at[3 * PAGE - 1], 0);
+    assert_int_equal(at[3 * PAGE], 7);
+    register_once(cache, at);
+    assert_int_equal(made, 2);
+    register_once(cache, at + PAGE);
+    assert_int_equal(made, 3);
+    assert_int_equal(weft__region_punch(&region, 3 * PAGE, 2 * PAGE), WEFT_ERANGE);
+    assert_int_equal(weft__region_punch(&region, 0, 0), 0);
+    weft__regcache_close(cache);
+    weft__region_fini(&region);
+}
+
 static void ranges_that_touch_become_one(void **state)
 {
     struct weft_extents list = {0};
@@ -163,6 +221,7 @@ int main(void)
         cmocka_unit_test(touched_pages_are_found_in_a_huge_region_and_nothing_else),
         cmocka_unit_test(bytes_written_are_seen_in_the_mapping_and_stay_inside),
         cmocka_unit_test(what_is_reserved_takes_memory_and_keeps_its_bytes),
+        cmocka_unit_test(a_page_that_was_given_back_is_zeros_and_is_registered_anew),
         cmocka_unit_test(ranges_that_touch_become_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
