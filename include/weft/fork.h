@@ -75,8 +75,9 @@ struct weft_fork_options {
  * Blocks: until they are, at most timeout_ms.   Owns: *fork_out, weft_fork_close().
  * Errors: WEFT_ENOSLOTS not so many free slots; WEFT_ERANGE the memory is not the rank's, or a
  * region lies outside of it; WEFT_EEXIST regions overlap; WEFT_EINVAL an operation does not take
- * the type, or the region is not whole elements; WEFT_ETIMEDOUT; WEFT_ENOTSUP the rank does not run
- * on a cluster. The texts name the regions, and hosts. */
+ * the type, or the region is not whole elements; WEFT_ENOSPC more than 65536 regions; WEFT_EAGAIN
+ * 64 forks are open; WEFT_ETIMEDOUT; WEFT_ENOTSUP the rank does not run on a cluster. The texts
+ * name the regions, and hosts. */
 WEFT_API int weft_fork_open(const struct weft_fork_options *options, struct weft_fork **fork_out);
 
 /* What a thread runs with. */
@@ -95,8 +96,9 @@ typedef int weft_fork_function(const struct weft_fork_thread *thread);
  * memory is copied first; after this returns and until the join the rank may write to it as one of
  * its host's threads does.
  * Blocks: while it compares and copies what has changed.
- * Errors: WEFT_EINVAL no function of the program; WEFT_EBUSY not joined yet; WEFT_EMSGSIZE the
- * argument is too long; WEFT_ENOMEM; what ended the fork, after such an error of a join. */
+ * Errors: WEFT_EINVAL no function of the program, or no argument; WEFT_EBUSY not joined yet;
+ * WEFT_EMSGSIZE the argument is too long; WEFT_ENOMEM; what ended the fork, after such an error of
+ * a join. */
 WEFT_API int weft_fork_start(struct weft_fork *fork, weft_fork_function *function,
                              const void *argument, size_t argument_bytes);
 /* Waits for the threads and merges what their hosts have changed, all of it or nothing. values:

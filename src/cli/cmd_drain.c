@@ -27,13 +27,16 @@ static const char usage[] =
     "same\n"
     "  --at HOST     address[:port] of a host of the cluster (default: WEFT_HOST)\n"
     "\n"
-    "Exit codes: 0 done, 1 something is left, 2 to 4 as weft.\n";
+    "Exit codes: 0 done, 1 something is left, 2 to 4 as weft (3: HOST has died before it was "
+    "empty).\n";
 
 struct drain {
     struct cli cli;
     Weft__Host__DrainRequest request;
     const char *name;
-    char url[WEFT_REGISTRY_URL_MAX]; /* "": the registry does not list it as alive */
+    char url[WEFT_REGISTRY_URL_MAX]; /* "": the registry does not list it as alive, */
+    bool dead;                       /* but as dead: it has not left by itself */
+    char silence[256];               /* why the last look had no answer; "": it had one */
     uint64_t timeout_s;
     const char *bad; /* a --timeout that is none; NULL: well */
 };
@@ -42,9 +45,14 @@ static void find(void *ctx, const struct weft_registry_host *hosts, size_t n)
 {
     struct drain *drain = ctx;
     drain->url[0] = '\0';
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(hosts[i].name, drain->name) == 0 && hosts[i].alive)
+    drain->dead = false;
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(hosts[i].name, drain->name) != 0)
+            continue;
+        drain->dead = !hosts[i].alive;
+        if (hosts[i].alive)
             snprintf(drain->url, sizeof(drain->url), "%s", hosts[i].control);
+    }
 }
 
 static void show(const struct drain *drain, const Weft__Host__DrainReply *left)
@@ -66,11 +74,14 @@ static int ask(struct drain *drain, Weft__Host__DrainReply *last, bool *done_out
     int err = weft__client_wait(drain->cli.client, &call, &message);
     if (err != WEFT_OK) {
         bool gone = err == WEFT_ESHUTDOWN || weft_error_damage(err) == WEFT_DAMAGE_PEER;
-        if (gone && !drain->request.cancel && !drain->request.stay)
-            return CLI_OK; /* it may have left: the list tells */
+        bool leaves = gone && !drain->request.cancel && !drain->request.stay;
+        snprintf(drain->silence, sizeof(drain->silence), "%s", weft_fail_text(err));
+        if (leaves || err == WEFT_ETIMEDOUT)
+            return CLI_OK; /* it may have left or died: the list tells; or it stands still */
         fprintf(stderr, "weft drain: host %s: %s\n", drain->name, weft_fail_text(err));
         return cli_exit_code(err);
     }
+    drain->silence[0] = '\0';
     const Weft__Host__DrainReply *left = (const Weft__Host__DrainReply *)message;
     if (left->used != last->used || left->apps != last->apps)
         show(drain, left);
@@ -79,6 +90,21 @@ static int ask(struct drain *drain, Weft__Host__DrainReply *last, bool *done_out
     *done_out =
         drain->request.cancel || (drain->request.stay && left->used == 0 && left->apps == 0);
     weft__message_free(message);
+    return CLI_OK;
+}
+
+/* done: as far as was asked for; else the host is not there any more. */
+static int end(const struct drain *drain, bool done)
+{
+    if (!done && drain->dead) {
+        fprintf(stderr,
+                "weft drain: host %s was declared dead before it was empty: what was left there is "
+                "lost\n",
+                drain->name);
+        return CLI_NETWORK;
+    }
+    if (!done)
+        printf("host %s has left\n", drain->name);
     return CLI_OK;
 }
 
@@ -94,13 +120,15 @@ static int wait_for_it(struct drain *drain)
             code = cli_hosts(&drain->cli, find, drain);
         if (code != CLI_OK)
             return code;
-        if (drain->url[0] == '\0')
-            printf("host %s has left\n", drain->name);
         if (done || drain->url[0] == '\0')
-            return CLI_OK;
+            return end(drain, done);
         if (weft__now_ns() >= deadline)
             break;
         (void)usleep(POLL_US);
+    }
+    if (drain->silence[0] != '\0') {
+        fprintf(stderr, "weft drain: host %s: %s\n", drain->name, drain->silence);
+        return CLI_NETWORK;
     }
     printf("host %s goes on draining; weft drain --cancel %s takes it back\n", drain->name,
            drain->name);

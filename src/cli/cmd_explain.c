@@ -1,4 +1,5 @@
 /* weft explain: how data gets from one host to another, and why not in other ways. */
+#include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +18,7 @@ static const char usage[] =
     "from here, and the transports of both with the reason against each that is not used. Takes a\n"
     "moment.\n"
     "\n"
-    "  HOST             address[:port] of the other host\n"
+    "  HOST             name or address[:port] of the other host\n"
     "  --at FROM        address[:port] of the host that tries (default: WEFT_HOST)\n"
     "  --json FILE      write it there as JSON (-: stdout)\n";
 
@@ -73,13 +74,42 @@ static json_t *explain_json(const Weft__Host__InfoReply *from, const Weft__Host_
                      lines(to, false));
 }
 
+struct named {
+    const char *name;
+    char url[WEFT_REGISTRY_URL_MAX];
+};
+
+static void find(void *ctx, const struct weft_registry_host *hosts, size_t n)
+{
+    struct named *named = ctx;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(hosts[i].name, named->name) == 0 && hosts[i].alive)
+            snprintf(named->url, sizeof(named->url), "%s", hosts[i].control);
+}
+
+/* The other host, by its address or by its name. An address needs no registry, which may be what
+ * is not reached. */
+static int open_other(struct cli *from, const char *where, struct cli *to)
+{
+    struct named named = {.name = where};
+    if (where[0] == '\0' || isdigit((unsigned char)where[0]) || strchr(where, ':') != NULL)
+        return cli_open(to, where);
+    int code = cli_hosts(from, find, &named);
+    if (code == CLI_OK && named.url[0] == '\0') {
+        fprintf(stderr, "weft explain: no host %s is alive; weft hosts lists those that are\n",
+                where);
+        code = CLI_REFUSED;
+    }
+    return code == CLI_OK ? cli_open(to, named.url) : code;
+}
+
 static int explain(const struct cli_command *command, const char *where)
 {
     struct cli from, to = {.client = NULL};
     ProtobufCMessage *near = NULL, *far = NULL;
     int code = cli_open(&from, command->at);
     if (code == CLI_OK)
-        code = cli_open(&to, where);
+        code = open_other(&from, where, &to);
     if (code == CLI_OK)
         code = ask(&to, "", &far);
     if (code == CLI_OK)

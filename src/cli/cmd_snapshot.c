@@ -1,5 +1,5 @@
 /* weft snapshot: snapshots that a host keeps in memory or files, from the command line. Bytes come
- * from stdin or a file and go to stdout as they are. */
+ * from a file and go to stdout as they are. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -79,13 +79,17 @@ static void *map_file(const char *path, size_t *len_out)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0 && fstat(fd, &status) == 0) {
         *len_out = (size_t)status.st_size;
-        errno = S_ISDIR(status.st_mode) ? EISDIR : EINVAL; /* for one without bytes */
-        if (status.st_size > 0 && !S_ISDIR(status.st_mode))
+        errno = S_ISDIR(status.st_mode)   ? EISDIR
+                : S_ISREG(status.st_mode) ? EINVAL /* without bytes */
+                                          : ESPIPE;
+        if (status.st_size > 0 && S_ISREG(status.st_mode))
             bytes = mmap(NULL, *len_out, PROT_READ, MAP_PRIVATE, fd, 0);
     }
     if (bytes == MAP_FAILED)
         fprintf(stderr, "weft: cannot read %s: %s\n", path,
-                errno == EINVAL ? "it has no bytes" : strerror(errno));
+                errno == EINVAL   ? "it has no bytes"
+                : errno == ESPIPE ? "it is no plain file"
+                                  : strerror(errno));
     if (fd >= 0)
         close(fd);
     return bytes == MAP_FAILED ? NULL : bytes;
@@ -173,7 +177,9 @@ static int stored(struct weft_snapshot_host *host, char **words, int n)
     const char *prefix = n > 0 ? words[0] : "";
     printf("%14s %14s %-19s  %s\n", "BYTES", "FILE", "SAVED", "KEY");
     int err = weft_snapshot_stored(host, prefix, print_file, NULL);
-    return err == WEFT_OK ? CLI_OK : failed("list stored", prefix, err);
+    if (err != WEFT_OK)
+        fprintf(stderr, "weft: cannot list stored snapshots: %s\n", weft_fail_text(err));
+    return err == WEFT_OK ? CLI_OK : cli_exit_code(err);
 }
 
 static const struct {

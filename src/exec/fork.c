@@ -76,6 +76,8 @@ static int check(const struct weft__rank *rank, const struct weft_fork_options *
     if (options->threads > WEFT_FORK_THREADS_MAX)
         return weft_fail(WEFT_EINVAL, "a fork has at most %u threads, not %u",
                          WEFT_FORK_THREADS_MAX, options->threads);
+    if (options->regions_n > 0 && !options->regions)
+        return weft_fail(WEFT_EINVAL, "there is no list of the %zu regions", options->regions_n);
     if (options->rest > WEFT_FORK_IGNORE)
         return weft_fail(WEFT_EINVAL,
                          "what is in no region is raw bytes: overwrite, xor or ignore");
@@ -113,6 +115,7 @@ static int add_edges(struct weft_fork *fork)
 static int make_merge(struct weft_fork *fork, const struct weft_fork_options *options)
 {
     int err = WEFT_OK;
+    weft__origin_merge(fork->origin)->origin = fork->skew;
     for (size_t i = 0; !err && i < options->regions_n; i++)
         err = add_region(fork, &options->regions[i]);
     if (!err)

@@ -98,7 +98,7 @@ static void order_member(struct weft_fork *fork, struct weft__fork_member *membe
 }
 
 static int check_start(const struct weft_fork *fork, weft_fork_function *function,
-                       size_t argument_bytes, uint64_t *offset_out)
+                       const void *argument, size_t argument_bytes, uint64_t *offset_out)
 {
     if (weft_cell_self() != fork->rank->cell)
         return weft_fail(WEFT_EINVAL, "only the rank that has opened a fork can start it");
@@ -111,7 +111,11 @@ static int check_start(const struct weft_fork *fork, weft_fork_function *functio
             WEFT_EMSGSIZE,
             "an argument of %zu bytes is longer than %u; put it into the shared memory",
             argument_bytes, WEFT_FORK_ARGUMENT_MAX);
-    return weft__program_offset_of(&fork->rank->native.copy, (uintptr_t)function, offset_out);
+    if (argument_bytes > 0 && !argument)
+        return weft_fail(WEFT_EINVAL, "there is no argument of %zu bytes", argument_bytes);
+    if (weft__program_offset_of(&fork->rank->native.copy, (uintptr_t)function, offset_out))
+        return weft_fail(WEFT_EINVAL, "what a fork starts is not a function of the program");
+    return WEFT_OK;
 }
 
 int weft_fork_start(struct weft_fork *fork, weft_fork_function *function, const void *argument,
@@ -119,7 +123,7 @@ int weft_fork_start(struct weft_fork *fork, weft_fork_function *function, const 
 {
     Weft__Host__ForkRunRequest order = WEFT__HOST__FORK_RUN_REQUEST__INIT;
     const struct weft_merge *merge = weft__origin_merge(fork->origin);
-    int err = check_start(fork, function, argument_bytes, &order.function);
+    int err = check_start(fork, function, argument, argument_bytes, &order.function);
     if (err)
         return err;
     Weft__Host__ForkRegion **regions = pack_regions(merge);

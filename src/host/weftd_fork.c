@@ -444,6 +444,11 @@ static int plan(struct weft_app *app, struct weft_app_fork *fork)
     uint32_t *hosts = weft__must_alloc(ask.ranks, sizeof(*hosts));
     if (err == WEFT_OK)
         err = weft__decide(&ask, hosts, NULL);
+    if (err == WEFT_ENOSLOTS && fork->threads != 0)
+        err = weft_fail(err,
+                        "a fork of %u threads does not find as many free slots; %zu are free on "
+                        "all %zu hosts; ask for fewer threads, or add hosts",
+                        fork->threads, all_free(&view), view.n);
     if (err == WEFT_OK)
         place(app, fork, &view, hosts, ask.ranks);
     free(hosts);

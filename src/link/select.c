@@ -32,6 +32,8 @@
 #define PROBE_NS (5 * WEFT_NS_PER_S)
 #define SHIM "+shim"
 #define SHIM_LEN (sizeof(SHIM) - 1)
+#define MAY_BE                                                                                     \
+    "auto, or ofi, ofi:PROVIDER, tcp, zmq, inproc, or several of these with commas between"
 #define FURTHER "chosen, for when the first one breaks"
 
 enum { NAMES = 8, NAME_MAX_LEN = 256, CANDIDATES = NAMES * WEFT_NET_ADDRESSES };
@@ -83,7 +85,9 @@ static const struct weft_transport *find(const struct weft__select *select, cons
 
 static int parse_name(const char *text, size_t len, struct name *name)
 {
-    if (len == 0 || len >= sizeof(name->text))
+    if (len == 0)
+        return weft_fail(WEFT_EINVAL, "a name in WEFT_DATA is empty; it may be " MAY_BE);
+    if (len >= sizeof(name->text))
         return weft_fail(WEFT_EINVAL, "no transport is called \"%.*s\"", (int)len, text);
     *name = (struct name){.text = ""};
     memcpy(name->text, text, len);
@@ -113,10 +117,10 @@ static int add_name(struct plan *plan, const char *text, size_t len)
     struct name *name = &plan->names[plan->names_n];
     int err = parse_name(text, len, name);
     if (err == WEFT_OK && plan->how == LISTED && !find(plan->select, name->scheme))
-        err = weft_fail(WEFT_EINVAL,
-                        "no transport is called %s; WEFT_DATA may be auto, ofi, ofi:PROVIDER, "
-                        "tcp, zmq or inproc, or several of them with commas between",
-                        name->scheme);
+        err = weft_fail(WEFT_EINVAL, "no transport is called %s; WEFT_DATA may be " MAY_BE,
+                        name->text);
+    else if (err == WEFT_OK && name->provider && !*name->provider)
+        err = weft_fail(WEFT_EINVAL, "%s needs the name of a provider, like ofi:net", name->text);
     plan->names_n += err == WEFT_OK;
     return err;
 }

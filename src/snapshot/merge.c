@@ -63,21 +63,22 @@ static int check(const struct weft_merge *merge, const struct weft_merge_region 
                          "the merge region at 0x%" PRIx64 " cannot %s %s: unsupported combination "
                          "of type and operation (numbers take every operation; raw and bool "
                          "overwrite, xor, ignore)",
-                         region->offset, weft__merge_op_name(region->op),
+                         region->offset - merge->origin, weft__merge_op_name(region->op),
                          weft__merge_type_name(region->type));
     size_t element = weft__merge_element(region->type);
     if (region->offset % element || region->len_bytes % element)
         return weft_fail(WEFT_EINVAL,
                          "the merge region at 0x%" PRIx64 " of 0x%" PRIx64 " bytes is misaligned: "
-                         "elements of %s have %zu bytes; offset and length must be multiples",
-                         region->offset, region->len_bytes, weft__merge_type_name(region->type),
-                         element);
+                         "elements of %s have %zu bytes; offset%s and length must be multiples",
+                         region->offset - merge->origin, region->len_bytes,
+                         weft__merge_type_name(region->type), element,
+                         merge->origin % element ? ", in its page," : "");
     uint64_t limit = merge->limit_bytes ? merge->limit_bytes : UINT64_MAX;
     if (region->offset >= limit || region->len_bytes > limit - region->offset)
         return weft_fail(WEFT_ERANGE,
                          "the merge region at 0x%" PRIx64 " of 0x%" PRIx64 " bytes leaves the "
                          "snapshot, which has at most 0x%" PRIx64,
-                         region->offset, region->len_bytes, limit);
+                         region->offset - merge->origin, region->len_bytes, limit - merge->origin);
     return 0;
 }
 
@@ -95,13 +96,14 @@ static size_t place_of(const struct weft_merge *merge, uint64_t offset)
     return low;
 }
 
-static int fail_overlap(const struct weft_merge_region *region,
+static int fail_overlap(const struct weft_merge *merge, const struct weft_merge_region *region,
                         const struct weft_merge_region *other)
 {
     return weft_fail(WEFT_EEXIST,
                      "the merge region at 0x%" PRIx64 " of 0x%" PRIx64 " bytes overlaps the one at "
                      "0x%" PRIx64 " of 0x%" PRIx64 " (0: to the end)",
-                     region->offset, region->len_bytes, other->offset, other->len_bytes);
+                     region->offset - merge->origin, region->len_bytes,
+                     other->offset - merge->origin, other->len_bytes);
 }
 
 static int make_room(struct weft_merge *merge)
@@ -127,9 +129,9 @@ int weft__merge_add(struct weft_merge *merge, const struct weft_merge_region *re
         return err;
     size_t place = place_of(merge, region->offset);
     if (place < merge->n && merge->at[place].offset < end_of(region))
-        return fail_overlap(region, &merge->at[place]);
+        return fail_overlap(merge, region, &merge->at[place]);
     if (place > 0 && end_of(&merge->at[place - 1]) > region->offset)
-        return fail_overlap(region, &merge->at[place - 1]);
+        return fail_overlap(merge, region, &merge->at[place - 1]);
     err = make_room(merge);
     if (err)
         return err;
@@ -163,7 +165,7 @@ static int fill_into(const struct weft_merge *merge, enum weft_merge_op op,
 
 int weft__merge_fill(struct weft_merge *merge, enum weft_merge_op op)
 {
-    struct weft_merge filled = {.limit_bytes = merge->limit_bytes};
+    struct weft_merge filled = {.limit_bytes = merge->limit_bytes, .origin = merge->origin};
     if (op != WEFT_MERGE_OVERWRITE && op != WEFT_MERGE_XOR)
         return weft_fail(WEFT_EINVAL,
                          "bytes between merge regions can be overwritten or xored, not: %s",

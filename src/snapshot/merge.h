@@ -47,6 +47,7 @@ struct weft_merge {
     struct weft_merge_region *at;
     size_t n, capacity;
     uint64_t limit_bytes; /* as large as the snapshot may get; 0: no limit */
+    uint64_t origin;      /* offset from which the texts of errors count */
 };
 
 void weft__merge_fini(struct weft_merge *merge);

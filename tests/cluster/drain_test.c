@@ -1,5 +1,6 @@
 /* weft drain: a host is emptied while its ranks run, and leaves. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -137,6 +138,27 @@ static void the_home_of_an_app_waits_for_its_end(void **state)
     stage_close(&stage);
 }
 
+static void a_host_that_dies_has_not_left(void **state)
+{
+    struct cluster *cluster = *state;
+    struct stage stage;
+    cluster_three(cluster, 2);
+    stage_open(&stage, cluster);
+    struct cluster_host *a = &cluster->hosts[1];
+    struct cluster_app app =
+        cluster_run(cluster, a, cluster_program("chain"), stage.path, "0", "1", "1000", NULL);
+    stage_runs(cluster, &stage, 1, 1);
+    struct child *drained = cluster_start(cluster, "weft", "drain", "--at",
+                                          cluster->hosts[0].address, "--timeout", "120", "a", NULL);
+    cluster_await(cluster, CLUSTER_MS, child_said(drained, "1 apps at home there"));
+    child_signal(a->weftd, SIGSTOP); /* silent: looks at it time out */
+    cluster_check(cluster, child_wait(drained, 3 * CLUSTER_MS) == 3);
+    cluster_check(cluster, child_complained(drained, "host a was declared dead"));
+    cluster_host_kill(a);
+    cluster_check(cluster, child_wait(app.run, 3 * CLUSTER_MS) != 0);
+    stage_close(&stage);
+}
+
 static void what_cannot_be_drained_is_refused(void **state)
 {
     struct cluster *cluster = *state;
@@ -166,6 +188,7 @@ int main(int argc, char **argv)
         CASE(without_room_elsewhere_they_go_on_until_there_is),
         CASE(it_takes_nothing_new_until_the_drain_is_cancelled),
         CASE(the_home_of_an_app_waits_for_its_end),
+        CASE(a_host_that_dies_has_not_left),
         CASE(what_cannot_be_drained_is_refused),
     };
     if (argc > 1)

@@ -130,6 +130,20 @@ static void moves_that_make_no_sense_are_named(void **state)
     stage_close(&stage);
 }
 
+static void hosts_are_explained_by_name_or_address(void **state)
+{
+    struct cluster *cluster = *state;
+    const char *at = cluster->hosts[0].address, *other = cluster->hosts[1].address;
+    const char *other_name = cluster->hosts[1].name;
+    struct child *named = cluster_weft(cluster, "explain", "--at", at, other_name, NULL);
+    cluster_check(cluster, named->code == 0 && child_said(named, other));
+    struct child *numbered = cluster_weft(cluster, "explain", "--at", at, other, NULL);
+    cluster_check(cluster, numbered->code == 0 && child_said(numbered, other_name));
+    check(cluster, cluster_weft(cluster, "explain", "--at", at, "nobody", NULL), REFUSED,
+          "no host nobody");
+    check(cluster, cluster_weft(cluster, "explain", "--at", at, "", NULL), USAGE, "no address");
+}
+
 static void hosts_without_slots_refuse_every_app(void **state)
 {
     struct cluster *cluster = *state;
@@ -158,6 +172,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_second_weftd_on_an_address_names_the_port),
         cmocka_unit_test(a_second_host_of_the_same_name_is_refused),
         cmocka_unit_test(moves_that_make_no_sense_are_named),
+        cmocka_unit_test(hosts_are_explained_by_name_or_address),
     };
     const struct CMUnitTest tests[] = {
         CASE(hosts_without_slots_refuse_every_app),

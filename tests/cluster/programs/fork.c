@@ -500,6 +500,10 @@ static int run_bad(void)
     refused(&bad, WEFT_EINVAL, "int32");
     bad.regions = &none;
     refused(&bad, WEFT_EINVAL, "sum");
+    bad.base = wait; /* not at the beginning of a page: texts count from here all the same */
+    refused(&bad, WEFT_EINVAL, "at 0x0 ");
+    bad.regions = NULL;
+    refused(&bad, WEFT_EINVAL, "no list");
     bad = options;
     bad.rest = WEFT_FORK_SUM;
     refused(&bad, WEFT_EINVAL, "raw bytes");
@@ -513,6 +517,8 @@ static int run_bad(void)
     CHECK(weft_fork_start(fork, (weft_fork_function *)(void (*)(void))nanosleep, NULL, 0) ==
               WEFT_EINVAL,
           "a function of somebody else's");
+    CHECK(strstr(weft_fail_text(WEFT_EINVAL), "fork") != NULL, "%s", weft_fail_text(WEFT_EINVAL));
+    CHECK(weft_fork_start(fork, wait_for_file, NULL, 8) == WEFT_EINVAL, "no argument");
     CHECK(weft_fork_start(fork, wait_for_file, argument, sizeof(argument)) == WEFT_EMSGSIZE,
           "a long argument");
     run(fork, wait_for_file);

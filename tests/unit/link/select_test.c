@@ -96,6 +96,15 @@ static void a_transport_asked_for_by_name_keeps_its_own_error(void **state)
     select = on("127.0.0.1", "pigeon");
     assert_int_equal(weft__select(&select, &selected), WEFT_EINVAL);
     assert_non_null(strstr(weft_fail_text(WEFT_EINVAL), "pigeon"));
+    static const char *const empty[] = {"", "tcp,", ",tcp", "tcp,,zmq"};
+    for (size_t i = 0; i < sizeof(empty) / sizeof(empty[0]); i++) {
+        select = on("127.0.0.1", empty[i]);
+        assert_int_equal(weft__select(&select, &selected), WEFT_EINVAL);
+        assert_non_null(strstr(weft_fail_text(WEFT_EINVAL), "empty"));
+    }
+    select = on("127.0.0.1", "ofi:");
+    assert_int_equal(weft__select(&select, &selected), WEFT_EINVAL);
+    assert_non_null(strstr(weft_fail_text(WEFT_EINVAL), "name of a provider"));
     select = on("203.0.113.1", "ofi:net"); /* an address that this machine has not */
     assert_int_not_equal(weft__select(&select, &selected), WEFT_OK);
 }
