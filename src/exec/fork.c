@@ -282,22 +282,31 @@ static void end_member(struct weft_fork *fork, struct weft__fork_member *member)
                                                  .timeout_ms = here ? HERE_MS : CLOSE_MS});
 }
 
-/* Waits until the member has nothing of the fork any more. An end may overtake the order to run,
- * which has more to do before it begins; so it counts only when the order had been answered before
- * it was sent.  Returns whether it has ended. */
+/* Whether a member that was told has nothing of the fork any more. An end may overtake the order to
+ * run, which has more to do before it begins; so it counts only when the order had been answered
+ * before it was sent. Who cannot be reached may live all the same. */
+static bool has_ended(const struct weft_fork *fork, const struct weft__fork_member *member)
+{
+    const struct weft__process *process = weft__process_find(fork->rank->exec, member->process);
+    if (atomic_load(&process->dead) || member->end.err == WEFT_ESHUTDOWN)
+        return true;
+    return !member->end.err && member->was_over;
+}
+
+/* Waits until it has. Returns whether that is so. */
 static bool await_end(struct weft_fork *fork, struct weft__fork_member *member)
 {
-    uint64_t until_ns = weft__now_ns() + CLOSE_MS * WEFT_NS_PER_MS;
+    static const _Atomic uint32_t never;
     bool here = member->process == fork->rank->exec->process;
+    uint64_t until_ns = weft__now_ns() + (here ? HERE_MS : CLOSE_MS) * WEFT_NS_PER_MS;
     while (weft__fork_await_quietly(fork->rank, &member->end.over, WEFT_NEVER)) {
-        if (member->end.err == WEFT_ETIMEDOUT)
-            return false;
-        if (member->end.err || member->was_over)
+        if (has_ended(fork, member))
             return true;
-        if (!here && weft__now_ns() >= until_ns)
+        uint64_t now_ns = weft__now_ns();
+        if (member->end.err == WEFT_ETIMEDOUT || now_ns >= until_ns)
             return false;
-        (void)weft__fork_await_quietly(fork->rank, &member->run.over,
-                                       weft__now_ns() + AGAIN_MS * WEFT_NS_PER_MS);
+        (void)weft__fork_await_quietly(fork->rank, member->end.err ? &never : &member->run.over,
+                                       now_ns + AGAIN_MS * WEFT_NS_PER_MS);
         end_member(fork, member);
     }
     return true; /* the process ends, and all threads with it */
