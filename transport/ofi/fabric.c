@@ -86,12 +86,12 @@ static int fail_absent(const char *provider, const char *bind, struct fi_info *h
         return weft_fail(
             WEFT_ENOTSUP,
             "libfabric's %s on %s asks for mode bits that are not served: mode 0x%llx, "
-            "mr_mode 0x%x (fi_info -v -p %s)",
+            "mr_mode 0x%x (fi_info -v -p '%s')",
             provider, bind, mode, mr_mode, provider);
     return weft_fail(
         WEFT_ENOTSUP,
         "libfabric's %s offers nothing on %s: no such device there, or the provider is "
-        "not in this build (fi_info -p %s)",
+        "not in this build (fi_info -p '%s')",
         provider, bind, provider);
 }
 
