@@ -18,6 +18,7 @@
 #include "host/calls.h"
 #include "host/weftd_view.h"
 #include "link/address.h"
+#include "link/lanes.h"
 
 enum {
     START_TRIES = 4,
@@ -205,7 +206,24 @@ static void launched_to_join(struct weft_app *app, struct weft_app_process *proc
     weft__weftd_forks_launched(app, number, answer->err, answer->text);
 }
 
-/* Processes of one app must be able to reach each other. Why not, or NULL; text is room for it. */
+/* Whether two processes of one app can reach each other; text: why not. */
+static bool lanes_fit(const struct weft_app_process *other, const Weft__Host__LaunchReply *reply,
+                      char text[MISFIT_MAX])
+{
+    unsigned own = weft__lanes_count(reply->lane), theirs = weft__lanes_count(other->lane);
+    if (own != theirs)
+        snprintf(text, MISFIT_MAX, "it has %u data lanes, host %s has %u; set WEFT_LANES alike",
+                 own, other->host, theirs);
+    else if (!weft__address_meet(other->lane, reply->lane))
+        snprintf(text, MISFIT_MAX,
+                 "its data transport is %s, that of host %s %s; set WEFT_DATA alike",
+                 reply->transport, other->host, other->transport);
+    else
+        return true;
+    return false;
+}
+
+/* Why a process cannot be one of the app, or NULL; text is room for it. */
 static const char *lane_misfit(const struct weft_app *app, const struct weft_app_process *process,
                                const Weft__Host__LaunchReply *reply, char text[MISFIT_MAX])
 {
@@ -215,12 +233,8 @@ static const char *lane_misfit(const struct weft_app *app, const struct weft_app
             continue;
         if (strcmp(reply->transport, "inproc") == 0)
             return "data transport inproc works on one host only; choose another WEFT_DATA";
-        if (!other->launched || weft__address_meet(other->lane, reply->lane))
-            continue;
-        snprintf(text, MISFIT_MAX,
-                 "its data transport is %s, that of host %s %s; set WEFT_DATA alike",
-                 reply->transport, other->host, other->transport);
-        return text;
+        if (other->launched && !lanes_fit(other, reply, text))
+            return text;
     }
     return NULL;
 }

@@ -95,7 +95,7 @@ void weft__lanes_close(struct weft_lanes *lanes)
     lanes->n = 0;
 }
 
-static unsigned count(const char *address)
+unsigned weft__lanes_count(const char *address)
 {
     unsigned n = 1;
     while ((address = strchr(address, BETWEEN))) {
@@ -110,11 +110,11 @@ int weft__lanes_peer(struct weft_lanes *lanes, const char *address,
 {
     struct weft_lanes_peer peer = {0};
     char one[WEFT_LANE_ADDRESS_MAX];
-    if (count(address) != lanes->n)
+    if (weft__lanes_count(address) != lanes->n)
         return weft_fail(WEFT_EINVAL,
                          "the other process has %u lanes, this one %u; set WEFT_LANES to the same "
                          "on all hosts",
-                         count(address), lanes->n);
+                         weft__lanes_count(address), lanes->n);
     int err = WEFT_OK;
     unsigned known = 0;
     while (err == WEFT_OK && known < lanes->n) {

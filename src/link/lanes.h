@@ -32,6 +32,8 @@ int weft__lanes_open(const struct weft_lane_desc *desc, unsigned n, struct weft_
 /* As weft__lane_close; no callback of one lane meets another that is gone.  A zeroed one is fine.
  */
 void weft__lanes_close(struct weft_lanes *lanes);
+/* How many lanes the process with this address has. */
+unsigned weft__lanes_count(const char *address);
 /* Errors: those of weft__lane_peer; WEFT_EINVAL the other process has another number of lanes. */
 int weft__lanes_peer(struct weft_lanes *lanes, const char *address,
                      struct weft_lanes_peer *peer_out);

@@ -54,11 +54,34 @@ static void heat_gives_the_same_result_over_every_transport(void **state)
     }
 }
 
-int main(void)
+/* Each of the two settings must be the same on all hosts of an app: it is refused, and told. */
+static void hosts_that_cannot_reach_each_other_share_no_app(void **state)
+{
+    static const char *const settings[][2] = {{"WEFT_LANES", "2"}, {"WEFT_DATA", "zmq"}};
+    struct cluster *cluster = *state;
+    (void)cluster_host(cluster, "home", 1);
+    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+        char alike[64];
+        snprintf(alike, sizeof(alike), "set %s alike", settings[i][0]);
+        (void)setenv(settings[i][0], settings[i][1], 1);
+        struct cluster_host *other = cluster_host(cluster, i == 0 ? "a" : "b", 1);
+        (void)unsetenv(settings[i][0]);
+        struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n",
+                                         "2", cluster_program("hello"), NULL);
+        cluster_check(cluster, run->code != 0 && child_complained(run, alike));
+        cluster_host_stop(cluster, other);
+    }
+}
+
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(heat_gives_the_same_result_over_every_transport,
                                         cluster_open, cluster_close),
+        cmocka_unit_test_setup_teardown(hosts_that_cannot_reach_each_other_share_no_app,
+                                        cluster_open, cluster_close),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
