@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -16,7 +17,7 @@
 #include "cli/cli.h"
 #include "host/state_dir.h"
 
-enum { READY_MS = 10000, STOP_MS = 8000, TRIES = 3, POLL_US = 10000 };
+enum { READY_MS = 10000, STOP_MS = 8000, TRIES = 3, POLL_US = 10000, REFUSE_LOOKS = 50 };
 
 static _Noreturn void become_weftd(char *const *argv, pid_t parent)
 {
@@ -38,6 +39,20 @@ static int wait_ready(int fd, char *url, size_t len)
     url[n] = '\0';
     url[strcspn(url, "\n")] = '\0';
     return WEFT_OK;
+}
+
+/* Whether a weftd that does not serve has refused what it was told: no other address helps. */
+static bool has_refused(pid_t pid)
+{
+    for (unsigned looks = 0; looks < REFUSE_LOOKS; looks++) {
+        siginfo_t end = {.si_pid = 0};
+        if (waitid(P_PID, (id_t)pid, &end, WEXITED | WNOHANG | WNOWAIT) != 0)
+            return false;
+        if (end.si_pid == pid)
+            return end.si_code == CLD_EXITED && end.si_status == CLI_USAGE;
+        (void)usleep(POLL_US);
+    }
+    return false;
 }
 
 static int start_one(struct cli_cluster *cluster, char *address, uint32_t slots)
@@ -74,7 +89,7 @@ static int start_one(struct cli_cluster *cluster, char *address, uint32_t slots)
         cluster->pids[cluster->n++] = pid;
     if (err == WEFT_OK && cluster->n == 1)
         snprintf(cluster->head, sizeof(cluster->head), "%s", url);
-    return err;
+    return err != WEFT_OK && pid > 0 && has_refused(pid) ? WEFT_EINVAL : err;
 }
 
 void cli_cluster_stop(struct cli_cluster *cluster)
@@ -96,13 +111,15 @@ void cli_cluster_stop(struct cli_cluster *cluster)
 int cli_cluster_start(struct cli_cluster *cluster, unsigned n, uint32_t slots)
 {
     memset(cluster, 0, sizeof(*cluster));
-    for (unsigned try = 0; try < TRIES; try++) {
+    int err = WEFT_OK;
+    for (unsigned try = 0; try < TRIES && err != WEFT_EINVAL; try++) {
         unsigned seed = (unsigned)getpid() + try * 7919u;
         while (cluster->n < n) {
             char address[48];
             snprintf(address, sizeof(address), "127.%u.%u.%u", 1 + seed % 253, 1 + seed / 253 % 253,
                      cluster->n + 1);
-            if (start_one(cluster, address, slots) != WEFT_OK)
+            err = start_one(cluster, address, slots);
+            if (err != WEFT_OK)
                 break;
         }
         if (cluster->n == n)
@@ -110,5 +127,5 @@ int cli_cluster_start(struct cli_cluster *cluster, unsigned n, uint32_t slots)
         cli_cluster_stop(cluster);
     }
     fprintf(stderr, "weft run: cannot start %u hosts on this machine; weftd has said why\n", n);
-    return CLI_NETWORK;
+    return err == WEFT_EINVAL ? CLI_USAGE : CLI_NETWORK;
 }

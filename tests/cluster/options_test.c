@@ -103,6 +103,16 @@ static void unknown_commands_and_options_are_mistakes(void **state)
     check(cluster, weftd(cluster, bad_ports), USAGE, "5");
 }
 
+static void hosts_of_one_run_with_bad_ports_are_a_mistake(void **state)
+{
+    struct cluster *cluster = *state;
+    (void)setenv("WEFT_PORTS", "9000", 1);
+    struct child *child =
+        cluster_weft(cluster, "run", "--hosts", "2", cluster_program("hello"), NULL);
+    (void)unsetenv("WEFT_PORTS");
+    check(cluster, child, USAGE, "too few");
+}
+
 static void every_command_helps(void **state)
 {
     struct cluster *cluster = *state;
@@ -140,6 +150,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(an_address_that_other_machines_reach_needs_a_word_about_security),
         cmocka_unit_test(a_host_that_does_not_exist_ends_the_command_within_ten_seconds),
         cmocka_unit_test(unknown_commands_and_options_are_mistakes),
+        cmocka_unit_test(hosts_of_one_run_with_bad_ports_are_a_mistake),
         cmocka_unit_test(every_command_helps),
         cmocka_unit_test(weft_app_is_not_for_people),
     };
