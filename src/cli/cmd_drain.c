@@ -167,7 +167,7 @@ int cmd_drain(int argc, char **argv)
         return cli_usage("drain", "which HOST?");
     if (drain.request.cancel && drain.request.stay)
         return cli_usage("drain", "--cancel and --stay exclude each other");
-    drain.name = argv[optind];
+    drain.name = drain.request.host = argv[optind];
     code = cli_open(&drain.cli, command.at);
     if (code == CLI_OK)
         code = cli_hosts(&drain.cli, find, &drain);

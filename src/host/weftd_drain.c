@@ -5,6 +5,8 @@
  * who asked for the drain: a home that starts anew, or that hears of it late, does its part all the
  * same. The host itself refuses new leases and new apps from the first moment on. What it cannot
  * give away are the apps at home on it: it ends when the last of them has ended. */
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/server.h"
@@ -39,6 +41,8 @@ static int set_leaving(struct weft_host *host, const Weft__Host__DrainRequest *r
     bool before = host->leaving;
     if (host->stopping)
         return weft_fail(WEFT_ESHUTDOWN, "host %s is shutting down", host->name);
+    if (strcmp(request->host, host->name) != 0)
+        return weft_fail(WEFT_EINVAL, "this is host %s, not \"%s\"", host->name, request->host);
     if (host->registry != NULL && !request->cancel && !request->stay)
         return weft_fail(WEFT_ENOTSUP,
                          "host %s is the head: without its registry nothing new can start; empty "

@@ -99,6 +99,17 @@ static void calls_about_nobody_are_refused(void **state)
     assert_alive(rig);
 }
 
+static void a_drain_of_another_host_changes_nothing(void **state)
+{
+    struct daemons *rig = *state;
+    Weft__Host__DrainRequest drain = WEFT__HOST__DRAIN_REQUEST__INIT;
+    assert_int_equal(ask_a(rig, WEFT_CALL_DRAIN, NULL), WEFT_EINVAL);
+    assert_int_equal(ask_a(rig, WEFT_CALL_DRAIN, &drain.base), WEFT_EINVAL);
+    drain.host = weft__message_text("nobody");
+    assert_int_equal(ask_a(rig, WEFT_CALL_DRAIN, &drain.base), WEFT_EINVAL);
+    assert_alive(rig);
+}
+
 /* ---- leases ---- */
 
 static int lease(struct daemons *rig, uint64_t token, Weft__Host__LeaseRequest *request)
@@ -454,6 +465,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(absurd_runs_are_refused),
         cmocka_unit_test(calls_about_nobody_are_refused),
+        cmocka_unit_test(a_drain_of_another_host_changes_nothing),
         cmocka_unit_test(only_who_knows_the_token_speaks_for_an_app),
         cmocka_unit_test(slots_of_an_app_that_its_home_does_not_know_come_back),
         cmocka_unit_test(processes_that_do_not_greet_end_their_app),
