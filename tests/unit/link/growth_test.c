@@ -34,6 +34,14 @@
 #define WITHIN_NS (60 * WEFT_NS_PER_S)
 #define DESCRIPTORS_PER_LANE 16u
 
+/* ThreadSanitizer remembers who touched which memory: what is resident is mostly its own, and grows
+ * with use. What the transport says that it holds is compared all the same. */
+#ifdef __SANITIZE_THREAD__
+#define RESIDENT_IS_OURS false
+#else
+#define RESIDENT_IS_OURS true
+#endif
+
 static unsigned peers_n, lanes_n;
 
 /* Of both processes. */
@@ -216,9 +224,11 @@ static void cost_grows_with_peers_and_lanes_and_not_with_ranks(void **state)
     assert_int_equal(again.connections, all.connections);
     assert_in_range(again.descriptors, 1, all.descriptors + 2);
     assert_in_range(all.descriptors - some.descriptors, 0, 2 * rest * lanes_n);
-    assert_in_range(all.resident_bytes, 0,
-                    some.resident_bytes + (size_t)rest * lanes_n * (512u << 10));
-    assert_in_range(again.resident_bytes, 0, all.resident_bytes + (8u << 20));
+    if (RESIDENT_IS_OURS) {
+        assert_in_range(all.resident_bytes, 0,
+                        some.resident_bytes + (size_t)rest * lanes_n * (512u << 10));
+        assert_in_range(again.resident_bytes, 0, all.resident_bytes + (8u << 20));
+    }
     assert_in_range(again.memory_bytes, 0, all.memory_bytes + (8u << 20));
     weft__lanes_close(&here);
 }
