@@ -146,6 +146,64 @@ static int reduce(const char *where, const struct reduce_args *args, MPI_Request
     return launch(mpi, where, weft__mpi_coll_reduce(mpi, comm, &desc, args->root), request);
 }
 
+struct alltoall_args {
+    struct weft_mpi_args send, recv; /* a block's count and type; both have the communicator */
+};
+
+/* One side: its block, and a block for each rank. */
+static int check_blocks(struct weft_mpi *mpi, const char *where, const struct weft_mpi_args *args)
+{
+    int err = weft__mpi_p2p_check_data(mpi, where, args);
+    if (err)
+        return err;
+    const struct weft_mpi_comm *comm = weft__mpi_comm_find(mpi, args->comm);
+    const struct weft_mpi_type *type = weft__mpi_type_find(args->datatype);
+    if (args->count > PTRDIFF_MAX / type->extent / comm->size)
+        return weft__mpi_error_raise(mpi, comm, MPI_ERR_COUNT, where,
+                                     "%lld values of %s for each of %d ranks are more than memory "
+                                     "holds",
+                                     (long long)args->count, type->name, comm->size);
+    return MPI_SUCCESS;
+}
+
+static int check_alltoall(struct weft_mpi *mpi, const char *where, const struct alltoall_args *args)
+{
+    const struct weft_mpi_args *send = &args->send, *recv = &args->recv;
+    int err = send->buf == MPI_IN_PLACE ? MPI_SUCCESS : check_blocks(mpi, where, send);
+    if (!err)
+        err = check_blocks(mpi, where, recv);
+    if (err || recv->count == 0)
+        return err;
+    const struct weft_mpi_comm *comm = weft__mpi_comm_find(mpi, recv->comm);
+    if (recv->buf == MPI_IN_PLACE)
+        return weft__mpi_error_raise(mpi, comm, MPI_ERR_BUFFER, where,
+                                     "MPI_IN_PLACE is for the send buffer");
+    if (send->buf == recv->buf)
+        return weft__mpi_error_raise(mpi, comm, MPI_ERR_BUFFER, where,
+                                     "send and receive buffer are the same: pass MPI_IN_PLACE");
+    return MPI_SUCCESS;
+}
+
+static int alltoall(const char *where, const struct alltoall_args *args, MPI_Request *request)
+{
+    struct weft_mpi *mpi = weft__mpi_enter(where);
+    int err = check_alltoall(mpi, where, args);
+    if (err)
+        return err;
+    const struct weft_mpi_args *send = &args->send, *recv = &args->recv;
+    struct weft_mpi_comm *comm = weft__mpi_comm_find(mpi, recv->comm);
+    struct weft_mpi_alltoall desc = {.into = (void *)(uintptr_t)recv->buf,
+                                     .into_count = recv->count,
+                                     .into_type = weft__mpi_type_number(recv->datatype)};
+    if (send->buf != MPI_IN_PLACE) {
+        /* Blocks without values need no buffer; NULL would mean in place. */
+        desc.from = send->buf ? send->buf : "";
+        desc.from_count = send->count;
+        desc.from_type = weft__mpi_type_number(send->datatype);
+    }
+    return launch(mpi, where, weft__mpi_coll_alltoall(mpi, comm, &desc), request);
+}
+
 /* clang-format off */
 #define BCAST(name, Count, handle, ...)                                                            \
     int P##name(void *buffer, Count count, MPI_Datatype datatype, int root, MPI_Comm comm __VA_ARGS__) \
@@ -173,6 +231,17 @@ static int reduce(const char *where, const struct reduce_args *args, MPI_Request
     }                                                                                              \
     WEFT_MPI_EXPORT(name)
 
+#define ALLTOALL(name, Count, handle, ...)                                                         \
+    int P##name(const void *sendbuf, Count sendcount, MPI_Datatype sendtype, void *recvbuf,        \
+                Count recvcount, MPI_Datatype recvtype, MPI_Comm comm __VA_ARGS__)                 \
+    {                                                                                              \
+        const struct alltoall_args args = {                                                        \
+            .send = {.buf = sendbuf, .count = sendcount, .datatype = sendtype, .comm = comm},      \
+            .recv = {.buf = recvbuf, .count = recvcount, .datatype = recvtype, .comm = comm}};     \
+        return alltoall(#name, &args, handle);                                                     \
+    }                                                                                              \
+    WEFT_MPI_EXPORT(name)
+
 #define WITH_REQUEST , MPI_Request *request
 
 BCAST(MPI_Bcast, int, NULL,);
@@ -187,6 +256,10 @@ ALLREDUCE(MPI_Allreduce, int, NULL,);
 ALLREDUCE(MPI_Allreduce_c, MPI_Count, NULL,);
 ALLREDUCE(MPI_Iallreduce, int, request, WITH_REQUEST);
 ALLREDUCE(MPI_Iallreduce_c, MPI_Count, request, WITH_REQUEST);
+ALLTOALL(MPI_Alltoall, int, NULL,);
+ALLTOALL(MPI_Alltoall_c, MPI_Count, NULL,);
+ALLTOALL(MPI_Ialltoall, int, request, WITH_REQUEST);
+ALLTOALL(MPI_Ialltoall_c, MPI_Count, request, WITH_REQUEST);
 /* clang-format on */
 
 static int reduce_local(const char *where, const struct weft_mpi_args *args, void *inoutbuf,

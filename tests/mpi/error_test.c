@@ -120,12 +120,40 @@ static int other_errors_main(void *argument)
     return 0;
 }
 
+static int alltoall_errors_main(void *argument)
+{
+    int x[2] = {1, 2}, y[2] = {0, 0};
+    MPI_Request r = MPI_REQUEST_NULL;
+    const MPI_Comm world = MPI_COMM_WORLD;
+    (void)argument;
+    cases_init(NULL, NULL);
+    check(MPI_Alltoall(x, 1, MPI_INT, y, 1, MPI_INT, NO_COMM) == MPI_ERR_COMM);
+    check(MPI_Alltoall(x, -1, MPI_INT, y, 1, MPI_INT, world) == MPI_ERR_COUNT);
+    check(MPI_Alltoall(x, 1, MPI_INT, y, -1, MPI_INT, world) == MPI_ERR_COUNT);
+    check(MPI_Alltoall(x, 1, MPI_DATATYPE_NULL, y, 1, MPI_INT, world) == MPI_ERR_TYPE);
+    check(MPI_Alltoall(x, 1, MPI_INT, y, 1, MPI_DATATYPE_NULL, world) == MPI_ERR_TYPE);
+    check(MPI_Alltoall(NULL, 1, MPI_INT, y, 1, MPI_INT, world) == MPI_ERR_BUFFER);
+    check(MPI_Alltoall(x, 1, MPI_INT, NULL, 1, MPI_INT, world) == MPI_ERR_BUFFER);
+    check(MPI_Alltoall(x, 1, MPI_INT, MPI_IN_PLACE, 1, MPI_INT, world) == MPI_ERR_BUFFER);
+    check(MPI_Alltoall(x, 1, MPI_INT, x, 1, MPI_INT, world) == MPI_ERR_BUFFER);
+    check(MPI_Alltoall_c(x, INT64_MAX / 4, MPI_INT, y, 1, MPI_INT, world) == MPI_ERR_COUNT);
+    check(MPI_Ialltoall(x, 1, MPI_INT, y, -1, MPI_INT, world, &r) == MPI_ERR_COUNT &&
+          r == MPI_REQUEST_NULL);
+    /* In place, the send side's count and type are not looked at; without values, no buffer is. */
+    check(MPI_Alltoall(MPI_IN_PLACE, -1, MPI_DATATYPE_NULL, x, 1, MPI_INT, world) == MPI_SUCCESS);
+    check(MPI_Alltoall(NULL, 0, MPI_INT, NULL, 0, MPI_INT, world) == MPI_SUCCESS);
+    check(weft_cell_self()->pins == 0);
+    MPI_Finalize();
+    return 0;
+}
+
 static void wrong_arguments_give_their_class(void **state)
 {
     (void)state;
     cases_run(&(struct native_options){.ranks = 2}, p2p_errors_main, NULL);
     cases_run(&(struct native_options){.ranks = 1}, request_errors_main, NULL);
     cases_run(&(struct native_options){.ranks = 2}, other_errors_main, NULL);
+    cases_run(&(struct native_options){.ranks = 2}, alltoall_errors_main, NULL);
 }
 
 static int unsupported_main(void *argument)
@@ -144,7 +172,7 @@ static int unsupported_main(void *argument)
     check(MPI_Cart_create(MPI_COMM_WORLD, 1, &one, &zero, 0, &other) ==
           MPI_ERR_UNSUPPORTED_OPERATION);
     check(MPI_Type_contiguous(3, MPI_INT, &type) == MPI_ERR_UNSUPPORTED_OPERATION);
-    check(MPI_Alltoall(&x, 1, MPI_INT, &x, 1, MPI_INT, MPI_COMM_WORLD) ==
+    check(MPI_Allgather(&x, 1, MPI_INT, &x, 1, MPI_INT, MPI_COMM_WORLD) ==
           MPI_ERR_UNSUPPORTED_OPERATION);
     check(MPI_Win_create(&x, 4, 1, MPI_INFO_NULL, MPI_COMM_WORLD, &win) ==
           MPI_ERR_UNSUPPORTED_OPERATION);
