@@ -99,14 +99,15 @@ static void greet(struct end *end, int fd)
     bench_check("know the other side", weft__lane_peer(end->lane, greeting.address, &end->peer));
 }
 
-static void *open_end(const struct data_subject *subject, unsigned side, int fd)
+static void *open_end(const struct data_subject *subject, unsigned side, int fd,
+                      unsigned char *bytes)
 {
     struct end *end = calloc(1, sizeof(*end));
     if (!end)
         bench_die("memory", WEFT_ENOMEM);
     end->subject = subject;
     end->sink = data_memory(DATA_MESSAGE_MAX);
-    end->bytes = data_memory(DATA_BYTES_MAX);
+    end->bytes = bytes;
     int err = open_lane(end, side);
     if (!err) {
         greet(end, fd);
@@ -115,7 +116,6 @@ static void *open_end(const struct data_subject *subject, unsigned side, int fd)
     if (side == 0)
         fprintf(stderr, "bench-data: without %s: %s\n", subject->id, weft_fail_text(err));
     free(end->sink);
-    free(end->bytes);
     free(end);
     return NULL;
 }
@@ -126,7 +126,6 @@ static void close_end(void *ctx)
     weft__lane_unregister(end->lane, end->region);
     weft__lane_close(end->lane);
     free(end->sink);
-    free(end->bytes);
     free(end);
 }
 
@@ -273,16 +272,5 @@ static void answer(void *ctx, const struct data_task *task)
         weft__lane_polling(end->lane, false);
 }
 
-static unsigned char *memory(void *ctx)
-{
-    struct end *end = ctx;
-    return end->bytes;
-}
-
-const struct data_kind data_lane = {.open = open_end,
-                                    .close = close_end,
-                                    .can = can,
-                                    .turn = turn,
-                                    .memory = memory,
-                                    .ask = ask,
-                                    .answer = answer};
+const struct data_kind data_lane = {
+    .open = open_end, .close = close_end, .can = can, .turn = turn, .ask = ask, .answer = answer};

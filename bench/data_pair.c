@@ -23,6 +23,7 @@ enum { WARM_UP = 2, BURSTS_MAX = 200, WINDOW = 8 };
 struct data_pair {
     const struct data_subject *subject;
     void *end;
+    unsigned char *bytes; /* this side's */
     int fd;
     bool tried;
     pid_t pid;        /* of the other side's process */
@@ -56,10 +57,11 @@ static void turn_until_heard(const struct data_subject *subject, void *end, int 
 {
     bool heard;
     ssize_t n;
-    do
-        subject->kind->turn(end);
-    while ((n = recv(fd, &heard, sizeof(heard), MSG_DONTWAIT)) < 0 &&
-           (errno == EAGAIN || errno == EINTR));
+    do {
+        if (subject->kind->turn)
+            subject->kind->turn(end);
+    } while ((n = recv(fd, &heard, sizeof(heard), MSG_DONTWAIT)) < 0 &&
+             (errno == EAGAIN || errno == EINTR));
     if (n <= 0)
         bench_die(subject->id, WEFT_EPEERDEAD);
 }
@@ -73,19 +75,17 @@ static bool receives(const struct data_task *task, unsigned side)
     return (task->what == DATA_GET && side == 0) || (task->what == DATA_PUT && side == 1);
 }
 
-static void prepare(const struct data_kind *kind, void *end, const struct data_task *task,
-                    unsigned side)
+static void prepare(unsigned char *bytes, const struct data_task *task, unsigned side)
 {
     if (task->what == DATA_GET || task->what == DATA_PUT)
-        memset(kind->memory(end), receives(task, side) ? 0 : THEIRS, task->window * task->bytes);
+        memset(bytes, receives(task, side) ? 0 : THEIRS, task->window * task->bytes);
 }
 
-static void verify(const struct data_subject *subject, void *end, const struct data_task *task,
-                   unsigned side)
+static void verify(const struct data_subject *subject, const unsigned char *bytes,
+                   const struct data_task *task, unsigned side)
 {
     if (!receives(task, side))
         return;
-    const unsigned char *bytes = subject->kind->memory(end);
     size_t len = task->window * task->bytes;
     if (bytes[0] != THEIRS || memcmp(bytes, bytes + 1, len - 1) != 0) {
         fprintf(stderr, "bench-data: %s: bytes are missing\n", subject->id);
@@ -103,19 +103,21 @@ static int answer_main(void *ctx, int fd)
     data_pin(1);
     if (!bench_receive(fd, &there, sizeof(there)))
         return 0; /* never used */
-    void *end = subject->kind->open(subject, 1, fd);
+    unsigned char *bytes = data_memory(DATA_BYTES_MAX);
+    void *end = subject->kind->open(subject, 1, fd, bytes);
     there = end != NULL;
     bench_send(fd, &there, sizeof(there));
     while (end && bench_receive(fd, &task, sizeof(task))) {
-        prepare(subject->kind, end, &task, 1);
+        prepare(bytes, &task, 1);
         bench_send(fd, &there, sizeof(there));
         subject->kind->answer(end, &task);
         turn_until_heard(subject, end, fd);
-        verify(subject, end, &task, 1);
+        verify(subject, bytes, &task, 1);
         bench_send(fd, &there, sizeof(there));
     }
     if (end)
         subject->kind->close(end);
+    free(bytes);
     return 0;
 }
 
@@ -159,7 +161,8 @@ bool data_pair_exists(struct data_pair *pair)
     if (pair->subject->threads && pthread_create(&pair->thread, NULL, answer_thread, pair) != 0)
         bench_die("start a thread", WEFT_EAGAIN);
     bench_send(pair->fd, &there, sizeof(there));
-    pair->end = pair->subject->kind->open(pair->subject, 0, pair->fd);
+    pair->bytes = data_memory(DATA_BYTES_MAX);
+    pair->end = pair->subject->kind->open(pair->subject, 0, pair->fd, pair->bytes);
     if (pair->end && (!bench_receive(pair->fd, &there, sizeof(there)) || !there))
         bench_die(pair->subject->id, WEFT_EPEERDEAD);
     return pair->end != NULL;
@@ -184,20 +187,21 @@ void data_pair_close(struct data_pair *pair)
         else
             close(pair->thread_fd);
     }
+    free(pair->bytes);
     free(pair);
 }
 
 static double run(struct data_pair *pair, const struct data_task *task)
 {
     bool heard;
-    prepare(pair->subject->kind, pair->end, task, 0);
+    prepare(pair->bytes, task, 0);
     bench_send(pair->fd, task, sizeof(*task));
     if (!bench_receive(pair->fd, &heard, sizeof(heard)))
         bench_die(pair->subject->id, WEFT_EPEERDEAD);
     double result = pair->subject->kind->ask(pair->end, task);
     bench_send(pair->fd, &heard, sizeof(heard));
     turn_until_heard(pair->subject, pair->end, pair->fd);
-    verify(pair->subject, pair->end, task, 0);
+    verify(pair->subject, pair->bytes, task, 0);
     return result;
 }
 
@@ -208,7 +212,8 @@ double data_pair_measure(struct data_pair *pair, const struct data_task *task, u
     some.batch = task->batch ? task->batch : 1;
     if (pair->subject->kind->alone)
         return pair->subject->kind->alone(pair->subject, &some, ms);
-    if (!data_pair_exists(pair) || !pair->subject->kind->can(pair->subject, &some))
+    const struct data_kind *kind = pair->subject->kind;
+    if (!data_pair_exists(pair) || (kind->can && !kind->can(pair->subject, &some)))
         return NAN;
     some.bursts = WARM_UP;
     uint64_t start_ns = weft__now_ns();

@@ -45,13 +45,13 @@ struct data_kind {
      * here, or cannot do that. */
     double (*alone)(const struct data_subject *subject, const struct data_task *task, unsigned ms);
     /* One end, connected with the other: they exchange what they need through fd, with
-     * bench_send and bench_receive. NULL: there is no such thing here; the end has said why. */
-    void *(*open)(const struct data_subject *subject, unsigned side, int fd);
+     * bench_send and bench_receive. bytes: DATA_BYTES_MAX of the pair's, from and into which gets
+     * and puts go, the same place at both ends; there until after close. NULL: there is no such
+     * thing here; the end has said why. */
+    void *(*open)(const struct data_subject *subject, unsigned side, int fd, unsigned char *bytes);
     void (*close)(void *end);
-    bool (*can)(const struct data_subject *subject, const struct data_task *task);
-    void (*turn)(void *end); /* lets it move what it has not moved yet */
-    /* DATA_BYTES_MAX, from and into which gets and puts go, the same place at both ends. */
-    unsigned char *(*memory)(void *end);
+    bool (*can)(const struct data_subject *subject, const struct data_task *task); /* NULL: all */
+    void (*turn)(void *end); /* lets it move what it has not moved yet; NULL: there is no such */
     double (*ask)(void *end, const struct data_task *task);
     void (*answer)(void *end, const struct data_task *task);
 };

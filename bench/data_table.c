@@ -8,6 +8,48 @@
 
 #include "base/clock.h"
 
+const struct data_measure data_figures[DATA_FIGURES] = {
+    [FIGURE_PASS] = {.id = "latency.8B",
+                     .what = "half a round trip of 8 B",
+                     .unit = "us",
+                     .task = {.what = DATA_PASS, .bytes = 8, .n = 50}},
+    [FIGURE_PASS_64K] = {.id = "latency.64KiB",
+                         .what = "half a round trip of 64 KiB",
+                         .unit = "us",
+                         .task = {.what = DATA_PASS, .bytes = 65536, .n = 20}},
+    [FIGURE_ASLEEP] = {.id = "asleep.8B",
+                       .what = "half a round trip of 8 B, asleep",
+                       .unit = "us",
+                       .task = {.what = DATA_PASS, .asleep = true, .bytes = 8, .n = 20}},
+    [FIGURE_RATE] = {.id = "rate.8B",
+                     .what = "messages of 8 B, 64 in flight",
+                     .unit = "M/s",
+                     .scale = 1e-6,
+                     .task = {.what = DATA_RATE, .bytes = 8, .window = 64, .n = 1024}},
+    [FIGURE_ASLEEP_RATE] =
+        {.id = "asleep_rate.8B",
+         .what = "messages of 8 B, 64 in flight, asleep",
+         .unit = "M/s",
+         .scale = 1e-6,
+         .task = {.what = DATA_RATE, .asleep = true, .bytes = 8, .window = 64, .n = 1024}},
+    [FIGURE_GET_64K] = {.id = "get.64KiB",
+                        .what = "gets of 64 KiB, 16 at a time",
+                        .unit = "GB/s",
+                        .task = {.what = DATA_GET, .bytes = 65536, .window = 16, .n = 32}},
+    [FIGURE_GET_1M] = {.id = "get.1MiB",
+                       .what = "gets of 1 MiB, 4 at a time",
+                       .unit = "GB/s",
+                       .task = {.what = DATA_GET, .bytes = 1u << 20, .window = 4, .n = 8}},
+    [FIGURE_PUT_64K] = {.id = "put.64KiB",
+                        .what = "puts of 64 KiB, 16 at a time",
+                        .unit = "GB/s",
+                        .task = {.what = DATA_PUT, .bytes = 65536, .window = 16, .n = 32}},
+    [FIGURE_PUT_1M] = {.id = "put.1MiB",
+                       .what = "puts of 1 MiB, 4 at a time",
+                       .unit = "GB/s",
+                       .task = {.what = DATA_PUT, .bytes = 1u << 20, .window = 4, .n = 8}},
+};
+
 struct bench_series *data_table_at(const struct data_table *table, size_t subject, size_t measure)
 {
     return &table->series[subject * table->measures_n + measure];

@@ -13,6 +13,21 @@ struct data_measure {
     struct data_task task;
 };
 
+/* The figures by which all transports are measured; a table takes all, or the first of them. */
+enum data_figure {
+    FIGURE_PASS,
+    FIGURE_PASS_64K,
+    FIGURE_ASLEEP,
+    FIGURE_RATE,
+    FIGURE_ASLEEP_RATE,
+    FIGURE_GET_64K,
+    FIGURE_GET_1M,
+    FIGURE_PUT_64K,
+    FIGURE_PUT_1M,
+    DATA_FIGURES
+};
+extern const struct data_measure data_figures[DATA_FIGURES];
+
 enum { DATA_SUBJECTS_MAX = 12 };
 
 struct data_table {

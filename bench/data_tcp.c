@@ -21,9 +21,8 @@
 #include "transport/tcp/tcp.h"
 #include "transport/zmq/zmq.h"
 
-enum { MS = 60, SLICES = 2 };
+enum { MS = 60, SLICES = 2, FIGURES = FIGURE_PUT_64K /* no puts: peers have none */ };
 enum subject { WEFT, OPENMPI, MPICH, UCX_TAG, UCX_AM, SOCKET, ZMQ, LANE, NET_LANE, SUBJECTS };
-enum measure { PASS, PASS_64K, ASLEEP, RATE, ASLEEP_RATE, GET_64K, GET_1M, MEASURES };
 
 static const struct data_subject subjects[SUBJECTS] = {
     [WEFT] = {.id = "tcp",
@@ -77,51 +76,17 @@ static const struct data_subject subjects[SUBJECTS] = {
                   .scheme = "ofi:net"},
 };
 
-static const struct data_measure measures[MEASURES] = {
-    [PASS] = {.id = "latency.8B",
-              .what = "half a round trip of 8 B",
-              .unit = "us",
-              .task = {.what = DATA_PASS, .bytes = 8, .n = 50}},
-    [PASS_64K] = {.id = "latency.64KiB",
-                  .what = "half a round trip of 64 KiB",
-                  .unit = "us",
-                  .task = {.what = DATA_PASS, .bytes = 65536, .n = 20}},
-    [ASLEEP] = {.id = "asleep.8B",
-                .what = "half a round trip of 8 B, asleep",
-                .unit = "us",
-                .task = {.what = DATA_PASS, .asleep = true, .bytes = 8, .n = 20}},
-    [RATE] = {.id = "rate.8B",
-              .what = "messages of 8 B, 64 in flight",
-              .unit = "M/s",
-              .scale = 1e-6,
-              .task = {.what = DATA_RATE, .bytes = 8, .window = 64, .n = 1024}},
-    [ASLEEP_RATE] =
-        {.id = "asleep_rate.8B",
-         .what = "messages of 8 B, 64 in flight, asleep",
-         .unit = "M/s",
-         .scale = 1e-6,
-         .task = {.what = DATA_RATE, .asleep = true, .bytes = 8, .window = 64, .n = 1024}},
-    [GET_64K] = {.id = "get.64KiB",
-                 .what = "64 KiB, 16 at a time",
-                 .unit = "GB/s",
-                 .task = {.what = DATA_GET, .bytes = 65536, .window = 16, .n = 32}},
-    [GET_1M] = {.id = "get.1MiB",
-                .what = "1 MiB, 4 at a time",
-                .unit = "GB/s",
-                .task = {.what = DATA_GET, .bytes = 1u << 20, .window = 4, .n = 8}},
-};
-
-static struct bench_series series[SUBJECTS][MEASURES];
+static struct bench_series series[SUBJECTS][FIGURES];
 static const struct data_table table = {.prefix = "data.tcp",
                                         .subjects = subjects,
                                         .subjects_n = SUBJECTS,
-                                        .measures = measures,
-                                        .measures_n = MEASURES,
+                                        .measures = data_figures,
+                                        .measures_n = FIGURES,
                                         .slices = SLICES,
                                         .series = &series[0][0]};
 
 /* The peer with the best median; which is not in the table's order of rounds any more. */
-static enum subject best(enum measure measure, bool highest)
+static enum subject best(enum data_figure measure, bool highest)
 {
     enum subject found = OPENMPI;
     double best_value = 0;
@@ -137,7 +102,7 @@ static enum subject best(enum measure measure, bool highest)
 }
 
 /* NULL: all peers were measured. */
-static const char *missing(enum measure measure)
+static const char *missing(enum data_figure measure)
 {
     if (series[OPENMPI][measure].n == 0)
         return "Open MPI is missing";
@@ -149,7 +114,7 @@ static const char *missing(enum measure measure)
 }
 
 /* goal says what is wanted. */
-static void goal(const struct bench *bench, struct bench_goal goal, enum measure measure)
+static void goal(const struct bench *bench, struct bench_goal goal, enum data_figure measure)
 {
     char reason[96];
     const char *lack = missing(measure);
@@ -172,15 +137,15 @@ int data_tcp(const struct bench *bench)
     goal(bench,
          (struct bench_goal){
              .id = "data.tcp_latency", .wanted = 1, .reason = "half a round trip of 8 B"},
-         PASS);
+         FIGURE_PASS);
     goal(bench,
          (struct bench_goal){
              .id = "data.tcp_1m", .wanted = 0.95, .at_least = true, .reason = "1 MiB, 4 at a time"},
-         GET_1M);
+         FIGURE_GET_1M);
     goal(bench,
          (struct bench_goal){
              .id = "data.tcp_rate", .wanted = 5, .at_least = true, .reason = "8 B, 64 in flight"},
-         RATE);
+         FIGURE_RATE);
     data_table_print(bench, &table);
     return 0;
 }

@@ -102,7 +102,8 @@ static void greet(struct end *end, int fd)
                 end->tp->core->peer_add(end->ep, &greeting.addr, &end->peer));
 }
 
-static void *open_end(const struct data_subject *subject, unsigned side, int fd)
+static void *open_end(const struct data_subject *subject, unsigned side, int fd,
+                      unsigned char *bytes)
 {
     struct end *end = calloc(1, sizeof(*end));
     if (!end)
@@ -116,7 +117,7 @@ static void *open_end(const struct data_subject *subject, unsigned side, int fd)
         return NULL;
     }
     end->sink = data_memory(DATA_MESSAGE_MAX);
-    end->bytes = data_memory(DATA_BYTES_MAX);
+    end->bytes = bytes;
     for (size_t i = 0; i < DATA_WINDOW_MAX; i++) {
         end->slots[i].op = (struct weft_tp_op){.done = done, .user = end};
         end->slots[i].next = end->idle;
@@ -132,15 +133,7 @@ static void close_end(void *ctx)
     end->tp->rma->unreg(end->ep, end->region);
     end->tp->core->close(end->ep);
     free(end->sink);
-    free(end->bytes);
     free(end);
-}
-
-static bool can(const struct data_subject *subject, const struct data_task *task)
-{
-    (void)subject;
-    (void)task;
-    return true;
 }
 
 static int move_on(struct end *end)
@@ -279,16 +272,5 @@ static void answer(void *ctx, const struct data_task *task)
     await(end, 0, 0, task->asleep);
 }
 
-static unsigned char *memory(void *ctx)
-{
-    struct end *end = ctx;
-    return end->bytes;
-}
-
-const struct data_kind data_weft = {.open = open_end,
-                                    .close = close_end,
-                                    .can = can,
-                                    .turn = turn,
-                                    .memory = memory,
-                                    .ask = ask,
-                                    .answer = answer};
+const struct data_kind data_weft = {
+    .open = open_end, .close = close_end, .turn = turn, .ask = ask, .answer = answer};

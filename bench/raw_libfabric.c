@@ -120,7 +120,6 @@ static void open_all(struct end *end)
 
 static void open_memory(struct end *end, unsigned side)
 {
-    end->bytes = data_memory(DATA_BYTES_MAX);
     end->recvs = data_memory(RECVS * DATA_MESSAGE_MAX);
     check("fi_mr_reg", fi_mr_reg(end->domain, end->bytes, DATA_BYTES_MAX,
                                  FI_SEND | FI_READ | FI_WRITE | FI_REMOTE_READ | FI_REMOTE_WRITE, 0,
@@ -154,7 +153,8 @@ static void greet(struct end *end, int fd)
         bench_die("fi_av_insert", WEFT_EINVAL);
 }
 
-static void *open_end(const struct data_subject *subject, unsigned side, int fd)
+static void *open_end(const struct data_subject *subject, unsigned side, int fd,
+                      unsigned char *bytes)
 {
     struct end *end = calloc(1, sizeof(*end));
     if (!end)
@@ -167,6 +167,7 @@ static void *open_end(const struct data_subject *subject, unsigned side, int fd)
         return NULL;
     }
     open_all(end);
+    end->bytes = bytes;
     open_memory(end, side);
     greet(end, fd);
     return end;
@@ -184,7 +185,6 @@ static void close_end(void *ctx)
     fi_close(&end->domain->fid);
     fi_close(&end->fabric->fid);
     fi_freeinfo(end->info);
-    free(end->bytes);
     free(end->recvs);
     free(end);
 }
@@ -353,16 +353,5 @@ static void answer(void *ctx, const struct data_task *task)
     await(end, 0, 0);
 }
 
-static unsigned char *memory(void *ctx)
-{
-    struct end *end = ctx;
-    return end->bytes;
-}
-
-const struct data_kind data_raw_libfabric = {.open = open_end,
-                                             .close = close_end,
-                                             .can = can,
-                                             .turn = turn,
-                                             .memory = memory,
-                                             .ask = ask,
-                                             .answer = answer};
+const struct data_kind data_raw_libfabric = {
+    .open = open_end, .close = close_end, .can = can, .turn = turn, .ask = ask, .answer = answer};

@@ -43,14 +43,15 @@ double raw_copy(void *to, const void *from, size_t len_bytes, unsigned n)
     return (double)len_bytes / bench_typical(&samples);
 }
 
-static void *open_end(const struct data_subject *subject, unsigned side, int fd)
+static void *open_end(const struct data_subject *subject, unsigned side, int fd,
+                      unsigned char *bytes)
 {
     struct end *end = aligned_alloc(128, sizeof(*end));
     (void)subject;
     if (!end)
         bench_die("memory", WEFT_ENOMEM);
     memset(end, 0, sizeof(*end));
-    end->bytes = data_memory(DATA_BYTES_MAX);
+    end->bytes = bytes;
     struct greeting greeting = {&end->own, end->bytes};
     bench_send(fd, &greeting, sizeof(greeting));
     if (!bench_receive(fd, &greeting, sizeof(greeting)))
@@ -63,7 +64,6 @@ static void *open_end(const struct data_subject *subject, unsigned side, int fd)
 static void close_end(void *ctx)
 {
     struct end *end = ctx;
-    free(end->bytes);
     free(end);
 }
 
@@ -72,11 +72,6 @@ static bool can(const struct data_subject *subject, const struct data_task *task
     (void)subject;
     return (task->what == DATA_PASS && !task->asleep && task->bytes == sizeof(uint64_t)) ||
            task->what == DATA_GET;
-}
-
-static void turn(void *ctx)
-{
-    (void)ctx;
 }
 
 static double ask(void *ctx, const struct data_task *task)
@@ -109,16 +104,5 @@ static void answer(void *ctx, const struct data_task *task)
     }
 }
 
-static unsigned char *memory(void *ctx)
-{
-    struct end *end = ctx;
-    return end->bytes;
-}
-
-const struct data_kind data_raw_memory = {.open = open_end,
-                                          .close = close_end,
-                                          .can = can,
-                                          .turn = turn,
-                                          .memory = memory,
-                                          .ask = ask,
-                                          .answer = answer};
+const struct data_kind data_raw_memory = {
+    .open = open_end, .close = close_end, .can = can, .ask = ask, .answer = answer};

@@ -57,13 +57,14 @@ static int connection(unsigned side, int fd)
     return sock;
 }
 
-static void *open_end(const struct data_subject *subject, unsigned side, int fd)
+static void *open_end(const struct data_subject *subject, unsigned side, int fd,
+                      unsigned char *bytes)
 {
     struct end *end = calloc(1, sizeof(*end));
     (void)subject;
     if (!end)
         bench_die("memory", WEFT_ENOMEM);
-    end->bytes = data_memory(DATA_BYTES_MAX);
+    end->bytes = bytes;
     end->fd = connection(side, fd);
     return end;
 }
@@ -72,20 +73,7 @@ static void close_end(void *ctx)
 {
     struct end *end = ctx;
     close(end->fd);
-    free(end->bytes);
     free(end);
-}
-
-static bool can(const struct data_subject *subject, const struct data_task *task)
-{
-    (void)subject;
-    (void)task;
-    return true;
-}
-
-static void turn(void *ctx)
-{
-    (void)ctx; /* what is sent is the kernel's */
 }
 
 /* Whole lengths, in either direction. */
@@ -199,16 +187,5 @@ static void answer(void *ctx, const struct data_task *task)
             answer_memory(end, task);
 }
 
-static unsigned char *memory(void *ctx)
-{
-    struct end *end = ctx;
-    return end->bytes;
-}
-
-const struct data_kind data_raw_socket = {.open = open_end,
-                                          .close = close_end,
-                                          .can = can,
-                                          .turn = turn,
-                                          .memory = memory,
-                                          .ask = ask,
-                                          .answer = answer};
+const struct data_kind data_raw_socket = {
+    .open = open_end, .close = close_end, .ask = ask, .answer = answer};
