@@ -33,10 +33,10 @@ static int check_root(struct weft_mpi *mpi, const char *where, const struct weft
 static int barrier(const char *where, MPI_Comm handle, MPI_Request *request)
 {
     struct weft_mpi *mpi = weft__mpi_enter(where);
-    struct weft_mpi_comm *comm = weft__mpi_comm_find(mpi, handle);
-    if (!comm)
-        return weft__mpi_error_raise(mpi, NULL, MPI_ERR_COMM, where, "handle 0x%zx",
-                                     weft__mpi_handle_value(handle));
+    struct weft_mpi_comm *comm;
+    int err = weft__mpi_comm_get(mpi, where, handle, &comm);
+    if (err)
+        return err;
     return launch(mpi, where, weft__mpi_coll_barrier(mpi, comm), request);
 }
 

@@ -39,13 +39,24 @@ struct weft_mpi_comm *weft__mpi_comm_by_context(struct weft_mpi *mpi, uint32_t c
     return context < WEFT_MPI_CONTEXTS ? &mpi->comms[context / 2] : NULL;
 }
 
+int weft__mpi_comm_get(struct weft_mpi *mpi, const char *where, MPI_Comm handle,
+                       struct weft_mpi_comm **comm_out)
+{
+    struct weft_mpi_comm *comm = weft__mpi_comm_find(mpi, handle);
+    if (!comm)
+        return weft__mpi_error_raise(mpi, NULL, MPI_ERR_COMM, where, "handle 0x%zx",
+                                     weft__mpi_handle_value(handle));
+    *comm_out = comm;
+    return MPI_SUCCESS;
+}
+
 int PMPI_Comm_rank(MPI_Comm comm, int *rank)
 {
     struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    const struct weft_mpi_comm *c = weft__mpi_comm_find(mpi, comm);
-    if (!c)
-        return WEFT_MPI_RAISE(mpi, NULL, MPI_ERR_COMM, "handle 0x%zx",
-                              weft__mpi_handle_value(comm));
+    struct weft_mpi_comm *c;
+    int err = weft__mpi_comm_get(mpi, WEFT_MPI_HERE, comm, &c);
+    if (err)
+        return err;
     *rank = c->rank;
     return MPI_SUCCESS;
 }
@@ -54,10 +65,10 @@ WEFT_MPI_EXPORT(MPI_Comm_rank);
 int PMPI_Comm_size(MPI_Comm comm, int *size)
 {
     struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    const struct weft_mpi_comm *c = weft__mpi_comm_find(mpi, comm);
-    if (!c)
-        return WEFT_MPI_RAISE(mpi, NULL, MPI_ERR_COMM, "handle 0x%zx",
-                              weft__mpi_handle_value(comm));
+    struct weft_mpi_comm *c;
+    int err = weft__mpi_comm_get(mpi, WEFT_MPI_HERE, comm, &c);
+    if (err)
+        return err;
     *size = c->size;
     return MPI_SUCCESS;
 }
@@ -66,9 +77,10 @@ WEFT_MPI_EXPORT(MPI_Comm_size);
 int PMPI_Comm_test_inter(MPI_Comm comm, int *flag)
 {
     struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    if (!weft__mpi_comm_find(mpi, comm))
-        return WEFT_MPI_RAISE(mpi, NULL, MPI_ERR_COMM, "handle 0x%zx",
-                              weft__mpi_handle_value(comm));
+    struct weft_mpi_comm *c;
+    int err = weft__mpi_comm_get(mpi, WEFT_MPI_HERE, comm, &c);
+    if (err)
+        return err;
     *flag = 0;
     return MPI_SUCCESS;
 }

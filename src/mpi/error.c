@@ -145,10 +145,10 @@ static bool known_errhandler(MPI_Errhandler handler)
 int PMPI_Comm_set_errhandler(MPI_Comm comm, MPI_Errhandler errhandler)
 {
     struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    struct weft_mpi_comm *c = weft__mpi_comm_find(mpi, comm);
-    if (!c)
-        return WEFT_MPI_RAISE(mpi, NULL, MPI_ERR_COMM, "handle 0x%zx",
-                              weft__mpi_handle_value(comm));
+    struct weft_mpi_comm *c;
+    int err = weft__mpi_comm_get(mpi, WEFT_MPI_HERE, comm, &c);
+    if (err)
+        return err;
     if (!known_errhandler(errhandler))
         return WEFT_MPI_RAISE(mpi, c, MPI_ERR_ERRHANDLER, "handle 0x%zx",
                               weft__mpi_handle_value(errhandler));
@@ -160,10 +160,10 @@ WEFT_MPI_EXPORT(MPI_Comm_set_errhandler);
 int PMPI_Comm_get_errhandler(MPI_Comm comm, MPI_Errhandler *errhandler)
 {
     struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    const struct weft_mpi_comm *c = weft__mpi_comm_find(mpi, comm);
-    if (!c)
-        return WEFT_MPI_RAISE(mpi, NULL, MPI_ERR_COMM, "handle 0x%zx",
-                              weft__mpi_handle_value(comm));
+    struct weft_mpi_comm *c;
+    int err = weft__mpi_comm_get(mpi, WEFT_MPI_HERE, comm, &c);
+    if (err)
+        return err;
     *errhandler = c->errhandler;
     return MPI_SUCCESS;
 }
@@ -172,10 +172,10 @@ WEFT_MPI_EXPORT(MPI_Comm_get_errhandler);
 int PMPI_Comm_call_errhandler(MPI_Comm comm, int errorcode)
 {
     struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    const struct weft_mpi_comm *c = weft__mpi_comm_find(mpi, comm);
-    if (!c)
-        return WEFT_MPI_RAISE(mpi, NULL, MPI_ERR_COMM, "handle 0x%zx",
-                              weft__mpi_handle_value(comm));
+    struct weft_mpi_comm *c;
+    int err = weft__mpi_comm_get(mpi, WEFT_MPI_HERE, comm, &c);
+    if (err)
+        return err;
     if (errorcode != MPI_SUCCESS)
         (void)WEFT_MPI_RAISE(mpi, c, errorcode, "called by the program");
     return MPI_SUCCESS;

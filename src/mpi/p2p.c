@@ -14,10 +14,10 @@
 int weft__mpi_p2p_check_data(struct weft_mpi *mpi, const char *where,
                              const struct weft_mpi_args *args)
 {
-    const struct weft_mpi_comm *comm = weft__mpi_comm_find(mpi, args->comm);
-    if (!comm)
-        return weft__mpi_error_raise(mpi, NULL, MPI_ERR_COMM, where, "handle 0x%zx",
-                                     weft__mpi_handle_value(args->comm));
+    struct weft_mpi_comm *comm;
+    int err = weft__mpi_comm_get(mpi, where, args->comm, &comm);
+    if (err)
+        return err;
     if (args->count < 0)
         return weft__mpi_error_raise(mpi, comm, MPI_ERR_COUNT, where, "count %lld",
                                      (long long)args->count);

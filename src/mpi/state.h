@@ -143,6 +143,9 @@ struct weft_mpi *weft__mpi_enter(const char *where);
 
 /* The communicator; NULL: not one. */
 struct weft_mpi_comm *weft__mpi_comm_find(struct weft_mpi *mpi, MPI_Comm handle);
+/* The communicator of a handle that the program gave to `where`.  Errors: MPI_ERR_COMM, raised. */
+int weft__mpi_comm_get(struct weft_mpi *mpi, const char *where, MPI_Comm handle,
+                       struct weft_mpi_comm **comm_out);
 struct weft_mpi_comm *weft__mpi_comm_by_context(struct weft_mpi *mpi, uint32_t context);
 void weft__mpi_comm_init(struct weft_mpi *mpi);
 
