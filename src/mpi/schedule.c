@@ -135,9 +135,29 @@ static void run(struct weft_mpi *mpi, struct weft_mpi_request *request)
         weft__mpi_request_complete(mpi, request, MPI_SUCCESS);
 }
 
+static void pin(struct weft_mpi *mpi, struct weft_mpi_request *request, const void *buf,
+                const struct weft_mpi_step *step)
+{
+    request->buf = (void *)(uintptr_t)buf; /* only its address is looked at */
+    if (buf)
+        weft__mpi_request_pin(mpi, request,
+                              (size_t)step->combine.count *
+                                  weft__mpi_type_get(step->combine.type)->extent);
+}
+
+/* Steps to come use the program's buffers also while no part is under way that pins them. */
 void weft__mpi_schedule_start(struct weft_mpi *mpi, struct weft_mpi_request *request)
 {
+    const struct weft_mpi_schedule *schedule = request->schedule;
     run(mpi, request);
+    for (uint32_t i = schedule->next; i < schedule->steps_n && !request->done; i++) {
+        const struct weft_mpi_step *step = &schedule->steps[i];
+        if (step->kind == WEFT_MPI_STEP_FENCE)
+            continue;
+        pin(mpi, request, step->combine.left, step);
+        pin(mpi, request, step->combine.right, step);
+        pin(mpi, request, step->combine.into, step);
+    }
 }
 
 void weft__mpi_schedule_part_done(struct weft_mpi *mpi, struct weft_mpi_request *request, int error)

@@ -242,6 +242,37 @@ static void collectives_under_way_survive_moves(void **state)
                   collective_main, NULL);
 }
 
+/* Rank 1 comes to each collective after rank 0 has started it with buffers on its stack. */
+static int stack_main(void *argument)
+{
+    int rank, size;
+    const struct weft_cell *cell = weft_cell_self();
+    (void)argument;
+    cases_init(&rank, &size);
+    int64_t in = rank, out = 0, blocks[2] = {rank, rank};
+    MPI_Request requests[2];
+    if (rank != 0) {
+        MPI_Recv(NULL, 0, MPI_INT, 0, 1, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+        check(cell->pins == 0);
+    }
+    MPI_Iallreduce(&in, &out, 1, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD, &requests[0]);
+    check(rank != 0 || cell->pins > 0);
+    MPI_Ialltoall(MPI_IN_PLACE, 0, MPI_INT, blocks, 1, MPI_INT64_T, MPI_COMM_WORLD, &requests[1]);
+    check(rank != 0 || cell->pins > 1);
+    if (rank == 0)
+        MPI_Send(NULL, 0, MPI_INT, 1, 1, MPI_COMM_WORLD);
+    check(MPI_Waitall(2, requests, MPI_STATUSES_IGNORE) == MPI_SUCCESS);
+    check(cell->pins == 0 && out == 1 && blocks[0] == 0 && blocks[1] == 1);
+    MPI_Finalize();
+    return 0;
+}
+
+static void a_collective_under_way_with_buffers_on_the_stack_keeps_the_rank(void **state)
+{
+    (void)state;
+    cases_run_all(2, stack_main, NULL);
+}
+
 /* Moves at migration points: another thread goes on, with nothing of the old one but the region. */
 struct counter {
     int rank, size, rounds, moves;
@@ -319,6 +350,7 @@ int main(void)
         cmocka_unit_test(messages_that_wait_survive_a_move),
         cmocka_unit_test(messages_to_itself_survive_a_move),
         cmocka_unit_test(collectives_under_way_survive_moves),
+        cmocka_unit_test(a_collective_under_way_with_buffers_on_the_stack_keeps_the_rank),
         cmocka_unit_test(a_rank_goes_on_in_its_entry_with_mpi_initialised),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
