@@ -25,154 +25,68 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <xxhash.h>
-
+#include "exec/elf.h"
 #include "weft/error.h"
-
-#if defined(__x86_64__)
-#define MACHINE EM_X86_64
-#elif defined(__aarch64__)
-#define MACHINE EM_AARCH64
-#else
-#error "program.c knows x86-64 and aarch64"
-#endif
 
 #define HOW_TO_LINK "link it with weftcc (or cc -shared -fPIC)"
 
-/* The file in memory while it is checked. */
-struct view {
-    const char *path;
-    const unsigned char *bytes;
-    size_t len;
-};
-
-static const void *at(const struct view *view, uint64_t offset, uint64_t len)
+static int check_kind(const struct weft__elf_file *file, const struct weft__elf *elf)
 {
-    return offset <= view->len && len <= view->len - offset ? view->bytes + offset : NULL;
-}
-
-static int check_header(const struct view *view, const ElfW(Ehdr) * header)
-{
-    if (!header || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
-        return weft_fail(WEFT_ENOEXEC, "%s is not an ELF shared object; " HOW_TO_LINK, view->path);
-    if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_machine != MACHINE)
-        return weft_fail(WEFT_ENOEXEC, "%s is built for another machine (ELF machine %u)",
-                         view->path, header->e_machine);
-    if (header->e_type == ET_EXEC)
+    if (elf->fixed || elf->executable)
         return weft_fail(WEFT_ENOEXEC, "%s is an executable, not a shared object; " HOW_TO_LINK,
-                         view->path);
-    if (header->e_type != ET_DYN)
-        return weft_fail(WEFT_ENOEXEC, "%s is not a shared object (ELF type %u); " HOW_TO_LINK,
-                         view->path, header->e_type);
+                         file->name);
+    if (!elf->dynamic)
+        return weft_fail(WEFT_ENOEXEC, "%s is statically linked; " HOW_TO_LINK, file->name);
     return WEFT_OK;
 }
 
-/* Position-independent executables are shared objects by type, and only a flag tells them apart. */
-static bool is_pie(const struct view *view, const ElfW(Phdr) * dynamic)
-{
-    for (uint64_t i = 0; i + sizeof(ElfW(Dyn)) <= dynamic->p_filesz; i += sizeof(ElfW(Dyn))) {
-        const ElfW(Dyn) *entry = at(view, dynamic->p_offset + i, sizeof(*entry));
-        if (!entry || entry->d_tag == DT_NULL)
-            return false;
-        if (entry->d_tag == DT_FLAGS_1)
-            return entry->d_un.d_val & DF_1_PIE;
-    }
-    return false;
-}
-
-static void read_build_id(const struct view *view, const ElfW(Phdr) * note,
-                          struct weft_program *program)
-{
-    uint64_t offset = note->p_offset, end = note->p_offset + note->p_filesz;
-    while (offset + sizeof(ElfW(Nhdr)) <= end) {
-        const ElfW(Nhdr) *head = at(view, offset, sizeof(*head));
-        if (!head)
-            return;
-        uint64_t name = offset + sizeof(*head);
-        uint64_t desc = name + ((head->n_namesz + 3ull) & ~3ull);
-        const unsigned char *text = at(view, name, 4);
-        const unsigned char *id = at(view, desc, head->n_descsz);
-        if (head->n_type == NT_GNU_BUILD_ID && head->n_namesz == 4 && text &&
-            memcmp(text, "GNU", 4) == 0 && id && head->n_descsz > 0 &&
-            head->n_descsz <= WEFT_BUILD_ID_MAX) {
-            memcpy(program->build_id, id, head->n_descsz);
-            program->build_id_len = head->n_descsz;
-            return;
-        }
-        offset = desc + ((head->n_descsz + 3ull) & ~3ull);
-    }
-}
-
-static int check_segments(const struct view *view, const ElfW(Ehdr) * header,
-                          struct weft_program *program)
-{
-    const ElfW(Phdr) *dynamic = NULL;
-    for (unsigned i = 0; i < header->e_phnum; i++) {
-        const ElfW(Phdr) *segment =
-            at(view, header->e_phoff + (uint64_t)i * sizeof(ElfW(Phdr)), sizeof(*segment));
-        if (!segment)
-            return weft_fail(WEFT_ENOEXEC, "%s is cut short", view->path);
-        if (segment->p_type == PT_LOAD && !at(view, segment->p_offset, segment->p_filesz))
-            return weft_fail(WEFT_ENOEXEC, "%s is cut short", view->path);
-        if (segment->p_type == PT_DYNAMIC)
-            dynamic = segment;
-        if (segment->p_type == PT_NOTE && !program->build_id_len)
-            read_build_id(view, segment, program);
-    }
-    if (!dynamic)
-        return weft_fail(WEFT_ENOEXEC, "%s is statically linked; " HOW_TO_LINK, view->path);
-    if (is_pie(view, dynamic))
-        return weft_fail(WEFT_ENOEXEC, "%s is an executable, not a shared object; " HOW_TO_LINK,
-                         view->path);
-    return WEFT_OK;
-}
-
-static bool exports_main(const struct view *view, const ElfW(Shdr) * symbols,
+static bool exports_main(const struct weft__elf_file *file, const ElfW(Shdr) * symbols,
                          const ElfW(Shdr) * strings)
 {
     for (uint64_t i = 0; i + sizeof(ElfW(Sym)) <= symbols->sh_size; i += sizeof(ElfW(Sym))) {
-        const ElfW(Sym) *symbol = at(view, symbols->sh_offset + i, sizeof(*symbol));
-        if (!symbol)
+        ElfW(Sym) symbol;
+        if (!weft__elf_copy(file, symbols->sh_offset + i, &symbol, sizeof(symbol)))
             return false;
-        const char *name = symbol->st_name + 5ull <= strings->sh_size
-                               ? at(view, strings->sh_offset + symbol->st_name, 5)
+        const char *name = symbol.st_name + 5ull <= strings->sh_size
+                               ? weft__elf_at(file, strings->sh_offset + symbol.st_name, 5)
                                : NULL;
-        if (name && symbol->st_shndx != SHN_UNDEF && memcmp(name, "main", 5) == 0)
+        if (name && symbol.st_shndx != SHN_UNDEF && memcmp(name, "main", 5) == 0)
             return true;
     }
     return false;
 }
 
 /* Where the section table was stripped away, loading will tell. */
-static int check_main(const struct view *view, const ElfW(Ehdr) * header)
+static int check_main(const struct weft__elf_file *file)
 {
-    for (unsigned i = 0; i < header->e_shnum; i++) {
-        const ElfW(Shdr) *section =
-            at(view, header->e_shoff + (uint64_t)i * sizeof(ElfW(Shdr)), sizeof(*section));
-        if (!section || section->sh_type != SHT_DYNSYM)
+    ElfW(Ehdr) header;
+    if (!weft__elf_copy(file, 0, &header, sizeof(header)))
+        return WEFT_OK;
+    for (unsigned i = 0; i < header.e_shnum; i++) {
+        ElfW(Shdr) section, strings;
+        if (!weft__elf_copy(file, header.e_shoff + (uint64_t)i * sizeof(section), &section,
+                            sizeof(section)) ||
+            section.sh_type != SHT_DYNSYM)
             continue;
-        const ElfW(Shdr) *strings =
-            at(view, header->e_shoff + (uint64_t)section->sh_link * sizeof(ElfW(Shdr)),
-               sizeof(*strings));
-        if (strings && !exports_main(view, section, strings))
-            return weft_fail(WEFT_ENOEXEC, "%s has no main, or hides it; " HOW_TO_LINK, view->path);
+        if (weft__elf_copy(file, header.e_shoff + (uint64_t)section.sh_link * sizeof(strings),
+                           &strings, sizeof(strings)) &&
+            !exports_main(file, &section, &strings))
+            return weft_fail(WEFT_ENOEXEC, "%s has no main, or hides it; " HOW_TO_LINK, file->name);
     }
     return WEFT_OK;
 }
 
-static int check(const struct view *view, struct weft_program *program)
+static int check(const struct weft__elf_file *file, struct weft_program *program)
 {
-    const ElfW(Ehdr) *header = at(view, 0, sizeof(*header));
-    int err = check_header(view, header);
+    struct weft__elf elf;
+    int err = weft__elf_read(file, &elf);
     if (!err)
-        err = check_segments(view, header, program);
+        err = check_kind(file, &elf);
     if (!err)
-        err = check_main(view, header);
-    if (!err && !program->build_id_len) {
-        XXH128_canonical_t sum;
-        XXH128_canonicalFromHash(&sum, XXH3_128bits(view->bytes, view->len));
-        memcpy(program->build_id, sum.digest, sizeof(sum.digest));
-        program->build_id_len = sizeof(sum.digest);
+        err = check_main(file);
+    if (!err) {
+        memcpy(program->build_id, elf.build_id, elf.build_id_len);
+        program->build_id_len = elf.build_id_len;
     }
     return err;
 }
@@ -188,7 +102,9 @@ static int check_file(const char *path, struct weft_program *program)
     void *bytes = mmap(NULL, program->len_bytes, PROT_READ, MAP_PRIVATE, program->fd, 0);
     if (bytes == MAP_FAILED)
         return weft_fail(-errno, "cannot read %s: %s", path, strerrordesc_np(errno));
-    int err = check(&(struct view){path, bytes, program->len_bytes}, program);
+    const struct weft__elf_file file = {
+        .name = path, .advice = HOW_TO_LINK, .bytes = bytes, .len_bytes = program->len_bytes};
+    int err = check(&file, program);
     munmap(bytes, program->len_bytes);
     return err;
 }

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WEFT_BUILD_ID_MAX 64
+#include "exec/elf.h"
 
 struct weft_program {
     char *path;
