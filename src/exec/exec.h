@@ -76,6 +76,7 @@ struct weft_exec_desc {
     struct weft_client *client;
     const char *home; /* url of the home's sync port; copied */
     uint64_t token;   /* of the app */
+    bool uncounted;   /* does not count what pairs of ranks exchange: to measure what that costs */
 };
 
 #define WEFT_EXEC_BASE_DEFAULT 0x200000000000ull
@@ -214,6 +215,20 @@ struct weft_exec_stats {
     uint64_t calls_returned;        /* unbegun: late, cancelled, or the rank moved or ended */
 };
 void weft__exec_stats(struct weft_exec *exec, struct weft_exec_stats *stats_out);
+
+/* What a rank of this process has exchanged with another rank, wherever that is: each packet once,
+ * and gets at the rank that pulls. */
+struct weft_exec_traffic {
+    int32_t peer;
+    uint64_t sent_bytes, sent; /* payload of packets to the peer, and their number */
+    uint64_t got_bytes, got;   /* pulled from the peer's memory, and the number of gets */
+};
+/* What is new since the last time this was asked of the rank, here or where it was before: what
+ * nobody has asked for moves along with it. Writes one entry for each peer that there is news of,
+ * in order; returns how many, 0 also where the rank is not here. entries_out has room for the whole
+ * world.  Thread: any.  Blocks: no. */
+size_t weft__exec_traffic(struct weft_exec *exec, int32_t rank,
+                          struct weft_exec_traffic *entries_out);
 
 enum weft_exec_state {
     WEFT_RANK_ABSENT,

@@ -48,6 +48,8 @@ static void complete(struct weft__rank *rank, struct weft__get *get, int err)
     struct weft__get **at = link_to(rank, get);
     *at = get->next;
     if (!get->orphan) {
+        if (!err)
+            weft__traffic_got(rank, get->op->source, get->op->len_bytes);
         get->op->runtime = NULL;
         atomic_store_explicit(&get->op->state, err, memory_order_release);
     }

@@ -133,6 +133,7 @@ struct weft_exec {
     uint64_t base, stride;
     size_t mailbox_bytes;
     uint32_t process;
+    bool uncounted; /* what pairs of ranks exchange */
     char *host;
     struct weft_program program;
     char **argv, **envp;
@@ -268,6 +269,16 @@ int weft__outbox_post(struct weft_exec *exec, uint32_t process, struct weft_pack
                       const void *payload);
 int weft__outbox_post_on(struct weft_exec *exec, uint32_t process,
                          struct weft_packet_header *header, const void *payload, unsigned lane);
+
+/* traffic.c */
+/* A packet of the rank to a peer, or a get of the peer's memory that is done.  The caller holds the
+ * lock. */
+static inline void weft__traffic_sent(struct weft__rank *rank, int32_t dest, size_t len_bytes)
+{
+    if (!rank->exec->uncounted)
+        rank->range->channels[dest].traffic.sent_bytes += len_bytes;
+}
+void weft__traffic_got(struct weft__rank *rank, int32_t source, size_t len_bytes);
 
 /* expose.c */
 int weft__expose(struct weft__rank *rank, const void *addr, size_t len_bytes, uint64_t *id_out);

@@ -146,6 +146,14 @@ static uint64_t direct_sequence(struct weft__rank *rank, int32_t dest)
     return sequence;
 }
 
+static size_t length(const struct iovec *parts, unsigned n)
+{
+    size_t len = 0;
+    for (unsigned i = 0; i < n; i++)
+        len += parts[i].iov_len;
+    return len;
+}
+
 static bool send_direct(struct weft__rank *rank, int32_t dest, const struct iovec *parts,
                         unsigned n)
 {
@@ -153,8 +161,10 @@ static bool send_direct(struct weft__rank *rank, int32_t dest, const struct iove
     uint64_t sequence = receiver ? direct_sequence(rank, dest) : 0;
     if (!sequence || !weft__inbox_direct(receiver, rank->number, sequence, parts, n))
         return false;
+    size_t len = length(parts, n);
     pthread_mutex_lock(&rank->lock);
     weft__channel_push_accepted(channel_to(rank, dest));
+    weft__traffic_sent(rank, dest, len);
     pthread_mutex_unlock(&rank->lock);
     weft__counter_add(&rank->exec->count.direct, 1);
     return true;
@@ -164,9 +174,7 @@ static bool send_direct(struct weft__rank *rank, int32_t dest, const struct iove
 static int push(struct weft__rank *rank, int32_t dest, const struct iovec *parts, unsigned n)
 {
     struct weft__range *range = rank->range;
-    size_t len = 0;
-    for (unsigned i = 0; i < n; i++)
-        len += parts[i].iov_len;
+    size_t len = length(parts, n);
     struct weft_channel *channel = channel_to(rank, dest);
     if (!weft__channel_room(channel, &rank->exec->limits, (uint32_t)len))
         return WEFT_EAGAIN;
@@ -181,6 +189,7 @@ static int push(struct weft__rank *rank, int32_t dest, const struct iovec *parts
         to += parts[i].iov_len;
     }
     bool short_of_memory = weft__heap_used(range->windows) > range->windows_bytes / 2;
+    weft__traffic_sent(rank, dest, len);
     return weft__channel_push(channel, &rank->exec->limits, packet, short_of_memory);
 }
 

@@ -24,6 +24,7 @@ void weft__channel_init(struct weft_channel *channel)
     memset(channel, 0, sizeof(*channel));
     channel->next_out = 1;
     channel->next_in = 1;
+    channel->traffic.sent_from = 1;
 }
 
 bool weft__channel_room(const struct weft_channel *channel,

@@ -32,10 +32,19 @@ struct weft_channel_limits {
         .resend_max_ns = 2000000000                                                                \
     }
 
+/* What the rank and this peer have exchanged since somebody asked. */
+struct weft_channel_traffic {
+    uint64_t sent_bytes; /* in packets to the peer, each counted once */
+    uint64_t sent_from;  /* next_out when somebody asked */
+    uint64_t got_bytes;  /* pulled from the peer's memory, */
+    uint64_t got;        /* by so many gets */
+};
+
 struct weft_channel {
     /* outgoing */
     uint64_t next_out;                 /* sequence of the next new packet */
     uint64_t acked;                    /* the peer's rank has accepted all up to here */
+    struct weft_channel_traffic traffic;
     struct weft_channel_packet *first; /* window: acked + 1 ... next_out - 1 */
     struct weft_channel_packet *last;
     struct weft_channel_packet

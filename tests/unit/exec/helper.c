@@ -21,6 +21,8 @@
 static const struct weft_transport *const transports[] = {&weft__tp_ofi, &weft__tp_zmq,
                                                           &weft__tp_inproc};
 
+enum { RANKS_MAX = 8 };
+
 static pthread_mutex_t output = PTHREAD_MUTEX_INITIALIZER;
 static struct weft_exec *exec;
 
@@ -188,6 +190,25 @@ static int do_stats(void)
     return 1;
 }
 
+/* What a rank and a peer have exchanged in the times that the rank was here, as far as it was asked
+ * here. */
+static int do_traffic(int32_t rank, int32_t peer)
+{
+    static struct weft_exec_traffic totals[RANKS_MAX][RANKS_MAX];
+    struct weft_exec_traffic news[RANKS_MAX], *total = &totals[rank][peer];
+    size_t n = weft__exec_traffic(exec, rank, news);
+    for (size_t i = 0; i < n; i++) {
+        struct weft_exec_traffic *to = &totals[rank][news[i].peer];
+        to->sent_bytes += news[i].sent_bytes;
+        to->sent += news[i].sent;
+        to->got_bytes += news[i].got_bytes;
+        to->got += news[i].got;
+    }
+    say("ok %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, total->sent_bytes, total->sent,
+        total->got_bytes, total->got);
+    return 1;
+}
+
 /* 0: ok; 1: answered already; < 0: an error. */
 static int obey(char **words, int n)
 {
@@ -212,6 +233,8 @@ static int obey(char **words, int n)
         return weft_fail(WEFT_EINVAL, "no command %s", words[0]);
     if (strcmp(words[0], "state") == 0)
         return do_state(atoi(words[1]));
+    if (strcmp(words[0], "traffic") == 0 && n == 3)
+        return do_traffic(atoi(words[1]), atoi(words[2]));
     if (strcmp(words[0], "dead") == 0) {
         weft__exec_process_dead(exec, (uint32_t)atoi(words[1]));
         return 0;

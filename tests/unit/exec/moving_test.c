@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "cluster.h"
+#include "exec/exec.h"
 #include "weft/error.h"
 
 static const char *scheme = "zmq";
@@ -180,6 +181,50 @@ static void a_move_that_is_called_off_changes_nothing(void **state)
     cluster_close(&cluster);
 }
 
+/* What the rank and its peer have exchanged, wherever the rank was. */
+static struct weft_exec_traffic traffic(struct cluster *cluster, int32_t rank, int32_t peer)
+{
+    struct weft_exec_traffic sum = {.peer = peer};
+    for (int i = 0; i < cluster->n; i++) {
+        struct weft_exec_traffic part;
+        const char *reply = helper_ask(&cluster->helpers[i], "traffic %d %d", (int)rank, (int)peer);
+        assert_int_equal(sscanf(reply, "ok %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
+                                &part.sent_bytes, &part.sent, &part.got_bytes, &part.got),
+                         4);
+        sum.sent_bytes += part.sent_bytes;
+        sum.sent += part.sent;
+        sum.got_bytes += part.got_bytes;
+        sum.got += part.got;
+    }
+    return sum;
+}
+
+static void what_a_rank_exchanges_is_counted_once_across_its_moves(void **state)
+{
+    (void)state;
+    static const int placement[] = {0, 1, 2};
+    struct cluster cluster;
+    open_cluster(&cluster, 3, 3, placement, "flood.so 10");
+    cluster_start(&cluster);
+    for (int i = 0; i < 10; i++) {
+        cluster_move(&cluster, 2, i % 2 ? 2 : 0, i % 3 == 0);
+        if (i % 4 == 0) /* where it is asked and where not must not matter */
+            (void)traffic(&cluster, 2, 0);
+    }
+    expect_codes(&cluster, 0, 0);
+    for (int32_t peer = 0; peer < 2; peer++) {
+        struct weft_exec_traffic there = traffic(&cluster, peer, 2);
+        struct weft_exec_traffic back = traffic(&cluster, 2, peer);
+        uint64_t numbers = there.sent - 1; /* the last packet says so */
+        uint64_t answers = numbers < 7 ? 0 : (numbers - 7) / 32 + 1;
+        assert_int_equal(back.sent, answers + 1); /* and the one that stops the flood */
+        assert_int_equal(there.sent_bytes, 64 * there.sent);
+        assert_int_equal(back.sent_bytes, 64 * back.sent);
+        assert_int_equal(there.got + back.got, 0);
+    }
+    cluster_close(&cluster);
+}
+
 static void the_forwarder_can_die_and_nothing_is_lost(void **state)
 {
     (void)state;
@@ -235,6 +280,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(gets_survive_the_moves_of_their_source),
         cmocka_unit_test(a_failed_pull_leaves_the_rank_where_it_was),
         cmocka_unit_test(a_move_that_is_called_off_changes_nothing),
+        cmocka_unit_test(what_a_rank_exchanges_is_counted_once_across_its_moves),
         cmocka_unit_test(the_forwarder_can_die_and_nothing_is_lost),
         cmocka_unit_test(a_destination_that_dies_before_the_commit_costs_nothing),
     };

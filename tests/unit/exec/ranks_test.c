@@ -244,6 +244,58 @@ static void ranks_of_two_processes_pass_packets_of_every_size_round(void **state
     close_app(&app);
 }
 
+static struct weft_exec_traffic traffic_with(struct weft_exec *exec, int32_t rank, int32_t peer)
+{
+    struct weft_exec_traffic news[SIZE], found = {.peer = peer};
+    size_t n = weft__exec_traffic(exec, rank, news);
+    for (size_t i = 0; i < n; i++)
+        if (news[i].peer == peer)
+            found = news[i];
+    return found;
+}
+
+static void packets_are_counted_by_pair_wherever_the_peer_is(void **state)
+{
+    static const uint64_t lens[] = {0, 1, 15, 16, 17, 100, 1000, 4096, WEFT_EXEC_PACKET_MAX};
+    (void)state;
+    struct app app;
+    uint64_t bytes = 0;
+    for (int i = 0; i < 9; i++)
+        bytes += 100 * lens[i];
+    open_two(&app, "ring", "900");
+    wait_for(&app, all_exited, SIZE);
+    for (int32_t rank = 0; rank < SIZE; rank++) {
+        struct weft_exec *exec = app.exec[rank / 2];
+        struct weft_exec_traffic next = traffic_with(exec, rank, (rank + 1) % SIZE);
+        assert_int_equal(next.sent, 900);
+        assert_int_equal(next.sent_bytes, bytes);
+        assert_int_equal(next.got, 0);
+        /* and each thing once */
+        assert_int_equal(traffic_with(exec, rank, (rank + 1) % SIZE).sent, 0);
+    }
+    assert_int_equal(weft__exec_traffic(app.exec[0], 3, NULL), 0);
+    assert_int_equal(weft__exec_traffic(app.exec[0], SIZE, NULL), 0);
+    close_app(&app);
+}
+
+static void gets_are_counted_where_they_are_made(void **state)
+{
+    (void)state;
+    struct app app;
+    open_two(&app, "gets", "300000");
+    wait_for(&app, all_exited, SIZE);
+    for (int32_t rank = 0; rank < SIZE - 1; rank++) {
+        struct weft_exec_traffic from = traffic_with(app.exec[rank / 2], rank, SIZE - 1);
+        uint64_t bytes = 0;
+        for (uint64_t n = 0; n < from.got; n++)
+            bytes += 300000 - n % 7 * 8; /* as the program pulls; gets that fail do not count */
+        assert_true(from.got >= 10);
+        assert_int_equal(from.got_bytes, bytes);
+    }
+    assert_int_equal(traffic_with(app.exec[1], SIZE - 1, 0).got, 0);
+    close_app(&app);
+}
+
 static void each_rank_has_globals_arguments_and_memory_of_its_own(void **state)
 {
     (void)state;
@@ -567,6 +619,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranks_of_one_process_pass_packets_of_every_size_round),
         cmocka_unit_test(ranks_of_two_processes_pass_packets_of_every_size_round),
+        cmocka_unit_test(packets_are_counted_by_pair_wherever_the_peer_is),
+        cmocka_unit_test(gets_are_counted_where_they_are_made),
         cmocka_unit_test(each_rank_has_globals_arguments_and_memory_of_its_own),
         cmocka_unit_test(exposed_memory_is_pulled_within_a_process),
         cmocka_unit_test(exposed_memory_is_pulled_from_another_process),
