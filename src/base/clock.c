@@ -49,3 +49,8 @@ uint64_t weft__wall_ms(void)
 {
     return read_clock(CLOCK_REALTIME) / WEFT_NS_PER_MS;
 }
+
+uint64_t weft__wall_ns(void)
+{
+    return read_clock(CLOCK_REALTIME);
+}

@@ -22,6 +22,8 @@ uint64_t weft__now_ns(void);
 uint32_t weft__left_ms(uint64_t deadline_ns);
 /* Milliseconds since the epoch, for what is shown to people and compared between hosts. */
 uint64_t weft__wall_ms(void);
+/* The same in nanoseconds. */
+uint64_t weft__wall_ns(void);
 
 static inline uint64_t weft__clock_now(const struct weft_clock *clock)
 {

@@ -74,6 +74,7 @@ int cmd_apps(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
 int cmd_kill(int argc, char **argv);
 int cmd_drain(int argc, char **argv);
+int cmd_events(int argc, char **argv);
 int cmd_call(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_explain(int argc, char **argv);

@@ -380,6 +380,7 @@ static int app_open(struct weft_process_app *app, int fd)
     err = weft__loop_open(&app->asker.loop);
     if (err == WEFT_OK)
         err = weft__client_open(&(struct weft_client_desc){.pending_max = 0}, &app->asker.client);
+    weft__app_events_init(app);
     weft__app_tell_init(app);
     weft__app_movers_init(app);
     weft__app_doors_init(app);
@@ -411,6 +412,7 @@ static void app_close(struct weft_process_app *app)
         weft__loop_drain(app->asker.loop);
     weft__app_tell_fini(app);
     weft__app_movers_fini(app);
+    weft__app_events_fini(app);
     free(app->doors);
     weft__loop_close(app->asker.loop);
     weft__message_free((ProtobufCMessage *)app->orders);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/events.h"
 #include "exec/exec.h"
 #include "host/ask.h"
 #include "host/loop.h"
@@ -33,6 +34,7 @@ struct weft_app_mover {
     struct weft_exec_pulled pulled;
     double pause_ms;
     uint64_t forwarded;
+    uint64_t phase_ns; /* when the phase that is under way began */
 };
 
 /* What a call to a rank is cancelled by. */
@@ -53,6 +55,12 @@ struct weft_process_app {
     size_t tellings_under_way;
     struct weft_timer tell_timer;
     struct weft_app_door *doors; /* by rank */
+    struct weft_events events;
+    uint64_t events_next;  /* what its host has not got yet begins here, */
+    uint64_t events_asked; /* and ends here, in what is under way to it */
+    uint64_t events_lost;
+    bool events_under_way;
+    struct weft_timer events_timer;
     struct weft_watch lifeline;
     bool closing; /* the exec is gone */
 };
@@ -81,6 +89,15 @@ void weft__app_rank_exited(void *app, int32_t rank, uint32_t incarnation, int co
                            const char *reason);
 void weft__app_abort(void *app, int32_t rank, int code, const char *reason);
 void weft__app_route_wanted(void *app, int32_t rank);
+
+/* app_events.c: what happens here, told to our host.  Thread: owner. */
+void weft__app_events_init(struct weft_process_app *app);
+void weft__app_events_fini(struct weft_process_app *app);
+void weft__app_event(struct weft_process_app *app, const struct weft_event_note *note);
+/* After each step of a machine, with the state before it; after the rank has been resumed. */
+void weft__app_source_stepped(struct weft_app_mover *mover, enum weft_move_source_state before);
+void weft__app_dest_stepped(struct weft_app_mover *mover, enum weft_move_dest_state before);
+void weft__app_resumed(struct weft_app_mover *mover);
 
 /* app.c: whether a call knows the app's token and there is still somebody to serve it; else it has
  * been failed. */

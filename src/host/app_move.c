@@ -265,10 +265,12 @@ static void source_perform(struct weft_app_mover *mover, const struct weft_move_
 static void source_step(struct weft_app_mover *mover, const struct weft_move_event *event)
 {
     struct weft_move_action actions[WEFT_MOVE_ACTIONS_MAX];
+    enum weft_move_source_state before = mover->source.state;
     size_t n = weft__move_source_step(&mover->source, event, weft__now_ns(), actions,
                                       WEFT_MOVE_ACTIONS_MAX);
     weft__debug("rank %d source: %s -> %s, %zu actions", mover->rank,
                 weft__move_event_name(event->kind), weft__move_source_name(mover->source.state), n);
+    weft__app_source_stepped(mover, before);
     for (size_t i = 0; i < n; i++)
         source_perform(mover, &actions[i]);
     arm(mover, &mover->source_timer, weft__move_source_deadline(&mover->source));
@@ -365,8 +367,10 @@ static void resume(struct weft_app_mover *mover, uint64_t incarnation)
         (double)mover->pulled.pull_ns / 1e6; /* a lower bound, where the hosts' clocks differ */
     mover->pause_ms = by_clocks > here ? by_clocks : here;
     weft__move_source_place(&mover->source, incarnation);
-    if (err == WEFT_OK)
+    if (err == WEFT_OK) {
+        weft__app_resumed(mover);
         return;
+    }
     struct weft_move_message lost = mover->dest.id;
     snprintf(lost.text, sizeof(lost.text), "it cannot be resumed: %s", weft_fail_text(err));
     end_app(mover, &lost);
@@ -418,10 +422,12 @@ static void dest_perform(struct weft_app_mover *mover, const struct weft_move_ac
 static void dest_step(struct weft_app_mover *mover, const struct weft_move_event *event)
 {
     struct weft_move_action actions[WEFT_MOVE_ACTIONS_MAX];
+    enum weft_move_dest_state before = mover->dest.state;
     size_t n =
         weft__move_dest_step(&mover->dest, event, weft__now_ns(), actions, WEFT_MOVE_ACTIONS_MAX);
     weft__debug("rank %d dest: %s -> %s, %zu actions", mover->rank,
                 weft__move_event_name(event->kind), weft__move_dest_name(mover->dest.state), n);
+    weft__app_dest_stepped(mover, before);
     for (size_t i = 0; i < n; i++)
         dest_perform(mover, &actions[i]);
     arm(mover, &mover->dest_timer, weft__move_dest_deadline(&mover->dest));

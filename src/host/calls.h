@@ -34,7 +34,10 @@ enum weft_host_call {
     WEFT_CALL_FIND_RANK = 0x01a0, /* to the home */
     WEFT_CALL_EXECUTE,            /* to the app process */
     /* from clients, to weftd and app processes: no request -> weft.stats.ServicesReply */
-    WEFT_CALL_SERVICES = 0x01b0
+    WEFT_CALL_SERVICES = 0x01b0,
+    /* wire/events.proto: from clients to weftd; from app processes to theirs */
+    WEFT_CALL_EVENTS = 0x01d0,
+    WEFT_CALL_EVENTS_TELL
 };
 
 #define WEFT_APP_RANKS_MAX 65536u

@@ -30,6 +30,7 @@
 #include "host/move_wire.h"
 #include "host/state_dir.h"
 #include "host/weftd_app.h"
+#include "host/weftd_events.h"
 #include "host/weftd_group.h"
 #include "host/weftd_guest.h"
 #include "host/weftd_reach.h"
@@ -40,6 +41,7 @@
 #include "registry/service.h"
 #include "snapshot/service.h"
 #include "state/server.h"
+#include "wire/events.pb-c.h"
 #include "wire/message.h"
 
 enum {
@@ -105,6 +107,9 @@ static const struct route routes[] = {
      weft__weftd_on_fork_close},
     {WEFT_CALL_FORK_WHY, "fork-why", &weft__host__fork_why_request__descriptor,
      weft__weftd_on_fork_why},
+    {WEFT_CALL_EVENTS, "events", &weft__events__events_request__descriptor, weft__weftd_on_events},
+    {WEFT_CALL_EVENTS_TELL, "events-tell", &weft__events__events_tell__descriptor,
+     weft__weftd_on_events_tell},
 };
 enum { ROUTES_N = sizeof(routes) / sizeof(routes[0]) };
 
@@ -334,6 +339,8 @@ static int host_open(struct weft_host *host, const struct weft_host_options *opt
 {
     int err = read_options(host, options);
     if (err == WEFT_OK)
+        err = weft__weftd_events_init(host);
+    if (err == WEFT_OK)
         err = weft__loop_open(&host->asker.loop);
     if (err == WEFT_OK)
         err = watch_signals(host); /* before the first thread: all inherit the mask */
@@ -395,6 +402,7 @@ static void host_close(struct weft_host *host)
         weft__loop_drain(host->asker.loop); /* what freeing has answered */
     weft__registry_close(host->registry);
     weft__leases_fini(&host->leases);
+    weft__weftd_events_fini(host);
     free(host->members);
     if (host->signals.fd >= 0)
         close(host->signals.fd);

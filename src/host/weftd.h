@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/events.h"
 #include "host/ask.h"
 #include "host/loop.h"
 #include "host/weftd_snapshot.h"
@@ -52,6 +53,7 @@ struct weft_member {
 struct weft_host {
     struct weft_asker asker;
     struct weft_server *server;
+    struct weft_events events;                         /* weftd_events.h */
     const char *service_names[WEFT_HOST_SERVICES_MAX]; /* in the server's order */
     size_t services_n;
     struct weft_state_server *state;

@@ -15,6 +15,7 @@
 #include "plan/decide.h"
 #include "plan/detect.h"
 #include "plan/move.h"
+#include "plan/worth.h"
 
 enum weft_app_state { WEFT_APP_STARTING, WEFT_APP_RUNNING, WEFT_APP_ENDING, WEFT_APP_ENDED };
 
@@ -86,6 +87,16 @@ struct weft_app_plan {
     size_t descriptor_len;
     uint64_t frozen_wall_us;
     bool applied; /* the rank's record says where it is now */
+    uint64_t move_began_ns;
+};
+
+/* What the last check has come to. */
+struct weft_app_thought {
+    enum weft_verdict verdict;
+    size_t moves_n; /* of the better placement; 0: there was none */
+    uint64_t gain_ns, cost_ns;
+    uint64_t at_ns; /* 0: nobody has looked yet */
+    const char *cause;
 };
 
 struct weft_app_fork;   /* weftd_fork.c */
@@ -115,6 +126,7 @@ struct weft_app {
     uint64_t move_count;
     uint64_t plan_ended_ns;
     uint32_t plan_failures;
+    struct weft_app_thought thought;
     struct weft_timer check_timer;
     bool checking;
     unsigned start_tries;

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "control/server.h"
+#include "host/weftd_events.h"
 #include "host/weftd_view.h"
 #include "plan/worth.h"
 #include "wire/message.h"
@@ -99,26 +100,58 @@ static void plan_drop(struct weft_app_plan *plan)
     free(plan);
 }
 
-static bool worth_it(const struct weft_app *app, const struct weft_plan *found, size_t ranks)
+static struct weft_worth weigh(const struct weft_app *app, const struct weft_plan *found,
+                               size_t ranks)
 {
     struct weft_worth_app about = {.started_ns = app->started_ns,
                                    .plan_active = app->plan != NULL,
                                    .plan_ended_ns = app->plan_ended_ns,
                                    .plan_failures = app->plan_failures};
-    struct weft_worth worth = weft__worth(NULL, &about, found, ranks, weft__now_ns());
-    if (worth.verdict != WEFT_VERDICT_GO)
+    return weft__worth(NULL, &about, found, ranks, weft__now_ns());
+}
+
+/* The app remembers what was last thought of it; what is refused again for the same reason is no
+ * news. */
+static void remember(struct weft_app *app, const struct weft_plan *found,
+                     const struct weft_worth *worth)
+{
+    struct weft_app_thought *last = &app->thought;
+    bool news = last->at_ns == 0 || last->verdict != worth->verdict ||
+                last->moves_n != found->moves_n || worth->verdict == WEFT_VERDICT_GO;
+    *last = (struct weft_app_thought){.verdict = worth->verdict,
+                                      .moves_n = found->moves_n,
+                                      .gain_ns = worth->gain_ns,
+                                      .cost_ns = worth->cost_ns,
+                                      .at_ns = weft__now_ns(),
+                                      .cause = cause_of(found, app->policy)};
+    if (!news || found->moves_n == 0)
+        return;
+    bool go = worth->verdict == WEFT_VERDICT_GO;
+    struct weft_event_note note = {.kind = go ? WEFT_EVENT_PLAN_FOUND : WEFT_EVENT_PLAN_REFUSED,
+                                   .app = app->id,
+                                   .rank = WEFT_EVENT_NO_RANK,
+                                   .n = {found->moves_n, worth->gain_ns, worth->cost_ns},
+                                   .text = {weft__verdict_name(worth->verdict), last->cause}};
+    if (go)
+        note.text[0] = last->cause;
+    else
         weft__info("app %llx: a better plan (%zu moves) is not carried out: %s",
-                   (unsigned long long)app->id, found->moves_n, weft__verdict_name(worth.verdict));
-    return worth.verdict == WEFT_VERDICT_GO;
+                   (unsigned long long)app->id, found->moves_n, weft__verdict_name(worth->verdict));
+    weft__weftd_event(app->host, &note);
 }
 
 /* A user's, or an operator's, will is done; else an app that opted in is moved where it pays. */
-static bool is_wanted(const struct weft_app *app, const struct check *check,
+static bool is_wanted(struct weft_app *app, const struct check *check,
                       const struct weft_plan *found, size_t ranks)
 {
-    if (check->asked != NULL)
-        return true;
-    return (found->must || app->request->migrate_ms != 0) && worth_it(app, found, ranks);
+    struct weft_worth worth = weigh(app, found, ranks);
+    if (check->dry_run)
+        return found->moves_n > 0;
+    if (check->asked != NULL && found->moves_n > 0)
+        worth.verdict = WEFT_VERDICT_GO;
+    if (check->asked != NULL || found->must || app->request->migrate_ms != 0)
+        remember(app, found, &worth);
+    return worth.verdict == WEFT_VERDICT_GO;
 }
 
 /* The better plan that is to be carried out or shown; *plan_out NULL: there is none, or it does not
@@ -142,7 +175,7 @@ static int look(struct weft_app *app, const struct check *check, struct weft_app
     if (err == WEFT_OK && found.freeze)
         err = weft_fail(WEFT_ENOSLOTS, "ranks are to leave a host that is being drained, and no "
                                        "other host has room for them");
-    bool wanted = err == WEFT_OK && found.moves_n > 0 && is_wanted(app, check, &found, placement.n);
+    bool wanted = err == WEFT_OK && is_wanted(app, check, &found, placement.n);
     *plan_out = wanted ? plan_from(app, &view, &placement, &found) : NULL;
     weft__weftd_placement_fini(&placement);
     weft__roster_fini(&roster);

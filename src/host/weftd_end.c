@@ -18,6 +18,7 @@
 #include "host/calls.h"
 #include "host/keys.h"
 #include "host/weftd_app.h"
+#include "host/weftd_events.h"
 #include "wire/message.h"
 
 enum { END_TIMEOUT_MS = 8000 };
@@ -40,6 +41,13 @@ static void all_ended(struct weft_app *app)
     app->ended_ns = weft__now_ns();
     if (app->err != WEFT_OK)
         weft__info("app %llx ended: %s", (unsigned long long)app->id, app->reason);
+    weft__weftd_event(
+        app->host, &(struct weft_event_note){
+                       .kind = WEFT_EVENT_APP_ENDED,
+                       .app = app->id,
+                       .rank = WEFT_EVENT_NO_RANK,
+                       .n = {(uint64_t)app->code, app->ended_ns - app->started_ns, app->move_count},
+                       .text = {weft_error_name(app->err), app->reason}});
     if (app->run_call != NULL) {
         weft__call_fail(app->run_call, app->err, app->reason);
         app->run_call = NULL;

@@ -14,7 +14,9 @@ struct weft_guest {
     char home_control[WEFT_URL_MAX];
     struct weft_process *process; /* NULL: only leases yet, or still */
     uint64_t home_answered_ns;
-    bool home_asked; /* an answer is under way */
+    uint32_t events_process; /* that told events last, */
+    uint64_t events_next;    /* and what comes next of it */
+    bool home_asked;         /* an answer is under way */
 };
 
 /* Begins to ask the homes of guests for signs of life. */

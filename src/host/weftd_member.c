@@ -21,6 +21,7 @@
 #include "base/must.h"
 #include "host/weftd.h"
 #include "host/weftd_app.h"
+#include "host/weftd_events.h"
 #include "state/server.h"
 #include "host/weftd_group.h"
 
@@ -136,6 +137,32 @@ static struct weft_member member_of(struct weft_host *host, const struct news *n
     return member;
 }
 
+/* Hosts that come, go, die, and are drained: told by the head, from its first list on. */
+static void tell_member(struct weft_host *host, enum weft_event_kind kind,
+                        const struct weft_registry_host *at)
+{
+    if (host->registry != NULL)
+        weft__weftd_event(
+            host, &(struct weft_event_note){.kind = kind,
+                                            .rank = WEFT_EVENT_NO_RANK,
+                                            .n = {kind == WEFT_EVENT_HOST_JOINED ? at->slots : 0},
+                                            .text = {at->name, at->address}});
+}
+
+static void tell_change(struct weft_host *host, const struct weft_registry_host *was,
+                        const struct weft_registry_host *is)
+{
+    bool lived = was != NULL && was->alive;
+    bool same = was != NULL && was->incarnation == is->incarnation;
+    if (lived && (!is->alive || !same))
+        tell_member(host, WEFT_EVENT_HOST_DEAD, was);
+    if (is->alive && (!lived || !same))
+        tell_member(host, WEFT_EVENT_HOST_JOINED, is);
+    bool left = same && was->leaving;
+    if (is->alive && is->leaving != left)
+        tell_member(host, is->leaving ? WEFT_EVENT_HOST_DRAINING : WEFT_EVENT_HOST_UNDRAINED, is);
+}
+
 /* Tells the apps what has become of a host that was in the list before; false: the list keeps it.
  */
 static bool is_gone(struct weft_host *host, const struct weft_member *before, uint64_t epoch)
@@ -144,6 +171,8 @@ static bool is_gone(struct weft_host *host, const struct weft_member *before, ui
     if (now == NULL && may_come_back(before, epoch))
         return false;
     bool gone = now == NULL || !now->at.alive || now->at.incarnation != before->at.incarnation;
+    if (before->at.alive && now == NULL)
+        tell_member(host, WEFT_EVENT_HOST_LEFT, &before->at);
     if (before->at.alive && gone && strcmp(before->at.name, host->name) != 0)
         weft__weftd_apps_host_dead(host, before->at.name);
     return true;
@@ -167,7 +196,9 @@ static void members_set(struct weft_host *host, const struct news *news)
     struct weft_member *fresh = weft__must_alloc(news->hosts_n + before_n, sizeof(*fresh));
     bool leaving = false;
     for (size_t i = 0; i < news->hosts_n; i++) {
+        const struct weft_member *old = weft__weftd_member(host, news->hosts[i].name);
         fresh[i] = member_of(host, news, i);
+        tell_change(host, old != NULL ? &old->at : NULL, &fresh[i].at);
         leaving |= begins_to_leave(host, &fresh[i].at);
     }
     qsort(fresh, news->hosts_n, sizeof(*fresh), by_name);
@@ -196,11 +227,20 @@ static void answered(struct weft_host *host)
         &(struct weft_registry_reply){.epoch = host->epoch, .dead_ms = host->registry_dead_ms});
 }
 
+static void tell_epoch(struct weft_host *host, uint64_t epoch)
+{
+    if (epoch != host->epoch)
+        weft__weftd_event(host, &(struct weft_event_note){.kind = WEFT_EVENT_REGISTRY_EPOCH,
+                                                          .rank = WEFT_EVENT_NO_RANK,
+                                                          .n = {epoch, host->epoch}});
+}
+
 static void joined_again(struct news *news)
 {
     struct weft_host *host = news->host;
     host->joining = false;
     if (news->err == WEFT_OK) {
+        tell_epoch(host, news->epoch);
         host->epoch = news->epoch;
         host->registry_dead_ms = news->dead_ms;
         answered(host);
@@ -388,6 +428,7 @@ int weft__weftd_join(struct weft_host *host)
                          host->registry_control, JOIN_WAIT_MS / 1000);
     if (err != WEFT_OK)
         return err;
+    tell_epoch(host, reply.epoch);
     host->epoch = reply.epoch;
     host->registry_dead_ms = reply.dead_ms;
     answered(host);

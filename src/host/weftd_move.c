@@ -21,6 +21,7 @@
 #include "host/keys.h"
 #include "host/move_wire.h"
 #include "host/weftd_app.h"
+#include "host/weftd_events.h"
 
 enum {
     MESSAGE_TIMEOUT_MS = 2000,
@@ -36,6 +37,39 @@ static struct weft_app_move *record(struct weft_app *app)
     return &app->moves[app->plan->record];
 }
 
+static void tell_asked(struct weft_app *app)
+{
+    const struct weft_app_move *move = record(app);
+    weft__weftd_event(app->host,
+                      &(struct weft_event_note){.kind = WEFT_EVENT_MOVE_ASKED,
+                                                .app = app->id,
+                                                .rank = move->rank,
+                                                .n = {app->move_count},
+                                                .text = {move->from, move->to, move->cause}});
+}
+
+/* The record of the move says what has become of it; err: why it was given up. */
+static void tell_over(struct weft_app *app, int err)
+{
+    const struct weft_app_move *move = record(app);
+    uint64_t took_ns = weft__now_ns() - app->plan->move_began_ns;
+    struct weft_event_note note;
+    if (move->outcome == WEFT_MOVE_OUTCOME_MOVED)
+        note = (struct weft_event_note){.kind = WEFT_EVENT_MOVE_DONE,
+                                        .app = app->id,
+                                        .rank = move->rank,
+                                        .n = {app->move_count, took_ns, move->bytes,
+                                              move->forwarded, (uint64_t)(move->pause_ms * 1e6)},
+                                        .text = {move->from, move->to, move->transport}};
+    else
+        note = (struct weft_event_note){.kind = WEFT_EVENT_MOVE_ABORTED,
+                                        .app = app->id,
+                                        .rank = move->rank,
+                                        .n = {app->move_count, took_ns},
+                                        .text = {move->to, weft_error_name(err), move->reason}};
+    weft__weftd_event(app->host, &note);
+}
+
 void weft__weftd_plan_free(struct weft_app *app, const char *reason)
 {
     struct weft_app_plan *plan = app->plan;
@@ -46,6 +80,7 @@ void weft__weftd_plan_free(struct weft_app *app, const char *reason)
         record(app)->over = true;
         record(app)->done_ms = weft__weftd_app_age_ms(app);
         snprintf(record(app)->reason, sizeof(record(app)->reason), "%s", reason);
+        tell_over(app, WEFT_ECANCELED);
     }
     if (plan->asked != NULL)
         weft__call_fail(plan->asked, WEFT_ECANCELED, reason);
@@ -274,6 +309,7 @@ static void move_ended(struct weft_app *app)
     move->done_ms = weft__weftd_app_age_ms(app);
     snprintf(move->reason, sizeof(move->reason), "%s", plan->machine.reason);
     bool moved = plan->machine.outcome == WEFT_MOVE_OUTCOME_MOVED;
+    tell_over(app, plan->machine.err);
     weft__info("app %" PRIx64 ": rank %d %s %s -> %s%s%s", app->id, move->rank,
                moved ? "moved" : "did not move", move->from, move->to,
                move->reason[0] != '\0' ? ": " : "", move->reason);
@@ -383,6 +419,8 @@ static void begin_move(struct weft_app *app, const struct weft_app_step *step,
     plan->applied = false;
     plan->moving = true;
     plan->timer.fire = timer_fired;
+    plan->move_began_ns = weft__now_ns();
+    tell_asked(app);
     weft__weftd_app_next_step(app);
     weft__move_home_init(&plan->machine, &desc);
     machine_step(app, &(struct weft_move_event){.kind = WEFT_MOVE_ON_START});

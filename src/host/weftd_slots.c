@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/server.h"
+#include "host/weftd_events.h"
 #include "host/weftd_guest.h"
 
 enum { LEASES_MAX = 65536, LEASES_PER_CALL = 4096, HOLD_MAX_MS = 600000 };
@@ -25,6 +26,20 @@ static void expire_arm(struct weft_host *host)
         weft__loop_timer(host->asker.loop, &host->lease_timer, at);
 }
 
+/* error: of a refusal; NULL. */
+static void tell(struct weft_host *host, enum weft_event_kind kind, uint64_t app, uint64_t slots,
+                 const char *error)
+{
+    if (slots > 0)
+        weft__weftd_event(host,
+                          &(struct weft_event_note){
+                              .kind = kind,
+                              .app = app,
+                              .rank = WEFT_EVENT_NO_RANK,
+                              .n = {slots, weft__leases_used(&host->leases), host->leases.slots},
+                              .text = {error}});
+}
+
 static void expire_fired(struct weft_timer *timer)
 {
     struct weft_host *host = weft__loop_owner(timer, struct weft_host, lease_timer);
@@ -33,6 +48,7 @@ static void expire_fired(struct weft_timer *timer)
     for (size_t i = 0; i < n; i++) {
         weft__info("the reservation of a slot for app %llx has ended unused",
                    (unsigned long long)ended[i].app);
+        tell(host, WEFT_EVENT_LEASE_EXPIRED, ended[i].app, ended[i].n, NULL);
         weft__weftd_guest_check(host, ended[i].app);
     }
     if (n > 0)
@@ -56,7 +72,9 @@ bool weft__weftd_lease_of(const struct weft_host *host, uint64_t app)
 
 void weft__weftd_lease_end_app(struct weft_host *host, uint64_t app)
 {
-    if (weft__leases_release_app(&host->leases, app) > 0)
+    uint32_t n = weft__leases_release_app(&host->leases, app);
+    tell(host, WEFT_EVENT_LEASE_RELEASED, app, n, NULL);
+    if (n > 0)
         weft__weftd_slots_changed(host);
     expire_arm(host);
     weft__weftd_guest_check(host, app);
@@ -106,11 +124,17 @@ void weft__weftd_on_lease(void *ctx, struct weft_call *call, const ProtobufCMess
     if (err == WEFT_OK)
         err = weft__weftd_guest_add(host, request);
     if (err != WEFT_OK) {
+        tell(host, WEFT_EVENT_LEASE_REFUSED, request->app, request->n_leases, weft_error_name(err));
         weft__call_fail(call, err, weft_fail_text(err));
         return;
     }
+    uint32_t before = weft__leases_used(&host->leases);
     Weft__Host__LeaseReply reply = WEFT__HOST__LEASE_REPLY__INIT;
     reply.granted = reserve(host, request);
+    tell(host, WEFT_EVENT_LEASE_GRANTED, request->app, weft__leases_used(&host->leases) - before,
+         NULL);
+    tell(host, WEFT_EVENT_LEASE_REFUSED, request->app, request->n_leases - reply.granted,
+         weft_error_name(WEFT_ENOSLOTS));
     reply.slots = host->leases.slots;
     reply.used = weft__leases_used(&host->leases);
     expire_arm(host);
@@ -151,6 +175,8 @@ static void end_leases(struct weft_host *host, const Weft__Host__LeaseEndRequest
         if (lease != NULL && lease->app == request->app)
             weft__leases_release(&host->leases, request->leases[i]);
     }
+    tell(host, WEFT_EVENT_LEASE_RELEASED, request->app, before - weft__leases_used(&host->leases),
+         NULL);
     if (weft__leases_used(&host->leases) != before)
         weft__weftd_slots_changed(host);
     expire_arm(host);

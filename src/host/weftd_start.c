@@ -16,6 +16,7 @@
 #include "base/must.h"
 #include "control/server.h"
 #include "host/calls.h"
+#include "host/weftd_events.h"
 #include "host/weftd_view.h"
 #include "link/address.h"
 #include "link/lanes.h"
@@ -126,6 +127,35 @@ static void start_failed(struct weft_app *app)
                      weft__now_ns() + WHY_MS * WEFT_NS_PER_MS);
 }
 
+/* Ranks that follow each other in one process are one event. */
+static void tell_placed(struct weft_app *app)
+{
+    for (uint32_t r = 0, n; r < app->size; r += n) {
+        const struct weft_app_process *process =
+            weft__weftd_app_process(app, app->ranks[r].process);
+        for (n = 1; r + n < app->size && app->ranks[r + n].process == process->number; n++)
+            ;
+        weft__weftd_event(app->host,
+                          &(struct weft_event_note){.kind = WEFT_EVENT_RANK_PLACED,
+                                                    .app = app->id,
+                                                    .rank = (int32_t)r,
+                                                    .n = {n, process->number, process->pid},
+                                                    .text = {process->host}});
+    }
+}
+
+static void tell_started(struct weft_app *app)
+{
+    weft__info("app %llx runs: %u ranks of %s on %zu hosts", (unsigned long long)app->id, app->size,
+               app->request->program, app->processes_n);
+    weft__weftd_event(app->host, &(struct weft_event_note){.kind = WEFT_EVENT_APP_STARTED,
+                                                           .app = app->id,
+                                                           .rank = WEFT_EVENT_NO_RANK,
+                                                           .n = {app->size, app->processes_n,
+                                                                 weft__now_ns() - app->started_ns},
+                                                           .text = {app->request->program}});
+}
+
 static void started(struct weft_app *app, struct weft_app_process *process,
                     const struct weft_app_answer *answer)
 {
@@ -139,8 +169,7 @@ static void started(struct weft_app *app, struct weft_app_process *process,
         return;
     }
     app->state = WEFT_APP_RUNNING;
-    weft__info("app %llx runs: %u ranks of %s on %zu hosts", (unsigned long long)app->id, app->size,
-               app->request->program, app->processes_n);
+    tell_started(app);
     weft__weftd_check_start(app);
 }
 
@@ -159,6 +188,7 @@ static void start_ranks(struct weft_app *app)
     start.token = app->token;
     answer_run(app);
     weft__weftd_app_next_step(app);
+    tell_placed(app);
     for (uint32_t r = 0; r < app->size; r++) {
         struct weft_app_rank *rank = &app->ranks[r];
         const struct weft_app_process *process = weft__weftd_app_process(app, rank->process);

@@ -1,0 +1,47 @@
+/* What the hosts of a cluster tell of what has happened, brought into one order of time. */
+#ifndef WEFT_CLI_EVENTS_H
+#define WEFT_CLI_EVENTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/events.h"
+#include "cli/cli.h"
+
+struct cli_event {
+    struct weft_event event;
+    uint64_t at_ns;   /* on our monotonic clock */
+    const char *host; /* the source's */
+};
+
+/* One host. Its clock is compared with ours at every answer: the closest answer counts, and where
+ * the difference is not more than that answer was under way the clocks count as one (they are, on
+ * one machine). */
+struct cli_event_source {
+    char url[WEFT_REGISTRY_URL_MAX];
+    char host[WEFT_REGISTRY_NAME_MAX];
+    uint64_t incarnation;
+    uint64_t next;
+    uint64_t lost;      /* events that were not kept any more */
+    int64_t offset_ns;  /* its monotonic clock minus ours, */
+    uint64_t within_ns; /* so exactly; UINT64_MAX: not known yet */
+    bool silent;        /* it did not answer last time */
+};
+
+struct cli_events {
+    uint64_t app; /* 0: all */
+    struct cli_event_source *sources;
+    size_t sources_n;
+    struct cli_event *events; /* of the last gathering, in order of time */
+    size_t n;
+};
+
+/* Finds the live hosts. A host that is new in a later call is added. Returns an exit code. */
+int cli_events_hosts(struct cli *cli, struct cli_events *events);
+/* Fetches what is new on all of them. A host that does not answer is told about on stderr, once.
+ * Returns an exit code: CLI_OK where at least one has answered. */
+int cli_events_gather(struct cli *cli, struct cli_events *events);
+void cli_events_fini(struct cli_events *events);
+
+#endif
