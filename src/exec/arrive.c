@@ -143,7 +143,10 @@ void weft__arrive(struct weft_exec *exec, const struct weft_packet_header *heade
     question.known = weft__route_of(exec, rank->number);
     question.place = place_of(rank);
     question.forwards = rank->forwards;
-    enum weft_route_action action = weft__route_decide(&question);
+    enum weft_route_action action =
+        header->type == WEFT_PACKET_RESOLVE && weft__rank_is_readable(rank)
+            ? WEFT_ROUTE_DELIVER
+            : weft__route_decide(&question);
     if (action == WEFT_ROUTE_DELIVER)
         deliver(rank, header, payload, &ack);
     else if ((action == WEFT_ROUTE_HOLD || action == WEFT_ROUTE_HOLD_ASK) &&

@@ -25,6 +25,7 @@
 struct weft_call;
 struct weft_client;
 struct weft_exec;
+struct weft_region;
 
 #define WEFT_EXEC_PROCESSES_MAX 65536u /* process numbers are below this */
 
@@ -200,6 +201,30 @@ int weft__exec_resume(struct weft_exec *exec, int32_t rank, uint32_t incarnation
 /* The move is off: gives up the range. A pull under way ends with WEFT_ECANCELED.  Errors:
  * WEFT_ENOENT; WEFT_EBUSY it runs. */
 int weft__exec_discard(struct weft_exec *exec, int32_t rank);
+
+/* ---- out of this process, and into one, by way of a store ---- */
+
+/* As weft__exec_freeze, for a rank whose memory is kept elsewhere: the descriptor says all but the
+ * memory, which weft__exec_memory gives. */
+int weft__exec_freeze_kept(struct weft_exec *exec, int32_t rank, weft_exec_frozen *done, void *ctx);
+/* The same for a rank that has ended: its peers may want acknowledgements still, and packets of
+ * its own may be on their way. It stands at once; thaw and resume make it one that has ended.
+ * Owns: *bytes_out, free().  Errors: WEFT_ENOENT not here; WEFT_EBUSY it has not ended. */
+int weft__exec_freeze_ended(struct weft_exec *exec, int32_t rank, uint8_t **bytes_out,
+                            size_t *len_out);
+/* The memory of a rank that stands, unchanging until it is thawed.  Errors: WEFT_ENOENT;
+ * WEFT_EBUSY it does not stand. */
+int weft__exec_memory(struct weft_exec *exec, int32_t rank, const struct weft_region **region_out);
+
+struct weft_exec_load {
+    int32_t rank;
+    const void *descriptor; /* as frozen told it */
+    size_t len_bytes;
+    const struct weft_region *from; /* a copy of the memory */
+};
+/* Fills a reserved range; then resume makes the rank run. Its clock goes on as if no time had
+ * passed.  Blocks: while it copies.  Errors: as weft__exec_pull; WEFT_ENOMEM. */
+int weft__exec_load(struct weft_exec *exec, const struct weft_exec_load *what);
 
 /* ---- what is seen from outside ---- */
 

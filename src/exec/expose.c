@@ -166,7 +166,7 @@ static struct weft__registration *keep(struct weft__rank *rank, struct weft__reg
 {
     pthread_mutex_lock(&rank->lock);
     struct weft__registration *out = made;
-    if (weft__rank_is_here(rank) && find(rank, made->expose_id)) {
+    if (weft__rank_is_readable(rank) && find(rank, made->expose_id)) {
         made->next = rank->registrations;
         rank->registrations = made;
         out = take_oldest(rank, made->lane);
@@ -214,7 +214,7 @@ static void resolve(struct weft__rank *rank, uint64_t id, unsigned lane,
     struct weft_lane_key key = {0};
     struct weft__exposure exposure;
     pthread_mutex_lock(&rank->lock);
-    bool here = weft__rank_is_here(rank);
+    bool here = weft__rank_is_readable(rank);
     const struct weft__registration *kept = look_up(rank, id, lane, &exposure);
     if (kept)
         key = kept->key;

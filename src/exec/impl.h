@@ -58,11 +58,13 @@ struct weft_client;
 struct weft_fork;
 struct weft_image;
 struct weft__pulling;
+struct weft__move;
 
 /* Who wants a rank to stop. */
 struct weft__wish {
     weft_exec_frozen *done;
     void *ctx;
+    bool kept; /* its memory goes elsewhere, not to a destination */
 };
 
 struct weft__rank {
@@ -73,6 +75,7 @@ struct weft__rank {
     enum weft_exec_state state;
     uint32_t incarnation;
     int code;
+    bool finished; /* it has ended; where it stands frozen, that does not show in its state */
     uint32_t pins;
     char pin_reason[100];
     bool leaving; /* thread and range of a past stay are still to be freed */
@@ -109,6 +112,7 @@ struct weft__rank {
     bool told_of_wish; /* while it waits for calls */
     struct weft_image *image;
     bool standing; /* described; the wish has been answered */
+    bool kept;     /* it is frozen for a store: it does not depart */
     bool thaw_wanted;
     uint32_t thaw_incarnation;
 
@@ -196,6 +200,12 @@ static inline struct weft__rank *weft__rank_find(struct weft_exec *exec, int32_t
 }
 /* Whether the rank's channels may be used.  The caller holds the lock. */
 bool weft__rank_is_here(const struct weft__rank *rank);
+/* Whether what it exposes may be read by gets that begin now: those of ranks that have to end them
+ * before they can be frozen themselves.  The caller holds the lock. */
+static inline bool weft__rank_is_readable(const struct weft__rank *rank)
+{
+    return weft__rank_is_here(rank) || (rank->state == WEFT_RANK_FROZEN && rank->kept);
+}
 /* Maps the range and lets the executor make the rest; then points the cell at this process. */
 int weft__rank_open(struct weft__rank *rank);
 void weft__rank_attach(struct weft__rank *rank);      /* the caller holds the lock */
@@ -342,8 +352,12 @@ int weft__move_point(struct weft__rank *rank, weft_entry *entry, void *argument)
 /* The rank has ended or is being ended: a wish to freeze it is answered. */
 void weft__move_give_up(struct weft__rank *rank, int err, const char *text);
 void weft__move_free_image(struct weft__rank *rank);
+/* Image and descriptor; kept: no image.  Owns: *bytes_out, free(); the image is the rank's. */
+int weft__move_describe(struct weft__rank *rank, bool kept, uint8_t **bytes_out, size_t *len_out);
 
 /* move_dest.c */
+/* Whether the descriptor is of this rank, and prepares its executor for it. */
+int weft__move_check(struct weft__rank *rank, const struct weft__move *move);
 void weft__move_cancel_pull(struct weft__rank *rank); /* and waits until it is over */
 
 /* keeper.c */

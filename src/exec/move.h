@@ -17,6 +17,8 @@ struct weft__move {
     uint32_t executor; /* struct weft__executor.number */
     uint8_t build_id[WEFT_BUILD_ID_MAX];
     uint32_t build_id_len;
+    uint32_t finished; /* 1: it has ended, with this code */
+    int32_t code;
     uint64_t entry_offset; /* in the program's object */
     uint64_t argument;
     uint64_t clock_ns; /* of the rank, when it stopped */

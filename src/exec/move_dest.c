@@ -141,7 +141,7 @@ static void pulled(struct weft_pull *pull, int err, const char *text, void *user
     done(ctx, err, err ? reason : NULL, &result);
 }
 
-static int check(struct weft__rank *rank, const struct weft__move *move)
+int weft__move_check(struct weft__rank *rank, const struct weft__move *move)
 {
     const struct weft_exec *exec = rank->exec;
     if (move->app != exec->app || move->rank != rank->number || move->size != exec->size)
@@ -153,7 +153,7 @@ static int check(struct weft__rank *rank, const struct weft__move *move)
     if (move->executor != exec->executor->number)
         return weft_fail(WEFT_ENOTSUP, "rank %d does not run by the %s executor", (int)rank->number,
                          exec->executor->name);
-    return exec->executor->prepare(rank, move);
+    return move->finished ? WEFT_OK : exec->executor->prepare(rank, move);
 }
 
 static int start(struct weft__rank *rank, struct weft__pulling *pulling,
@@ -241,7 +241,7 @@ int weft__exec_pull(struct weft_exec *exec, const struct weft_exec_pull *what)
         free_pulling(pulling);
         return err;
     }
-    err = check(rank, &move);
+    err = weft__move_check(rank, &move);
     if (!err)
         err = weft__image_decode(move.image, move.image_len, &pulling->image);
     if (!err)
@@ -275,7 +275,7 @@ static void arrive(struct weft__rank *rank, uint32_t incarnation)
     atomic_store_explicit(&rank->credit_given, false, memory_order_relaxed);
     atomic_store_explicit(&rank->sleeping, 0, memory_order_relaxed);
     rank->pins = 0;
-    rank->state = WEFT_RANK_RUNNING;
+    rank->state = rank->finished ? WEFT_RANK_EXITED : WEFT_RANK_RUNNING;
 }
 
 int weft__exec_resume(struct weft_exec *exec, int32_t number, uint32_t incarnation)
@@ -299,7 +299,8 @@ int weft__exec_resume(struct weft_exec *exec, int32_t number, uint32_t incarnati
             state == WEFT_RANK_ABSENT || state == WEFT_RANK_DEPARTED ? WEFT_ENOENT : WEFT_EBUSY,
             "rank %d cannot be resumed: it is %s", (int)number, weft__exec_state_name(state));
     weft__route_learn(exec, &(struct weft_exec_route){number, exec->process, incarnation});
-    exec->executor->resume(rank);
+    if (!rank->finished)
+        exec->executor->resume(rank);
     weft__arrive_held(rank);
     weft__outbox_flush(rank, -1, true);
     weft__keeper_poke(exec);

@@ -22,7 +22,7 @@ static struct weft__rank *find(struct weft_exec *exec, int32_t number)
     return number >= 0 && number < exec->size ? weft__rank_find(exec, number) : NULL;
 }
 
-int weft__exec_freeze(struct weft_exec *exec, int32_t number, weft_exec_frozen *done, void *ctx)
+static int freeze(struct weft_exec *exec, int32_t number, const struct weft__wish *wish)
 {
     struct weft__rank *rank = find(exec, number);
     if (!rank)
@@ -30,7 +30,8 @@ int weft__exec_freeze(struct weft_exec *exec, int32_t number, weft_exec_frozen *
     pthread_mutex_lock(&rank->lock);
     enum weft_exec_state state = rank->state;
     if (state == WEFT_RANK_RUNNING) {
-        rank->wish = (struct weft__wish){.done = done, .ctx = ctx};
+        rank->wish = *wish;
+        rank->kept = wish->kept;
         rank->state = WEFT_RANK_FREEZING;
         rank->told_of_wish = false;
         atomic_store_explicit(&rank->cell->move_pending, 1, memory_order_relaxed);
@@ -43,6 +44,17 @@ int weft__exec_freeze(struct weft_exec *exec, int32_t number, weft_exec_frozen *
         state == WEFT_RANK_FREEZING || state == WEFT_RANK_FROZEN || state == WEFT_RANK_READY;
     return weft_fail(moving ? WEFT_EBUSY : WEFT_ENOENT, "rank %d cannot be stopped: it is %s",
                      (int)number, weft__exec_state_name(state));
+}
+
+int weft__exec_freeze(struct weft_exec *exec, int32_t number, weft_exec_frozen *done, void *ctx)
+{
+    return freeze(exec, number, &(struct weft__wish){.done = done, .ctx = ctx});
+}
+
+int weft__exec_freeze_kept(struct weft_exec *exec, int32_t number, weft_exec_frozen *done,
+                           void *ctx)
+{
+    return freeze(exec, number, &(struct weft__wish){.done = done, .ctx = ctx, .kept = true});
 }
 
 /* Whom to tell of the wish, once.  The caller holds the lock. */
@@ -154,12 +166,18 @@ static int fence(struct weft__rank *rank, char text_out[100])
     return err;
 }
 
-/* Image and descriptor.  Owns: as weft__move_encode; the image is the rank's. */
-static int describe(struct weft__rank *rank, struct weft__move *move, uint8_t **bytes_out,
-                    size_t *len_out)
+static int make_image(struct weft__rank *rank, uint8_t **image_out, size_t *len_out)
+{
+    int err = weft__image_build(&(struct weft_image_desc){.region = &rank->region}, &rank->image);
+    if (!err)
+        err = weft__image_share(rank->image, rank->exec->lane);
+    return err ? err : weft__image_encode(rank->image, image_out, len_out);
+}
+
+int weft__move_describe(struct weft__rank *rank, bool kept, uint8_t **bytes_out, size_t *len_out)
 {
     struct weft_exec *exec = rank->exec;
-    *move = (struct weft__move){
+    struct weft__move move = {
         .app = exec->app,
         .rank = rank->number,
         .size = exec->size,
@@ -167,26 +185,24 @@ static int describe(struct weft__rank *rank, struct weft__move *move, uint8_t **
         .stride = exec->stride,
         .incarnation = rank->incarnation,
         .executor = exec->executor->number,
+        .finished = rank->finished,
+        .code = rank->code,
         .clock_ns = weft__rank_now(rank->cell),
         .wall_ms = weft__wall_ms(),
     };
-    strncpy(move->lane, weft__lane_address(exec->lane), sizeof(move->lane) - 1);
-    int err = exec->executor->describe(rank, move);
+    strncpy(move.lane, weft__lane_address(exec->lane), sizeof(move.lane) - 1);
+    int err = rank->finished ? WEFT_OK : exec->executor->describe(rank, &move);
     if (err)
         return err;
     weft__range_trim(rank->cell, &rank->region);
-    err = weft__image_build(&(struct weft_image_desc){.region = &rank->region}, &rank->image);
-    if (err)
-        return err;
-    err = weft__image_share(rank->image, exec->lane);
     uint8_t *image = NULL;
     size_t image_len = 0;
+    if (!kept)
+        err = make_image(rank, &image, &image_len);
+    move.image = image;
+    move.image_len = image_len;
     if (!err)
-        err = weft__image_encode(rank->image, &image, &image_len);
-    move->image = image;
-    move->image_len = image_len;
-    if (!err)
-        err = weft__move_encode(move, bytes_out, len_out);
+        err = weft__move_encode(&move, bytes_out, len_out);
     free(image);
     return err;
 }
@@ -201,7 +217,7 @@ void weft__move_free_image(struct weft__rank *rank)
 static void unfreeze(struct weft__rank *rank, uint32_t incarnation)
 {
     pthread_mutex_lock(&rank->lock);
-    rank->state = WEFT_RANK_RUNNING;
+    rank->state = rank->finished ? WEFT_RANK_EXITED : WEFT_RANK_RUNNING;
     rank->standing = false;
     if (incarnation > rank->incarnation)
         rank->incarnation = incarnation;
@@ -258,12 +274,11 @@ int weft__move_point(struct weft__rank *rank, weft_entry *entry, void *argument)
         return 1;
     }
     weft__lanes_leave(&rank->exec->lanes); /* it is to be pulled from */
-    struct weft__move move;
     uint8_t *bytes = NULL;
     size_t len = 0;
     rank->native.entry = entry;
     rank->native.argument = argument;
-    err = describe(rank, &move, &bytes, &len);
+    err = weft__move_describe(rank, rank->wish.kept, &bytes, &len);
     if (err) {
         regret(rank, err);
         return 1;
@@ -293,8 +308,10 @@ int weft__exec_thaw(struct weft_exec *exec, int32_t number, uint32_t incarnation
         return weft_fail(WEFT_EBUSY, "rank %d does not stand still", (int)number);
     if (standing) {
         weft__move_free_image(rank); /* nobody pulls any more before the rank writes again */
+        bool has_thread = !rank->finished;
         unfreeze(rank, incarnation);
-        exec->executor->thaw(rank);
+        if (has_thread)
+            exec->executor->thaw(rank);
     }
     return WEFT_OK;
 }

@@ -29,12 +29,14 @@ int weft__move_encode(const struct weft__move *move, uint8_t **bytes_out, size_t
     weft__put_u32(bytes + 40, move->incarnation);
     weft__put_u32(bytes + 44, move->executor);
     weft__put_u32(bytes + 48, move->build_id_len);
+    weft__put_u32(bytes + 52, move->finished);
     memcpy(bytes + 56, move->build_id, WEFT_BUILD_ID_MAX);
     weft__put_u64(bytes + 120, move->entry_offset);
     weft__put_u64(bytes + 128, move->argument);
     weft__put_u64(bytes + 136, move->clock_ns);
     weft__put_u64(bytes + 144, move->wall_ms);
     weft__put_u64(bytes + 152, move->image_len);
+    weft__put_u32(bytes + 160, (uint32_t)move->code);
     memcpy(bytes + FIXED_BYTES, move->lane, lane_len);
     if (move->image_len)
         memcpy(bytes + FIXED_BYTES + lane_len, move->image, move->image_len);
@@ -74,11 +76,13 @@ int weft__move_decode(const void *data, size_t len_bytes, struct weft__move *mov
         .incarnation = weft__take_u32(bytes + 40),
         .executor = weft__take_u32(bytes + 44),
         .build_id_len = weft__take_u32(bytes + 48),
+        .finished = weft__take_u32(bytes + 52),
         .entry_offset = weft__take_u64(bytes + 120),
         .argument = weft__take_u64(bytes + 128),
         .clock_ns = weft__take_u64(bytes + 136),
         .wall_ms = weft__take_u64(bytes + 144),
         .image_len = weft__take_u64(bytes + 152),
+        .code = (int32_t)weft__take_u32(bytes + 160),
         .image = bytes + FIXED_BYTES + lane_len,
     };
     memcpy(move_out->build_id, bytes + 56, WEFT_BUILD_ID_MAX);
