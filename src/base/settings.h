@@ -44,6 +44,8 @@
     X(WEFT_KEYS, TEXT, "", 0, 0, "", "folder of keys for WEFT_SECURITY=curve; empty: ~/.config/weft")                  \
     X(WEFT_CONNECTIONS_MAX, NUMBER, "4096", 1, 1000000, "", "connections that a port takes at a time")                 \
     X(WEFT_HOST, TEXT, "127.0.0.1", 0, 0, "", "address or url of the weftd that the command line talks to")            \
+    X(WEFT_TRAFFIC_MS, NUMBER, "1000", 0, 600000, "",                                                                  \
+      "time between two reports of what ranks exchange, while they do; 0: it is not counted")                          \
     X(WEFT_MOVE_DEADLINE_MS, NUMBER, "10000", 100, 3600000, "", "time after which a move that has not committed ends")
 /* clang-format on */
 

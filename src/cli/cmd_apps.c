@@ -5,17 +5,19 @@
 
 #include "base/must.h"
 #include "cli/app_home.h"
+#include "cli/app_traffic.h"
 #include "host/calls.h"
 #include "wire/message.h"
 
 static const char usage[] =
-    "Usage: weft apps [--at HOST] [--json FILE] [APP]\n"
+    "Usage: weft apps [--at HOST] [--json FILE] [--traffic] [APP]\n"
     "\n"
     "Lists the apps of all hosts with their ranks and moves; with APP (its id) that one only.\n"
     "\n"
     "  --at HOST     address[:port] of a host of the cluster (default: WEFT_HOST)\n"
     "  --json FILE   write JSON there (-: stdout) instead of a table; with what the processes "
-    "count\n";
+    "count\n"
+    "  --traffic     of APP instead: the pairs of ranks that exchange most\n";
 
 /* The apps that were found, and where. */
 struct found {
@@ -89,10 +91,19 @@ static int list_apps(struct cli *cli, uint64_t wanted, const char *json)
     return code;
 }
 
+static void take_option(void *ctx, int option)
+{
+    bool *traffic = ctx;
+    *traffic = *traffic || option == 't';
+}
+
 int cmd_apps(int argc, char **argv)
 {
-    static const struct option options[] = {CLI_AT, CLI_JSON, CLI_HELP, {0}};
-    struct cli_command command = {.name = "apps", .usage = usage, .options = options};
+    static const struct option options[] = {
+        CLI_AT, CLI_JSON, {"traffic", no_argument, NULL, 't'}, CLI_HELP, {0}};
+    bool traffic = false;
+    struct cli_command command = {
+        .name = "apps", .usage = usage, .options = options, .own = take_option, .ctx = &traffic};
     uint64_t wanted = 0;
     struct cli cli;
     int code = cli_options(&command, argc, argv);
@@ -100,8 +111,12 @@ int cmd_apps(int argc, char **argv)
         return code;
     if (optind < argc && !cli_parse_app(argv[optind], &wanted))
         return cli_usage("apps", "\"%s\" is no id of an app", argv[optind]);
+    if (traffic && wanted == 0)
+        return cli_usage("apps", "--traffic is of one app; name it by its id");
     code = cli_open(&cli, command.at);
-    if (code == CLI_OK)
+    if (code == CLI_OK && traffic)
+        code = cli_app_traffic(&cli, wanted, command.json);
+    else if (code == CLI_OK)
         code = list_apps(&cli, wanted, command.json);
     cli_close(&cli);
     return code;

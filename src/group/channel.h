@@ -42,8 +42,8 @@ struct weft_channel_traffic {
 
 struct weft_channel {
     /* outgoing */
-    uint64_t next_out;                 /* sequence of the next new packet */
-    uint64_t acked;                    /* the peer's rank has accepted all up to here */
+    uint64_t next_out; /* sequence of the next new packet */
+    uint64_t acked;    /* the peer's rank has accepted all up to here */
     struct weft_channel_traffic traffic;
     struct weft_channel_packet *first; /* window: acked + 1 ... next_out - 1 */
     struct weft_channel_packet *last;

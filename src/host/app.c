@@ -261,6 +261,7 @@ static int start_exec(struct weft_process_app *app)
                                   .stride = orders->stride,
                                   .process = orders->process,
                                   .host = orders->host_name,
+                                  .uncounted = weft__config_u64("WEFT_TRAFFIC_MS") == 0,
                                   .program = orders->program,
                                   .argv = argv,
                                   .lane = {.transports = weft__transports,
@@ -390,6 +391,8 @@ static int app_open(struct weft_process_app *app, int fd)
         err = start_exec(app);
     if (err == WEFT_OK)
         err = start_server(app);
+    if (err == WEFT_OK)
+        weft__app_traffic_start(app);
     app->lifeline = (struct weft_watch){.ready = lifeline_ready, .fd = fd};
     if (err == WEFT_OK)
         err = weft__loop_watch(app->asker.loop, &app->lifeline, EPOLLIN);

@@ -54,6 +54,9 @@ struct weft_process_app {
     struct weft_telling *tellings;  /* news for the home, in order */
     size_t tellings_under_way;
     struct weft_timer tell_timer;
+    struct weft_timer traffic_timer;
+    uint64_t traffic_told_ns;
+    size_t traffic_under_way;    /* reports */
     struct weft_app_door *doors; /* by rank */
     struct weft_events events;
     uint64_t events_next;  /* what its host has not got yet begins here, */
@@ -98,6 +101,9 @@ void weft__app_event(struct weft_process_app *app, const struct weft_event_note 
 void weft__app_source_stepped(struct weft_app_mover *mover, enum weft_move_source_state before);
 void weft__app_dest_stepped(struct weft_app_mover *mover, enum weft_move_dest_state before);
 void weft__app_resumed(struct weft_app_mover *mover);
+
+/* app_traffic.c: what its ranks exchange, told to the home every WEFT_TRAFFIC_MS. */
+void weft__app_traffic_start(struct weft_process_app *app);
 
 /* app.c: whether a call knows the app's token and there is still somebody to serve it; else it has
  * been failed. */

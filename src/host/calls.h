@@ -26,6 +26,7 @@ enum weft_host_call {
     WEFT_CALL_RANK_EXIT,
     WEFT_CALL_ROUTE_WANTED,
     WEFT_CALL_MOVE, /* also from the home to app processes */
+    WEFT_CALL_TRAFFIC = 0x0170,
     /* from the home to app processes */
     WEFT_CALL_ROUTES = 0x0180,
     WEFT_CALL_START,

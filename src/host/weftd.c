@@ -97,6 +97,7 @@ static const struct route routes[] = {
      weft__weftd_on_rank_exit},
     {WEFT_CALL_ROUTE_WANTED, "route-wanted", &weft__host__route_wanted__descriptor,
      weft__weftd_on_route_wanted},
+    {WEFT_CALL_TRAFFIC, "traffic", &weft__host__traffic_report__descriptor, weft__weftd_on_traffic},
     {WEFT_CALL_MOVE, "move", &weft__host__move_message__descriptor, weft__weftd_on_move},
     {WEFT_CALL_SERVICES, "services", NULL, weft__weftd_on_services},
     {WEFT_CALL_FIND_RANK, "find-rank", &weft__host__find_rank_request__descriptor,

@@ -80,6 +80,7 @@ static void app_free(struct weft_app *app)
     free(app->ranks);
     free(app->processes);
     free(app->moves);
+    weft__traffic_fini(&app->traffic);
     HASH_DELETE(hh, host->apps, app);
     host->apps_n--;
     free(app);

@@ -15,6 +15,7 @@
 #include "plan/decide.h"
 #include "plan/detect.h"
 #include "plan/move.h"
+#include "plan/traffic.h"
 #include "plan/worth.h"
 
 enum weft_app_state { WEFT_APP_STARTING, WEFT_APP_RUNNING, WEFT_APP_ENDING, WEFT_APP_ENDED };
@@ -123,6 +124,7 @@ struct weft_app {
     size_t moves_n;
     struct weft_app_fork *forks; /* that are open, or being opened */
     struct weft_app_plan *plan;  /* NULL: none */
+    struct weft_traffic traffic; /* zeroed: its ranks have told of none */
     uint64_t move_count;
     uint64_t plan_ended_ns;
     uint32_t plan_failures;
@@ -229,6 +231,12 @@ void weft__weftd_on_apps(void *host, struct weft_call *call, const ProtobufCMess
 void weft__weftd_move_info(const struct weft_app_move *move, Weft__Host__MoveInfo *info_out);
 /* Answers who waits for counters with those that there are. */
 void weft__weftd_gathering_end(struct weft_app *app);
+
+/* weftd_traffic.c: what the app's ranks exchange. */
+void weft__weftd_on_traffic(void *host, struct weft_call *call, const ProtobufCMessage *request);
+/* The heaviest pairs, at most max.  Owns: info_out->traffic, weft__weftd_traffic_info_fini(). */
+void weft__weftd_traffic_info(const struct weft_app *app, size_t max, Weft__Host__AppInfo *info);
+void weft__weftd_traffic_info_fini(Weft__Host__AppInfo *info);
 
 /* weftd_start.c: from the request to running ranks. */
 void weft__weftd_app_start(struct weft_app *app);

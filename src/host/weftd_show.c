@@ -145,17 +145,21 @@ static void app_info(struct weft_app *app, Weft__Host__AppInfo *info)
         info->pending = (uint32_t)(app->plan->steps_n - app->plan->next + app->plan->moving);
 }
 
-static void answer_one(struct weft_app *app, bool brief, struct weft_call *call)
+static void answer_one(struct weft_app *app, const Weft__Host__AppsRequest *request,
+                       struct weft_call *call)
 {
     Weft__Host__AppsReply reply = WEFT__HOST__APPS_REPLY__INIT;
     Weft__Host__AppInfo info, *infos[] = {&info};
     struct details details = {0};
     app_info(app, &info);
-    if (!brief)
+    if (request == NULL || !request->brief)
         details_init(&details, app, &info);
+    if (request != NULL && request->traffic > 0)
+        weft__weftd_traffic_info(app, request->traffic, &info);
     reply.apps = infos;
     reply.n_apps = 1;
     weft__call_reply(call, &reply.base);
+    weft__weftd_traffic_info_fini(&info);
     details_fini(&details, &info);
 }
 
@@ -196,7 +200,7 @@ void weft__weftd_gathering_end(struct weft_app *app)
     while (app->gathering != NULL) {
         struct weft_gathering *gathering = app->gathering;
         app->gathering = gathering->next;
-        answer_one(app, false, gathering->call);
+        answer_one(app, NULL, gathering->call);
         free(gathering);
     }
 }
@@ -252,5 +256,5 @@ void weft__weftd_on_apps(void *ctx, struct weft_call *call, const ProtobufCMessa
     else if (request->fresh && app->state == WEFT_APP_RUNNING)
         gather(app, call);
     else
-        answer_one(app, request->brief, call);
+        answer_one(app, request, call);
 }
