@@ -69,13 +69,17 @@ static void again(struct weft__rank *rank, struct weft__get *get)
     weft__keeper_poke(rank->exec);
 }
 
-/* Copies from a rank of this process. Returns WEFT_ESTALE where it is no longer here. */
+/* Copies from a rank of this process. Returns WEFT_ESTALE where it is no longer here. While it
+ * stands still, what is exposed can be read: it changes neither here nor at the destination. What
+ * is not found may have been exposed after the rank went on there, of which this process has not
+ * heard yet. */
 static int copy_here(struct weft__rank *owner, const struct weft_cell_get *op)
 {
     pthread_mutex_lock(&owner->lock);
-    bool here = weft__rank_is_here(owner) || owner->state == WEFT_RANK_FROZEN;
-    const struct weft__exposure *found = here ? weft__expose_find(owner, op->expose_id) : NULL;
-    int err = !here ? WEFT_ESTALE : !found ? WEFT_ENOENT : WEFT_OK;
+    bool here = weft__rank_is_here(owner), frozen = owner->state == WEFT_RANK_FROZEN;
+    const struct weft__exposure *found =
+        here || frozen ? weft__expose_find(owner, op->expose_id) : NULL;
+    int err = found ? WEFT_OK : here ? WEFT_ENOENT : WEFT_ESTALE;
     if (!err && (op->offset > found->len_bytes || op->len_bytes > found->len_bytes - op->offset))
         err = WEFT_ERANGE;
     const unsigned char *from = err ? NULL : (const unsigned char *)found->addr + op->offset;

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -114,6 +115,37 @@ static void gets_survive_the_moves_of_their_source(void **state)
     cluster_start(&cluster);
     for (int i = 0; i < 10; i++)
         cluster_move(&cluster, 2, i % 2 ? 2 : i % 4 ? 1 : 0, true);
+    expect_codes(&cluster, 0, 0);
+    cluster_close(&cluster);
+}
+
+static bool has_exited(const struct helper *helper)
+{
+    for (const struct line *line = helper->events; line; line = line->next)
+        if (strncmp(line->text, "exited ", 7) == 0)
+            return true;
+    return false;
+}
+
+/* The process that a rank leaves still has its frozen memory, which lacks what the rank has exposed
+ * since it went on elsewhere. */
+static void what_a_rank_exposes_before_its_old_process_hears_of_the_move_is_pulled(void **state)
+{
+    (void)state;
+    static const int placement[] = {0, 0};
+    struct cluster cluster;
+    open_cluster(&cluster, 2, 2, placement, "late.so");
+    cluster_start(&cluster);
+    helper_do(&cluster.helpers[1], "reserve 1");
+    char *descriptor = cluster_freeze(&cluster, 1);
+    cluster_pull(&cluster, 1, 1, descriptor);
+    free(descriptor);
+    helper_do(&cluster.helpers[1], "resume 1 2");
+    while (cluster_stat(&cluster, "restarted") == 0 && !has_exited(&cluster.helpers[0])) {
+    }
+    helper_do(&cluster.helpers[0], "depart 1 1 2");
+    cluster.place[1] = 1;
+    cluster.incarnation[1] = 2;
     expect_codes(&cluster, 0, 0);
     cluster_close(&cluster);
 }
@@ -278,6 +310,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_flooded_rank_that_moves_forty_times_gets_every_packet_once_and_in_order),
         cmocka_unit_test(the_same_holds_when_it_moves_on_before_anything_is_flushed),
         cmocka_unit_test(gets_survive_the_moves_of_their_source),
+        cmocka_unit_test(what_a_rank_exposes_before_its_old_process_hears_of_the_move_is_pulled),
         cmocka_unit_test(a_failed_pull_leaves_the_rank_where_it_was),
         cmocka_unit_test(a_move_that_is_called_off_changes_nothing),
         cmocka_unit_test(what_a_rank_exchanges_is_counted_once_across_its_moves),
