@@ -43,6 +43,9 @@
     X(WEFT_SECURITY, CHOICE, "none", 0, 0, "none|curve", "who may use a host: all who reach it, or who has a key")      \
     X(WEFT_KEYS, TEXT, "", 0, 0, "", "folder of keys for WEFT_SECURITY=curve; empty: ~/.config/weft")                  \
     X(WEFT_CONNECTIONS_MAX, NUMBER, "4096", 1, 1000000, "", "connections that a port takes at a time")                 \
+    X(WEFT_EVENTS, TEXT, "", 0, 0, "", "file that a host appends its events to, as lines of JSON; %h: the host's name")   \
+    X(WEFT_EVENTS_MAX, SIZE, "64M", 65536, UINT64_C(1) << 50, "",                                                      \
+      "bytes of that file; then it becomes FILE.1 and a new one begins")                                               \
     X(WEFT_HOST, TEXT, "127.0.0.1", 0, 0, "", "address or url of the weftd that the command line talks to")            \
     X(WEFT_TRAFFIC_MS, NUMBER, "1000", 0, 600000, "",                                                                  \
       "time between two reports of what ranks exchange, while they do; 0: it is not counted")                          \

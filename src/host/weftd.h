@@ -54,6 +54,7 @@ struct weft_host {
     struct weft_asker asker;
     struct weft_server *server;
     struct weft_events events;                         /* weftd_events.h */
+    struct weft_event_file *event_file;                /* NULL: none */
     const char *service_names[WEFT_HOST_SERVICES_MAX]; /* in the server's order */
     size_t services_n;
     struct weft_state_server *state;

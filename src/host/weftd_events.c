@@ -8,8 +8,11 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/config.h"
+#include "base/log.h"
 #include "base/must.h"
 #include "control/server.h"
+#include "host/event_file.h"
 #include "host/events_wire.h"
 #include "host/weftd_guest.h"
 #include "weft/error.h"
@@ -18,12 +21,26 @@ enum { KEPT = 16384 };
 
 int weft__weftd_events_init(struct weft_host *host)
 {
-    return weft__events_init(&host->events, KEPT);
+    const char *path = weft__config_text("WEFT_EVENTS");
+    int err = weft__events_init(&host->events, KEPT);
+    if (err == WEFT_OK && path[0] != '\0')
+        err = weft__event_file_open(
+            &(struct weft_event_file_desc){.path = path,
+                                           .host = host->name,
+                                           .max_bytes = weft__config_u64("WEFT_EVENTS_MAX"),
+                                           .events = &host->events},
+            &host->event_file);
+    return err;
 }
 
 void weft__weftd_events_fini(struct weft_host *host)
 {
-    weft__events_fini(&host->events);
+    int err = weft__event_file_close(host->event_file);
+    host->event_file = NULL;
+    if (err == WEFT_OK)
+        weft__events_fini(&host->events);
+    else
+        weft__warn("%s", weft_fail_text(err));
 }
 
 /* Reads from *next_io on, until max events are of the app or there are no more. */
