@@ -113,7 +113,8 @@ static int reply_of(uint16_t code, const ProtobufCMessage *message,
         *reply = (struct weft_registry_reply){.epoch = join->epoch,
                                               .revision = join->revision,
                                               .beat_ms = join->beat_ms,
-                                              .dead_ms = join->dead_ms};
+                                              .dead_ms = join->dead_ms,
+                                              .log = join->log};
         return 0;
     }
     case WEFT_REGISTRY_BEAT: {
@@ -128,6 +129,7 @@ static int reply_of(uint16_t code, const ProtobufCMessage *message,
     case WEFT_REGISTRY_GET: {
         const Weft__Registry__GetReply *get = (const Weft__Registry__GetReply *)message;
         reply->epoch = get->epoch;
+        reply->log = get->log;
         return value_of(get->found ? get->revision : 0, &get->value, reply);
     }
     case WEFT_REGISTRY_CAS: {
@@ -384,6 +386,7 @@ static int cas_message(const struct weft_registry_cas *cas, Weft__Registry__CasR
     request_out->expected = cas->expected;
     request_out->erase = cas->erase;
     request_out->epoch = cas->epoch;
+    request_out->log = cas->log;
     if (!cas->erase)
         request_out->value =
             (ProtobufCBinaryData){cas->value_len, (uint8_t *)(uintptr_t)cas->value};

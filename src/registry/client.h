@@ -38,6 +38,7 @@ struct weft_registry_reply {
                           is none */
     uint32_t beat_ms;  /* join: beat this often */
     uint32_t dead_ms;  /* join: or be declared dead after this */
+    uint64_t log;      /* join, get: which log it has; another one: it has lost what it knew */
     const struct weft_registry_host *hosts; /* list, watch: sorted by name */
     size_t hosts_n;
     bool won;          /* cas */
@@ -86,6 +87,9 @@ struct weft_registry_cas {
     /* 0, or the epoch of the registry whose list of hosts has decided this: one that has started
      * anew refuses it with WEFT_ESTALE, as it may know that a dead host lives. */
     uint64_t epoch;
+    /* 0, or the log that the caller began with: a registry with another one refuses it with
+     * WEFT_ESTALE, as it does not know what has been under the key. */
+    uint64_t log;
 };
 /* Everything is copied before this returns. Answered once the change is on disk. */
 int weft__registry_cas(const struct weft_registry_at *at, const struct weft_registry_cas *cas,

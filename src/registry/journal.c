@@ -3,16 +3,23 @@
  *   file:  8 bytes "weftlog1", frames
  *   frame: u32 magic, u32 payload length, u64 XXH3-64 of the payload, seeded with the frame's
  * offset; payload payload: entries, one behind the other: u8 kind, u64 number, u16 key length, u16
- * value length, key, value (EPOCH: number is the epoch, the value the highest revision)     all
- * little endian
+ * value length, key, value (EPOCH: number is the epoch, the value the highest revision and the
+ * log's id)     all little endian
  *
  * One commit is one frame, written and synced before anybody is told, so a crash can tear the last
  * frame only. A bad frame with a good one behind it is therefore no torn tail but damage: cutting
  * there would lose what was promised, so open refuses. The seed makes a good frame good at its own
- * place only: values that contain frames deceive nobody. A failed write or sync is not tried again:
- * the kernel may have dropped the pages and report success the next time. Rejected: a frame per
- * change (a torn batch could not be told from damage), logging of hosts (they join anew within a
- * beat).
+ * place only: values that contain frames deceive nobody.
+ *
+ * A write that fails (the disk is full) is taken back: the file is cut to what was there before,
+ * and synced. If that fails, or the sync of a frame did, nobody knows what a crash would leave: the
+ * kernel may have dropped the pages and report success the next time. Such a file is never written
+ * again; a fresh one with what stands takes its place as soon as there is room.
+ *
+ * Epochs grow even over the loss of the log: none begins below the wall clock's seconds. The id
+ * tells whoever has read from one log that he is asking another one.
+ * Rejected: a frame per change (a torn batch could not be told from damage), logging of hosts (they
+ * join anew within a beat).
  */
 #include "registry/journal.h"
 
@@ -25,11 +32,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <xxhash.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "registry/registry.h"
 #include "weft/error.h"
@@ -41,6 +50,7 @@
 #define ENTRY_HEADER 13u
 #define PAYLOAD_MAX (1u << 20)
 #define COMPACT_MIN_BYTES (1u << 20)
+#define EPOCH_VALUE_BYTES 16u /* revision, id */
 
 enum entry_kind { ENTRY_EPOCH = 1, ENTRY_SET = 2, ENTRY_ERASE = 3 };
 
@@ -112,10 +122,13 @@ static size_t entry_get(const uint8_t *at, size_t len, struct entry *entry_out)
 static int replay_entry(struct weft_journal *journal, struct weft_values *keys,
                         const struct entry *entry)
 {
-    if (entry->kind == ENTRY_EPOCH && entry->key.len == 0 && entry->value.len == 8) {
-        uint64_t revision;
+    if (entry->kind == ENTRY_EPOCH && entry->key.len == 0 &&
+        entry->value.len == EPOCH_VALUE_BYTES) {
+        uint64_t revision, id;
         memcpy(&revision, entry->value.at, 8);
+        memcpy(&id, (const uint8_t *)entry->value.at + 8, 8);
         journal->epoch = entry->number;
+        journal->id = le64toh(id);
         if (keys->revision < le64toh(revision))
             keys->revision = le64toh(revision);
         return 0;
@@ -256,9 +269,9 @@ static int cut_tail(struct weft_journal *journal, uint64_t file_len)
     if (good)
         return weft_fail(WEFT_ECHECKSUM,
                          "the registry's log %s is damaged at offset %llu, before its end; restore "
-                         "it from a copy, or "
-                         "cut it there (truncate -s %llu) and lose what follows",
-                         journal->path, at, at);
+                         "it from a copy, or move it away: running apps go on without it, but "
+                         "their ranks stay where they are",
+                         journal->path, at);
     weft__warn("the registry's log %s ends in a torn record: %llu bytes cut off at offset %llu",
                journal->path, (unsigned long long)file_len - at, at);
     if (ftruncate(journal->fd, (off_t)journal->len_bytes))
@@ -327,8 +340,8 @@ static int open_header(struct weft_journal *journal, uint64_t *file_len_out)
         return 0;
     int err = write_all(journal->fd, (const uint8_t *)FILE_MAGIC, FILE_MAGIC_BYTES, 0);
     if (err)
-        return weft_fail(err, "cannot write the registry's log %s: %s", journal->path,
-                         strerror(-err));
+        return weft_fail(err, "cannot write the registry's log %s: %s; choose another folder",
+                         journal->path, strerror(-err));
     *file_len_out = FILE_MAGIC_BYTES;
     return sync_folder(journal->path);
 }
@@ -343,11 +356,19 @@ static int batch_add(struct weft_journal *journal, const struct entry *entry)
 
 static void batch_add_epoch(struct weft_journal *journal, const struct weft_values *keys)
 {
-    const uint64_t revision = htole64(keys->revision);
+    const uint64_t value[] = {htole64(keys->revision), htole64(journal->id)};
     const struct entry entry = {
-        .kind = ENTRY_EPOCH, .number = journal->epoch, .value = {&revision, sizeof(revision)}};
+        .kind = ENTRY_EPOCH, .number = journal->epoch, .value = {value, sizeof(value)}};
+    static_assert(sizeof(value) == EPOCH_VALUE_BYTES, "revision, id");
     assert(journal->batch_len == FRAME_HEADER);
     batch_add(journal, &entry);
+}
+
+/* Above every one before, also where the log that knew them is lost. */
+static uint64_t next_epoch(const struct weft_journal *journal)
+{
+    uint64_t seconds = weft__wall_ms() / 1000;
+    return seconds > journal->epoch && seconds <= UINT32_MAX ? seconds : journal->epoch + 1;
 }
 
 static int open_all(struct weft_journal *journal, struct weft_values *keys)
@@ -360,7 +381,10 @@ static int open_all(struct weft_journal *journal, struct weft_values *keys)
         err = replay(journal, keys, file_len);
     if (err)
         return err;
-    journal->epoch++;
+    while (journal->id == 0) /* a new log */
+        if (getrandom(&journal->id, sizeof(journal->id), 0) != sizeof(journal->id))
+            return weft_fail(WEFT_EIO, "no random number for the registry's log");
+    journal->epoch = next_epoch(journal);
     journal->batch_len = FRAME_HEADER;
     batch_add_epoch(journal, keys);
     return weft__journal_commit(journal);
@@ -404,7 +428,7 @@ static struct entry entry_of(const struct weft_values_change *change)
 
 static int fail_broken(const struct weft_journal *journal)
 {
-    return weft_fail(WEFT_EIO, "the registry cannot write its log %s any more; restart the head",
+    return weft_fail(WEFT_EIO, "the registry cannot write its log %s; make room on that disk",
                      journal->path);
 }
 
@@ -418,24 +442,42 @@ int weft__journal_add(struct weft_journal *journal, const struct weft_values_cha
     return batch_add(journal, &entry);
 }
 
-int weft__journal_commit(struct weft_journal *journal)
+/* Undoes a write that has failed. */
+static int take_back(const struct weft_journal *journal)
 {
-    if (journal->batch_len == FRAME_HEADER)
-        return 0;
-    if (journal->broken)
-        return fail_broken(journal);
-    seal(journal->batch, journal->batch_len, journal->len_bytes);
-    int err = write_all(journal->fd, journal->batch, journal->batch_len, journal->len_bytes);
-    if (!err && fdatasync(journal->fd))
-        err = -errno;
-    if (err) {
+    return ftruncate(journal->fd, (off_t)journal->len_bytes) || fdatasync(journal->fd) ? -errno : 0;
+}
+
+static int commit_failed(struct weft_journal *journal, int err, bool written)
+{
+    if (written || err == WEFT_EIO || take_back(journal)) {
         journal->broken = true;
         return weft_fail(WEFT_EIO,
-                         "the registry cannot write its log %s: %s; make room and restart the head",
+                         "the registry cannot write its log %s: %s; it is written anew when there "
+                         "is room, until then nothing is changed",
                          journal->path, strerror(-err));
     }
-    journal->len_bytes += journal->batch_len;
+    return weft_fail(err,
+                     "the registry cannot write its log %s: %s; nothing was changed, make room on "
+                     "that disk",
+                     journal->path, strerror(-err));
+}
+
+int weft__journal_commit(struct weft_journal *journal)
+{
+    size_t len = journal->batch_len;
+    if (len == FRAME_HEADER)
+        return 0;
     journal->batch_len = FRAME_HEADER;
+    if (journal->broken)
+        return fail_broken(journal);
+    seal(journal->batch, len, journal->len_bytes);
+    int err = write_all(journal->fd, journal->batch, len, journal->len_bytes);
+    if (err)
+        return commit_failed(journal, err, false);
+    if (fdatasync(journal->fd))
+        return commit_failed(journal, -errno, true);
+    journal->len_bytes += len;
     return 0;
 }
 
@@ -476,8 +518,7 @@ static int replace(struct weft_journal *journal, struct weft_journal *fresh)
     if (flock(fresh->fd, LOCK_EX | LOCK_NB) || rename(fresh->path, journal->path))
         return fail_errno("replace", journal->path);
     int err = sync_folder(journal->path);
-    if (err)
-        journal->broken = true; /* nobody knows which file a crash would leave */
+    journal->broken = err != 0; /* nobody knows which file a crash would leave */
     int old = journal->fd;
     journal->fd = fresh->fd;
     fresh->fd = old;
@@ -487,7 +528,8 @@ static int replace(struct weft_journal *journal, struct weft_journal *fresh)
 
 int weft__journal_compact(struct weft_journal *journal, const struct weft_values *keys)
 {
-    struct weft_journal fresh = {.fd = -1, .epoch = journal->epoch, .batch_len = FRAME_HEADER};
+    struct weft_journal fresh = {
+        .fd = -1, .epoch = journal->epoch, .id = journal->id, .batch_len = FRAME_HEADER};
     assert(journal->batch_len == FRAME_HEADER);
     journal->compact_at = 2 * journal->len_bytes;
     if (asprintf(&fresh.path, "%s.new", journal->path) < 0)
@@ -501,8 +543,8 @@ int weft__journal_compact(struct weft_journal *journal, const struct weft_values
         err = replace(journal, &fresh);
     if (!err)
         journal->compact_at = COMPACT_MIN_BYTES;
-    else if (!journal->broken)
-        unlink(fresh.path);
+    else
+        (void)unlink(fresh.path); /* it has another name if it has taken the place */
     weft__journal_close(&fresh);
     return err;
 }

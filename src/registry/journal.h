@@ -13,10 +13,11 @@ struct weft_journal {
     int fd;
     char *path;
     uint64_t epoch;
+    uint64_t id;         /* of the log: drawn with its first byte, kept for its life */
     uint64_t len_bytes;  /* everything before it is whole */
     uint64_t torn_at;    /* where open cut a torn tail off; 0: there was none */
     uint64_t compact_at; /* not worth trying below this length */
-    bool broken;         /* a write failed: nothing is written any more */
+    bool broken;         /* nobody knows what is on disk: only a rewrite helps */
     uint8_t *batch;      /* the frame that is being filled */
     size_t batch_len;
 };
@@ -29,15 +30,19 @@ int weft__journal_open(struct weft_journal *journal_out, const char *path,
                        struct weft_values *keys);
 void weft__journal_close(struct weft_journal *journal);
 /* Adds a change to the batch.  Errors: WEFT_EAGAIN the batch is full: commit it first; WEFT_EIO
- * broken. */
+ * broken: see weft__journal_compact(). */
 int weft__journal_add(struct weft_journal *journal, const struct weft_values_change *change);
-/* Writes the batch in one piece and syncs. After an error nobody knows what is on disk: the journal
- * is broken, the next open finds out.  Blocks: on the disk.  Errors: WEFT_EIO. */
+/* Writes the batch in one piece and syncs; after an error the batch is dropped.
+ * Blocks: on the disk.
+ * Errors: WEFT_EIO: the journal is broken, and whether the batch is on disk is not known; any other
+ * (WEFT_ENOSPC): it is not, as if it had never been, and the journal goes on. */
 int weft__journal_commit(struct weft_journal *journal);
 /* Whether the file holds so much that is no longer true that it should be rewritten. */
 bool weft__journal_bloated(const struct weft_journal *journal, const struct weft_values *keys);
-/* Rewrites the file to what stands; the old one stays in place until the new one is on disk.
- * Blocks: on the disk.  Errors: WEFT_EIO, WEFT_ENOSPC: the old file goes on. */
+/* Rewrites the file to what stands; the old one stays in place until the new one is on disk. Mends
+ * a broken journal: of batches whose fate was not known, those that keys has stand now, the others
+ * are gone for good.
+ * Blocks: on the disk.  Errors: WEFT_EIO, WEFT_ENOSPC: the old file goes on, or stays broken. */
 int weft__journal_compact(struct weft_journal *journal, const struct weft_values *keys);
 
 #endif

@@ -83,6 +83,7 @@ int weft__registry_open(const struct weft_registry_desc *desc, struct weft_regis
                   : weft__journal_open(&registry->journal, desc->log_path, &registry->keys);
     if (!err) {
         registry->epoch = registry->journal.epoch;
+        registry->log = registry->journal.id;
         weft__hosts_init(&registry->hosts, registry->epoch);
         err = start_thread(registry);
         if (err)
@@ -121,6 +122,14 @@ void weft__registry_close(struct weft_registry *registry)
     weft__hosts_fini(&registry->hosts);
     weft__values_fini(&registry->keys);
     free(registry);
+}
+
+size_t weft__registry_alive(struct weft_registry *registry)
+{
+    pthread_mutex_lock(&registry->lock);
+    size_t n = registry->hosts.alive;
+    pthread_mutex_unlock(&registry->lock);
+    return n;
 }
 
 uint64_t weft__registry_epoch(const struct weft_registry *registry)

@@ -7,6 +7,7 @@
 #ifndef WEFT_REGISTRY_SERVICE_H
 #define WEFT_REGISTRY_SERVICE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "control/server.h"
@@ -29,6 +30,8 @@ int weft__registry_open(const struct weft_registry_desc *desc, struct weft_regis
 void weft__registry_close(struct weft_registry *registry);
 /* Fills the description to start a control server with; ports are 0, the caller sets them. */
 void weft__registry_service(struct weft_registry *registry, struct weft_service_desc *service_out);
+/* Hosts that are in its list and live. */
+size_t weft__registry_alive(struct weft_registry *registry);
 uint64_t weft__registry_epoch(const struct weft_registry *registry);
 
 #endif

@@ -74,6 +74,7 @@ void weft__registry_on_join(void *ctx, struct weft_call *call, const ProtobufCMe
     }
     weft__info("host %s has joined: %s, %u slots", host.name, host.control, host.slots);
     reply.epoch = registry->epoch;
+    reply.log = registry->log;
     reply.beat_ms = registry->beat_ms;
     reply.dead_ms = registry->dead_ms;
     weft__call_reply(call, &reply.base);

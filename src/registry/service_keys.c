@@ -16,6 +16,7 @@
 #include "weft/error.h"
 
 #define BATCH_MAX 64
+#define MEND_EVERY_NS WEFT_NS_PER_S
 
 /* A copy of what stands under a key. */
 struct standing {
@@ -47,6 +48,7 @@ void weft__registry_on_get(void *ctx, struct weft_call *call, const ProtobufCMes
     reply.revision = standing.revision;
     reply.value = (ProtobufCBinaryData){standing.len, standing.bytes};
     reply.epoch = registry->epoch;
+    reply.log = registry->log;
     weft__call_reply(call, &reply.base);
 }
 
@@ -126,6 +128,12 @@ static bool batch_take(struct weft_registry *registry, struct batch *batch,
                            "changed");
         return true;
     }
+    if (item->cas->log != 0 && item->cas->log != registry->log) {
+        weft__waiting_fail(item, WEFT_ESTALE,
+                           "the registry has lost its log since this was begun; nothing was "
+                           "changed");
+        return true;
+    }
     int err = weft__values_check(&registry->keys, &change, item->cas->expected, &wins);
     if (!err && !wins) {
         answer_lost(registry, item);
@@ -149,13 +157,14 @@ static bool batch_take(struct weft_registry *registry, struct batch *batch,
 static void batch_finish(struct weft_registry *registry, struct batch *batch)
 {
     int err = weft__journal_commit(&registry->journal);
+    bool applied = !err;
     if (err && batch->n)
         weft__error("%s", weft_fail_text(err));
     pthread_mutex_lock(&registry->lock);
     for (size_t i = 0; i < batch->n && !err; i++)
         err = weft__values_apply(&registry->keys, &batch->changes[i]);
     pthread_mutex_unlock(&registry->lock);
-    if (err) /* disk and memory may differ now: no further change before a restart */
+    if (err && applied) /* disk and memory differ: memory counts, when the log is written anew */
         registry->journal.broken = true;
     for (size_t i = 0; i < batch->n; i++) {
         if (err)
@@ -166,9 +175,24 @@ static void batch_finish(struct weft_registry *registry, struct batch *batch)
     batch->n = 0;
 }
 
+/* A log that is not to be trusted any more is written anew, once there is room for that. */
+static void mend(struct weft_registry *registry)
+{
+    uint64_t now_ns = weft__now_ns();
+    if (!registry->journal.broken || now_ns < registry->mend_ns)
+        return;
+    registry->mend_ns = now_ns + MEND_EVERY_NS;
+    int err = weft__journal_compact(&registry->journal, &registry->keys);
+    if (err)
+        weft__error("%s", weft_fail_text(err));
+    else
+        weft__warn("the registry's log %s is written again", registry->journal.path);
+}
+
 static void run_changes(struct weft_registry *registry, struct weft__waiting *first)
 {
     struct batch batch = {.n = 0};
+    mend(registry);
     while (first) {
         struct weft__waiting *next = first->next;
         while (!batch_take(registry, &batch, first))

@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         epoch = journal.epoch;
         weft__journal_close(&journal);
         FUZZ_CHECK(weft__journal_open(&journal, path, &again) == WEFT_OK);
-        FUZZ_CHECK(journal.epoch == epoch + 1);
+        FUZZ_CHECK(journal.epoch > epoch || epoch == UINT64_MAX);
         FUZZ_CHECK(journal.torn_at == 0);
         FUZZ_CHECK(again.revision == keys.revision);
         weft__journal_close(&journal);

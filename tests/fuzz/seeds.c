@@ -213,10 +213,9 @@ static void groups(void)
 /* Two frames: the epoch and two keys; one erased. */
 static void journals(void)
 {
-    static const char frames_of[] = "\x2d\0"
-                                    "\1\1\0\0\0\0\0\0\0\0\0\10\0\5\0\0\0\0\0\0\0"
+    static const char frames_of[] = "\x31\0"
+                                    "\1\1\0\0\0\0\0\0\0\0\0\20\0\5\0\0\0\0\0\0\0\7\0\0\0\0\0\0\0"
                                     "\2\6\0\0\0\0\0\0\0\3\0\4\0keyword"
-                                    "\0\0\0\0"
                                     "\x10\0"
                                     "\3\7\0\0\0\0\0\0\0\3\0\0\0key";
     seed("journal", "seed_frames", "\1\1",

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -95,7 +96,8 @@ static void what_was_committed_is_there_again_under_the_next_epoch(void **state)
     struct weft_journal journal;
     struct weft_values keys = {0};
     assert_int_equal(weft__journal_open(&journal, folder->log, &keys), 0);
-    assert_int_equal(journal.epoch, 1);
+    uint64_t epoch = journal.epoch, id = journal.id;
+    assert_true(epoch > 0 && id != 0);
     change(&journal, &keys, "a", "one");
     change(&journal, &keys, "b", "");
     change(&journal, &keys, "a", "two");
@@ -103,9 +105,11 @@ static void what_was_committed_is_there_again_under_the_next_epoch(void **state)
     change(&journal, &keys, "c", NULL);
     weft__journal_close(&journal);
     weft__values_fini(&keys);
-    for (uint64_t epoch = 2; epoch < 5; epoch++) {
+    for (int again = 0; again < 3; again++) {
         assert_int_equal(weft__journal_open(&journal, folder->log, &keys), 0);
-        assert_int_equal(journal.epoch, epoch);
+        assert_true(journal.epoch > epoch);
+        assert_int_equal(journal.id, id);
+        epoch = journal.epoch;
         assert_int_equal(journal.torn_at, 0);
         assert_int_equal(keys.revision, 5);
         assert_int_equal(keys.n, 2);
@@ -333,10 +337,12 @@ static void compaction_keeps_values_revisions_epoch_and_the_lock(void **state)
     struct weft_values none = {0};
     assert_int_equal(weft__journal_open(&second, folder->log, &none), WEFT_EBUSY);
     change(&journal, &keys, "after", "y");
+    uint64_t epoch = journal.epoch, id = journal.id;
     weft__journal_close(&journal);
     struct weft_values again = {0};
     assert_int_equal(weft__journal_open(&journal, folder->log, &again), 0);
-    assert_int_equal(journal.epoch, 2);
+    assert_true(journal.epoch > epoch);
+    assert_int_equal(journal.id, id);
     assert_int_equal(again.revision, revision + 1);
     assert_int_equal(again.n, keys.n);
     expect(&again, "after", "y");
@@ -351,7 +357,24 @@ static void compaction_keeps_values_revisions_epoch_and_the_lock(void **state)
     weft__values_fini(&again);
 }
 
-static void a_disk_that_takes_no_more_breaks_the_log_but_not_what_is_in_it(void **state)
+static void after_the_loss_of_its_log_a_registry_has_a_higher_epoch_and_another_id(void **state)
+{
+    const struct folder *folder = *state;
+    struct weft_journal journal;
+    struct weft_values keys = {0};
+    assert_int_equal(weft__journal_open(&journal, folder->log, &keys), 0);
+    uint64_t epoch = journal.epoch, id = journal.id;
+    weft__journal_close(&journal);
+    assert_int_equal(unlink(folder->log), 0);
+    assert_int_equal(weft__journal_open(&journal, folder->log, &keys), 0);
+    assert_true(journal.epoch >= epoch); /* it is of the clock's seconds */
+    assert_true(journal.epoch >= 1500000000);
+    assert_int_not_equal(journal.id, id);
+    weft__journal_close(&journal);
+    weft__values_fini(&keys);
+}
+
+static void a_full_disk_changes_nothing_and_the_log_goes_on_when_there_is_room(void **state)
 {
     const struct folder *folder = *state;
     const struct weft_values_change step = {.key = {"b", 1}, .value = {"lost", 4}, .revision = 2};
@@ -360,24 +383,31 @@ static void a_disk_that_takes_no_more_breaks_the_log_but_not_what_is_in_it(void 
     struct rlimit limit, small;
     assert_int_equal(weft__journal_open(&journal, folder->log, &keys), 0);
     change(&journal, &keys, "a", "kept");
+    uint64_t length = journal.len_bytes;
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
     small = limit;
-    small.rlim_cur = journal.len_bytes + 10;
+    small.rlim_cur = length + 10;
     signal(SIGXFSZ, SIG_IGN);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-    assert_int_equal(weft__journal_add(&journal, &step), 0);
-    int err = weft__journal_commit(&journal);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-    assert_int_equal(err, WEFT_EIO);
-    assert_int_equal(weft__journal_add(&journal, &step), WEFT_EIO);
-    assert_int_equal(weft__journal_commit(&journal), WEFT_EIO); /* there is room again: too late */
-    assert_false(weft__journal_bloated(&journal, &keys));
+    for (int i = 0; i < 3; i++) {
+        struct stat st;
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+        assert_int_equal(weft__journal_add(&journal, &step), 0);
+        int err = weft__journal_commit(&journal);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+        assert_int_equal(err, -EFBIG);
+        assert_non_null(strstr(weft_fail_text(err), "nothing was changed, make room"));
+        assert_false(journal.broken);
+        assert_int_equal(stat(folder->log, &st), 0); /* no half record */
+        assert_int_equal(st.st_size, length);
+    }
+    change(&journal, &keys, "c", "room again");
     weft__journal_close(&journal);
     weft__values_fini(&keys);
     assert_int_equal(weft__journal_open(&journal, folder->log, &keys), 0);
-    assert_true(journal.torn_at > 0);
+    assert_int_equal(journal.torn_at, 0);
     expect(&keys, "a", "kept");
     expect(&keys, "b", NULL);
+    expect(&keys, "c", "room again");
     weft__journal_close(&journal);
     weft__values_fini(&keys);
 }
@@ -396,7 +426,8 @@ int main(void)
         TEST(a_log_in_use_is_refused_and_another_file_too),
         TEST(a_full_batch_says_so_and_goes_on_after_a_commit),
         TEST(compaction_keeps_values_revisions_epoch_and_the_lock),
-        TEST(a_disk_that_takes_no_more_breaks_the_log_but_not_what_is_in_it),
+        TEST(after_the_loss_of_its_log_a_registry_has_a_higher_epoch_and_another_id),
+        TEST(a_full_disk_changes_nothing_and_the_log_goes_on_when_there_is_room),
     };
     weft__log_set_level(WEFT_LOG_ERROR); /* torn tails are warned about, hundreds of times here */
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,7 +47,6 @@ static void a_host_joins_beats_is_listed_and_leaves(void **state)
     struct weft_registry_reply reply;
     struct rig_answer answer;
     assert_int_equal(weft__registry_join_wait(&rig->at, &host, &reply), 0);
-    assert_int_equal(reply.epoch, 1);
     assert_int_equal(reply.epoch, weft__registry_epoch(rig->registry));
     assert_int_equal(reply.beat_ms, rig->beat_ms);
     assert_int_equal(reply.dead_ms, rig->dead_ms);
@@ -192,7 +191,7 @@ static void a_head_that_comes_back_has_a_new_epoch_and_hosts_join_again(void **s
     assert_int_equal(beat(rig, "a", 1, &answer), WEFT_ESTALE);
     assert_int_equal(join(rig, "a", 1), 0);
     list(rig, &answer);
-    assert_int_equal(answer.reply.epoch, before.reply.epoch + 1);
+    assert_true(answer.reply.epoch > before.reply.epoch);
     assert_true(answer.reply.revision > before.reply.revision);
     assert_int_equal(answer.reply.hosts_n, 1);
 }
