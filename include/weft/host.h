@@ -11,8 +11,9 @@ struct weft_host_options {
     const char *address; /* of the interface that this host uses; NULL: 127.0.0.1 */
     const char *head;    /* "address[:port]" of the head host; NULL: this host is the head and keeps
                             the registry */
-    const char *state_dir;   /* where the head keeps the registry's log; NULL: a temporary folder,
-                                removed at the end */
+    const char *state_dir;   /* where the head keeps the registry's log; NULL: a folder under TMPDIR
+                                that is named by address and port, and removed when the head is the
+                                last host to end */
     const char *app_program; /* path of weft-app; NULL: beside the running program */
     uint16_t port_first;     /* range of ports: the first is the host's own, apps take the rest; 0:
                                 WEFT_PORTS */

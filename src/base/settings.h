@@ -35,7 +35,7 @@
       "how written pages are found; auto: the first of these that works")                                              \
     X(WEFT_HEARTBEAT_MS, NUMBER, "500", 10, 60000, "", "time between two heartbeats of a host")                        \
     X(WEFT_DEAD_MS, NUMBER, "3000", 50, 600000, "", "silence after which a host counts as dead")                       \
-    X(WEFT_STATE_DIR, TEXT, "", 0, 0, "", "folder of the registry log; empty: a temporary one, removed at the end")            \
+    X(WEFT_STATE_DIR, TEXT, "", 0, 0, "", "folder of the registry log; empty: one under TMPDIR, named by address and port")    \
     X(WEFT_RANK_MEMORY, SIZE, "16G", UINT64_C(1) << 30, UINT64_C(1) << 40, "",                                         \
       "address range of one rank, a power of two")                                                                     \
     X(WEFT_FORK_MEMORY, SIZE, "0", 0, UINT64_C(1) << 50, "",                                                           \

@@ -92,11 +92,12 @@ static int start_one(struct cli_cluster *cluster, char *address, uint32_t slots)
     return err != WEFT_OK && pid > 0 && has_refused(pid) ? WEFT_EINVAL : err;
 }
 
-void cli_cluster_stop(struct cli_cluster *cluster)
+/* From first on; all of them at once. */
+static void stop_from(struct cli_cluster *cluster, unsigned first)
 {
-    for (unsigned i = cluster->n; i-- > 0;)
+    for (unsigned i = cluster->n; i-- > first;)
         (void)kill(cluster->pids[i], SIGTERM);
-    for (unsigned i = 0; i < cluster->n; i++) {
+    for (unsigned i = first; i < cluster->n; i++) {
         int waited_us = 0;
         while (waitpid(cluster->pids[i], NULL, WNOHANG) == 0) {
             if (waited_us >= STOP_MS * 1000)
@@ -105,7 +106,13 @@ void cli_cluster_stop(struct cli_cluster *cluster)
             waited_us += POLL_US;
         }
     }
-    cluster->n = 0;
+    cluster->n = first < cluster->n ? first : cluster->n;
+}
+
+void cli_cluster_stop(struct cli_cluster *cluster)
+{
+    stop_from(cluster, 1); /* the head last: then its log is of no use to anybody, and goes */
+    stop_from(cluster, 0);
 }
 
 int cli_cluster_start(struct cli_cluster *cluster, unsigned n, uint32_t slots)

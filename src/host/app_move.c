@@ -148,6 +148,7 @@ static void ask_owner(struct weft_app_mover *mover, enum weft_move_role role,
     struct weft_owner_ask ask = {
         .at = mover->app->registry_at,
         .app = mover->app->orders->app,
+        .log = mover->app->orders->registry_log,
         .rank = action->message.rank,
         .initial = {.host = action->message.source, .incarnation = action->message.incarnation},
         .expect = action->expect,

@@ -82,6 +82,8 @@ static void found(void *ctx, int err, const char *text, const struct weft_regist
     struct asking *asking = ctx;
     struct weft_move_owner owner = {0};
     (void)text;
+    if (err == WEFT_OK && asking->ask.log != 0 && reply->log != asking->ask.log)
+        err = WEFT_ESTALE; /* an absent key says nothing there */
     if (err == WEFT_OK)
         err = owner_of(asking, reply, &owner);
     bool as_expected = owner.host == asking->ask.expect.host &&
@@ -92,8 +94,11 @@ static void found(void *ctx, int err, const char *text, const struct weft_regist
     }
     uint8_t value[VALUE_BYTES];
     encode(asking->ask.want, value);
-    struct weft_registry_cas cas = {
-        .key = asking->key, .expected = reply->revision, .value = value, .value_len = VALUE_BYTES};
+    struct weft_registry_cas cas = {.key = asking->key,
+                                    .expected = reply->revision,
+                                    .value = value,
+                                    .value_len = VALUE_BYTES,
+                                    .log = asking->ask.log};
     err = weft__registry_cas(&asking->ask.at, &cas, changed, asking);
     if (err != WEFT_OK)
         finish(asking, err, owner);

@@ -20,6 +20,7 @@ typedef void weft_owner_done(void *ctx, int err, struct weft_move_owner owner);
 struct weft_owner_ask {
     struct weft_registry_at at;
     uint64_t app;
+    uint64_t log; /* of the registry that the app began with; another one: WEFT_ESTALE */
     uint32_t rank;
     struct weft_move_owner initial; /* what an absent key means */
     struct weft_move_owner expect, want;

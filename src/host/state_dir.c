@@ -1,18 +1,24 @@
-/* Folders named weft-<user>-<process> under TMPDIR: one whose process is gone belongs to nobody and
- * is removed by the next head. */
+/* Folders named weft-<user>-<address>-<port> under TMPDIR: a head that was killed, or restarted,
+ * finds its log by its address. One whose log nobody has open, or has written for long, belonged to
+ * a cluster that is gone. Rejected: a name by process (the next head would not find it), a folder
+ * under the home directory (it is often on NFS, where locks and syncs are slow). */
 #include "host/state_dir.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <signal.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/parse.h"
 #include "weft/error.h"
+
+enum { STALE_S = 30 * 24 * 3600 };
 
 static const char *tmp_dir(void)
 {
@@ -33,6 +39,23 @@ void weft__state_dir_remove(const char *path)
     (void)rmdir(path);
 }
 
+/* Whether it is a folder of this user whose log nobody uses. */
+static bool is_stale(const char *path)
+{
+    struct stat about;
+    char log[512];
+    if (lstat(path, &about) != 0 || !S_ISDIR(about.st_mode) || about.st_uid != getuid() ||
+        snprintf(log, sizeof(log), "%s/registry.log", path) >= (int)sizeof(log))
+        return false;
+    int fd = open(log, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        (void)fstat(fd, &about);
+    bool stale = about.st_mtime < time(NULL) - STALE_S && (fd < 0 || !flock(fd, LOCK_EX | LOCK_NB));
+    if (fd >= 0)
+        close(fd);
+    return stale;
+}
+
 static void remove_stale(void)
 {
     char prefix[48], path[512];
@@ -42,34 +65,44 @@ static void remove_stale(void)
         return;
     const struct dirent *entry;
     while ((entry = readdir(dir)) != NULL) {
-        uint64_t pid;
-        struct stat about;
         if (strncmp(entry->d_name, prefix, (size_t)prefix_len) != 0 ||
-            weft__parse_u64(entry->d_name + prefix_len, 1, INT32_MAX, &pid) != WEFT_OK)
+            snprintf(path, sizeof(path), "%s/%s", tmp_dir(), entry->d_name) >= (int)sizeof(path))
             continue;
-        snprintf(path, sizeof(path), "%s/%s", tmp_dir(), entry->d_name);
-        if (kill((pid_t)pid, 0) != 0 && errno == ESRCH && lstat(path, &about) == 0 &&
-            S_ISDIR(about.st_mode) && about.st_uid == getuid())
+        if (is_stale(path))
             weft__state_dir_remove(path);
     }
     closedir(dir);
     weft_fail_clear();
 }
 
-int weft__state_dir_open(char *path, size_t len_bytes, bool *ours_out)
+static int check_ours(const char *path)
+{
+    struct stat about;
+    if (lstat(path, &about) == 0 && S_ISDIR(about.st_mode) && about.st_uid == getuid())
+        return WEFT_OK;
+    return weft_fail(WEFT_EACCES,
+                     "%s, for the registry's log, belongs to somebody else; name another folder "
+                     "(--state-dir, or WEFT_STATE_DIR)",
+                     path);
+}
+
+int weft__state_dir_open(char *path, size_t len_bytes, const char *address, uint16_t port,
+                         bool *ours_out)
 {
     bool ours = path[0] == '\0';
     if (ours) {
         remove_stale();
-        snprintf(path, len_bytes, "%s/weft-%u-%d", tmp_dir(), (unsigned)getuid(), (int)getpid());
+        snprintf(path, len_bytes, "%s/weft-%u-%s-%u", tmp_dir(), (unsigned)getuid(), address, port);
     }
-    if (mkdir(path, 0700) != 0 && (errno != EEXIST || ours)) {
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
         int err = -errno;
         return weft_fail(err, "cannot make the folder %s for the registry's log: %s", path,
                          strerror(-err));
     }
-    *ours_out = ours;
-    return WEFT_OK;
+    int err = ours ? check_ours(path) : WEFT_OK;
+    if (err == WEFT_OK)
+        *ours_out = ours;
+    return err;
 }
 
 int weft__beside_us(const char *program, char *path_out, size_t len_bytes)

@@ -6,10 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* path: the wanted folder, made where it is missing; empty: a folder of our own under TMPDIR, its
- * path written back, *ours_out true. Folders that processes of this user left behind when they were
- * killed are removed on the way. Errors: what mkdir(2) says, with the path. */
-int weft__state_dir_open(char *path, size_t len_bytes, bool *ours_out);
+/* path: the wanted folder, made where it is missing; empty: one of our own under TMPDIR, the same
+ * for every head at this address and port, its path written back, *ours_out true. Those of our own
+ * that nobody has used for 30 days are removed on the way.
+ * Errors: what mkdir(2) says, with the path; WEFT_EACCES somebody else has a file of that name. */
+int weft__state_dir_open(char *path, size_t len_bytes, const char *address, uint16_t port,
+                         bool *ours_out);
 /* Removes a folder of our own with the files in it. */
 void weft__state_dir_remove(const char *path);
 

@@ -174,8 +174,8 @@ static int start_server(struct weft_host *host)
 static int start_registry(struct weft_host *host)
 {
     char path[sizeof(host->state_dir) + 16];
-    int err =
-        weft__state_dir_open(host->state_dir, sizeof(host->state_dir), &host->state_dir_is_ours);
+    int err = weft__state_dir_open(host->state_dir, sizeof(host->state_dir), host->address,
+                                   host->port_first, &host->state_dir_is_ours);
     if (err != WEFT_OK)
         return err;
     snprintf(path, sizeof(path), "%s/registry.log", host->state_dir);
@@ -373,6 +373,17 @@ static int host_open(struct weft_host *host, const struct weft_host_options *opt
     return err;
 }
 
+/* The log of a head that leaves while others live is for the one that takes its place. */
+static void keep_state_dir(struct weft_host *host)
+{
+    if (host->registry == NULL || !host->state_dir_is_ours ||
+        weft__registry_alive(host->registry) == 0)
+        return;
+    host->state_dir_is_ours = false;
+    weft__info("the registry's log stays in %s, for the next head at this address",
+               host->state_dir);
+}
+
 static void host_close(struct weft_host *host)
 {
     host->stopping = true;
@@ -381,6 +392,7 @@ static void host_close(struct weft_host *host)
     weft__state_server_leave(host->state); /* before others hear that we have left */
     if (host->epoch != 0)
         weft__weftd_leave(host);
+    keep_state_dir(host);
     weft__data_stop(host->data); /* a worker may be opening it */
     weft__snapshot_service_stop(host->snapshots);
     weft__group_stop(host->groups); /* before the server: whoever waits gets an answer */

@@ -70,7 +70,7 @@ struct weft_host {
     char registry_control[WEFT_URL_MAX]; /* url of the registry's sync port */
     char app_program[4096];
     char state_dir[4096];
-    bool state_dir_is_ours; /* remove it at the end */
+    bool state_dir_is_ours; /* remove it at the end, when it is nobody else's */
     uint16_t port_first, port_last;
     uint64_t incarnation;
     struct weft_registry_at registry_at; /* its client is NULL once that is closed */
@@ -81,6 +81,7 @@ struct weft_host {
     struct weft_member *members; /* by name */
     size_t members_n;
     uint64_t epoch;
+    uint64_t registry_log; /* which log the registry has */
     uint64_t list_revision;
     uint64_t members_revision; /* of the list that members copies */
     bool refreshing;

@@ -176,6 +176,7 @@ static struct weft_app *app_new(struct weft_host *host, const Weft__Host__RunReq
     app->stride =
         request->rank_memory != 0 ? request->rank_memory : weft__config_u64("WEFT_RANK_MEMORY");
     random_fill(&app->token, sizeof(app->token));
+    app->registry_log = host->registry_log;
     random_fill(&app->call_token, sizeof(app->call_token));
     do {
         random_fill(&app->id, 6); /* short enough to read */

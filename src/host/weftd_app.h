@@ -87,7 +87,9 @@ struct weft_app_plan {
     uint8_t *descriptor;
     size_t descriptor_len;
     uint64_t frozen_wall_us;
-    bool applied; /* the rank's record says where it is now */
+    bool applied;                          /* the rank's record says where it is now */
+    bool registry_asked, registry_answers; /* it has to, before a rank is frozen */
+    struct weft_move_message freeze;       /* what waits for its answer */
     uint64_t move_began_ns;
 };
 
@@ -108,8 +110,9 @@ struct weft_app {
     UT_hash_handle hh;
     struct weft_host *host;
     uint64_t id;
-    uint64_t token;      /* known to its processes and to the hosts that have something of it */
-    uint64_t call_token; /* known to its processes and to those who call its ranks */
+    uint64_t token;        /* known to its processes and to the hosts that have something of it */
+    uint64_t call_token;   /* known to its processes and to those who call its ranks */
+    uint64_t registry_log; /* that the registry had at its start */
     uint64_t stride;
     Weft__Host__RunRequest *request;
     enum weft_hint hint;

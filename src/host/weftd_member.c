@@ -34,7 +34,7 @@ struct news {
     void (*run)(struct news *news);
     int err;
     char text[200];
-    uint64_t epoch, revision;
+    uint64_t epoch, revision, log;
     uint32_t dead_ms;
     struct weft_registry_host *hosts;
     size_t hosts_n;
@@ -67,6 +67,7 @@ static void news_done(void *ctx, int err, const char *text, const struct weft_re
         news->epoch = reply->epoch;
         news->revision = reply->revision;
         news->dead_ms = reply->dead_ms;
+        news->log = reply->log;
         news->hosts = weft__must_copy(reply->hosts, reply->hosts_n * sizeof(*news->hosts));
         news->hosts_n = reply->hosts_n;
     }
@@ -242,6 +243,7 @@ static void joined_again(struct news *news)
     if (news->err == WEFT_OK) {
         tell_epoch(host, news->epoch);
         host->epoch = news->epoch;
+        host->registry_log = news->log;
         host->registry_dead_ms = news->dead_ms;
         answered(host);
         weft__info("joined again, epoch %llu", (unsigned long long)news->epoch);
@@ -430,6 +432,7 @@ int weft__weftd_join(struct weft_host *host)
         return err;
     tell_epoch(host, reply.epoch);
     host->epoch = reply.epoch;
+    host->registry_log = reply.log;
     host->registry_dead_ms = reply.dead_ms;
     answered(host);
     host->beat_timer.fire = beat_fired;

@@ -213,10 +213,10 @@ void weft__weftd_plan_launched(struct weft_app *app, const struct weft_app_proce
     }
 }
 
+static void send_freeze(struct weft_app *app, const struct weft_move_message *message);
+
 static void perform_send(struct weft_app *app, const struct weft_move_message *message)
 {
-    if (message->kind == WEFT_MOVE_FREEZE)
-        app->ranks[message->rank].key = true; /* from now on the registry may hold one */
     switch (weft__move_receiver(message->kind)) {
     case WEFT_ROLE_AGENT:
         ask_agent(app, message);
@@ -227,6 +227,8 @@ static void perform_send(struct weft_app *app, const struct weft_move_message *m
     default:
         if (message->kind == WEFT_MOVE_PREPARE)
             send_prepare(app, message);
+        else if (message->kind == WEFT_MOVE_FREEZE)
+            send_freeze(app, message);
         else
             send_message(app, message);
     }
@@ -258,18 +260,55 @@ static void owner_known(void *ctx, int err, struct weft_move_owner owner)
     weft__loop_must_post(question->host->asker.loop, &question->task);
 }
 
-static void read_owner(struct weft_app *app, const struct weft_move_message *message)
+static void ask_owner(struct weft_app *app, const struct weft_move_message *message,
+                      void (*run)(struct weft_task *task))
 {
     struct owner_question *question = weft__must_alloc(1, sizeof(*question));
     *question = (struct owner_question){
-        .task = {.run = owner_task}, .host = app->host, .app = app->id, .step = app->step};
+        .task = {.run = run}, .host = app->host, .app = app->id, .step = app->step};
     weft__owner_read(&(struct weft_owner_ask){
         .at = app->host->registry_at,
         .app = app->id,
+        .log = app->registry_log,
         .rank = message->rank,
         .initial = {.host = message->source, .incarnation = message->incarnation},
         .done = owner_known,
         .ctx = question});
+}
+
+/* A rank is frozen only where somebody can say whose it is: what the registry does not answer
+ * before costs nobody anything, what it does not answer afterwards ends the app. */
+static void freeze_task(struct weft_task *task)
+{
+    struct owner_question *question = weft__loop_owner(task, struct owner_question, task);
+    struct weft_app *app = weft__weftd_app_find(question->host, question->app);
+    int err = question->event.err;
+    bool waits = app != NULL && app->step == question->step && app->plan != NULL &&
+                 app->plan->moving && app->plan->machine.state == WEFT_HOME_FREEZING;
+    free(question);
+    if (!waits)
+        return;
+    if (err == WEFT_OK) {
+        app->plan->registry_answers = true;
+        app->ranks[app->plan->freeze.rank].key = true; /* from now on it may hold one */
+        send_message(app, &app->plan->freeze);
+        return;
+    }
+    const char *why = err == WEFT_ESTALE
+                          ? "the registry has lost its log since the app's start: its ranks stay"
+                          : "the registry does not answer; try again when its head is back";
+    machine_step(app, &(struct weft_move_event){.kind = WEFT_MOVE_ON_CANCEL, .text = why});
+}
+
+static void send_freeze(struct weft_app *app, const struct weft_move_message *message)
+{
+    struct weft_app_plan *plan = app->plan;
+    plan->freeze = *message;
+    if (plan->registry_answers)
+        send_message(app, message);
+    else if (!plan->registry_asked)
+        ask_owner(app, message, freeze_task);
+    plan->registry_asked = true;
 }
 
 /* ---- what comes of it ---- */
@@ -333,7 +372,7 @@ static bool perform(struct weft_app *app, const struct weft_move_action *action)
         perform_send(app, &action->message);
         return true;
     case WEFT_MOVE_DO_READ_OWNER:
-        read_owner(app, &action->message);
+        ask_owner(app, &action->message, owner_task);
         return true;
     case WEFT_MOVE_DO_ENDED:
         move_ended(app);
@@ -416,7 +455,7 @@ static void begin_move(struct weft_app *app, const struct weft_app_step *step,
     plan->descriptor_len = 0;
     plan->from = rank->process;
     plan->to = dest->number;
-    plan->applied = false;
+    plan->applied = plan->registry_asked = plan->registry_answers = false;
     plan->moving = true;
     plan->timer.fire = timer_fired;
     plan->move_began_ns = weft__now_ns();

@@ -123,8 +123,11 @@ static void end_children(struct cluster *cluster, unsigned *bad)
         if (!is_host)
             child_signal(&cluster->children[i], SIGTERM);
     }
-    for (unsigned h = cluster->hosts_n; h-- > 0;)
+    for (unsigned h = cluster->hosts_n; h-- > 0;) {
+        for (unsigned m = 1; h == 0 && m < cluster->hosts_n; m++)
+            (void)child_wait(cluster->hosts[m].weftd, STOP_MS); /* the head is the last one */
         child_signal(cluster->hosts[h].weftd, SIGTERM);
+    }
     for (unsigned i = 0; i < cluster->children_n; i++) {
         if (child_wait(&cluster->children[i], STOP_MS) >= 0)
             continue;

@@ -152,17 +152,17 @@ unsigned cluster_ports(const struct cluster *cluster, const char *address, uint1
 
 /* ---- files ---- */
 
-/* A host that was killed leaves the folder of its process; the next head removes it. */
-static bool of_a_killed_host(const struct cluster *cluster, const char *name)
+/* Where somebody was killed the head leaves its log: for its next start, or as it takes the dead
+ * for alive. */
+static bool of_a_head(const struct cluster *cluster, const char *name)
 {
-    for (unsigned i = 0; i < cluster->hosts_n; i++) {
-        char wanted[64];
-        snprintf(wanted, sizeof(wanted), "weft-%u-%d", (unsigned)getuid(),
-                 (int)cluster->hosts[i].weftd->pid);
-        if (cluster->hosts[i].killed && strcmp(name, wanted) == 0)
-            return true;
-    }
-    return false;
+    bool killed = false;
+    char wanted[64];
+    for (unsigned i = 0; i < cluster->hosts_n; i++)
+        killed |= cluster->hosts[i].killed;
+    snprintf(wanted, sizeof(wanted), "weft-%u-%s-8100", (unsigned)getuid(),
+             cluster->hosts[0].address);
+    return killed && strcmp(name, wanted) == 0;
 }
 
 static unsigned files_left(const struct cluster *cluster)
@@ -173,7 +173,7 @@ static unsigned files_left(const struct cluster *cluster)
     struct cluster_names *names = cluster_names_of(folder);
     for (size_t i = 0; i < names->n; i++) {
         const char *name = names->entries[i]->d_name;
-        if (is_dots(name) || of_a_killed_host(cluster, name))
+        if (is_dots(name) || of_a_head(cluster, name))
             continue;
         fprintf(stderr, "left: file %s/%s\n", folder, name);
         n++;

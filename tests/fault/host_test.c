@@ -130,7 +130,7 @@ static void a_head_that_stays_away_during_a_move_ends_the_app_at_last(void **sta
     stage_close(&scene.stage);
 }
 
-static void a_killed_head_leaves_a_folder_that_the_next_head_removes(void **state)
+static void a_head_that_ends_alone_takes_its_log_along(void **state)
 {
     struct cluster *cluster = *state;
     struct cluster_host *head = cluster_host(cluster, "head", 1);
@@ -231,7 +231,7 @@ int main(int argc, char **argv)
         CASE(a_head_that_comes_back_is_found_again),
         CASE(a_head_that_is_away_during_a_move_decides_it_when_it_is_back),
         CASE(a_head_that_stays_away_during_a_move_ends_the_app_at_last),
-        CASE(a_killed_head_leaves_a_folder_that_the_next_head_removes),
+        CASE(a_head_that_ends_alone_takes_its_log_along),
     };
     bool all = argc < 2, first = !all && argv[1][0] == 'm', second = !all && argv[1][0] == 'h';
     if (argc > 2)
