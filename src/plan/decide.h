@@ -21,6 +21,7 @@ struct weft_plan_host {
     bool leaving;    /* is about to go: takes no rank, and detect moves those that are there */
     uint32_t ours;   /* detect's own, as the next two: ranks of the app in question here, */
     uint32_t target; /* ranks wanted here, */
+    uint32_t number; /* its place among the touched hosts, */
     bool open;       /* whether it may get ranks */
 };
 

@@ -102,16 +102,21 @@ static void score(const struct weft_detection *detection, struct weft_plan *plan
     plan->then.cross_pairs = (all * all - then_same) / 2;
 }
 
-static bool better(const struct weft_plan *plan, enum weft_policy policy)
+/* In the policy's own sense, whatever the ranks exchange. */
+static bool has_reason(const struct weft_plan *plan, enum weft_policy policy)
 {
-    const struct weft_plan_score *now = &plan->now, *then = &plan->then;
     if (plan->must)
         return true;
-    if (policy != WEFT_POLICY_BIN_PACK)
-        return then->unused > now->unused;
-    if (then->hosts != now->hosts)
-        return then->hosts < now->hosts;
-    return then->cross_pairs < now->cross_pairs;
+    return policy == WEFT_POLICY_BIN_PACK ? plan->then.hosts < plan->now.hosts
+                                          : plan->then.unused > plan->now.unused;
+}
+
+static bool better(const struct weft_plan *plan, enum weft_policy policy)
+{
+    if (has_reason(plan, policy))
+        return true;
+    return policy == WEFT_POLICY_BIN_PACK && plan->then.hosts == plan->now.hosts &&
+           plan->then.cross_pairs < plan->now.cross_pairs;
 }
 
 static int by_number(const void *a, const void *b)
@@ -160,15 +165,44 @@ static void (*const set_targets[])(const struct weft_detection *detection) = {
     [WEFT_POLICY_SPOT] = weft__policy_stay,
 };
 
+/* The moves to the targets, or to something better that comes of what the ranks exchange. */
+static int find_moves(const struct weft_detect *ask, const struct weft_detection *detection,
+                      struct weft_plan *plan)
+{
+    bool reason = has_reason(plan, ask->policy);
+    if (ask->traffic == NULL || (ask->policy == WEFT_POLICY_SPOT && !plan->must)) {
+        if (better(plan, ask->policy))
+            list_moves(ask, plan);
+        return WEFT_OK;
+    }
+    int err = weft__policy_traffic(ask, detection, reason, plan);
+    if (err == WEFT_ERANGE && reason) {
+        list_moves(ask, plan);
+        return WEFT_OK;
+    }
+    if (err != WEFT_OK)
+        return err == WEFT_ERANGE ? WEFT_OK : err;
+    struct weft_plan scored = {0};
+    score(detection, &scored); /* the targets may be others now */
+    scored.then.traffic = plan->then.traffic;
+    plan->then = scored.then;
+    plan->by_traffic = !reason && plan->moves_n > 0;
+    return WEFT_OK;
+}
+
 int weft__detect(const struct weft_detect *ask, struct weft_plan *plan)
 {
     if ((size_t)ask->policy >= sizeof(set_targets) / sizeof(set_targets[0]))
         return weft_fail(WEFT_EINVAL, "there is no policy %d", (int)ask->policy);
+    if (ask->traffic != NULL && ask->traffic->n != ask->ranks)
+        return weft_fail(WEFT_EINVAL, "the traffic is of %u ranks, the placement of %zu",
+                         ask->traffic->n, ask->ranks);
     struct weft_detection detection = {.roster = ask->roster, .ranks = ask->ranks};
     int err = count_ours(ask, &detection);
     if (err != WEFT_OK)
         return err;
     plan->moves_n = 0;
+    plan->by_traffic = false;
     look_for_leaving(&detection, plan);
     if (plan->freeze)
         weft__policy_stay(&detection);
@@ -177,12 +211,12 @@ int weft__detect(const struct weft_detect *ask, struct weft_plan *plan)
     else
         set_targets[ask->policy](&detection);
     score(&detection, plan);
-    if (!plan->freeze && better(plan, ask->policy))
-        list_moves(ask, plan);
-    else
+    if (!plan->freeze)
+        err = find_moves(ask, &detection, plan);
+    if (plan->moves_n == 0)
         plan->then = plan->now;
     weft__roster_untouch_all(ask->roster);
-    return WEFT_OK;
+    return err;
 }
 
 void weft__detect_take(struct weft_roster *roster, const struct weft_plan *plan)

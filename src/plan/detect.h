@@ -11,6 +11,10 @@
  * |             | of other tenants                              |                                |
  * | spot        | nothing, but for hosts that are about to go   |                                |
  *
+ * Where it is known what the ranks exchange, that counts instead of the number of pairs: of all
+ * placements on the hosts that a policy has chosen, the one that lets least cross; and less of it
+ * is better, also where the policy itself has nothing better (not under spot).
+ *
  * Under every policy ranks leave a host that is about to go, and as long as there are such ranks no
  * other rank moves. Else a rank may always stay where it is, also on an overcommitted host; a rank
  * moves to a slot that is free now. */
@@ -22,6 +26,7 @@
 #include <stdint.h>
 
 #include "plan/decide.h"
+#include "plan/graph.h"
 #include "plan/roster.h"
 
 enum weft_policy {
@@ -42,6 +47,7 @@ struct weft_plan_score {
     uint64_t hosts;       /* that have a rank */
     uint64_t cross_pairs; /* pairs of ranks on different hosts */
     uint64_t unused;      /* hosts that nobody uses, those about to go left out */
+    uint64_t traffic;     /* between hosts, as the graph weighs it; 0: not known */
 };
 
 struct weft_detect {
@@ -51,20 +57,26 @@ struct weft_detect {
     const uint32_t *host_of;    /* index of the host of each rank now */
     size_t ranks;
     enum weft_policy policy;
+    const struct weft_graph *traffic; /* what the ranks exchange; NULL: not known */
+    uint64_t move_cost;   /* of traffic: what it saves must be worth so much for each move */
+    const uint32_t *left; /* of traffic: index of the host that each rank has left lately and does
+                             not go back to, or a number that no host has; NULL: none */
 };
 
 struct weft_plan {
     struct weft_plan_move *moves; /* the caller's, room for `ranks` */
     size_t moves_n;               /* 0: nothing better */
     struct weft_plan_score now, then;
-    bool must;   /* ranks are on a host that is about to go: not a matter of worth */
-    bool freeze; /* and there is no room for them: no moves; freeze the app, or it dies */
+    bool by_traffic; /* the policy itself has no reason for it: less traffic between hosts */
+    bool must;       /* ranks are on a host that is about to go: not a matter of worth */
+    bool freeze;     /* and there is no room for them: no moves; freeze the app, or it dies */
 };
 
 /* Finds the moves: highest rank first, each to the first host of the array that still wants one.
  * Leaves the roster as it was; call weft__detect_take() for the plan that is carried out. Costs
  * some logarithms of the number of hosts, for each host that has ranks or gets some.
- * Thread: any.  Blocks: no.  Errors: WEFT_EINVAL a placement outside the array, or no such policy.
+ * Thread: any.  Blocks: no.  Errors: WEFT_EINVAL a placement outside the array, no such policy, or
+ * traffic of another number of ranks; WEFT_ENOMEM.
  * Source: faabric pull request 214 (order of moves; it names empty-hosts), its later batch
  * schedulers (what is better). */
 int weft__detect(const struct weft_detect *ask, struct weft_plan *plan);

@@ -43,4 +43,10 @@ void weft__policy_leave(const struct weft_detection *detection); /* but for thos
  * roomiest; where these are full, of the hosts of the orders, roomiest first. */
 void weft__policy_fill(const struct weft_detection *detection, size_t n, bool unused_too);
 
+/* Who goes where when it is known what the ranks exchange: sets moves and targets, and the traffic
+ * of both scores. has_reason: the policy's targets are better in its own sense. No moves: there is
+ * nothing better.  Errors: WEFT_ENOMEM; WEFT_ERANGE too many ranks and hosts to weigh them. */
+int weft__policy_traffic(const struct weft_detect *ask, const struct weft_detection *detection,
+                         bool has_reason, struct weft_plan *plan);
+
 #endif

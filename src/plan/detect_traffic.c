@@ -1,0 +1,160 @@
+/* Detection where it is known what the ranks exchange: the policy has said which hosts the app is
+ * to have and how many ranks on each; who goes where, and how the ranks are spread over just these
+ * hosts, comes from plan/assign.h.
+ *
+ * A policy that has its own reason (fewer hosts, more hosts that nobody uses, hosts that go) gets
+ * its hosts. Without one the hosts of the policy, if they are as many, and those that the app has
+ * now are both tried, and the better placement counts if less traffic crosses hosts than now.
+ * Where two placements are equally good the policy's numbers stand, because they are where the
+ * search begins. */
+#include "plan/policy.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/assign.h"
+#include "weft/error.h"
+
+/* The touched hosts by number, and two placements: the best so far, and one that is tried. */
+struct placing {
+    const struct weft_detect *ask;
+    const struct weft_detection *detection;
+    uint32_t hosts_n;
+    uint32_t *host_of, *left, *best, *tried; /* by rank */
+    uint32_t *target, *most, *free_slots;    /* by host */
+    uint64_t best_cost;                      /* traffic and moves; UINT64_MAX: none yet */
+    struct weft_plan *plan;
+};
+
+static uint32_t number_of(const struct placing *p, uint32_t host)
+{
+    for (uint32_t i = 0; i < p->hosts_n; i++)
+        if (p->detection->roster->touched[i] == host)
+            return i;
+    return WEFT_ASSIGN_NO_HOST;
+}
+
+static void placing_fini(struct placing *p)
+{
+    free(p->host_of);
+    free(p->target);
+}
+
+/* One block for the ranks, one for the hosts. */
+static int placing_init(struct placing *p)
+{
+    size_t ranks = p->ask->ranks, hosts = p->hosts_n;
+    p->host_of = malloc(4 * ranks * sizeof(*p->host_of) + 1);
+    p->target = malloc(3 * hosts * sizeof(*p->target) + 1);
+    if (p->host_of == NULL || p->target == NULL) {
+        placing_fini(p);
+        return weft_fail(WEFT_ENOMEM, "no memory to place %zu ranks", ranks);
+    }
+    p->left = p->host_of + ranks;
+    p->best = p->left + ranks;
+    p->tried = p->best + ranks;
+    p->most = p->target + hosts;
+    p->free_slots = p->most + hosts;
+    for (uint32_t i = 0; i < hosts; i++)
+        weft__policy_touched(p->detection, i)->number = i;
+    for (size_t rank = 0; rank < ranks; rank++) {
+        p->host_of[rank] = p->detection->roster->hosts[p->ask->host_of[rank]].number;
+        p->left[rank] = p->ask->left == NULL || p->plan->must ? WEFT_ASSIGN_NO_HOST
+                                                              : number_of(p, p->ask->left[rank]);
+    }
+    return WEFT_OK;
+}
+
+static uint64_t moves_between(const struct placing *p, const uint32_t *host_of)
+{
+    uint64_t moves = 0;
+    for (size_t rank = 0; rank < p->ask->ranks; rank++)
+        moves += host_of[rank] != p->host_of[rank];
+    return moves;
+}
+
+/* The hosts that the policy has chosen, or those of now. */
+static void set_bounds(struct placing *p, bool of_policy)
+{
+    for (uint32_t i = 0; i < p->hosts_n; i++) {
+        const struct weft_plan_host *host = weft__policy_touched(p->detection, i);
+        p->target[i] = of_policy ? host->target : host->ours;
+        p->most[i] = p->target[i] > 0 ? weft__policy_room(host) : 0;
+        p->free_slots[i] = weft__plan_host_free(host);
+    }
+}
+
+static int try_hosts(struct placing *p, bool of_policy)
+{
+    uint64_t cross;
+    set_bounds(p, of_policy);
+    int err = weft__assign(&(struct weft_assign){.graph = p->ask->traffic,
+                                                 .host_of = p->host_of,
+                                                 .hosts_n = p->hosts_n,
+                                                 .target = p->target,
+                                                 .most = p->most,
+                                                 .free = p->free_slots,
+                                                 .only_excess = p->plan->must,
+                                                 .left = p->left,
+                                                 .move_cost = p->ask->move_cost},
+                           p->tried);
+    if (err == WEFT_OK)
+        err = weft__graph_cross(p->ask->traffic, p->tried, p->hosts_n, &cross);
+    if (err != WEFT_OK)
+        return err;
+    uint64_t cost = cross + p->ask->move_cost * moves_between(p, p->tried);
+    if (cost >= p->best_cost)
+        return WEFT_OK;
+    p->best_cost = cost;
+    p->plan->then.traffic = cross;
+    memcpy(p->best, p->tried, p->ask->ranks * sizeof(*p->best));
+    return WEFT_OK;
+}
+
+/* The best placement becomes the targets, and the moves that lead to it. */
+static void take_best(struct placing *p)
+{
+    for (uint32_t i = 0; i < p->hosts_n; i++)
+        weft__policy_touched(p->detection, i)->target = 0;
+    for (size_t rank = p->ask->ranks; rank-- > 0;) {
+        weft__policy_touched(p->detection, p->best[rank])->target++;
+        if (p->best[rank] != p->host_of[rank])
+            p->plan->moves[p->plan->moves_n++] =
+                (struct weft_plan_move){.rank = (uint32_t)rank,
+                                        .from = p->ask->host_of[rank],
+                                        .to = p->detection->roster->touched[p->best[rank]]};
+    }
+}
+
+static int place(struct placing *p, bool has_reason, bool may_try_policy)
+{
+    struct weft_plan *plan = p->plan;
+    int err = weft__graph_cross(p->ask->traffic, p->host_of, p->hosts_n, &plan->now.traffic);
+    plan->then.traffic = plan->now.traffic;
+    if (err != WEFT_OK || (!has_reason && plan->now.traffic == 0))
+        return err;
+    if (!has_reason)
+        err = try_hosts(p, false);
+    if (err == WEFT_OK && (has_reason || may_try_policy))
+        err = try_hosts(p, true);
+    if (err == WEFT_OK && (has_reason || plan->then.traffic < plan->now.traffic))
+        take_best(p);
+    return err;
+}
+
+int weft__policy_traffic(const struct weft_detect *ask, const struct weft_detection *detection,
+                         bool has_reason, struct weft_plan *plan)
+{
+    struct placing p = {.ask = ask,
+                        .detection = detection,
+                        .hosts_n = (uint32_t)detection->roster->touched_n,
+                        .best_cost = UINT64_MAX,
+                        .plan = plan};
+    int err = placing_init(&p);
+    if (err != WEFT_OK)
+        return err;
+    err = place(&p, has_reason,
+                ask->policy == WEFT_POLICY_BIN_PACK && plan->then.hosts == plan->now.hosts);
+    placing_fini(&p);
+    return err;
+}
