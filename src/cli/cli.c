@@ -147,17 +147,32 @@ json_t *cli_move_json(const Weft__Host__MoveInfo *move)
         (json_int_t)move->forwarded);
 }
 
+/* JSON takes UTF-8 only; of any other text (a file's name may be one) the other bytes become "?".
+ */
+static json_t *text_json(const char *text)
+{
+    char plain[1024];
+    json_t *json = json_string(text);
+    if (json != NULL)
+        return json;
+    snprintf(plain, sizeof(plain), "%s", text);
+    for (char *at = plain; *at != '\0'; at++)
+        if (((unsigned char)*at & 0x80u) != 0)
+            *at = '?';
+    return json_string(plain);
+}
+
 static json_t *ranks_json(const Weft__Host__AppInfo *app)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < app->n_ranks; i++) {
         const Weft__Host__RankInfo *rank = app->ranks[i];
-        json_array_append_new(list, json_pack("{s:i, s:s, s:I, s:s, s:I, s:i, s:s, s:i}", "rank",
-                                              rank->rank, "host", rank->host, "pid",
-                                              (json_int_t)rank->pid, "first_host", rank->first_host,
-                                              "first_pid", (json_int_t)rank->first_pid,
-                                              "incarnation", (int)rank->incarnation, "state",
-                                              rank->state, "code", rank->code));
+        json_array_append_new(
+            list, json_pack("{s:i, s:s, s:I, s:s, s:I, s:i, s:s, s:i, s:o}", "rank", rank->rank,
+                            "host", rank->host, "pid", (json_int_t)rank->pid, "first_host",
+                            rank->first_host, "first_pid", (json_int_t)rank->first_pid,
+                            "incarnation", (int)rank->incarnation, "state", rank->state, "code",
+                            rank->code, "pinned", text_json(rank->pinned)));
     }
     return list;
 }
@@ -190,19 +205,16 @@ static json_t *processes_json(const Weft__Host__AppInfo *app)
     return list;
 }
 
-/* JSON takes UTF-8 only; of any other text (a file's name may be one) the other bytes become "?".
- */
-static json_t *text_json(const char *text)
+json_t *cli_plan_json(const Weft__Host__PlanInfo *plan)
 {
-    char plain[1024];
-    json_t *json = json_string(text);
-    if (json != NULL)
-        return json;
-    snprintf(plain, sizeof(plain), "%s", text);
-    for (char *at = plain; *at != '\0'; at++)
-        if (((unsigned char)*at & 0x80u) != 0)
-            *at = '?';
-    return json_string(plain);
+    if (plan == NULL || plan->verdict[0] == '\0')
+        return json_null();
+    return json_pack("{s:s, s:s, s:i, s:f, s:f, s:f, s:I, s:I, s:I, s:I}", "verdict", plan->verdict,
+                     "cause", plan->cause, "moves", (int)plan->moves, "gain_ms", plan->gain_ms,
+                     "cost_ms", plan->cost_ms, "age_ms", plan->age_ms, "hosts_now",
+                     (json_int_t)plan->hosts_now, "hosts_then", (json_int_t)plan->hosts_then,
+                     "cross_pairs_now", (json_int_t)plan->cross_pairs_now, "cross_pairs_then",
+                     (json_int_t)plan->cross_pairs_then);
 }
 
 json_t *cli_app_json(const Weft__Host__AppInfo *app)
@@ -212,13 +224,16 @@ json_t *cli_app_json(const Weft__Host__AppInfo *app)
     snprintf(id, sizeof(id), "%" PRIx64, app->app);
     for (size_t i = 0; i < app->n_moves; i++)
         json_array_append_new(moves, cli_move_json(app->moves[i]));
-    return json_pack("{s:s, s:o, s:s, s:s, s:i, s:i, s:f, s:I, s:i, s:o, s:i, s:o, s:o, s:o}",
+    return json_pack("{s:s, s:o, s:s, s:s, s:i, s:i, s:f, s:I, s:i, s:o, s:i, s:o, s:o, s:o, s:s, "
+                     "s:s, s:I, s:I, s:o}",
                      "app", id, "program", text_json(app->program), "home", app->home, "state",
                      app->state, "size", (int)app->size, "migrate_ms", (int)app->migrate_ms,
                      "age_ms", app->age_ms, "started_wall_ms", (json_int_t)app->started_wall_ms,
                      "code", app->code, "reason", text_json(app->reason), "pending",
                      (int)app->pending, "ranks", ranks_json(app), "moves", moves, "processes",
-                     processes_json(app));
+                     processes_json(app), "policy", app->policy, "hint", app->hint, "moved",
+                     (json_int_t)app->moved, "aborted", (json_int_t)app->aborted, "plan",
+                     cli_plan_json(app->plan));
 }
 
 json_t *cli_host_json(const struct weft_registry_host *host)

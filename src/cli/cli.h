@@ -36,6 +36,8 @@ int cli_usage(const char *command, const char *fmt, ...) WEFT_PRINTF(2, 3);
 int cli_write_json(const char *path, json_t *value);
 
 json_t *cli_app_json(const Weft__Host__AppInfo *app);
+/* null where nobody has looked yet. */
+json_t *cli_plan_json(const Weft__Host__PlanInfo *plan);
 json_t *cli_move_json(const Weft__Host__MoveInfo *move);
 json_t *cli_host_json(const struct weft_registry_host *host);
 /* A command and the options that most commands have: --at HOST, --json FILE, --help. */

@@ -5,15 +5,18 @@
 
 #include "base/must.h"
 #include "cli/app_home.h"
+#include "cli/app_show.h"
 #include "cli/app_traffic.h"
 #include "host/calls.h"
 #include "wire/message.h"
 
 static const char usage[] =
-    "Usage: weft apps [--at HOST] [--json FILE] [--traffic] [APP]\n"
+    "Usage: weft apps [-l] [--at HOST] [--json FILE] [--traffic] [APP]\n"
     "\n"
-    "Lists the apps of all hosts with their ranks and moves; with APP (its id) that one only.\n"
+    "Lists the apps of all hosts: state, ranks per host, moves, policy, and what the planner\n"
+    "thought of them last; with APP (its id) that one only, in full.\n"
     "\n"
+    "  -l, --long    in full: each rank, and why it could not move, and each move\n"
     "  --at HOST     address[:port] of a host of the cluster (default: WEFT_HOST)\n"
     "  --json FILE   write JSON there (-: stdout) instead of a table; with what the processes "
     "count\n"
@@ -28,25 +31,6 @@ struct found {
     size_t n;
 };
 
-static void print_app(const Weft__Host__AppInfo *app)
-{
-    printf("app %" PRIx64 "  %s  %s, home %s, %u ranks, %.1f s%s%s\n", app->app, app->program,
-           app->state, app->home, app->size, app->age_ms / 1e3, app->reason[0] != '\0' ? ": " : "",
-           app->reason);
-    for (size_t i = 0; i < app->n_ranks; i++)
-        printf("  rank %-4d %-10s host %-12s pid %-8" PRIu64 " incarnation %u\n",
-               app->ranks[i]->rank, app->ranks[i]->state, app->ranks[i]->host, app->ranks[i]->pid,
-               app->ranks[i]->incarnation);
-    for (size_t i = 0; i < app->n_moves; i++) {
-        const Weft__Host__MoveInfo *move = app->moves[i];
-        printf("  move rank %d %s -> %s %s (%s) at %.0f ms, pause %.1f ms, %" PRIu64
-               " bytes by %s%s%s\n",
-               move->rank, move->from, move->to, move->outcome, move->cause, move->committed_ms,
-               move->pause_ms, move->bytes, move->transport[0] != '\0' ? move->transport : "-",
-               move->reason[0] != '\0' ? ": " : "", move->reason);
-    }
-}
-
 static bool note(void *ctx, const char *home, const Weft__Host__AppInfo *app)
 {
     struct found *found = ctx;
@@ -57,8 +41,14 @@ static bool note(void *ctx, const char *home, const Weft__Host__AppInfo *app)
     return true;
 }
 
+struct wanted {
+    uint64_t app; /* 0: all */
+    bool traffic, in_full;
+    const char *json;
+};
+
 /* Prints an app, or appends it to list. */
-static int show(struct cli *cli, const struct found *found, size_t i, json_t *list)
+static int show(struct cli *cli, const struct found *found, size_t i, bool in_full, json_t *list)
 {
     ProtobufCMessage *message = NULL;
     int code = cli_app(cli, found->items[i].home, found->items[i].app, list != NULL, &message);
@@ -68,24 +58,25 @@ static int show(struct cli *cli, const struct found *found, size_t i, json_t *li
     if (list != NULL)
         json_array_append_new(list, cli_app_json(app));
     else
-        print_app(app);
+        cli_app_show(app, in_full);
     weft__message_free(message);
     return CLI_OK;
 }
 
-static int list_apps(struct cli *cli, uint64_t wanted, const char *json)
+static int list_apps(struct cli *cli, const struct wanted *wanted)
 {
     struct found found = {0};
-    json_t *list = json != NULL ? json_array() : NULL;
-    int code = cli_each_app(cli, &(struct cli_search){.app = wanted, .each = note, .ctx = &found});
-    if (code == CLI_OK && wanted != 0 && found.n == 0) {
-        fprintf(stderr, "weft apps: no host knows app %" PRIx64 "\n", wanted);
+    json_t *list = wanted->json != NULL ? json_array() : NULL;
+    int code =
+        cli_each_app(cli, &(struct cli_search){.app = wanted->app, .each = note, .ctx = &found});
+    if (code == CLI_OK && wanted->app != 0 && found.n == 0) {
+        fprintf(stderr, "weft apps: no host knows app %" PRIx64 "\n", wanted->app);
         code = CLI_USAGE;
     }
     for (size_t i = 0; i < found.n && code == CLI_OK; i++)
-        code = show(cli, &found, i, list);
-    if (code == CLI_OK && json != NULL)
-        code = cli_write_json(json, json_incref(list));
+        code = show(cli, &found, i, wanted->in_full || wanted->app != 0, list);
+    if (code == CLI_OK && wanted->json != NULL)
+        code = cli_write_json(wanted->json, json_incref(list));
     json_decref(list);
     free(found.items);
     return code;
@@ -93,31 +84,37 @@ static int list_apps(struct cli *cli, uint64_t wanted, const char *json)
 
 static void take_option(void *ctx, int option)
 {
-    bool *traffic = ctx;
-    *traffic = *traffic || option == 't';
+    struct wanted *wanted = ctx;
+    wanted->traffic = wanted->traffic || option == 't';
+    wanted->in_full = wanted->in_full || option == 'l';
 }
 
 int cmd_apps(int argc, char **argv)
 {
     static const struct option options[] = {
-        CLI_AT, CLI_JSON, {"traffic", no_argument, NULL, 't'}, CLI_HELP, {0}};
-    bool traffic = false;
-    struct cli_command command = {
-        .name = "apps", .usage = usage, .options = options, .own = take_option, .ctx = &traffic};
-    uint64_t wanted = 0;
+        CLI_AT,   CLI_JSON, {"traffic", no_argument, NULL, 't'}, {"long", no_argument, NULL, 'l'},
+        CLI_HELP, {0}};
+    struct wanted wanted = {.app = 0};
+    struct cli_command command = {.name = "apps",
+                                  .usage = usage,
+                                  .options = options,
+                                  .letters = "lh",
+                                  .own = take_option,
+                                  .ctx = &wanted};
     struct cli cli;
     int code = cli_options(&command, argc, argv);
     if (code >= 0)
         return code;
-    if (optind < argc && !cli_parse_app(argv[optind], &wanted))
+    wanted.json = command.json;
+    if (optind < argc && !cli_parse_app(argv[optind], &wanted.app))
         return cli_usage("apps", "\"%s\" is no id of an app", argv[optind]);
-    if (traffic && wanted == 0)
+    if (wanted.traffic && wanted.app == 0)
         return cli_usage("apps", "--traffic is of one app; name it by its id");
     code = cli_open(&cli, command.at);
-    if (code == CLI_OK && traffic)
-        code = cli_app_traffic(&cli, wanted, command.json);
+    if (code == CLI_OK && wanted.traffic)
+        code = cli_app_traffic(&cli, wanted.app, command.json);
     else if (code == CLI_OK)
-        code = list_apps(&cli, wanted, command.json);
+        code = list_apps(&cli, &wanted);
     cli_close(&cli);
     return code;
 }

@@ -5,6 +5,7 @@
 
 #include "base/parse.h"
 #include "cli/app_home.h"
+#include "cli/app_show.h"
 #include "cli/cli.h"
 #include "host/calls.h"
 #include "wire/message.h"
@@ -17,9 +18,10 @@ static const char usage[] =
     "Moves RANK of the app to HOST; without them carries out the better plan, if there is one.\n"
     "Ends when the moves have ended.\n"
     "\n"
-    "  --dry-run     only say what would be done\n"
+    "  --dry-run     only say what would be done, and what the planner thinks of it\n"
     "  --at HOST     address[:port] of a host of the cluster (default: WEFT_HOST)\n"
-    "  --json FILE   write the moves there as JSON (-: stdout)\n"
+    "  --json FILE   write the moves there as JSON (-: stdout); with --dry-run an object that has\n"
+    "                the moves and the plan\n"
     "\n"
     "Exit codes: 0 all moves done (or nothing to do), 1 a move was given up, 2 to 4 as weft.\n";
 
@@ -27,7 +29,9 @@ static int show(const Weft__Host__MigrateReply *reply, const char *json)
 {
     int code = CLI_OK;
     json_t *list = json != NULL ? json_array() : NULL;
-    if (reply->n_moves == 0 && json == NULL)
+    if (reply->plan != NULL && json == NULL)
+        cli_plan_show(reply->plan);
+    else if (reply->n_moves == 0 && json == NULL)
         printf("nothing to do: no placement is better\n");
     for (size_t i = 0; i < reply->n_moves; i++) {
         const Weft__Host__MoveInfo *move = reply->moves[i];
@@ -41,6 +45,8 @@ static int show(const Weft__Host__MigrateReply *reply, const char *json)
     }
     if (list == NULL)
         return code;
+    if (reply->plan != NULL)
+        list = json_pack("{s:o, s:o}", "moves", list, "plan", cli_plan_json(reply->plan));
     int written = cli_write_json(json, list);
     return code != CLI_OK ? code : written;
 }

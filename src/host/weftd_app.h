@@ -57,6 +57,7 @@ struct weft_app_move {
     const char *cause;
     enum weft_move_outcome outcome;
     bool over;
+    int err; /* why it was given up */
     char reason[WEFT_MOVE_TEXT_MAX];
     char transport[64];
     uint64_t bytes, touched_bytes, forwarded;
@@ -98,8 +99,10 @@ struct weft_app_thought {
     enum weft_verdict verdict;
     size_t moves_n; /* of the better placement; 0: there was none */
     uint64_t gain_ns, cost_ns;
+    struct weft_plan_score now, then;
     uint64_t at_ns; /* 0: nobody has looked yet */
     const char *cause;
+    bool full; /* of a move by hand: there is no free slot where it is to go */
 };
 
 struct weft_app_fork;   /* weftd_fork.c */
@@ -128,7 +131,7 @@ struct weft_app {
     struct weft_app_fork *forks; /* that are open, or being opened */
     struct weft_app_plan *plan;  /* NULL: none */
     struct weft_traffic traffic; /* zeroed: its ranks have told of none */
-    uint64_t move_count;
+    uint64_t move_count, moved, aborted;
     uint64_t plan_ended_ns;
     uint32_t plan_failures;
     struct weft_app_thought thought;
@@ -270,6 +273,18 @@ void weft__weftd_check_stop(struct weft_app *app);
 /* Now, for the apps with ranks on hosts that are being drained. */
 void weft__weftd_check_leaving(struct weft_host *host);
 void weft__weftd_on_migrate(void *host, struct weft_call *call, const ProtobufCMessage *request);
+
+/* weftd_thought.c: what the planner thinks of the app's placement. */
+/* Whether the moves are worth it now. */
+struct weft_worth weft__weftd_weigh(const struct weft_app *app, const struct weft_plan *found,
+                                    size_t ranks);
+struct weft_app_thought weft__weftd_thought(const struct weft_plan *found,
+                                            const struct weft_worth *worth, const char *cause);
+/* Keeps it as what was thought last; tells it where that is news. */
+void weft__weftd_think(struct weft_app *app, const struct weft_app_thought *thought);
+/* For people; info points into the thought and to constant texts. */
+void weft__weftd_thought_info(const struct weft_app_thought *thought,
+                              Weft__Host__PlanInfo *info_out);
 
 /* weftd_move.c: carries a plan out. */
 void weft__weftd_plan_start(struct weft_app *app, struct weft_app_plan *plan); /* owns plan */

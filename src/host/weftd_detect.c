@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "control/server.h"
-#include "host/weftd_events.h"
 #include "host/weftd_view.h"
 #include "plan/worth.h"
 #include "wire/message.h"
@@ -73,13 +72,16 @@ static struct weft_app_plan *plan_from(struct weft_app *app, const struct weft_v
     return plan;
 }
 
+/* plan: NULL: no moves. */
 static void answer_dry(struct weft_app *app, const struct weft_app_plan *plan,
-                       struct weft_call *call)
+                       const struct weft_app_thought *thought, struct weft_call *call)
 {
     Weft__Host__MigrateReply reply = WEFT__HOST__MIGRATE_REPLY__INIT;
-    Weft__Host__MoveInfo *infos = weft__must_alloc(plan->steps_n, sizeof(*infos));
-    reply.moves = weft__must_alloc(plan->steps_n, sizeof(*reply.moves));
-    for (size_t i = 0; i < plan->steps_n; i++) {
+    Weft__Host__PlanInfo about;
+    size_t n = plan != NULL ? plan->steps_n : 0;
+    Weft__Host__MoveInfo *infos = weft__must_alloc(n, sizeof(*infos));
+    reply.moves = weft__must_alloc(n, sizeof(*reply.moves));
+    for (size_t i = 0; i < n; i++) {
         weft__host__move_info__init(&infos[i]);
         infos[i].rank = plan->steps[i].rank;
         infos[i].from = weft__weftd_app_process(app, app->ranks[plan->steps[i].rank].process)->host;
@@ -88,7 +90,9 @@ static void answer_dry(struct weft_app *app, const struct weft_app_plan *plan,
         infos[i].outcome = weft__message_text("proposed");
         reply.moves[i] = &infos[i];
     }
-    reply.n_moves = plan->steps_n;
+    reply.n_moves = n;
+    weft__weftd_thought_info(thought, &about);
+    reply.plan = &about;
     weft__call_reply(call, &reply.base);
     free(infos);
     free(reply.moves);
@@ -96,107 +100,93 @@ static void answer_dry(struct weft_app *app, const struct weft_app_plan *plan,
 
 static void plan_drop(struct weft_app_plan *plan)
 {
-    free(plan->steps);
+    if (plan != NULL)
+        free(plan->steps);
     free(plan);
 }
 
-static struct weft_worth weigh(const struct weft_app *app, const struct weft_plan *found,
-                               size_t ranks)
+/* What a plan for an app is made of. */
+struct outlook {
+    struct weft_view view;
+    struct weft_roster roster;
+    struct weft_placement placement;
+    struct weft_detect ask;
+    struct weft_plan found;
+};
+
+/* fini also after an error. */
+static int outlook_init(struct outlook *outlook, struct weft_app *app)
 {
-    struct weft_worth_app about = {.started_ns = app->started_ns,
-                                   .plan_active = app->plan != NULL,
-                                   .plan_ended_ns = app->plan_ended_ns,
-                                   .plan_failures = app->plan_failures};
-    return weft__worth(NULL, &about, found, ranks, weft__now_ns());
+    memset(outlook, 0, sizeof(*outlook));
+    outlook->found.moves = weft__must_alloc(app->size, sizeof(*outlook->found.moves));
+    weft__weftd_view_init(&outlook->view, app->host);
+    int err = weft__weftd_placement_init(&outlook->placement, &outlook->view, app);
+    outlook->ask = (struct weft_detect){.roster = &outlook->roster,
+                                        .host_of = outlook->placement.host_of,
+                                        .ranks = outlook->placement.n,
+                                        .policy = app->policy};
+    return err == WEFT_OK
+               ? weft__roster_init(&outlook->roster, outlook->view.hosts, outlook->view.n)
+               : err;
 }
 
-/* The app remembers what was last thought of it; what is refused again for the same reason is no
- * news. */
-static void remember(struct weft_app *app, const struct weft_plan *found,
-                     const struct weft_worth *worth)
+static void outlook_fini(struct outlook *outlook)
 {
-    struct weft_app_thought *last = &app->thought;
-    bool news = last->at_ns == 0 || last->verdict != worth->verdict ||
-                last->moves_n != found->moves_n || worth->verdict == WEFT_VERDICT_GO;
-    *last = (struct weft_app_thought){.verdict = worth->verdict,
-                                      .moves_n = found->moves_n,
-                                      .gain_ns = worth->gain_ns,
-                                      .cost_ns = worth->cost_ns,
-                                      .at_ns = weft__now_ns(),
-                                      .cause = cause_of(found, app->policy)};
-    if (!news || found->moves_n == 0)
-        return;
-    bool go = worth->verdict == WEFT_VERDICT_GO;
-    struct weft_event_note note = {.kind = go ? WEFT_EVENT_PLAN_FOUND : WEFT_EVENT_PLAN_REFUSED,
-                                   .app = app->id,
-                                   .rank = WEFT_EVENT_NO_RANK,
-                                   .n = {found->moves_n, worth->gain_ns, worth->cost_ns},
-                                   .text = {weft__verdict_name(worth->verdict), last->cause}};
-    if (go)
-        note.text[0] = last->cause;
-    else
-        weft__info("app %llx: a better plan (%zu moves) is not carried out: %s",
-                   (unsigned long long)app->id, found->moves_n, weft__verdict_name(worth->verdict));
-    weft__weftd_event(app->host, &note);
+    weft__weftd_placement_fini(&outlook->placement);
+    weft__roster_fini(&outlook->roster);
+    weft__weftd_view_fini(&outlook->view);
+    free(outlook->found.moves);
 }
 
 /* A user's, or an operator's, will is done; else an app that opted in is moved where it pays. */
 static bool is_wanted(struct weft_app *app, const struct check *check,
-                      const struct weft_plan *found, size_t ranks)
+                      const struct outlook *outlook, struct weft_app_thought *thought_out)
 {
-    struct weft_worth worth = weigh(app, found, ranks);
+    const struct weft_plan *found = &outlook->found;
+    struct weft_worth worth = weft__weftd_weigh(app, found, outlook->placement.n);
+    if (check->asked != NULL && !check->dry_run && found->moves_n > 0)
+        worth.verdict = WEFT_VERDICT_GO;
+    *thought_out = weft__weftd_thought(found, &worth, cause_of(found, app->policy));
     if (check->dry_run)
         return found->moves_n > 0;
-    if (check->asked != NULL && found->moves_n > 0)
-        worth.verdict = WEFT_VERDICT_GO;
-    if (check->asked != NULL || found->must || app->request->migrate_ms != 0)
-        remember(app, found, &worth);
+    if (check->asked == NULL && !found->must && app->request->migrate_ms == 0)
+        return false;
+    weft__weftd_think(app, thought_out);
     return worth.verdict == WEFT_VERDICT_GO;
 }
 
 /* The better plan that is to be carried out or shown; *plan_out NULL: there is none, or it does not
  * pay. */
-static int look(struct weft_app *app, const struct check *check, struct weft_app_plan **plan_out)
+static int look(struct weft_app *app, const struct check *check, struct weft_app_plan **plan_out,
+                struct weft_app_thought *thought_out)
 {
-    struct weft_view view;
-    struct weft_roster roster = {0};
-    struct weft_placement placement;
-    struct weft_plan found = {.moves = weft__must_alloc(app->size, sizeof(*found.moves))};
-    weft__weftd_view_init(&view, app->host);
-    int err = weft__weftd_placement_init(&placement, &view, app);
-    struct weft_detect ask = {.roster = &roster,
-                              .host_of = placement.host_of,
-                              .ranks = placement.n,
-                              .policy = app->policy};
+    struct outlook outlook;
+    int err = outlook_init(&outlook, app);
     if (err == WEFT_OK)
-        err = weft__roster_init(&roster, view.hosts, view.n);
-    if (err == WEFT_OK)
-        err = weft__detect(&ask, &found);
-    if (err == WEFT_OK && found.freeze)
+        err = weft__detect(&outlook.ask, &outlook.found);
+    if (err == WEFT_OK && outlook.found.freeze)
         err = weft_fail(WEFT_ENOSLOTS, "ranks are to leave a host that is being drained, and no "
                                        "other host has room for them");
-    bool wanted = err == WEFT_OK && is_wanted(app, check, &found, placement.n);
-    *plan_out = wanted ? plan_from(app, &view, &placement, &found) : NULL;
-    weft__weftd_placement_fini(&placement);
-    weft__roster_fini(&roster);
-    weft__weftd_view_fini(&view);
-    free(found.moves);
+    bool wanted = err == WEFT_OK && is_wanted(app, check, &outlook, thought_out);
+    *plan_out = wanted ? plan_from(app, &outlook.view, &outlook.placement, &outlook.found) : NULL;
+    outlook_fini(&outlook);
     return err;
 }
 
 static int carry_out(struct weft_app *app, const struct check *check)
 {
     struct weft_app_plan *plan;
-    int err = look(app, check, &plan);
+    struct weft_app_thought thought;
+    int err = look(app, check, &plan, &thought);
     if (err != WEFT_OK)
         return err;
-    if (plan == NULL) {
+    if (check->dry_run) {
+        answer_dry(app, plan, &thought, check->asked);
+        plan_drop(plan);
+    } else if (plan == NULL) {
         Weft__Host__MigrateReply nothing = WEFT__HOST__MIGRATE_REPLY__INIT;
         if (check->asked != NULL)
             weft__call_reply(check->asked, &nothing.base);
-    } else if (check->dry_run) {
-        answer_dry(app, plan, check->asked);
-        plan_drop(plan);
     } else {
         plan->asked = check->asked;
         weft__weftd_plan_start(app, plan);
@@ -296,6 +286,32 @@ void weft__weftd_check_stop(struct weft_app *app)
     weft__loop_timer_off(app->host->asker.loop, &app->check_timer);
 }
 
+/* What the planner thinks of a move that somebody has thought of; it would be tried all the same.
+ */
+static int answer_dry_move(struct weft_app *app, const struct weft_app_plan *plan,
+                           struct weft_call *call)
+{
+    struct outlook outlook;
+    struct weft_app_thought thought;
+    int err = outlook_init(&outlook, app);
+    struct weft_plan_move *move = outlook.found.moves;
+    outlook.found.moves_n = 1;
+    while (err == WEFT_OK && move->rank < outlook.placement.n &&
+           outlook.placement.ranks[move->rank] != (uint32_t)plan->steps[0].rank)
+        move->rank++;
+    move->to = (uint32_t)weft__weftd_view_find(&outlook.view, plan->steps[0].to);
+    if (err == WEFT_OK)
+        err = weft__detect_score(&outlook.ask, &outlook.found);
+    if (err == WEFT_OK) {
+        struct weft_worth worth = weft__weftd_weigh(app, &outlook.found, outlook.placement.n);
+        thought = weft__weftd_thought(&outlook.found, &worth, plan->cause);
+        thought.full = weft__plan_host_free(&outlook.view.hosts[move->to]) == 0;
+        answer_dry(app, plan, &thought, call);
+    }
+    outlook_fini(&outlook);
+    return err;
+}
+
 /* weft migrate APP RANK HOST */
 static int migrate_rank(struct weft_app *app, const Weft__Host__MigrateRequest *request,
                         struct weft_call *call)
@@ -320,9 +336,9 @@ static int migrate_rank(struct weft_app *app, const Weft__Host__MigrateRequest *
     plan->steps[0].rank = request->rank;
     snprintf(plan->steps[0].to, sizeof(plan->steps[0].to), "%s", request->host);
     if (request->dry_run) {
-        answer_dry(app, plan, call);
+        int err = answer_dry_move(app, plan, call);
         plan_drop(plan);
-        return WEFT_OK;
+        return err;
     }
     plan->asked = call;
     weft__weftd_plan_start(app, plan);

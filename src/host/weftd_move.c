@@ -51,10 +51,14 @@ static void tell_asked(struct weft_app *app)
 /* The record of the move says what has become of it; err: why it was given up. */
 static void tell_over(struct weft_app *app, int err)
 {
-    const struct weft_app_move *move = record(app);
+    struct weft_app_move *move = record(app);
     uint64_t took_ns = weft__now_ns() - app->plan->move_began_ns;
     struct weft_event_note note;
-    if (move->outcome == WEFT_MOVE_OUTCOME_MOVED)
+    bool moved = move->outcome == WEFT_MOVE_OUTCOME_MOVED;
+    app->moved += moved;
+    app->aborted += !moved;
+    move->err = moved ? WEFT_OK : err;
+    if (moved)
         note = (struct weft_event_note){.kind = WEFT_EVENT_MOVE_DONE,
                                         .app = app->id,
                                         .rank = move->rank,

@@ -50,6 +50,15 @@ static const char *rank_state(const struct weft_app *app, uint32_t r)
     return "running";
 }
 
+/* Where its newest move was given up because it could not leave: why. */
+static const char *why_pinned(const struct weft_app *app, int32_t rank)
+{
+    for (size_t i = app->moves_n; i-- > 0;)
+        if (app->moves[i].rank == rank && app->moves[i].over)
+            return app->moves[i].err == WEFT_EPINNED ? app->moves[i].reason : "";
+    return "";
+}
+
 static void rank_info(struct weft_app *app, uint32_t r, Weft__Host__RankInfo *info)
 {
     const struct weft_app_rank *rank = &app->ranks[r];
@@ -63,6 +72,7 @@ static void rank_info(struct weft_app *app, uint32_t r, Weft__Host__RankInfo *in
     info->first_host = weft__message_text(rank->first_host);
     info->first_pid = rank->first_pid;
     info->code = rank->code;
+    info->pinned = weft__message_text(why_pinned(app, (int32_t)r));
 }
 
 static const char *process_state(const struct weft_app *app, const struct weft_app_process *process)
@@ -141,6 +151,10 @@ static void app_info(struct weft_app *app, Weft__Host__AppInfo *info)
     info->started_wall_ms = app->started_wall_ms;
     info->code = app->code;
     info->reason = app->reason;
+    info->policy = weft__message_text(weft__policy_name(app->policy));
+    info->hint = weft__message_text(weft__hint_name(app->hint));
+    info->moved = app->moved;
+    info->aborted = app->aborted;
     if (app->plan != NULL)
         info->pending = (uint32_t)(app->plan->steps_n - app->plan->next + app->plan->moving);
 }
@@ -150,8 +164,11 @@ static void answer_one(struct weft_app *app, const Weft__Host__AppsRequest *requ
 {
     Weft__Host__AppsReply reply = WEFT__HOST__APPS_REPLY__INIT;
     Weft__Host__AppInfo info, *infos[] = {&info};
+    Weft__Host__PlanInfo plan;
     struct details details = {0};
     app_info(app, &info);
+    weft__weftd_thought_info(&app->thought, &plan);
+    info.plan = &plan;
     if (request == NULL || !request->brief)
         details_init(&details, app, &info);
     if (request != NULL && request->traffic > 0)

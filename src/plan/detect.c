@@ -219,6 +219,33 @@ int weft__detect(const struct weft_detect *ask, struct weft_plan *plan)
     return err;
 }
 
+int weft__detect_score(const struct weft_detect *ask, struct weft_plan *plan)
+{
+    struct weft_detection detection = {.roster = ask->roster, .ranks = ask->ranks};
+    struct weft_plan_host *hosts = ask->roster->hosts;
+    for (size_t i = 0; i < plan->moves_n; i++)
+        if (plan->moves[i].to >= ask->roster->n || plan->moves[i].rank >= ask->ranks)
+            return weft_fail(WEFT_EINVAL, "a move of rank %u to host %u: no such thing",
+                             plan->moves[i].rank, plan->moves[i].to);
+    int err = count_ours(ask, &detection);
+    if (err != WEFT_OK)
+        return err;
+    for (size_t i = 0; i < ask->roster->touched_n; i++)
+        weft__policy_touched(&detection, i)->target = weft__policy_touched(&detection, i)->ours;
+    for (size_t i = 0; i < plan->moves_n; i++) {
+        struct weft_plan_host *to = &hosts[plan->moves[i].to];
+        if (to->ours == 0 && !to->open)
+            weft__roster_touch(ask->roster, plan->moves[i].to);
+        to->open = true;
+        to->target++;
+        hosts[ask->host_of[plan->moves[i].rank]].target--;
+    }
+    plan->must = plan->freeze = false;
+    score(&detection, plan);
+    weft__roster_untouch_all(ask->roster);
+    return WEFT_OK;
+}
+
 void weft__detect_take(struct weft_roster *roster, const struct weft_plan *plan)
 {
     for (size_t i = 0; i < plan->moves_n; i++) {

@@ -80,6 +80,9 @@ struct weft_plan {
  * Source: faabric pull request 214 (order of moves; it names empty-hosts), its later batch
  * schedulers (what is better). */
 int weft__detect(const struct weft_detect *ask, struct weft_plan *plan);
+/* Scores moves that somebody else has thought of (plan->moves, moves_n): how good the placement is
+ * now and then. Errors: WEFT_EINVAL a host outside the array, or a rank that is not there. */
+int weft__detect_score(const struct weft_detect *ask, struct weft_plan *plan);
 /* Marks the destination slots of the plan as used. */
 void weft__detect_take(struct weft_roster *roster, const struct weft_plan *plan);
 

@@ -112,13 +112,24 @@ static void without_migration_nothing_moves_but_the_dry_run_proposes_that_move(v
                                      "--dry-run", "--json", "-", scene.app.hex, NULL);
     cluster_check(cluster, dry->code == 0);
     char *text = child_read(dry->out);
-    json_t *moves = json_loads(text, 0, NULL), *move = json_array_get(moves, 0);
+    json_t *answer = json_loads(text, 0, NULL), *moves = json_object_get(answer, "moves");
+    json_t *plan = json_object_get(answer, "plan"), *move = json_array_get(moves, 0);
     free(text);
+    cluster_check(cluster, json_integer_value(json_object_get(plan, "moves")) == 1);
+    cluster_check(cluster, json_integer_value(json_object_get(plan, "hosts_now")) == 3 &&
+                               json_integer_value(json_object_get(plan, "hosts_then")) == 2);
+    cluster_check(cluster, json_real_value(json_object_get(plan, "gain_ms")) > 0 &&
+                               json_real_value(json_object_get(plan, "cost_ms")) > 0);
+    cluster_check(cluster, json_string_length(json_object_get(plan, "verdict")) > 0);
     cluster_check(cluster, json_array_size(moves) == 1);
     cluster_check(cluster, json_integer_value(json_object_get(move, "rank")) == 3);
     cluster_check(cluster, strcmp(json_string_value(json_object_get(move, "from")), "b") == 0);
     cluster_check(cluster, strcmp(json_string_value(json_object_get(move, "to")), "home") == 0);
-    json_decref(moves);
+    json_decref(answer);
+    struct child *hand = cluster_weft(cluster, "migrate", "--at", cluster->hosts[0].address,
+                                      "--dry-run", scene.app.hex, "1", "b", NULL);
+    cluster_check(cluster, hand->code == 0 && child_said(hand, "rank 1 a -> b: proposed"));
+    cluster_check(cluster, child_said(hand, "hosts 3 -> 3") && child_said(hand, "no free slot"));
     stage_runs(cluster, &scene.stage, RANKS, 200);
     cluster_check(cluster, ask_app(cluster, &scene.app, &now) && now.moves_n == 0);
     scene_close(cluster, &scene);

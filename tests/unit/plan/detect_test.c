@@ -264,6 +264,41 @@ static void a_placement_on_unknown_hosts_and_unknown_policies_are_errors(void **
     assert_int_equal(weft__policy_parse("binpack", &policy), WEFT_EINVAL);
 }
 
+static int score(struct round *r)
+{
+    struct weft_roster roster;
+    assert_int_equal(weft__roster_init(&roster, r->hosts, r->hosts_n), WEFT_OK);
+    r->ask.roster = &roster;
+    int err = weft__detect_score(&r->ask, &r->plan);
+    assert_int_equal(roster.touched_n, 0);
+    weft__roster_fini(&roster);
+    return err;
+}
+
+/* What somebody else thought of is scored as detection would score it. */
+static void moves_of_others_are_scored_alike(void **state)
+{
+    (void)state;
+    struct round r;
+    set_up(&r, "321", "211", "aabc");
+    assert_int_equal(detect(&r), WEFT_OK);
+    struct weft_plan_score now = r.plan.now, then = r.plan.then;
+    assert_true(r.plan.moves_n > 0);
+    assert_int_equal(score(&r), WEFT_OK);
+    assert_memory_equal(&r.plan.now, &now, sizeof(now));
+    assert_memory_equal(&r.plan.then, &then, sizeof(then));
+    /* Also what no policy would do, to a host that is full, and back to the same placement. */
+    set_up(&r, "22", "22", "aabb");
+    r.plan.moves_n = 2;
+    r.moves[0] = (struct weft_plan_move){.rank = 0, .from = 0, .to = 1};
+    r.moves[1] = (struct weft_plan_move){.rank = 3, .from = 1, .to = 0};
+    assert_int_equal(score(&r), WEFT_OK);
+    assert_memory_equal(&r.plan.now, &r.plan.then, sizeof(now));
+    r.moves[1].to = 2;
+    assert_int_equal(score(&r), WEFT_EINVAL);
+    assert_int_equal(detect(&r), WEFT_OK); /* and the round is as it was */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +314,7 @@ int main(void)
         cmocka_unit_test(after_the_moves_the_new_placement_is_at_rest),
         cmocka_unit_test(
             no_placement_that_fits_is_better_than_the_plan_or_as_good_with_fewer_moves),
+        cmocka_unit_test(moves_of_others_are_scored_alike),
         cmocka_unit_test(a_placement_on_unknown_hosts_and_unknown_policies_are_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
