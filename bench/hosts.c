@@ -18,38 +18,50 @@ const char *const bench_host_names[BENCH_HOSTS] = {"home", "a", "b"};
 
 /* ---- hosts ---- */
 
-static bool start_host(struct bench_hosts *hosts, unsigned i, const char *slots)
+static bool start_host(struct bench_hosts *hosts, unsigned i, const struct bench_host_desc *desc)
 {
-    char program[4096], address[32], head[32], line[128];
+    char program[4096], address[32], head[32], space[128], line[128];
     snprintf(address, sizeof(address), "%s.%u", hosts->net, i + 1);
     snprintf(head, sizeof(head), "%s.1", hosts->net);
-    const char *argv[] = {bench_path("bin/weftd", program),
+    snprintf(space, sizeof(space), "--net=%s", desc->space ? desc->space : "");
+    const char *argv[] = {"nsenter",
+                          space,
+                          bench_path("bin/weftd", program),
                           "--name",
                           bench_host_names[i],
                           "--address",
                           address,
                           "--slots",
-                          slots,
+                          desc->slots,
                           "--ready-fd",
                           "1",
                           i ? "--head" : NULL,
                           head,
                           NULL};
     int out;
-    hosts->pids[i] = bench_spawn(argv, NULL, &out);
+    hosts->pids[i] = bench_spawn(desc->space ? argv : argv + 2, NULL, &out);
     bool ready = bench_line(out, line, sizeof(line));
     close(out);
     return ready;
 }
 
+void bench_hosts_start_on(struct bench_hosts *hosts, const char *net,
+                          const struct bench_host_desc *descs, unsigned n)
+{
+    memset(hosts, 0, sizeof(*hosts));
+    snprintf(hosts->net, sizeof(hosts->net), "%s", net);
+    for (unsigned i = 0; i < n; i++)
+        if (!start_host(hosts, i, &descs[i]))
+            bench_die("start a host", WEFT_EAPP);
+}
+
 void bench_hosts_start(struct bench_hosts *hosts, const char *slots)
 {
+    const struct bench_host_desc descs[BENCH_HOSTS] = {{slots, NULL}, {slots, NULL}, {slots, NULL}};
     unsigned seed = (unsigned)getpid();
-    memset(hosts, 0, sizeof(*hosts));
-    snprintf(hosts->net, sizeof(hosts->net), "127.%u.%u", 1 + seed % 253, 1 + seed / 253 % 253);
-    for (unsigned i = 0; i < BENCH_HOSTS; i++)
-        if (!start_host(hosts, i, slots))
-            bench_die("start a host", WEFT_EAPP);
+    char net[16];
+    snprintf(net, sizeof(net), "127.%u.%u", 1 + seed % 253, 1 + seed / 253 % 253);
+    bench_hosts_start_on(hosts, net, descs, BENCH_HOSTS);
 }
 
 void bench_hosts_stop(struct bench_hosts *hosts)
@@ -144,14 +156,22 @@ void bench_app_end(struct bench_app *app)
         bench_die("run an app", WEFT_EAPP);
 }
 
-void bench_app_kill(const struct bench_hosts *hosts, struct bench_app *app)
+int bench_command(const struct bench_hosts *hosts, const char *command, const char *const argv[])
 {
     struct line line;
+    char said[256];
     int out;
-    make_line(&line, hosts, "kill", (const char *[]){app->id, NULL});
+    make_line(&line, hosts, command, argv);
     pid_t pid = bench_spawn(line.argv, NULL, &out);
+    while (bench_line(out, said, sizeof(said))) {
+    }
     close(out);
-    bench_wait(pid);
+    return bench_wait(pid);
+}
+
+void bench_app_kill(const struct bench_hosts *hosts, struct bench_app *app)
+{
+    (void)bench_command(hosts, "kill", (const char *[]){app->id, NULL});
     finish(app, false);
 }
 
