@@ -16,6 +16,7 @@
 #include "base/events.h"
 #include "host/ask.h"
 #include "host/loop.h"
+#include "host/weftd_counts.h"
 #include "host/weftd_snapshot.h"
 #include "plan/lease.h"
 #include "plan/move.h"
@@ -53,8 +54,9 @@ struct weft_member {
 struct weft_host {
     struct weft_asker asker;
     struct weft_server *server;
-    struct weft_events events;                         /* weftd_events.h */
-    struct weft_event_file *event_file;                /* NULL: none */
+    struct weft_events events;          /* weftd_events.h */
+    struct weft_event_file *event_file; /* NULL: none */
+    struct weft_counts counts;
     const char *service_names[WEFT_HOST_SERVICES_MAX]; /* in the server's order */
     size_t services_n;
     struct weft_state_server *state;

@@ -73,6 +73,7 @@ static void app_free(struct weft_app *app)
     weft__weftd_plan_free(app, "the app has ended");
     weft__weftd_forks_free(app, "the app has ended");
     weft__weftd_gathering_end(app);
+    weft__weftd_count_forgotten(host, app);
     if (app->run_call != NULL)
         weft__call_fail(app->run_call, app->err != 0 ? app->err : WEFT_ESHUTDOWN, app->reason);
     weft__weftd_output_free(app->output);

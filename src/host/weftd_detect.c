@@ -161,9 +161,13 @@ static int look(struct weft_app *app, const struct check *check, struct weft_app
                 struct weft_app_thought *thought_out)
 {
     struct outlook outlook;
+    struct weft_counts *counts = &app->host->counts;
+    uint64_t began_ns = weft__now_ns();
     int err = outlook_init(&outlook, app);
     if (err == WEFT_OK)
         err = weft__detect(&outlook.ask, &outlook.found);
+    counts->checks++;
+    weft__times_add(&counts->look, (weft__now_ns() - began_ns) / WEFT_NS_PER_US);
     if (err == WEFT_OK && outlook.found.freeze)
         err = weft_fail(WEFT_ENOSLOTS, "ranks are to leave a host that is being drained, and no "
                                        "other host has room for them");
@@ -189,6 +193,8 @@ static int carry_out(struct weft_app *app, const struct check *check)
             weft__call_reply(check->asked, &nothing.base);
     } else {
         plan->asked = check->asked;
+        weft__times_add(&app->host->counts.delay,
+                        (uint64_t)((plan->detected_ms - plan->opportunity_ms) * 1e3));
         weft__weftd_plan_start(app, plan);
     }
     return WEFT_OK;

@@ -33,7 +33,7 @@
 #include "state/server.h"
 #include "wire/message.h"
 
-enum { PROBE_MS = 15000, PROBE_TO_MS = 35000, LINES_MAX = 64, COUNTERS_MAX = 128 };
+enum { PROBE_MS = 15000, PROBE_TO_MS = 35000, LINES_MAX = 64, COUNTERS_MAX = 192 };
 
 struct asker {
     struct asker *next;
@@ -55,7 +55,7 @@ struct weft_probe {
 
 struct counters {
     Weft__Host__Setting items[COUNTERS_MAX], *pointers[COUNTERS_MAX];
-    char names[COUNTERS_MAX][40];
+    char names[COUNTERS_MAX][64];
     char values[COUNTERS_MAX][24];
     size_t n;
 };
@@ -128,6 +128,17 @@ static void count_lane(struct counters *counters, const struct weft_host *host)
     count(counters, "data", "registered_bytes", stats.usage.registered_bytes);
 }
 
+static void count_rest(struct counters *counters, const struct weft_host *host)
+{
+    struct weft_count counts[WEFT_COUNTS_MAX];
+    size_t n = weft__weftd_counts(host, counts);
+    for (size_t i = 0; i < n; i++) {
+        size_t group = strcspn(counts[i].name, ".");
+        counts[i].name[group] = '\0';
+        count(counters, counts[i].name, counts[i].name + group + 1, counts[i].value);
+    }
+}
+
 static void count_all(struct counters *counters, const struct weft_host *host)
 {
     struct weft_client_stats client;
@@ -141,6 +152,7 @@ static void count_all(struct counters *counters, const struct weft_host *host)
     count(counters, "client", "answered", client.answered);
     count(counters, "client", "timed_out", client.timed_out);
     count(counters, "client", "lost", client.lost);
+    count_rest(counters, host);
 }
 
 /* ---- the answer ---- */
@@ -304,17 +316,23 @@ void weft__weftd_on_services(void *ctx, struct weft_call *call, const ProtobufCM
     struct weft_lane_stats lane_stats;
     if (lane != NULL)
         weft__lane_stats(lane, &lane_stats);
-    const struct weft_services_counter counters[] = {
+    const struct weft_services_counter of_client[] = {
         {"client.sent", client.sent},           {"client.answered", client.answered},
         {"client.timed_out", client.timed_out}, {"client.lost", client.lost},
         {"client.resent", client.resent},       {"client.cancelled", client.cancelled},
     };
-    weft__services_answer(
-        call, &(struct weft_services_desc){.name = host->name,
-                                           .server = host->server,
-                                           .services = host->service_names,
-                                           .services_n = host->services_n,
-                                           .lane = lane ? &lane_stats : NULL,
-                                           .counters = counters,
-                                           .counters_n = sizeof(counters) / sizeof(counters[0])});
+    enum { CLIENT_N = sizeof(of_client) / sizeof(of_client[0]) };
+    struct weft_services_counter counters[CLIENT_N + WEFT_COUNTS_MAX];
+    struct weft_count counts[WEFT_COUNTS_MAX];
+    size_t n = weft__weftd_counts(host, counts);
+    memcpy(counters, of_client, sizeof(of_client));
+    for (size_t i = 0; i < n; i++)
+        counters[CLIENT_N + i] = (struct weft_services_counter){counts[i].name, counts[i].value};
+    weft__services_answer(call, &(struct weft_services_desc){.name = host->name,
+                                                             .server = host->server,
+                                                             .services = host->service_names,
+                                                             .services_n = host->services_n,
+                                                             .lane = lane ? &lane_stats : NULL,
+                                                             .counters = counters,
+                                                             .counters_n = CLIENT_N + n});
 }

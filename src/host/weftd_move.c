@@ -40,6 +40,7 @@ static struct weft_app_move *record(struct weft_app *app)
 static void tell_asked(struct weft_app *app)
 {
     const struct weft_app_move *move = record(app);
+    app->host->counts.moves_started++;
     weft__weftd_event(app->host,
                       &(struct weft_event_note){.kind = WEFT_EVENT_MOVE_ASKED,
                                                 .app = app->id,
@@ -58,6 +59,7 @@ static void tell_over(struct weft_app *app, int err)
     app->moved += moved;
     app->aborted += !moved;
     move->err = moved ? WEFT_OK : err;
+    weft__weftd_count_move(app->host, move, took_ns);
     if (moved)
         note = (struct weft_event_note){.kind = WEFT_EVENT_MOVE_DONE,
                                         .app = app->id,
@@ -82,6 +84,7 @@ void weft__weftd_plan_free(struct weft_app *app, const char *reason)
     weft__loop_timer_off(app->host->asker.loop, &plan->timer);
     if (plan->moving && !record(app)->over) {
         record(app)->over = true;
+        record(app)->outcome = plan->machine.outcome; /* it may have moved already */
         record(app)->done_ms = weft__weftd_app_age_ms(app);
         snprintf(record(app)->reason, sizeof(record(app)->reason), "%s", reason);
         tell_over(app, WEFT_ECANCELED);

@@ -48,6 +48,7 @@ static void expire_fired(struct weft_timer *timer)
     for (size_t i = 0; i < n; i++) {
         weft__info("the reservation of a slot for app %llx has ended unused",
                    (unsigned long long)ended[i].app);
+        host->counts.slots_expired += ended[i].n;
         tell(host, WEFT_EVENT_LEASE_EXPIRED, ended[i].app, ended[i].n, NULL);
         weft__weftd_guest_check(host, ended[i].app);
     }
@@ -73,6 +74,7 @@ bool weft__weftd_lease_of(const struct weft_host *host, uint64_t app)
 void weft__weftd_lease_end_app(struct weft_host *host, uint64_t app)
 {
     uint32_t n = weft__leases_release_app(&host->leases, app);
+    host->counts.slots_released += n;
     tell(host, WEFT_EVENT_LEASE_RELEASED, app, n, NULL);
     if (n > 0)
         weft__weftd_slots_changed(host);
@@ -124,6 +126,7 @@ void weft__weftd_on_lease(void *ctx, struct weft_call *call, const ProtobufCMess
     if (err == WEFT_OK)
         err = weft__weftd_guest_add(host, request);
     if (err != WEFT_OK) {
+        host->counts.slots_refused += request->n_leases;
         tell(host, WEFT_EVENT_LEASE_REFUSED, request->app, request->n_leases, weft_error_name(err));
         weft__call_fail(call, err, weft_fail_text(err));
         return;
@@ -131,8 +134,10 @@ void weft__weftd_on_lease(void *ctx, struct weft_call *call, const ProtobufCMess
     uint32_t before = weft__leases_used(&host->leases);
     Weft__Host__LeaseReply reply = WEFT__HOST__LEASE_REPLY__INIT;
     reply.granted = reserve(host, request);
-    tell(host, WEFT_EVENT_LEASE_GRANTED, request->app, weft__leases_used(&host->leases) - before,
-         NULL);
+    uint32_t fresh = weft__leases_used(&host->leases) - before;
+    host->counts.slots_granted += fresh;
+    host->counts.slots_refused += request->n_leases - reply.granted;
+    tell(host, WEFT_EVENT_LEASE_GRANTED, request->app, fresh, NULL);
     tell(host, WEFT_EVENT_LEASE_REFUSED, request->app, request->n_leases - reply.granted,
          weft_error_name(WEFT_ENOSLOTS));
     reply.slots = host->leases.slots;
@@ -175,9 +180,10 @@ static void end_leases(struct weft_host *host, const Weft__Host__LeaseEndRequest
         if (lease != NULL && lease->app == request->app)
             weft__leases_release(&host->leases, request->leases[i]);
     }
-    tell(host, WEFT_EVENT_LEASE_RELEASED, request->app, before - weft__leases_used(&host->leases),
-         NULL);
-    if (weft__leases_used(&host->leases) != before)
+    uint32_t released = before - weft__leases_used(&host->leases);
+    host->counts.slots_released += released;
+    tell(host, WEFT_EVENT_LEASE_RELEASED, request->app, released, NULL);
+    if (released > 0)
         weft__weftd_slots_changed(host);
     expire_arm(host);
     weft__weftd_guest_check(host, request->app);

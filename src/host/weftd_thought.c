@@ -37,6 +37,8 @@ void weft__weftd_think(struct weft_app *app, const struct weft_app_thought *thou
     bool news = go || app->thought.at_ns == 0 || app->thought.verdict != thought->verdict ||
                 app->thought.moves_n != thought->moves_n;
     app->thought = *thought;
+    if (thought->moves_n > 0)
+        weft__weftd_count_verdict(app->host, thought->verdict);
     if (!news || thought->moves_n == 0)
         return;
     if (!go)
