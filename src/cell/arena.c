@@ -15,7 +15,8 @@
 void weft__arena_init(struct weft__arena *arena, uint64_t begin, uint64_t end,
                       struct weft__arena_extent *extents, uint32_t max)
 {
-    *arena = (struct weft__arena){.begin = begin, .end = end, .max = max, .extents = extents};
+    *arena = (struct weft__arena){
+        .begin = begin, .end = end, .floor = begin, .max = max, .extents = extents};
 }
 
 /* Index of the first extent that ends above the address. */
@@ -106,9 +107,12 @@ static bool is_empty(const struct weft__arena *arena, uint64_t begin, uint64_t e
 /* The lowest gap with room. */
 static int find_room(const struct weft__arena *arena, uint64_t len_bytes, uint64_t *address_out)
 {
-    uint64_t at = arena->begin;
-    for (uint32_t i = 0; i < arena->n && arena->extents[i].begin - at < len_bytes; i++)
+    uint64_t at = arena->floor;
+    for (uint32_t i = first_above(arena, at); i < arena->n; i++) {
+        if (arena->extents[i].begin > at && arena->extents[i].begin - at >= len_bytes)
+            break;
         at = arena->extents[i].end;
+    }
     if (arena->end - at < len_bytes)
         return WEFT_ENOMEM;
     *address_out = at;
@@ -185,7 +189,7 @@ int weft__arena_protect(struct weft__arena *arena, uint64_t address, uint64_t le
 bool weft__arena_is_sound(const struct weft__arena *arena)
 {
     uint64_t at = arena->begin;
-    if (arena->n > arena->max || arena->begin > arena->end)
+    if (arena->n > arena->max || arena->begin > arena->floor || arena->floor > arena->end)
         return false;
     for (uint32_t i = 0; i < arena->n; i++) {
         const struct weft__arena_extent *extent = &arena->extents[i];

@@ -22,6 +22,7 @@ struct weft__arena_extent {
 
 struct weft__arena {
     uint64_t begin, end;
+    uint64_t floor; /* where no address is wished, none below is given */
     uint32_t n, max;
     struct weft__arena_extent *extents; /* ascending, apart, never two that could be one */
 };
@@ -36,7 +37,7 @@ struct weft__arena_map {
     uint64_t offset;
 };
 
-/* begin and end are of pages; extents has room for max and stays. */
+/* begin and end are of pages; extents has room for max and stays. The floor is begin. */
 void weft__arena_init(struct weft__arena *arena, uint64_t begin, uint64_t end,
                       struct weft__arena_extent *extents, uint32_t max);
 /* Finds a place and notes it. Without `fixed` an address is a wish. Lengths are rounded up to

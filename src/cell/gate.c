@@ -1,0 +1,53 @@
+/* What gate.S assumes, and the table of its stubs. */
+#include "cell/gate.h"
+
+#include <stddef.h>
+#include <sys/auxv.h>
+
+#include "weft/error.h"
+
+#define FSGSBASE 2u /* HWCAP2: the kernel lets programs set their thread pointer */
+
+_Static_assert(offsetof(struct weft__gate, host_sp) == 0, "GATE_HOST_SP");
+_Static_assert(offsetof(struct weft__gate, host_fs) == 8, "GATE_HOST_FS");
+_Static_assert(offsetof(struct weft__gate, frame) == 16, "GATE_FRAME");
+_Static_assert(offsetof(struct weft__gate_frame, sp) == 0, "FRAME_SP");
+_Static_assert(offsetof(struct weft__gate_frame, fs) == 8, "FRAME_FS");
+_Static_assert(offsetof(struct weft_cell, host) == 48, "CELL_HOST");
+
+struct weft_cell_calls weft__gate_table;
+
+/* X(call): those of struct weft_cell_calls, in its order. */
+#define CALLS(X)                                                                                   \
+    X(send, 8)                                                                                     \
+    X(expose, 16)                                                                                  \
+    X(unexpose, 24)                                                                                \
+    X(get, 32)                                                                                     \
+    X(wait, 40)                                                                                    \
+    X(wake, 48)                                                                                    \
+    X(migration_point, 56)                                                                         \
+    X(now, 64)                                                                                     \
+    X(info, 72)                                                                                    \
+    X(exit, 80)                                                                                    \
+    X(log, 88)                                                                                     \
+    X(abort, 96)                                                                                   \
+    X(call_next, 104)                                                                              \
+    X(call_answer, 112)                                                                            \
+    X(call_is_cancelled, 120)
+
+#define DECLARE(name, offset)                                                                      \
+    extern void weft__gate_##name(void);                                                           \
+    _Static_assert(offsetof(struct weft_cell_calls, name) == (offset), #name);
+CALLS(DECLARE)
+_Static_assert(sizeof(struct weft_cell_calls) == 128, "a call without a stub");
+
+#define ENTRY(name, offset) .name = (__typeof__(weft__gate_table.name))weft__gate_##name,
+const struct weft_cell_calls weft__gate_calls = {
+    .version = WEFT_CELL_VERSION, .len_bytes = sizeof(struct weft_cell_calls), CALLS(ENTRY)};
+
+int weft__gate_works(void)
+{
+    if (!(getauxval(AT_HWCAP2) & FSGSBASE))
+        return weft_fail(WEFT_ENOTSUP, "cells need a processor with FSGSBASE and Linux 5.9");
+    return WEFT_OK;
+}

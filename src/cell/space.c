@@ -1,0 +1,365 @@
+/* Memory calls of a program, carried out on its range.
+ *
+ * The range is one mapping of a sparse file, readable and writable everywhere: memory that the
+ * program maps is there already, and costs nothing until it is touched. So most calls only keep the
+ * books. Memory that is given back is punched out of the file: it is zeros when it is mapped again,
+ * and is not moved. Protections are set where they differ from the range's.
+ *
+ * Refused: shared mappings, which would tie the rank to its host, and memory that is both writable
+ * and executable code of its own (just-in-time compilers), as PROT_EXEC on the range's pages.
+ */
+#include "cell/space.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "weft/error.h"
+
+#define MAGIC UINT64_C(0x6563617073666577)
+#define EXTENTS 4096u
+#define PAGE ((uint64_t)WEFT__ARENA_PAGE)
+#define GUARD (16 * PAGE)
+#define PROTECTIONS ((uint32_t)(PROT_READ | PROT_WRITE | PROT_EXEC))
+#define RW ((uint32_t)(PROT_READ | PROT_WRITE))
+
+static uint64_t pages(uint64_t len_bytes)
+{
+    return (len_bytes + PAGE - 1) & ~(PAGE - 1);
+}
+
+static void *at(uint64_t address)
+{
+    return (void *)(uintptr_t)address;
+}
+
+static int64_t code_of(int err)
+{
+    return err == WEFT_EEXIST ? -EEXIST : err == WEFT_ENOMEM ? -ENOMEM : err ? -EINVAL : 0;
+}
+
+/* ---- memory ---- */
+
+/* Makes the pages the range's own again: zeros, readable and writable. */
+static int64_t clear(const struct weft__space_host *host, uint64_t begin, uint64_t end)
+{
+    const struct weft_region *region = host->region;
+    const struct weft__arena_extent *extent = weft__arena_find(&host->space->arena, begin);
+    for (; extent && extent->begin < end &&
+           extent < host->space->arena.extents + host->space->arena.n;
+         extent++) {
+        uint64_t from = extent->begin > begin ? extent->begin : begin;
+        uint64_t len = (extent->end < end ? extent->end : end) - from;
+        uint64_t offset = from - (uint64_t)(uintptr_t)region->base;
+        if (extent->source && mmap(at(from), len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                                   region->fd, (off_t)offset) == MAP_FAILED)
+            return -errno;
+        if (extent->prot != RW && !extent->source &&
+            mprotect(at(from), len, PROT_READ | PROT_WRITE) != 0)
+            return -errno;
+        if (!extent->source && weft__region_punch(region, offset, len) != WEFT_OK)
+            return -EIO;
+    }
+    return 0;
+}
+
+/* Gives pages of the range what their extent says. */
+static int64_t dress(const struct weft__space_host *host, const struct weft__arena_extent *extent)
+{
+    uint64_t len = extent->end - extent->begin;
+    if (extent->source) {
+        void *got = mmap(at(extent->begin), len, (int)extent->prot, MAP_PRIVATE | MAP_FIXED,
+                         host->program, (off_t)extent->offset);
+        return got == MAP_FAILED ? -errno : 0;
+    }
+    if (extent->prot != RW && mprotect(at(extent->begin), len, (int)extent->prot) != 0)
+        return -errno;
+    return 0;
+}
+
+/* Maps and dresses; what was there goes. */
+static int64_t place(struct weft__space_host *host, const struct weft__arena_map *what)
+{
+    uint64_t address = 0, len = pages(what->len_bytes);
+    struct weft__arena *arena = &host->space->arena;
+    if (what->fixed && !what->careful && what->address >= arena->begin &&
+        what->address < arena->end && len <= arena->end - what->address) {
+        int64_t rc = clear(host, what->address, what->address + len);
+        if (rc)
+            return rc;
+    }
+    int err = weft__arena_map(arena, what, &address);
+    if (err)
+        return code_of(err);
+    const struct weft__arena_extent extent = {.begin = address,
+                                              .end = address + len,
+                                              .prot = what->prot,
+                                              .source = what->source,
+                                              .offset = what->offset};
+    int64_t rc = dress(host, &extent);
+    if (rc) {
+        (void)weft__arena_unmap(arena, address, len);
+        return rc;
+    }
+    return (int64_t)address;
+}
+
+/* ---- the image ---- */
+
+static int read_at(int fd, void *into, uint64_t len_bytes, uint64_t offset)
+{
+    unsigned char *to = into;
+    while (len_bytes > 0) {
+        ssize_t n = pread(fd, to, len_bytes, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return weft_fail(n < 0 ? -errno : WEFT_EIO, "cannot read the program: %s",
+                             n < 0 ? strerrordesc_np(errno) : "it became shorter");
+        to += n;
+        offset += (uint64_t)n;
+        len_bytes -= (uint64_t)n;
+    }
+    return WEFT_OK;
+}
+
+/* Code and constants are mapped from the file; data are copied. */
+static int load_segment(struct weft__space_host *host, const struct weft__elf_segment *segment)
+{
+    uint64_t address = host->space->origin + segment->address;
+    uint64_t begin = address & ~(PAGE - 1), end = pages(address + segment->mem_bytes);
+    bool writable = segment->prot & PROT_WRITE;
+    const struct weft__arena_map map = {.address = begin,
+                                        .len_bytes = end - begin,
+                                        .fixed = true,
+                                        .careful = true,
+                                        .prot = (uint32_t)segment->prot,
+                                        .source = writable ? 0 : WEFT__SPACE_PROGRAM,
+                                        .offset = segment->offset & ~(PAGE - 1)};
+    int64_t rc = place(host, &map);
+    if (rc < 0)
+        return weft_fail((int)rc, "cannot map the program: %s", strerrordesc_np((int)-rc));
+    return writable ? read_at(host->program, at(address), segment->file_bytes, segment->offset)
+                    : WEFT_OK;
+}
+
+static int load(struct weft__space_host *host, const struct weft__elf *elf)
+{
+    int err = WEFT_OK;
+    for (unsigned i = 0; !err && i < elf->segments_n; i++)
+        err = load_segment(host, &elf->segments[i]);
+    return err;
+}
+
+static int64_t place_own(struct weft__space_host *host, uint64_t begin, uint64_t end, uint32_t prot)
+{
+    return place(host, &(struct weft__arena_map){.address = begin,
+                                                 .len_bytes = end - begin,
+                                                 .fixed = true,
+                                                 .careful = true,
+                                                 .prot = prot});
+}
+
+int weft__space_init(struct weft__space_host *host, const struct weft__space_desc *desc,
+                     const struct weft__elf *elf)
+{
+    uint64_t table = desc->begin + pages(sizeof(struct weft__space));
+    uint64_t image =
+        table + pages(EXTENTS * sizeof(struct weft__arena_extent)) + pages(desc->colour);
+    uint64_t image_end = image + (elf->end - elf->begin);
+    uint64_t stack = pages(desc->stack_bytes), least = 1 << 20;
+    if (desc->end < image_end || desc->end - image_end < stack + GUARD + 2 * least)
+        return weft_fail(WEFT_ENOMEM, "the rank's memory is too small for its program and stack; "
+                                      "raise --rank-memory");
+    struct weft__space *space = at(desc->begin);
+    *space = (struct weft__space){.magic = MAGIC,
+                                  .begin = desc->begin,
+                                  .end = desc->end,
+                                  .origin = image - elf->begin,
+                                  .break_begin = image_end + GUARD,
+                                  .stack_end = desc->end};
+    space->stack_begin = space->stack_end - stack;
+    space->break_now = space->break_begin;
+    space->break_end =
+        space->break_begin + (((space->stack_begin - space->break_begin) / 2) & ~(PAGE - 1));
+    weft__arena_init(&space->arena, image, desc->end, at(table), EXTENTS);
+    space->arena.floor = space->break_end;
+    host->space = space;
+    int err = load(host, elf);
+    if (!err && (place_own(host, space->stack_begin - GUARD, space->stack_begin, PROT_NONE) < 0 ||
+                 place_own(host, space->stack_begin, space->stack_end, RW) < 0 ||
+                 place_own(host, space->break_begin - GUARD, space->break_begin, PROT_NONE) < 0))
+        err = weft_fail(WEFT_ENOMEM, "cannot lay out the memory of a rank");
+    return err;
+}
+
+int weft__space_restore(struct weft__space_host *host, uint64_t begin, uint64_t end)
+{
+    struct weft__space *space = at(begin);
+    uint64_t table = begin + pages(sizeof(*space));
+    const struct weft__arena *arena = &space->arena;
+    if (space->magic != MAGIC || space->begin != begin || space->end != end ||
+        (uintptr_t)arena->extents != table || arena->max != EXTENTS || arena->end != end ||
+        arena->begin < table + EXTENTS * sizeof(*arena->extents) || !weft__arena_is_sound(arena))
+        return weft_fail(WEFT_EPROTO, "the program that has arrived has a damaged address space");
+    host->space = space;
+    for (uint32_t i = 0; i < arena->n; i++) {
+        int64_t rc = arena->extents[i].source > WEFT__SPACE_PROGRAM
+                         ? -EINVAL
+                         : dress(host, &arena->extents[i]);
+        if (rc)
+            return weft_fail((int)rc, "cannot map the program that has arrived: %s",
+                             strerrordesc_np((int)-rc));
+    }
+    return WEFT_OK;
+}
+
+/* ---- calls ---- */
+
+int64_t weft__space_brk(struct weft__space_host *host, uint64_t address)
+{
+    struct weft__space *space = host->space;
+    if (address < space->break_begin || address > space->break_end)
+        return (int64_t)space->break_now;
+    uint64_t had = pages(space->break_now), wanted = pages(address);
+    int64_t rc = 0;
+    if (wanted > had)
+        rc = place_own(host, had, wanted, RW);
+    else if (wanted < had)
+        rc = weft__space_munmap(host, wanted, had - wanted);
+    if (rc >= 0)
+        space->break_now = address;
+    return (int64_t)space->break_now;
+}
+
+/* Bytes of a file become memory of the rank's own: it sees the file as it is now. */
+static int64_t read_file(const struct weft__space_host *host, uint64_t address,
+                         const uint64_t args[6])
+{
+    uint64_t done = 0;
+    (void)host;
+    while (done < args[1]) {
+        ssize_t n =
+            pread((int)args[4], at(address + done), args[1] - done, (off_t)(args[5] + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        done += (uint64_t)n;
+    }
+    return (int64_t)address;
+}
+
+int64_t weft__space_mmap(struct weft__space_host *host, const uint64_t args[6])
+{
+    int flags = (int)args[3];
+    uint32_t prot = (uint32_t)args[2];
+    bool file = !(flags & MAP_ANONYMOUS);
+    if ((flags & MAP_TYPE) != MAP_PRIVATE)
+        return -ENODEV;
+    if ((prot & ~PROTECTIONS) || (prot & PROT_EXEC))
+        return -EACCES;
+    struct weft__arena_map map = {.address = args[0],
+                                  .len_bytes = args[1],
+                                  .fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE),
+                                  .careful = flags & MAP_FIXED_NOREPLACE,
+                                  .prot = file ? RW : prot};
+    if (!map.fixed)
+        map.address = 0; /* a wish of a process, not of a rank */
+    int64_t address = place(host, &map);
+    if (address < 0 || !file)
+        return address;
+    int64_t rc = read_file(host, (uint64_t)address, args);
+    if (rc >= 0 && prot != RW)
+        rc = weft__space_mprotect(host, (uint64_t)address, args[1], (int)prot);
+    if (rc < 0) {
+        (void)weft__space_munmap(host, (uint64_t)address, args[1]);
+        return rc;
+    }
+    return address;
+}
+
+int64_t weft__space_munmap(struct weft__space_host *host, uint64_t address, uint64_t len_bytes)
+{
+    struct weft__arena *arena = &host->space->arena;
+    uint64_t len = pages(len_bytes);
+    if (address % PAGE || len == 0 || address < arena->begin || address > arena->end ||
+        len > arena->end - address)
+        return -EINVAL;
+    if (arena->n + 3 > arena->max)
+        return -ENOMEM;
+    int64_t rc = clear(host, address, address + len);
+    return rc ? rc : code_of(weft__arena_unmap(arena, address, len));
+}
+
+int64_t weft__space_mprotect(struct weft__space_host *host, uint64_t address, uint64_t len_bytes,
+                             int prot)
+{
+    struct weft__arena *arena = &host->space->arena;
+    if (len_bytes == 0)
+        return 0;
+    if ((uint32_t)prot & ~PROTECTIONS)
+        return -EINVAL;
+    uint64_t end = address + pages(len_bytes);
+    const struct weft__arena_extent *extent = weft__arena_find(arena, address);
+    for (; extent && extent < arena->extents + arena->n && extent->begin < end; extent++)
+        if ((prot & PROT_EXEC && !extent->source) || (prot & PROT_WRITE && extent->source))
+            return -EACCES;
+    int err = weft__arena_protect(arena, address, len_bytes, (uint32_t)prot);
+    if (err)
+        return code_of(err);
+    return mprotect(at(address), pages(len_bytes), prot) == 0 ? 0 : -errno;
+}
+
+/* Grows and shrinks by moving bytes where it must: the pages are of a file, which mremap() of the
+ * kernel would not move within. */
+int64_t weft__space_mremap(struct weft__space_host *host, const uint64_t args[6])
+{
+    uint64_t address = args[0], had = pages(args[1]), wanted = pages(args[2]);
+    const struct weft__arena_extent *extent = weft__arena_find(&host->space->arena, address);
+    if (args[3] & ~(uint64_t)MREMAP_MAYMOVE || wanted == 0 || had == 0 || address % PAGE)
+        return -EINVAL;
+    if (!extent || extent->begin > address || extent->end - address < had || extent->source)
+        return -EFAULT;
+    uint32_t prot = extent->prot;
+    if (wanted <= had)
+        return wanted == had                                                  ? (int64_t)address
+               : weft__space_munmap(host, address + wanted, had - wanted) < 0 ? -ENOMEM
+                                                                              : (int64_t)address;
+    if (place_own(host, address + had, address + wanted, prot) >= 0)
+        return (int64_t)address;
+    if (!(args[3] & MREMAP_MAYMOVE))
+        return -ENOMEM;
+    int64_t moved = place(host, &(struct weft__arena_map){.len_bytes = wanted, .prot = RW});
+    if (moved < 0)
+        return moved;
+    if (prot & PROT_READ)
+        memcpy(at((uint64_t)moved), at(address), had);
+    (void)weft__space_munmap(host, address, had);
+    if (prot != RW)
+        (void)weft__space_mprotect(host, (uint64_t)moved, wanted, (int)prot);
+    return moved;
+}
+
+int64_t weft__space_madvise(struct weft__space_host *host, uint64_t address, uint64_t len_bytes,
+                            int advice)
+{
+    const struct weft__arena *arena = &host->space->arena;
+    uint64_t end = address + pages(len_bytes);
+    if (address % PAGE || end < address || address < arena->begin || end > arena->end)
+        return -EINVAL;
+    if (advice != MADV_DONTNEED && advice != MADV_FREE)
+        return 0; /* advice may be ignored, but the promise of zeros may not */
+    const struct weft__arena_extent *extent = weft__arena_find(arena, address);
+    for (; extent && extent < arena->extents + arena->n && extent->begin < end; extent++) {
+        uint64_t from = extent->begin > address ? extent->begin : address;
+        uint64_t to = extent->end < end ? extent->end : end;
+        uint64_t offset = from - (uint64_t)(uintptr_t)host->region->base;
+        if (!extent->source && weft__region_punch(host->region, offset, to - from) != WEFT_OK)
+            return -EIO;
+    }
+    return 0;
+}

@@ -1,0 +1,365 @@
+/* One function per family of calls; a table from the number to it. What is not in the table goes
+ * to the kernel unchanged if it is in the list of those that are harmless, else it is refused.
+ *
+ * A call that goes through is made by the runtime's own code, with the worker's thread pointer, so
+ * it is not trapped again. Rejected: letting everything through that is not known to be bad, since
+ * what is not known (shared memory, io_uring, ...) is what ties a rank to its host. */
+#include "cell/system.h"
+
+#include <asm/prctl.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+#define SIGNALS_BYTES 8u /* of the kernel's signal sets */
+
+typedef void system_call(struct weft__system *system, struct weft__trap_call *call);
+
+static void *at(uint64_t address)
+{
+    return (void *)(uintptr_t)address;
+}
+
+static void go_through(struct weft__system *system, struct weft__trap_call *call)
+{
+    (void)system;
+    int64_t rc = syscall(call->number, call->args[0], call->args[1], call->args[2], call->args[3],
+                         call->args[4], call->args[5]);
+    call->result = rc == -1 ? -errno : rc;
+}
+
+/* ---- memory ---- */
+
+static void on_memory(struct weft__system *system, struct weft__trap_call *call)
+{
+    struct weft__space_host *space = &system->space;
+    const uint64_t *args = call->args;
+    switch (call->number) {
+    case SYS_brk:
+        call->result = weft__space_brk(space, args[0]);
+        break;
+    case SYS_mmap:
+        call->result = weft__space_mmap(space, args);
+        break;
+    case SYS_munmap:
+        call->result = weft__space_munmap(space, args[0], args[1]);
+        break;
+    case SYS_mprotect:
+        call->result = weft__space_mprotect(space, args[0], args[1], (int)args[2]);
+        break;
+    case SYS_mremap:
+        call->result = weft__space_mremap(space, args);
+        break;
+    default:
+        call->result = weft__space_madvise(space, args[0], args[1], (int)args[2]);
+        break;
+    }
+}
+
+/* ---- the thread ---- */
+
+static void on_thread(struct weft__system *system, struct weft__trap_call *call)
+{
+    switch (call->number) {
+    case SYS_arch_prctl:
+        call->result = 0;
+        if (call->args[0] == ARCH_SET_FS)
+            call->fs = call->args[1];
+        else if (call->args[0] == ARCH_GET_FS)
+            memcpy(at(call->args[1]), &call->fs, sizeof(call->fs));
+        else
+            call->result = -EINVAL;
+        break;
+    case SYS_set_tid_address:
+    case SYS_gettid:
+    case SYS_getpid:
+        call->result = 2 + system->rank;
+        break; /* the same wherever it runs */
+    case SYS_getppid:
+        call->result = 1;
+        break;
+    case SYS_set_robust_list:
+        call->result = 0;
+        break;
+    default:
+        call->result = -ENOSYS;
+        break; /* rseq */
+    }
+}
+
+static void on_exit_call(struct weft__system *system, struct weft__trap_call *call)
+{
+    (void)system;
+    call->leave = true;
+    call->result = (int)(call->args[0] & 0xff);
+}
+
+static void on_affinity(struct weft__system *system, struct weft__trap_call *call)
+{
+    uint64_t one = 1;
+    (void)system;
+    call->result = -EINVAL;
+    if (call->args[1] >= sizeof(one)) {
+        memset(at(call->args[2]), 0, call->args[1]);
+        memcpy(at(call->args[2]), &one, sizeof(one));
+        call->result = sizeof(one);
+    }
+}
+
+/* ---- signals ---- */
+
+static void on_sigaction(struct weft__system *system, struct weft__trap_call *call)
+{
+    uint64_t number = call->args[0];
+    call->result = -EINVAL;
+    if (number == 0 || number >= WEFT__SYSTEM_SIGNALS || call->args[3] != SIGNALS_BYTES ||
+        (call->args[1] && (number == SIGKILL || number == SIGSTOP)))
+        return;
+    __typeof__(system->state->actions[0]) action;
+    if (call->args[1])
+        memcpy(&action, at(call->args[1]), sizeof(action));
+    if (call->args[2])
+        memcpy(at(call->args[2]), &system->state->actions[number], sizeof(action));
+    if (call->args[1])
+        system->state->actions[number] = action;
+    call->result = 0;
+}
+
+static void on_sigprocmask(struct weft__system *system, struct weft__trap_call *call)
+{
+    uint64_t set = 0, *mask = &system->state->mask;
+    uint64_t before = *mask;
+    call->result = -EINVAL;
+    if (call->args[3] != SIGNALS_BYTES || (call->args[1] && call->args[0] > SIG_SETMASK))
+        return;
+    if (call->args[1]) {
+        memcpy(&set, at(call->args[1]), sizeof(set));
+        *mask = call->args[0] == SIG_BLOCK     ? before | set
+                : call->args[0] == SIG_UNBLOCK ? before & ~set
+                                               : set;
+    }
+    if (call->args[2])
+        memcpy(at(call->args[2]), &before, sizeof(before));
+    call->result = 0;
+}
+
+static bool ends_by_default(int number)
+{
+    return number != SIGCHLD && number != SIGCONT && number != SIGURG && number != SIGWINCH;
+}
+
+static void refuse(struct weft__system *system, struct weft__trap_call *call);
+
+/* A signal that the program sends to itself: raise(), abort(). Its handlers are not run. */
+static void on_kill(struct weft__system *system, struct weft__trap_call *call)
+{
+    bool thread = call->number == SYS_tgkill;
+    int64_t pid = (int64_t)call->args[0];
+    int number = (int)(thread ? call->args[2] : call->args[1]);
+    if (pid != 2 + system->rank && pid != 0) {
+        call->result = -ESRCH;
+        return;
+    }
+    call->result = number < 0 || number >= WEFT__SYSTEM_SIGNALS ? -EINVAL : 0;
+    if (call->result || number == 0)
+        return;
+    uint64_t handler = system->state->actions[number].handler;
+    if (handler == (uint64_t)(uintptr_t)SIG_IGN || (handler == 0 && !ends_by_default(number)))
+        return;
+    if (handler != 0) {
+        refuse(system, call);
+        return;
+    }
+    if (system->killed)
+        system->killed(system->ctx, number);
+    call->leave = true;
+    call->result = 128 + number;
+}
+
+/* ---- files ---- */
+
+static void note(struct weft__system *system, int64_t fd, bool open)
+{
+    uint64_t *words = system->state->files;
+    if (fd < 3 || fd >= (int64_t)sizeof(system->state->files) * 8)
+        return;
+    uint64_t bit = UINT64_C(1) << (fd % 64);
+    words[fd / 64] = open ? words[fd / 64] | bit : words[fd / 64] & ~bit;
+}
+
+/* Those that are beyond the table are given back at once. */
+static void on_open(struct weft__system *system, struct weft__trap_call *call)
+{
+    go_through(system, call);
+    if (call->result >= (int64_t)sizeof(system->state->files) * 8) {
+        close((int)call->result);
+        call->result = -EMFILE;
+    }
+    note(system, call->result, true);
+}
+
+static bool is_own(const struct weft__system *system, int64_t fd)
+{
+    return fd >= 0 && fd < (int64_t)sizeof(system->state->files) * 8 &&
+           (fd < 3 || system->state->files[fd / 64] & UINT64_C(1) << (fd % 64));
+}
+
+/* The first three belong to all ranks of the process. */
+static void on_close(struct weft__system *system, struct weft__trap_call *call)
+{
+    int64_t fd = (int)call->args[0];
+    if (!is_own(system, fd)) {
+        call->result = -EBADF;
+    } else if (fd < 3) {
+        call->result = 0;
+    } else {
+        go_through(system, call);
+        note(system, fd, false);
+    }
+}
+
+/* Calls whose first argument is a descriptor: the runtime's own are not the program's to use. */
+static void on_file(struct weft__system *system, struct weft__trap_call *call)
+{
+    if (is_own(system, (int)call->args[0]))
+        go_through(system, call);
+    else
+        call->result = -EBADF;
+}
+
+unsigned weft__system_open_files(const struct weft__system_state *state)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < sizeof(state->files) / sizeof(state->files[0]); i++)
+        n += (unsigned)__builtin_popcountll(state->files[i]);
+    return n;
+}
+
+/* ---- all ---- */
+
+static const struct {
+    system_call *what;
+    bool known;
+} calls[512] = {
+#define ON(number, function) [SYS_##number] = {function, true}
+    ON(brk, on_memory),
+    ON(mmap, on_memory),
+    ON(munmap, on_memory),
+    ON(mprotect, on_memory),
+    ON(mremap, on_memory),
+    ON(madvise, on_memory),
+    ON(arch_prctl, on_thread),
+    ON(set_tid_address, on_thread),
+    ON(gettid, on_thread),
+    ON(getpid, on_thread),
+    ON(getppid, on_thread),
+    ON(set_robust_list, on_thread),
+    ON(exit, on_exit_call),
+    ON(exit_group, on_exit_call),
+    ON(sched_getaffinity, on_affinity),
+    ON(rt_sigaction, on_sigaction),
+    ON(rt_sigprocmask, on_sigprocmask),
+    ON(kill, on_kill),
+    ON(tgkill, on_kill),
+    ON(open, on_open),
+    ON(openat, on_open),
+    ON(creat, on_open),
+    ON(close, on_close),
+    ON(read, on_file),
+    ON(readv, on_file),
+    ON(pread64, on_file),
+    ON(preadv, on_file),
+    ON(write, on_file),
+    ON(writev, on_file),
+    ON(pwrite64, on_file),
+    ON(pwritev, on_file),
+    ON(lseek, on_file),
+    ON(fstat, on_file),
+    ON(ftruncate, on_file),
+    ON(fsync, on_file),
+    ON(fdatasync, on_file),
+    ON(fallocate, on_file),
+    ON(flock, on_file),
+    ON(getdents64, on_file),
+    ON(ioctl, on_file),
+    ON(newfstatat, go_through),
+    ON(statx, go_through),
+    ON(stat, go_through),
+    ON(lstat, go_through),
+    ON(access, go_through),
+    ON(faccessat, go_through),
+    ON(readlink, go_through),
+    ON(readlinkat, go_through),
+    ON(getcwd, go_through),
+    ON(mkdir, go_through),
+    ON(mkdirat, go_through),
+    ON(rmdir, go_through),
+    ON(unlink, go_through),
+    ON(unlinkat, go_through),
+    ON(rename, go_through),
+    ON(renameat, go_through),
+    ON(renameat2, go_through),
+    ON(symlink, go_through),
+    ON(link, go_through),
+    ON(chmod, go_through),
+    ON(statfs, go_through),
+    ON(fstatfs, on_file),
+    ON(uname, go_through),
+    ON(sysinfo, go_through),
+    ON(getrandom, go_through),
+    ON(getuid, go_through),
+    ON(geteuid, go_through),
+    ON(getgid, go_through),
+    ON(getegid, go_through),
+    ON(getrusage, go_through),
+    ON(getrlimit, go_through),
+    ON(times, go_through),
+    ON(time, go_through),
+    ON(gettimeofday, go_through),
+    ON(clock_gettime, go_through),
+    ON(clock_getres, go_through),
+    ON(nanosleep, go_through),
+    ON(clock_nanosleep, go_through),
+    ON(sched_yield, go_through),
+#undef ON
+};
+
+/* prlimit64 may be asked, not told. */
+static void on_prlimit(struct weft__system *system, struct weft__trap_call *call)
+{
+    if (call->args[2])
+        call->result = -EPERM;
+    else
+        go_through(system, call);
+}
+
+static void refuse(struct weft__system *system, struct weft__trap_call *call)
+{
+    call->result = call->number == SYS_rseq ? -ENOSYS : -EPERM;
+    if (call->number == SYS_clone || call->number == SYS_clone3 || call->number == SYS_fork ||
+        call->number == SYS_vfork || call->number == SYS_execve)
+        call->result = -ENOSYS;
+    if (call->number != SYS_rseq && !system->told) {
+        system->told = true;
+        weft__warn(
+            "rank %d: system call %lld is refused in a cell; run the program in process mode "
+            "if it needs it",
+            (int)system->rank, (long long)call->number);
+    }
+}
+
+void weft__system_call(void *ctx, struct weft__trap_call *call)
+{
+    struct weft__system *system = ctx;
+    uint64_t number = (uint64_t)call->number;
+    if (number == SYS_prlimit64)
+        on_prlimit(system, call);
+    else if (number < sizeof(calls) / sizeof(calls[0]) && calls[number].known)
+        calls[number].what(system, call);
+    else
+        refuse(system, call);
+}
