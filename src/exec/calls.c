@@ -16,7 +16,7 @@ static struct weft__rank *rank_of(struct weft_cell *cell)
 static void check_closing(struct weft__rank *rank)
 {
     if (atomic_load_explicit(&rank->exec->closing, memory_order_relaxed))
-        rank->exec->executor->quit(rank, 0, false);
+        weft__stay_quit(rank, 0, false);
 }
 
 static int call_send(struct weft_cell *cell, int32_t dest, const struct iovec *parts, unsigned n)
@@ -135,7 +135,7 @@ static int call_info(struct weft_cell *cell, enum weft_cell_info what, void *out
 __attribute__((noreturn)) static void call_exit(struct weft_cell *cell, int code)
 {
     struct weft__rank *rank = rank_of(cell);
-    rank->exec->executor->quit(rank, code, true);
+    weft__stay_quit(rank, code, true);
 }
 
 static void call_log(struct weft_cell *cell, int level, const char *text)

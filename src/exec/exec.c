@@ -208,10 +208,10 @@ static void end_ranks(struct weft_exec *exec)
             atomic_store_explicit(&rank->cell->move_pending, 1, memory_order_relaxed);
             weft__rank_ring(rank);
         }
-        bool has_thread = rank->native.thread_runs;
+        bool has_thread = rank->stay.thread_runs;
         pthread_mutex_unlock(&rank->lock);
         if (has_thread)
-            exec->executor->leave(rank);
+            weft__stay_leave(rank);
     }
 }
 

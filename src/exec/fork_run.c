@@ -113,7 +113,7 @@ static int check_start(const struct weft_fork *fork, weft_fork_function *functio
             argument_bytes, WEFT_FORK_ARGUMENT_MAX);
     if (argument_bytes > 0 && !argument)
         return weft_fail(WEFT_EINVAL, "there is no argument of %zu bytes", argument_bytes);
-    if (weft__program_offset_of(&fork->rank->native.copy, (uintptr_t)function, offset_out))
+    if (weft__program_offset_of(&fork->rank->stay.copy, (uintptr_t)function, offset_out))
         return weft_fail(WEFT_EINVAL, "what a fork starts is not a function of the program");
     return WEFT_OK;
 }

@@ -19,6 +19,7 @@
 #include "exec/executor.h"
 #include "exec/program.h"
 #include "exec/range.h"
+#include "exec/stay.h"
 #include "group/hold.h"
 #include "group/packet.h"
 #include "group/world.h"
@@ -88,7 +89,7 @@ struct weft__rank {
     atomic_uint sleeping; /* and on what: wait.c */
     uint64_t spin_ns;     /* how long it spins before; its thread's */
     unsigned spin_wary;   /* waits for which it spins no longer than it has to */
-    struct weft__native native;
+    struct weft__stay stay;
 
     /* Packets. */
     struct weft_hold hold;

@@ -81,7 +81,7 @@ static void begin_discard(struct weft__rank *rank)
 
 static void end_discard(struct weft__rank *rank)
 {
-    rank->exec->executor->leave(rank);
+    weft__stay_leave(rank);
     weft__arrive_held(rank);
     weft__keeper_poke(rank->exec);
 }
@@ -300,7 +300,7 @@ int weft__exec_resume(struct weft_exec *exec, int32_t number, uint32_t incarnati
             "rank %d cannot be resumed: it is %s", (int)number, weft__exec_state_name(state));
     weft__route_learn(exec, &(struct weft_exec_route){number, exec->process, incarnation});
     if (!rank->finished)
-        exec->executor->resume(rank);
+        weft__stay_resume(rank);
     weft__arrive_held(rank);
     weft__outbox_flush(rank, -1, true);
     weft__keeper_poke(exec);

@@ -276,8 +276,8 @@ int weft__move_point(struct weft__rank *rank, weft_entry *entry, void *argument)
     weft__lanes_leave(&rank->exec->lanes); /* it is to be pulled from */
     uint8_t *bytes = NULL;
     size_t len = 0;
-    rank->native.entry = entry;
-    rank->native.argument = argument;
+    rank->stay.entry = entry;
+    rank->stay.argument = argument;
     err = weft__move_describe(rank, rank->wish.kept, &bytes, &len);
     if (err) {
         regret(rank, err);
@@ -286,7 +286,7 @@ int weft__move_point(struct weft__rank *rank, weft_entry *entry, void *argument)
     bool thawed = announce(rank, bytes, len);
     free(bytes);
     if (!thawed)
-        rank->exec->executor->stand(rank); /* does not come back when the rank leaves */
+        weft__stay_stand(rank); /* does not come back when the rank leaves */
     weft__move_free_image(rank);
     return 1;
 }
@@ -311,7 +311,7 @@ int weft__exec_thaw(struct weft_exec *exec, int32_t number, uint32_t incarnation
         bool has_thread = !rank->finished;
         unfreeze(rank, incarnation);
         if (has_thread)
-            exec->executor->thaw(rank);
+            weft__stay_thaw(rank);
     }
     return WEFT_OK;
 }
@@ -344,7 +344,7 @@ int weft__exec_depart(struct weft_exec *exec, const struct weft_exec_route *to)
     pthread_mutex_unlock(&rank->lock);
     if (!stands)
         return weft_fail(WEFT_EBUSY, "rank %d does not stand still", (int)to->rank);
-    exec->executor->leave(rank);
+    weft__stay_leave(rank);
     weft__route_learn(exec, to);
     weft__arrive_held(rank);
     weft__keeper_poke(exec);

@@ -101,7 +101,7 @@ int weft__rank_open(struct weft__rank *rank)
                          weft_fail_text(WEFT_EEXIST));
     if (err)
         return err;
-    err = rank->exec->executor->create(rank);
+    err = weft__stay_open(rank);
     if (err)
         weft__region_fini(&rank->region);
     return err;
@@ -111,7 +111,7 @@ void weft__rank_attach(struct weft__rank *rank)
 {
     rank->cell = rank->region.base;
     rank->range = rank->cell->runtime;
-    rank->cell->calls = &weft__cell_calls;
+    rank->cell->calls = rank->exec->executor->calls;
     rank->cell->host = rank;
     atomic_store_explicit(&rank->cell->move_pending, 0, memory_order_relaxed);
 }
@@ -143,7 +143,7 @@ void weft__rank_clear(struct weft__rank *rank)
     pthread_mutex_lock(&rank->exec->clear_lock);
     if (begin_clearing(rank)) {
         weft__expose_unregister(rank);
-        rank->exec->executor->discard(rank);
+        weft__stay_close(rank);
         weft__move_free_image(rank);
         weft__region_fini(&rank->region);
     }
@@ -167,7 +167,7 @@ static int add_rank(struct weft_exec *exec, int32_t number, uint32_t incarnation
     struct weft__range_desc desc = range_desc(rank);
     err = weft__range_init(&desc);
     if (err) {
-        exec->executor->discard(rank);
+        weft__stay_close(rank);
         weft__region_fini(&rank->region);
         return err;
     }
@@ -188,7 +188,7 @@ static void remove_rank(struct weft__rank *rank)
     rank->range = NULL;
     rank->leaving = true;
     pthread_mutex_unlock(&rank->lock);
-    rank->exec->executor->leave(rank);
+    weft__stay_leave(rank);
     weft__rank_clear(rank);
 }
 
@@ -223,7 +223,7 @@ int weft__exec_start(struct weft_exec *exec, const int32_t *ranks, size_t n)
         if (!ready)
             return weft_fail(WEFT_EBUSY, "rank %d cannot start: it is %s", (int)ranks[i],
                              weft__exec_state_name(rank->state));
-        exec->executor->start(rank);
+        weft__stay_start(rank);
     }
     return WEFT_OK;
 }

@@ -31,7 +31,7 @@ static bool is_closing(const struct weft__rank *rank)
 static void leave_if_closing(struct weft__rank *rank)
 {
     if (is_closing(rank))
-        rank->exec->executor->quit(rank, 0, false);
+        weft__stay_quit(rank, 0, false);
 }
 
 /* Whether anything can come over the lane. */
