@@ -47,6 +47,10 @@ const struct weft_cell_calls weft__gate_calls = {
 
 int weft__gate_works(void)
 {
+#ifdef WEFT_TSAN
+    return weft_fail(WEFT_ENOTSUP, "cells do not run under ThreadSanitizer: its signal handlers "
+                                   "want the thread pointer of its own threads");
+#endif
     if (!(getauxval(AT_HWCAP2) & FSGSBASE))
         return weft_fail(WEFT_ENOTSUP, "cells need a processor with FSGSBASE and Linux 5.9");
     return WEFT_OK;
