@@ -285,8 +285,8 @@ static void take_rank_exit(struct weft_app *app, const Weft__Host__RankExit *new
     if (!news->abort)
         rank_ended(app, rank, news->code);
     if (news->abort && news->lost)
-        weft__weftd_app_end(app, WEFT_EHOSTDEAD, 1, "rank %d is lost in a move: %s", news->rank,
-                            news->reason);
+        weft__weftd_app_end(app, WEFT_EHOSTDEAD, 1, "rank %d of host %s is lost in a move: %s",
+                            news->rank, process->host, news->reason);
     else if (news->abort || news->code != 0)
         weft__weftd_app_end(app, WEFT_EAPP, news->code, "rank %d on host %s %s with code %d%s%s",
                             news->rank, process->host, news->abort ? "aborted" : "exited",

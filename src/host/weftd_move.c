@@ -385,8 +385,9 @@ static bool perform(struct weft_app *app, const struct weft_move_action *action)
         move_ended(app);
         return false;
     case WEFT_MOVE_DO_END_APP:
-        weft__weftd_app_end(app, WEFT_EHOSTDEAD, 1, "rank %u is lost in a move: %s",
-                            action->message.rank, action->message.text);
+        weft__weftd_app_end(
+            app, WEFT_EHOSTDEAD, 1, "rank %u is lost in a move from host %s to host %s: %s",
+            action->message.rank, record(app)->from, record(app)->to, action->message.text);
         return false;
     default:
         weft__error("the home machine asks for %s", weft__move_action_name(action->kind));

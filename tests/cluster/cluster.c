@@ -301,7 +301,7 @@ struct cluster_app cluster_run(struct cluster *cluster, struct cluster_host *hom
 
 static void host_start(struct cluster *cluster, struct cluster_host *host)
 {
-    char slots[16], fd[16], ready[64] = "";
+    char slots[16], fd[16];
     int pipe_fds[2];
     const char *head = host == &cluster->hosts[0] ? NULL : cluster->hosts[0].address;
     if (pipe2(pipe_fds, O_NONBLOCK) != 0)
@@ -320,12 +320,27 @@ static void host_start(struct cluster *cluster, struct cluster_host *host)
     host->weftd = start(cluster, (char *const *)(uintptr_t)argv, pipe_fds[1]);
     child_set_net(-1);
     host->killed = false;
+    host->ready_fd = pipe_fds[0];
     close(pipe_fds[1]);
-    cluster_await_while(cluster, CLUSTER_MS, read(pipe_fds[0], ready, sizeof(ready) - 1) > 0,
-                        !child_over(host->weftd));
-    close(pipe_fds[0]);
+}
+
+bool cluster_host_serves(struct cluster_host *host)
+{
+    char ready[64] = "";
+    if (host->ready_fd < 0)
+        return true;
+    if (read(host->ready_fd, ready, sizeof(ready) - 1) <= 0)
+        return false;
+    close(host->ready_fd);
+    host->ready_fd = -1;
     ready[strcspn(ready, "\n")] = '\0';
     snprintf(host->url, sizeof(host->url), "%.39s", ready);
+    return true;
+}
+
+static void await_host(struct cluster *cluster, struct cluster_host *host)
+{
+    cluster_await_while(cluster, CLUSTER_MS, cluster_host_serves(host), !child_over(host->weftd));
 }
 
 struct cluster_host *cluster_host(struct cluster *cluster, const char *name, unsigned slots)
@@ -339,6 +354,7 @@ struct cluster_host *cluster_host(struct cluster *cluster, const char *name, uns
     host->slots = slots;
     cluster->hosts_n++;
     host_start(cluster, host);
+    await_host(cluster, host);
     return host;
 }
 
@@ -349,10 +365,18 @@ void cluster_three(struct cluster *cluster, unsigned slots)
     (void)cluster_host(cluster, "b", slots);
 }
 
-void cluster_host_again(struct cluster *cluster, struct cluster_host *host)
+void cluster_host_begin(struct cluster *cluster, struct cluster_host *host)
 {
     weft__client_forget(cluster->client, host->url);
+    if (host->ready_fd >= 0)
+        close(host->ready_fd);
     host_start(cluster, host);
+}
+
+void cluster_host_again(struct cluster *cluster, struct cluster_host *host)
+{
+    cluster_host_begin(cluster, host);
+    await_host(cluster, host);
 }
 
 void cluster_host_stop(struct cluster *cluster, struct cluster_host *host)

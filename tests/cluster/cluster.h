@@ -30,7 +30,8 @@ struct cluster_host {
     char url[40]; /* of its sync port */
     unsigned slots;
     struct child *weftd;
-    bool killed; /* kill -9: it could not tidy up */
+    bool killed;  /* kill -9: it could not tidy up */
+    int ready_fd; /* it starts: says there that it serves; -1: it does not start */
 };
 
 struct cluster {
@@ -80,6 +81,9 @@ struct cluster_host *cluster_host(struct cluster *cluster, const char *name, uns
 void cluster_three(struct cluster *cluster, unsigned slots);
 /* The same host once more, after its end. */
 void cluster_host_again(struct cluster *cluster, struct cluster_host *host);
+/* The same without waiting; true, later: it serves. */
+void cluster_host_begin(struct cluster *cluster, struct cluster_host *host);
+bool cluster_host_serves(struct cluster_host *host);
 /* SIGTERM; it must end in peace. */
 void cluster_host_stop(struct cluster *cluster, struct cluster_host *host);
 /* kill -9 */

@@ -90,7 +90,7 @@ struct child *stage_hold_move(struct cluster *cluster, const struct stage *stage
     return move;
 }
 
-static uint64_t parent_of(uint64_t pid)
+uint64_t stage_parent_of(uint64_t pid)
 {
     char path[64];
     snprintf(path, sizeof(path), "/proc/%llu/stat", (unsigned long long)pid);
@@ -108,7 +108,7 @@ uint64_t stage_process_on(struct cluster *cluster, const struct cluster_host *ho
     const struct dirent *entry;
     while (proc != NULL && (entry = readdir(proc)) != NULL) {
         uint64_t pid = strtoull(entry->d_name, NULL, 10);
-        if (pid != 0 && parent_of(pid) == (uint64_t)host->weftd->pid &&
+        if (pid != 0 && stage_parent_of(pid) == (uint64_t)host->weftd->pid &&
             cluster_is_marked(cluster, pid))
             found = pid;
     }

@@ -30,6 +30,8 @@ struct child *stage_hold_move(struct cluster *cluster, const struct stage *stage
                               const struct cluster_app *app, int rank, const char *to);
 /* The app's process on a host, where one of its ranks is, was, or prepares to be; 0: none. */
 uint64_t stage_process_on(struct cluster *cluster, const struct cluster_host *host);
+/* 0: there is no such process. */
+uint64_t stage_parent_of(uint64_t pid);
 /* Sends a signal to a process that carries our mark. */
 void stage_signal(struct cluster *cluster, uint64_t pid, int number);
 

@@ -1,165 +1,223 @@
-/* kill -9 of anything at any moment of a move, from a seed. Whatever is hit: the app either goes on
- * and comes to the right result, or ends with a reason within its deadline; slots are free again
- * and nothing is left. chaos_test [SEEDS [FIRST]]
- */
+/* Three hosts in network namespaces, four apps at a time, and every second a fault at a random
+ * host. What does not need a host that has died comes to the result of a run without faults; what
+ * does ends with a reason that names it; nothing hangs, and nothing is left.
+ *
+ * fault_chaos_test SECONDS [SEED [ROUNDS]]: so many rounds, each with hosts and a seed of its own,
+ * and with faults for so long. CHAOS_VERBOSE=1 prints every event. */
+#include <inttypes.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
-#include "scene.h"
+#include "chaos.h"
+#include "lab.h"
 
-enum { DELAY_MAX_MS = 150, VERDICT_MS = 25000 };
+enum {
+    EVENTS = 80,
+    EVENT_BYTES = 200,
+    FAULT_EVERY_MS = 1000,
+    MOVE_EVERY_MS = 600,
+    STALL_MS = 1000,
+    END_MS = 240000
+};
 
-enum victim { DEST_PROCESS, SOURCE_PROCESS, DEST_HOST, SOURCE_HOST, OTHER_PROCESS, HEAD, VICTIMS };
-static const char *const victims[VICTIMS] = {"the destination's process", "the source's process",
-                                             "the destination host",      "the source host",
-                                             "the other process",         "the head"};
+static long seconds = 20, first_seed = 1, rounds = 1;
+static struct chaos chaos; /* large */
+static char events[EVENTS][EVENT_BYTES];
+static unsigned events_n;
 
-static long seeds = 6, first_seed = 1;
-static uint64_t dice_state;
-
-static uint64_t dice(uint64_t below)
+uint64_t chaos_dice(struct chaos *self, uint64_t below)
 {
-    dice_state ^= dice_state << 13;
-    dice_state ^= dice_state >> 7;
-    dice_state ^= dice_state << 17;
-    return (dice_state >> 20) % below;
+    self->dice ^= self->dice << 13;
+    self->dice ^= self->dice >> 7;
+    self->dice ^= self->dice << 17;
+    return (self->dice >> 20) % below;
 }
 
-static void wait_us(uint64_t us)
+void chaos_note(struct chaos *self, const char *fmt, ...)
 {
-    struct timespec time = {.tv_sec = (time_t)(us / 1000000),
-                            .tv_nsec = (long)(us % 1000000) * 1000};
-    (void)nanosleep(&time, NULL);
+    char *text = events[events_n++ % EVENTS];
+    uint64_t ms = child_now_ms() - self->began_ms;
+    int len = snprintf(text, EVENT_BYTES, "%4" PRIu64 ".%03" PRIu64 " ", ms / 1000, ms % 1000);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text + len, (size_t)(EVENT_BYTES - len), fmt, args);
+    va_end(args);
+    if (getenv("CHAOS_VERBOSE") != NULL)
+        fprintf(stderr, "%s\n", text);
 }
 
-/* A process that is not there (yet, or any more) is no victim. */
-static bool kill_process(struct scene *scene, const struct cluster_host *host)
+void chaos_fail(struct chaos *self, const char *fmt, ...)
 {
-    uint64_t pid = stage_process_on(scene->cluster, host);
-    if (pid == 0)
-        return false;
-    stage_signal(scene->cluster, pid, SIGKILL);
-    return true;
+    char text[512];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    fprintf(stderr, "seed %" PRIu64 ", the last events:\n", self->seed);
+    for (unsigned i = events_n > EVENTS ? events_n - EVENTS : 0; i < events_n; i++)
+        fprintf(stderr, "%s\n", events[i % EVENTS]);
+    for (unsigned i = 0; i < CHAOS_HOSTS; i++)
+        fprintf(stderr, "log of %s: %s\n", self->cluster->hosts[i].name,
+                self->cluster->hosts[i].weftd->err);
+    fprintf(stderr, "all logs: %s\n", self->cluster->work);
+    (void)setenv("CLUSTER_KEEP", "1", 1);
+    fail_msg("seed %" PRIu64 ": %s", self->seed, text);
+    abort(); /* fail_msg does not return */
 }
 
-static bool strike(struct scene *scene, enum victim victim, struct cluster_host *source,
-                   struct cluster_host *dest)
+/* ---- a round ---- */
+
+static void look(void)
 {
-    switch (victim) {
-    case DEST_PROCESS:
-        return kill_process(scene, dest);
-    case SOURCE_PROCESS:
-        return kill_process(scene, source);
-    case OTHER_PROCESS:
-        return kill_process(scene, scene->home);
-    case DEST_HOST:
-        cluster_host_kill(dest);
-        return true;
-    case SOURCE_HOST:
-        cluster_host_kill(source);
-        return true;
-    default:
-        cluster_host_kill(scene->head);
-        cluster_host_again(scene->cluster, scene->head);
-        return true;
+    uint64_t now = child_now_ms();
+    if (now - chaos.seen_ms > STALL_MS)
+        chaos_stalled(&chaos, chaos.seen_ms, now);
+    chaos_mend(&chaos, false);
+    chaos_commands(&chaos);
+    (void)chaos_apps_look(&chaos);
+    chaos.seen_ms = child_now_ms();
+}
+
+static void faults(void)
+{
+    uint64_t until = chaos.began_ms + (uint64_t)seconds * 1000, fault_ms = chaos.began_ms + 2000;
+    uint64_t move_ms = chaos.began_ms + 1000;
+    chaos.seen_ms = child_now_ms();
+    while (child_now_ms() < until) {
+        look();
+        chaos_apps_start(&chaos);
+        if (child_now_ms() >= move_ms) {
+            chaos_migrate(&chaos);
+            move_ms = child_now_ms() + MOVE_EVERY_MS;
+        }
+        if (child_now_ms() >= fault_ms) {
+            chaos_strike(&chaos);
+            fault_ms = child_now_ms() + FAULT_EVERY_MS;
+        }
+        child_nap();
     }
 }
 
-/* Steps go on, or weft run has ended. */
-static bool settled(struct scene *scene, uint64_t from)
+static void end_all(void)
 {
-    return child_over(scene->app.run) ||
-           (atomic_load(&scene->stage.board->ranks[0].steps) > from + 20 &&
-            atomic_load(&scene->stage.board->ranks[1].steps) > from + 20);
+    struct child_patience patience = child_patience(END_MS);
+    chaos_note(&chaos, "no more faults");
+    while (!chaos_is_mended(&chaos) || chaos_apps_look(&chaos) > 0) {
+        if (child_patience_over(&patience))
+            chaos_fail(&chaos, "it does not come to an end");
+        look();
+        child_nap();
+    }
+    chaos_check_left(&chaos);
 }
 
-static void check_digest(struct scene *scene)
+static void add(struct chaos_count *all, const struct chaos_count *one)
 {
-    char steps[32] = "";
-    const char *digest = stage_digest(scene->app.run);
-    cluster_check(scene->cluster, sscanf(digest, "chain steps %31s", steps) == 1);
-    struct stage stage;
-    stage_open(&stage, scene->cluster);
-    struct child *still =
-        cluster_weft(scene->cluster, "run", "--hosts", "1", "--slots", "2", "-n", "2",
-                     cluster_program("chain"), stage.path, steps, "4", "0", NULL);
-    if (still->code != 0 || strcmp(digest, stage_digest(still)) != 0)
-        cluster_fail(scene->cluster, "after the fault: %s, without: %s", digest,
-                     stage_digest(still));
-    stage_close(&stage);
+    all->started += one->started;
+    all->refused += one->refused;
+    all->identical += one->identical;
+    all->moved += one->moved;
+    all->aborted += one->aborted;
+    all->moves_asked += one->moves_asked;
+    all->stalls += one->stalls;
+    for (unsigned i = 0; i < CHAOS_WORKS; i++)
+        all->by_work[i] += one->by_work[i];
+    for (unsigned i = 0; i < CHAOS_KINDS; i++)
+        all->faults[i] += one->faults[i];
+    for (unsigned i = 0; i < CHAOS_ENDS; i++) {
+        for (unsigned n = 0; n < one->ends[i].n; n++)
+            chaos_tally(all->ends, one->ends[i].text);
+        for (unsigned n = 0; n < one->reasons[i].n; n++)
+            chaos_tally(all->reasons, one->reasons[i].text);
+    }
 }
 
-static void verdict(struct scene *scene)
+static void print(const struct chaos_count *count)
 {
-    struct cluster *cluster = scene->cluster;
-    uint64_t a = atomic_load(&scene->stage.board->ranks[0].steps);
-    uint64_t b = atomic_load(&scene->stage.board->ranks[1].steps);
-    cluster_await(cluster, VERDICT_MS, settled(scene, a > b ? a : b));
-    if (!child_over(scene->app.run))
-        atomic_store(&scene->stage.board->stop, 1);
-    int code = child_wait(scene->app.run, VERDICT_MS);
-    fprintf(stderr, "    weft run: %d\n", code);
-    if (code == 0)
-        check_digest(scene);
-    else if ((code != 1 && code != 3) || !child_complained(scene->app.run, "weft run: the app "))
-        cluster_fail(cluster, "weft run ends with %d, or without a reason", code);
-    stage_all_free(cluster);
+    unsigned n = 0;
+    for (unsigned i = 0; i < CHAOS_KINDS; i++)
+        n += count->faults[i];
+    printf("apps: %u started (heat %u, swap %u, stray %u), %u identical, %u refused, %u ended by a "
+           "fault\n",
+           count->started, count->by_work[CHAOS_HEAT], count->by_work[CHAOS_SWAP],
+           count->by_work[CHAOS_STRAY], count->identical, count->refused,
+           count->started - count->identical - count->refused);
+    for (unsigned i = 0; i < CHAOS_ENDS && count->ends[i].n > 0; i++)
+        printf("    %4u x %s\n", count->ends[i].n, count->ends[i].text);
+    printf("moves: %u committed, %u aborted (of apps that could still be asked)\n", count->moved,
+           count->aborted);
+    for (unsigned i = 0; i < CHAOS_ENDS && count->reasons[i].n > 0; i++)
+        printf("    %4u x %s\n", count->reasons[i].n, count->reasons[i].text);
+    printf("faults: %u", n);
+    for (unsigned i = 0; i < CHAOS_KINDS; i++)
+        printf("%s %s %u", i == 0 ? ":" : ",", chaos_kind_name((enum chaos_kind)i),
+               count->faults[i]);
+    printf("\nstalls of this machine: %u\n", count->stalls);
+    fflush(stdout);
 }
 
-static void one_seed(struct cluster *cluster, long seed)
+static void hosts_open(void)
 {
-    struct scene scene;
-    dice_state = (uint64_t)seed * 0x9e3779b97f4a7c15u;
-    for (int i = 0; i < 8; i++)
-        (void)dice(2);
-    scene_open(&scene, cluster);
-    uint64_t moves_before = dice(3);
-    for (uint64_t i = 0; i < moves_before; i++)
-        stage_move(cluster, &scene.app, SCENE_MOVER, i % 2 == 0 ? "b" : "a");
-    struct cluster_host *source = moves_before % 2 == 0 ? scene.a : scene.b;
-    struct cluster_host *dest = moves_before % 2 == 0 ? scene.b : scene.a;
-    enum victim victim = (enum victim)dice(VICTIMS);
-    uint64_t delay_us = dice(2) * dice(DELAY_MAX_MS * 1000) + dice(30000);
-    fprintf(stderr, "seed %ld: %s dies %llu us into a move\n", seed, victims[victim],
-            (unsigned long long)delay_us);
-    struct child *move = cluster_start(cluster, "weft", "migrate", "--at", scene.home->address,
-                                       scene.app.hex, "1", dest->name, NULL);
-    wait_us(delay_us);
-    if (!strike(&scene, victim, source, dest))
-        fprintf(stderr, "    it is not there\n");
-    verdict(&scene);
-    cluster_check(cluster, child_wait(move, VERDICT_MS) >= 0);
-    stage_close(&scene.stage);
+    static const char *const names[CHAOS_HOSTS] = {"one", "two", "three"};
+    char text[16], folder[160];
+    snprintf(text, sizeof(text), "%d", CHAOS_DEAD_MS);
+    snprintf(folder, sizeof(folder), "%s/registry", chaos.cluster->work);
+    (void)setenv("WEFT_DEAD_MS", text, 1);
+    (void)setenv("WEFT_STATE_DIR", folder, 1); /* a head that dies finds its log again */
+    for (unsigned i = 0; i < CHAOS_HOSTS; i++)
+        (void)cluster_host(chaos.cluster, names[i], CHAOS_SLOTS);
 }
 
-static void whatever_dies_in_a_move_the_app_goes_on_or_ends_with_a_reason(void **state)
+static void one_round(struct cluster *cluster, uint64_t seed, struct chaos_count *all)
 {
+    memset(&chaos, 0, sizeof(chaos));
+    chaos.cluster = cluster;
+    chaos.seed = seed;
+    chaos.dice = (seed + 1) * 0x9e3779b97f4a7c15u;
+    events_n = 0;
+    hosts_open();
+    chaos.began_ms = child_now_ms();
+    chaos_measure(&chaos);
+    chaos.began_ms = child_now_ms();
+    faults();
+    end_all();
+    add(all, &chaos.count);
+}
+
+static void whatever_is_struck_apps_come_to_their_result_or_name_it(void **state)
+{
+    static struct chaos_count all;
     (void)state;
-    for (long seed = first_seed; seed < first_seed + seeds; seed++) {
+    for (long i = 0; i < rounds; i++) {
         void *cluster = NULL;
-        assert_int_equal(cluster_open(&cluster), 0);
-        one_seed(cluster, seed);
-        assert_int_equal(cluster_close(&cluster), 0);
+        printf("seed %ld, faults for %ld s\n", first_seed + i, seconds);
+        fflush(stdout);
+        assert_int_equal(lab_open(&cluster), 0);
+        one_round(cluster, (uint64_t)(first_seed + i), &all);
+        assert_int_equal(lab_close(&cluster), 0);
+        print(&all);
     }
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whatever_dies_in_a_move_the_app_goes_on_or_ends_with_a_reason),
+        cmocka_unit_test(whatever_is_struck_apps_come_to_their_result_or_name_it),
     };
     if (argc > 1)
-        seeds = strtol(argv[1], NULL, 10);
+        seconds = strtol(argv[1], NULL, 10);
     if (argc > 2)
         first_seed = strtol(argv[2], NULL, 10);
+    if (argc > 3)
+        rounds = strtol(argv[3], NULL, 10);
+    if (!lab_enter())
+        return 77;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -136,7 +136,7 @@ static void a_source_that_dies_while_its_rank_stands_ends_the_app(void **state)
     (void)scene_stands(&scene, &dest);
     stage_signal(*state, scene_process(&scene, scene.a), SIGKILL);
     stage_signal(*state, dest, SIGCONT);
-    scene_ends(&scene, 3, "rank 1 is lost in a move");
+    scene_ends(&scene, 3, "rank 1 is lost in a move from host a to host b");
 }
 
 static void a_source_host_that_dies_while_its_rank_stands_ends_the_app(void **state)
@@ -147,7 +147,7 @@ static void a_source_host_that_dies_while_its_rank_stands_ends_the_app(void **st
     (void)scene_stands(&scene, &dest);
     cluster_host_kill(scene.a);
     stage_signal(*state, dest, SIGCONT);
-    scene_ends(&scene, 3, "rank 1 is lost in a move");
+    scene_ends(&scene, 3, "rank 1 is lost in a move from host a to host b");
 }
 
 static void a_destination_that_is_slow_is_waited_for(void **state)

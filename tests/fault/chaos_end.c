@@ -1,0 +1,66 @@
+/* What must be as it was before the faults. */
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "ask.h"
+#include "chaos.h"
+#include "stage.h"
+
+enum { FREE_MS = 40000, FDS_MORE_MAX = 8, FDS_MS = 20000 };
+
+static unsigned fds_of(const struct cluster_host *host)
+{
+    char path[64];
+    unsigned n = 0;
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)host->weftd->pid);
+    DIR *dir = opendir(path);
+    while (dir != NULL && readdir(dir) != NULL)
+        n++;
+    if (dir != NULL)
+        closedir(dir);
+    return n;
+}
+
+/* Every host runs an app with ranks on all of them: so all know each other. */
+static void warm(struct chaos *chaos)
+{
+    for (unsigned i = 0; i < CHAOS_HOSTS; i++) {
+        struct child *run =
+            cluster_weft(chaos->cluster, "run", "--at", chaos->cluster->hosts[i].address, "-n",
+                         "12", cluster_program("hello"), NULL);
+        if (run->code != 0)
+            chaos_fail(chaos, "without faults an app at %s ends with %d, output in %s",
+                       chaos->cluster->hosts[i].name, run->code, run->out);
+    }
+    cluster_await(chaos->cluster, FREE_MS, ask_all_free(chaos->cluster));
+}
+
+void chaos_measure(struct chaos *chaos)
+{
+    warm(chaos);
+    for (unsigned i = 0; i < CHAOS_HOSTS; i++)
+        chaos->fds[i] = fds_of(&chaos->cluster->hosts[i]);
+}
+
+static bool fds_are_few(const struct chaos *chaos)
+{
+    for (unsigned i = 0; i < CHAOS_HOSTS; i++)
+        if (fds_of(&chaos->cluster->hosts[i]) > chaos->fds[i] + FDS_MORE_MAX)
+            return false;
+    return true;
+}
+
+void chaos_check_left(struct chaos *chaos)
+{
+    cluster_await(chaos->cluster, FREE_MS, ask_alive(chaos->cluster, CHAOS_HOSTS));
+    cluster_await(chaos->cluster, FREE_MS, ask_all_free(chaos->cluster));
+    warm(chaos);
+    for (unsigned i = 0; i < CHAOS_HOSTS; i++)
+        fprintf(stderr, "    file descriptors of %s: %u before, %u after\n",
+                chaos->cluster->hosts[i].name, chaos->fds[i], fds_of(&chaos->cluster->hosts[i]));
+    cluster_await(chaos->cluster, FDS_MS, fds_are_few(chaos));
+}
