@@ -27,7 +27,8 @@ static const char usage[] =
     "same\n"
     "  --at HOST     address[:port] of a host of the cluster (default: WEFT_HOST)\n"
     "\n"
-    "Exit codes: 0 done, 1 something is left, 2 to 4 as weft (3: HOST has died before it was "
+    "Exit codes: 0 done, 1 something is left, or the drain was cancelled, 2 to 4 as weft (3: HOST "
+    "has died before it was "
     "empty).\n";
 
 struct drain {
@@ -36,6 +37,8 @@ struct drain {
     const char *name;
     char url[WEFT_REGISTRY_URL_MAX]; /* "": the registry does not list it as alive, */
     bool dead;                       /* but as dead: it has not left by itself */
+    bool anew;                       /* but one that was started after it */
+    uint64_t pid;                    /* of its weftd; 0: not known yet */
     char silence[256];               /* why the last look had no answer; "": it had one */
     uint64_t timeout_s;
     const char *bad; /* a --timeout that is none; NULL: well */
@@ -45,12 +48,15 @@ static void find(void *ctx, const struct weft_registry_host *hosts, size_t n)
 {
     struct drain *drain = ctx;
     drain->url[0] = '\0';
-    drain->dead = false;
+    drain->dead = drain->anew = false;
     for (size_t i = 0; i < n; i++) {
         if (strcmp(hosts[i].name, drain->name) != 0)
             continue;
+        if (drain->pid == 0)
+            drain->pid = hosts[i].pid;
         drain->dead = !hosts[i].alive;
-        if (hosts[i].alive)
+        drain->anew = hosts[i].alive && hosts[i].pid != drain->pid;
+        if (hosts[i].alive && !drain->anew)
             snprintf(drain->url, sizeof(drain->url), "%s", hosts[i].control);
     }
 }
@@ -62,7 +68,8 @@ static void show(const struct drain *drain, const Weft__Host__DrainReply *left)
     fflush(stdout);
 }
 
-/* One look at how far it is; *done_out: there is nothing more to wait for. */
+/* One look at how far it is, the first of which drains it: what somebody else asks for later
+ * stands. *done_out: there is nothing more to wait for. */
 static int ask(struct drain *drain, Weft__Host__DrainReply *last, bool *done_out)
 {
     ProtobufCMessage *message = NULL;
@@ -87,10 +94,15 @@ static int ask(struct drain *drain, Weft__Host__DrainReply *last, bool *done_out
         show(drain, left);
     last->used = left->used;
     last->apps = left->apps;
+    bool given_up = drain->request.look && !left->leaving;
     *done_out =
         drain->request.cancel || (drain->request.stay && left->used == 0 && left->apps == 0);
+    drain->request.look = true;
     weft__message_free(message);
-    return CLI_OK;
+    if (given_up)
+        fprintf(stderr, "weft drain: host %s takes work again: somebody has cancelled its drain\n",
+                drain->name);
+    return given_up ? CLI_APP : CLI_OK;
 }
 
 /* done: as far as was asked for; else the host is not there any more. */
@@ -104,7 +116,8 @@ static int end(const struct drain *drain, bool done)
         return CLI_NETWORK;
     }
     if (!done)
-        printf("host %s has left\n", drain->name);
+        printf("host %s has left%s\n", drain->name,
+               drain->anew ? ", and was started again since" : "");
     return CLI_OK;
 }
 

@@ -43,6 +43,8 @@ static int set_leaving(struct weft_host *host, const Weft__Host__DrainRequest *r
         return weft_fail(WEFT_ESHUTDOWN, "host %s is shutting down", host->name);
     if (strcmp(request->host, host->name) != 0)
         return weft_fail(WEFT_EINVAL, "this is host %s, not \"%s\"", host->name, request->host);
+    if (request->look)
+        return WEFT_OK;
     if (host->registry != NULL && !request->cancel && !request->stay)
         return weft_fail(WEFT_ENOTSUP,
                          "host %s is the head: without its registry nothing new can start; empty "
@@ -70,5 +72,6 @@ void weft__weftd_on_drain(void *ctx, struct weft_call *call, const ProtobufCMess
     Weft__Host__DrainReply reply = WEFT__HOST__DRAIN_REPLY__INIT;
     reply.used = weft__leases_used(&host->leases);
     reply.apps = apps_at_home(host);
+    reply.leaving = host->leaving;
     weft__call_reply(call, &reply.base);
 }

@@ -138,6 +138,22 @@ static void the_home_of_an_app_waits_for_its_end(void **state)
     stage_close(&stage);
 }
 
+static void whoever_waits_for_a_drain_does_not_take_back_its_cancellation(void **state)
+{
+    struct cluster *cluster = *state;
+    struct scene scene;
+    scene_open(cluster, &scene);
+    struct child *drained =
+        cluster_start(cluster, "weft", "drain", "--at", cluster->hosts[0].address, "--stay",
+                      "--timeout", "120", "home", NULL); /* an app is at home there: it waits */
+    cluster_await(cluster, CLUSTER_MS, child_said(drained, "1 apps at home there"));
+    cluster_check(cluster, look(cluster, "--cancel", "home")->code == 0);
+    cluster_check(cluster, child_wait(drained, CLUSTER_MS) == 1);
+    cluster_check(cluster, child_complained(drained, "somebody has cancelled its drain"));
+    scene_close(cluster, &scene);
+    cluster_check(cluster, run_at(cluster, scene.home)->code == 0);
+}
+
 static void a_host_that_dies_has_not_left(void **state)
 {
     struct cluster *cluster = *state;
@@ -188,6 +204,7 @@ int main(int argc, char **argv)
         CASE(without_room_elsewhere_they_go_on_until_there_is),
         CASE(it_takes_nothing_new_until_the_drain_is_cancelled),
         CASE(the_home_of_an_app_waits_for_its_end),
+        CASE(whoever_waits_for_a_drain_does_not_take_back_its_cancellation),
         CASE(a_host_that_dies_has_not_left),
         CASE(what_cannot_be_drained_is_refused),
     };

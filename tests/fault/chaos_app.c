@@ -37,12 +37,12 @@ static void plan_heat(struct chaos *chaos, struct chaos_app *app, struct plan *p
 {
     uint64_t steps = steps_of(chaos, 4000, 40000), seed = chaos_dice(chaos, 1000);
     snprintf(plan->program, sizeof(plan->program), "%s", CHAOS_HEAT_PATH);
-    snprintf(plan->args[0], sizeof(plan->args[0]), "--nx=300");
-    snprintf(plan->args[1], sizeof(plan->args[1]), "--ny=40");
+    snprintf(plan->args[0], sizeof(plan->args[0]), "--nx=120");
+    snprintf(plan->args[1], sizeof(plan->args[1]), "--ny=20");
     snprintf(plan->args[2], sizeof(plan->args[2]), "--steps=%" PRIu64, steps);
     snprintf(plan->args[3], sizeof(plan->args[3]), "--seed=%" PRIu64, seed);
     char command[640];
-    snprintf(command, sizeof(command), "%s 300 40 %" PRIu64 " %" PRIu64, CHAOS_HEAT_SERIAL, steps,
+    snprintf(command, sizeof(command), "%s 120 20 %" PRIu64 " %" PRIu64, CHAOS_HEAT_SERIAL, steps,
              seed);
     FILE *serial = popen(command, "r");
     char sum[17] = "";
