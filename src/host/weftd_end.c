@@ -4,8 +4,9 @@
  * The first reason counts. An app that ended well is asked to leave in peace; every other one is
  * killed. Hosts that are dead are not waited for. The result is told when all live hosts have
  * confirmed (so that slots are free again when a client sees the end), at the latest when the last
- * of them has let its deadline pass. The registry's keys go last, one after the other: by then no
- * process is left that could make one.
+ * of them has let its deadline pass. Where ranks ended well, but their host does not confirm, it
+ * may have kept what they printed: no good end. The registry's keys go last, one after the other:
+ * by then no process is left that could make one.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -56,12 +57,32 @@ static void all_ended(struct weft_app *app)
     weft__weftd_output_ended(app);
 }
 
+static bool ran_a_rank(const struct weft_app *app, const struct weft_app_process *process)
+{
+    for (uint32_t r = 0; r < app->size; r++)
+        if (app->ranks[r].process == process->number)
+            return true;
+    return false;
+}
+
+static void output_missing(struct weft_app *app, const struct weft_app_process *process)
+{
+    app->err = WEFT_EHOSTDEAD;
+    app->code = 1;
+    snprintf(app->reason, sizeof(app->reason),
+             "its ranks have ended well, but host %s did not answer at the end: what they printed "
+             "there may be missing",
+             process->host);
+}
+
 static void process_ended(struct weft_app *app, struct weft_app_process *process,
                           const struct weft_app_answer *answer)
 {
     if (answer->err != WEFT_OK)
         weft__warn("app %llx: host %s did not confirm its end: %s", (unsigned long long)app->id,
                    process->host, answer->text);
+    if (answer->err != WEFT_OK && app->err == WEFT_OK && ran_a_rank(app, process))
+        output_missing(app, process);
     if (--app->awaited == 0)
         all_ended(app);
 }

@@ -88,6 +88,15 @@ static void guest_end(struct weft_guest *guest, const char *why)
     weft__weftd_lease_end_app(host, app); /* may free the guest */
 }
 
+/* Where the home was only deaf, or asleep, this is what it tells its client. */
+static void give_home_up(struct weft_guest *guest)
+{
+    char why[256];
+    snprintf(why, sizeof(why), "host %s, which runs a rank of it, hears nothing of its home at %s",
+             guest->host->name, guest->home_control);
+    guest_end(guest, why);
+}
+
 /* ---- signs of life ---- */
 
 struct beat {
@@ -147,7 +156,7 @@ static void beat_homes(struct weft_timer *timer)
     {
         guest->home_answered_ns += silence_ns;
         if (now > guest->home_answered_ns + dead_ns())
-            guest_end(guest, "the app's home host is dead");
+            give_home_up(guest);
         else if (!guest->home_asked)
             ask_home(guest);
     }

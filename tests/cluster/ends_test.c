@@ -1,6 +1,7 @@
 /* Apps that end badly: weft run fails with the reason, the hosts live on, their slots are free. All
  * cases share one cluster: what one of them breaks the next one meets. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -77,6 +78,29 @@ static void a_rank_that_calls_abort_ends_its_app_only(void **state)
     survive(cluster);
 }
 
+/* What the rank printed last is in the pipe of a weftd that stands still, not in the app's result.
+ */
+static void an_app_whose_last_output_is_not_to_be_had_has_not_ended_well(void **state)
+{
+    struct cluster *cluster = *state;
+    struct stage stage;
+    stage_open(&stage, cluster);
+    struct cluster_app app =
+        cluster_run(cluster, &cluster->hosts[0], "-n", "2", cluster_program("chain"), stage.path,
+                    "0", "1", "1000", NULL);
+    stage_runs(cluster, &stage, 2, 1);
+    cluster_check(cluster, ask_rank_is(cluster, &app, 1, "a"));
+    child_signal(cluster->hosts[1].weftd, SIGSTOP);
+    atomic_store(&stage.board->stop, 1);
+    int code = child_wait(app.run, 2 * CLUSTER_MS);
+    child_signal(cluster->hosts[1].weftd, SIGCONT);
+    cluster_check(cluster, code == 3);
+    cluster_check(cluster, child_complained(app.run, "host a did not answer at the end"));
+    stage_all_free(cluster);
+    stage_close(&stage);
+    survive(cluster);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -85,6 +109,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(mpi_abort_ends_the_app_with_its_code),
         cmocka_unit_test(a_rank_that_touches_forbidden_memory_ends_its_app_only),
         cmocka_unit_test(a_rank_that_calls_abort_ends_its_app_only),
+        cmocka_unit_test(an_app_whose_last_output_is_not_to_be_had_has_not_ended_well),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -10,8 +10,8 @@
 
 enum {
     CHAOS_HOSTS = 3,
-    CHAOS_SLOTS = 4, /* of each */
-    CHAOS_APPS = 4,  /* at once */
+    CHAOS_SLOTS = 6, /* of each */
+    CHAOS_APPS = 5,  /* at once */
     CHAOS_HARMS = 512,
     CHAOS_ACTIVE = 24,
     CHAOS_COMMANDS = 64,

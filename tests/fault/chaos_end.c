@@ -31,7 +31,7 @@ static void warm(struct chaos *chaos)
     for (unsigned i = 0; i < CHAOS_HOSTS; i++) {
         struct child *run =
             cluster_weft(chaos->cluster, "run", "--at", chaos->cluster->hosts[i].address, "-n",
-                         "12", cluster_program("hello"), NULL);
+                         "18", cluster_program("hello"), NULL);
         if (run->code != 0)
             chaos_fail(chaos, "without faults an app at %s ends with %d, output in %s",
                        chaos->cluster->hosts[i].name, run->code, run->out);

@@ -20,8 +20,8 @@ static const struct {
     const char *name;
     unsigned weight;
 } kinds[CHAOS_KINDS] = {
-    [CHAOS_KILL_HOST] = {"kill -9 of weftd", 5},
-    [CHAOS_KILL_PROCESS] = {"kill -9 of an app process", 6},
+    [CHAOS_KILL_HOST] = {"kill -9 of weftd", 4},
+    [CHAOS_KILL_PROCESS] = {"kill -9 of an app process", 5},
     [CHAOS_STOP_HOST] = {"stop of weftd", 12},
     [CHAOS_STOP_PROCESS] = {"stop of an app process", 16},
     [CHAOS_CUT_ONE_WAY] = {"cut one way", 12},

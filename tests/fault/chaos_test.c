@@ -1,4 +1,4 @@
-/* Three hosts in network namespaces, four apps at a time, and every second a fault at a random
+/* Three hosts in network namespaces, five apps at a time, and every second a fault at a random
  * host. What does not need a host that has died comes to the result of a run without faults; what
  * does ends with a reason that names it; nothing hangs, and nothing is left.
  *
