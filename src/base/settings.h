@@ -49,6 +49,9 @@
     X(WEFT_HOST, TEXT, "127.0.0.1", 0, 0, "", "address or url of the weftd that the command line talks to")            \
     X(WEFT_TRAFFIC_MS, NUMBER, "1000", 0, 600000, "",                                                                  \
       "time between two reports of what ranks exchange, while they do; 0: it is not counted")                          \
+    X(WEFT_LINK_RATE, SIZE, "500M", 1024, UINT64_C(1) << 50, "",                                                       \
+      "bytes per second that a host's link carries: how dear traffic between hosts is")                                \
+    X(WEFT_MESSAGE_US, NUMBER, "10", 0, 1000000, "", "how much longer a message takes between hosts than within one")   \
     X(WEFT_MOVE_DEADLINE_MS, NUMBER, "10000", 100, 3600000, "", "time after which a move that has not committed ends")
 /* clang-format on */
 

@@ -36,6 +36,9 @@ static const char usage[] =
     "on\n"
     "                       different hosts), empty-hosts (more hosts that nobody uses) or spot\n"
     "                       (no moves but from hosts that are about to go)\n"
+    "  --expect S           the app will run for about S seconds in all: whether moves pay "
+    "depends\n"
+    "                       on that (default: as long again as it has run)\n"
     "  --hint HINT          NORMAL, FORCE_LOCAL, NEVER_ALONE or UNDERFULL\n"
     "  --oversubscribe      the home host may take more ranks than it has slots\n"
     "  --rank-memory SIZE   address range of a rank, a power of two from 1G to 1T (default: "
@@ -77,6 +80,7 @@ enum {
     OPT_SLOTS,
     OPT_AT,
     OPT_MIGRATE,
+    OPT_EXPECT,
     OPT_HINT,
     OPT_POLICY,
     OPT_OVER,
@@ -88,6 +92,7 @@ static const struct option options[] = {{"hosts", required_argument, NULL, OPT_H
                                         {"slots", required_argument, NULL, OPT_SLOTS},
                                         {"at", required_argument, NULL, OPT_AT},
                                         {"migrate", optional_argument, NULL, OPT_MIGRATE},
+                                        {"expect", required_argument, NULL, OPT_EXPECT},
                                         {"hint", required_argument, NULL, OPT_HINT},
                                         {"policy", required_argument, NULL, OPT_POLICY},
                                         {"oversubscribe", no_argument, NULL, OPT_OVER},
@@ -126,6 +131,16 @@ static int take_migrate(struct run *run, const char *text)
     return WEFT_OK;
 }
 
+static int take_expect(struct run *run, const char *text)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+    if (*end != '\0' || end == text || !(seconds >= 0.001 && seconds <= 1e9))
+        return weft_fail(WEFT_EINVAL, "--expect %s: 0.001 to 1e9 seconds are wanted", text);
+    run->request.expect_ms = (uint64_t)(seconds * 1000.0);
+    return WEFT_OK;
+}
+
 static int take(struct run *run, int option)
 {
     uint64_t number;
@@ -147,6 +162,8 @@ static int take(struct run *run, int option)
         return WEFT_OK;
     case OPT_MIGRATE:
         return take_migrate(run, optarg);
+    case OPT_EXPECT:
+        return take_expect(run, optarg);
     case OPT_HINT:
         run->request.hint = optarg;
         return WEFT_OK;

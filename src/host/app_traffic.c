@@ -58,6 +58,13 @@ static void send_batch(struct batch *batch)
     batch->rows_n = batch->pairs_n = 0;
 }
 
+static uint64_t touched_bytes(const struct batch *batch, uint32_t rank)
+{
+    struct weft_exec_rank info;
+    int err = weft__exec_rank(batch->app->exec, (int32_t)rank, &info);
+    return err == WEFT_OK ? info.touched_bytes : 0;
+}
+
 static void add_row(struct batch *batch, uint32_t rank, const struct weft_traffic_news *news,
                     size_t n, const struct weft_traffic_rest *rest)
 {
@@ -69,6 +76,7 @@ static void add_row(struct batch *batch, uint32_t rank, const struct weft_traffi
     row->rank = rank;
     row->rest_bytes = rest->bytes;
     row->rest_messages = rest->messages;
+    row->touched_bytes = touched_bytes(batch, rank);
     row->peers = &batch->peers[at];
     row->sent_bytes = &batch->numbers[0][at];
     row->sent = &batch->numbers[1][at];

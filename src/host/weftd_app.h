@@ -42,6 +42,7 @@ struct weft_app_rank {
     uint32_t process; /* number; 0: not placed yet */
     uint32_t incarnation;
     uint64_t lease;
+    uint64_t touched_bytes; /* of its range, as of its last report of traffic */
     bool ended;
     bool key; /* the registry has a key for it, or may have */
     int code;
@@ -105,6 +106,10 @@ struct weft_app_thought {
     bool full; /* of a move by hand: there is no free slot where it is to go */
 };
 
+enum { WEFT_APP_TRAFFIC_PLANS = 4 };
+#define WEFT_APP_TRAFFIC_MEMORY_NS (60 * WEFT_NS_PER_S) /* moves that are not undone for traffic   \
+                                                         */
+
 struct weft_app_fork;   /* weftd_fork.c */
 struct weft_app_output; /* weftd_output.c */
 struct weft_gathering;  /* weftd_show.c */
@@ -128,9 +133,11 @@ struct weft_app {
     size_t processes_n;
     struct weft_app_move *moves; /* the newest ones */
     size_t moves_n;
-    struct weft_app_fork *forks; /* that are open, or being opened */
-    struct weft_app_plan *plan;  /* NULL: none */
-    struct weft_traffic traffic; /* zeroed: its ranks have told of none */
+    struct weft_app_fork *forks;                      /* that are open, or being opened */
+    struct weft_app_plan *plan;                       /* NULL: none */
+    struct weft_traffic traffic;                      /* zeroed: its ranks have told of none */
+    uint64_t traffic_plan_ns[WEFT_APP_TRAFFIC_PLANS]; /* the last plans for the traffic alone,
+                                                         newest first */
     uint64_t move_count, moved, aborted;
     uint64_t plan_ended_ns;
     uint32_t plan_failures;
@@ -240,6 +247,10 @@ void weft__weftd_gathering_end(struct weft_app *app);
 
 /* weftd_traffic.c: what the app's ranks exchange. */
 void weft__weftd_on_traffic(void *host, struct weft_call *call, const ProtobufCMessage *request);
+/* For planning: zeroed where nothing is known.  Owns: weft__graph_fini().  Errors: WEFT_ENOMEM. */
+struct weft_placement;
+int weft__weftd_traffic_graph(const struct weft_app *app, const struct weft_placement *placement,
+                              struct weft_graph *graph_out);
 /* The heaviest pairs, at most max.  Owns: info_out->traffic, weft__weftd_traffic_info_fini(). */
 void weft__weftd_traffic_info(const struct weft_app *app, size_t max, Weft__Host__AppInfo *info);
 void weft__weftd_traffic_info_fini(Weft__Host__AppInfo *info);
@@ -276,6 +287,8 @@ void weft__weftd_on_migrate(void *host, struct weft_call *call, const ProtobufCM
 
 /* weftd_thought.c: what the planner thinks of the app's placement. */
 /* Whether the moves are worth it now. */
+/* What is known of the app when its plans are weighed. */
+struct weft_worth_app weft__weftd_known(const struct weft_app *app);
 struct weft_worth weft__weftd_weigh(const struct weft_app *app, const struct weft_plan *found,
                                     size_t ranks);
 struct weft_app_thought weft__weftd_thought(const struct weft_plan *found,

@@ -30,6 +30,8 @@ static const char *cause_of(const struct weft_plan *plan, enum weft_policy polic
 {
     if (plan->must)
         return "their host is about to go";
+    if (plan->by_traffic)
+        return "less traffic between hosts";
     if (policy == WEFT_POLICY_EMPTY_HOSTS)
         return "more hosts that nobody uses";
     return plan->then.hosts < plan->now.hosts ? "fewer hosts"
@@ -112,7 +114,54 @@ struct outlook {
     struct weft_placement placement;
     struct weft_detect ask;
     struct weft_plan found;
+    struct weft_graph traffic; /* zeroed: not known */
+    uint32_t *left;
 };
+
+/* Where each rank of the placement was before its last move, if that was lately. */
+static uint32_t *left_lately(const struct weft_app *app, const struct outlook *outlook)
+{
+    double since_ms =
+        weft__weftd_app_age_ms(app) - (double)WEFT_APP_TRAFFIC_MEMORY_NS / WEFT_NS_PER_MS;
+    uint32_t *left = weft__must_alloc(outlook->placement.n, sizeof(*left));
+    uint32_t *last = weft__must_alloc(app->size, sizeof(*last)); /* move by rank, + 1 */
+    for (uint32_t k = 0; k < app->moves_n; k++)
+        if (app->moves[k].over && app->moves[k].outcome == WEFT_MOVE_OUTCOME_MOVED &&
+            app->moves[k].done_ms >= since_ms)
+            last[app->moves[k].rank] = k + 1;
+    for (size_t i = 0; i < outlook->placement.n; i++) {
+        uint32_t k = last[outlook->placement.ranks[i]];
+        left[i] = k > 0 ? (uint32_t)weft__weftd_view_find(&outlook->view, app->moves[k - 1].from)
+                        : (uint32_t)outlook->view.n;
+    }
+    free(last);
+    return left;
+}
+
+static size_t hosts_of(const struct weft_app *app)
+{
+    size_t hosts = 0;
+    for (size_t i = 0; i < app->processes_n; i++)
+        hosts += app->processes[i].ranks > 0 && !app->processes[i].dead;
+    return hosts;
+}
+
+/* What the ranks exchange, where that is known. */
+static int outlook_traffic(struct outlook *outlook, const struct weft_app *app)
+{
+    int err = weft__weftd_traffic_graph(app, &outlook->placement, &outlook->traffic);
+    if (err != WEFT_OK || outlook->traffic.first == NULL)
+        return err;
+    struct weft_worth_app known = weft__weftd_known(app);
+    struct weft_worth_spread spread = {.ranks = outlook->placement.n,
+                                       .hosts = hosts_of(app),
+                                       .message_share = outlook->traffic.message_share};
+    outlook->left = left_lately(app, outlook);
+    outlook->ask.traffic = &outlook->traffic;
+    outlook->ask.left = outlook->left;
+    outlook->ask.move_cost = weft__worth_move_cost(NULL, &known, &spread, weft__now_ns());
+    return WEFT_OK;
+}
 
 /* fini also after an error. */
 static int outlook_init(struct outlook *outlook, struct weft_app *app)
@@ -125,6 +174,8 @@ static int outlook_init(struct outlook *outlook, struct weft_app *app)
                                         .host_of = outlook->placement.host_of,
                                         .ranks = outlook->placement.n,
                                         .policy = app->policy};
+    if (err == WEFT_OK)
+        err = outlook_traffic(outlook, app);
     return err == WEFT_OK
                ? weft__roster_init(&outlook->roster, outlook->view.hosts, outlook->view.n)
                : err;
@@ -135,6 +186,8 @@ static void outlook_fini(struct outlook *outlook)
     weft__weftd_placement_fini(&outlook->placement);
     weft__roster_fini(&outlook->roster);
     weft__weftd_view_fini(&outlook->view);
+    weft__graph_fini(&outlook->traffic);
+    free(outlook->left);
     free(outlook->found.moves);
 }
 
@@ -155,6 +208,13 @@ static bool is_wanted(struct weft_app *app, const struct check *check,
     return worth.verdict == WEFT_VERDICT_GO;
 }
 
+static void note_traffic_plan(struct weft_app *app)
+{
+    memmove(app->traffic_plan_ns + 1, app->traffic_plan_ns,
+            sizeof(app->traffic_plan_ns) - sizeof(app->traffic_plan_ns[0]));
+    app->traffic_plan_ns[0] = weft__now_ns();
+}
+
 /* The better plan that is to be carried out or shown; *plan_out NULL: there is none, or it does not
  * pay. */
 static int look(struct weft_app *app, const struct check *check, struct weft_app_plan **plan_out,
@@ -172,6 +232,8 @@ static int look(struct weft_app *app, const struct check *check, struct weft_app
         err = weft_fail(WEFT_ENOSLOTS, "ranks are to leave a host that is being drained, and no "
                                        "other host has room for them");
     bool wanted = err == WEFT_OK && is_wanted(app, check, &outlook, thought_out);
+    if (wanted && outlook.found.by_traffic && check->asked == NULL)
+        note_traffic_plan(app);
     *plan_out = wanted ? plan_from(app, &outlook.view, &outlook.placement, &outlook.found) : NULL;
     outlook_fini(&outlook);
     return err;

@@ -7,14 +7,31 @@
 #include "host/weftd_events.h"
 #include "wire/message.h"
 
+struct weft_worth_app weft__weftd_known(const struct weft_app *app)
+{
+    uint64_t now = weft__now_ns(), touched = 0, ranks = 0;
+    struct weft_worth_app known = {.started_ns = app->started_ns,
+                                   .expect_ns = app->request->expect_ms * WEFT_NS_PER_MS,
+                                   .plan_active = app->plan != NULL,
+                                   .plan_ended_ns = app->plan_ended_ns,
+                                   .plan_failures = app->plan_failures,
+                                   .traffic_since_ns = app->traffic.since_ns};
+    for (unsigned i = 0; i < WEFT_APP_TRAFFIC_PLANS; i++)
+        known.traffic_plans += app->traffic_plan_ns[i] != 0 &&
+                               now - app->traffic_plan_ns[i] < WEFT_APP_TRAFFIC_MEMORY_NS;
+    for (uint32_t r = 0; r < app->size; r++) {
+        touched += app->ranks[r].ended ? 0 : app->ranks[r].touched_bytes;
+        ranks += !app->ranks[r].ended && app->ranks[r].touched_bytes > 0;
+    }
+    known.bytes_per_rank = ranks > 0 ? touched / ranks : 0;
+    return known;
+}
+
 struct weft_worth weft__weftd_weigh(const struct weft_app *app, const struct weft_plan *found,
                                     size_t ranks)
 {
-    struct weft_worth_app about = {.started_ns = app->started_ns,
-                                   .plan_active = app->plan != NULL,
-                                   .plan_ended_ns = app->plan_ended_ns,
-                                   .plan_failures = app->plan_failures};
-    return weft__worth(NULL, &about, found, ranks, weft__now_ns());
+    struct weft_worth_app known = weft__weftd_known(app);
+    return weft__worth(NULL, &known, found, ranks, weft__now_ns());
 }
 
 struct weft_app_thought weft__weftd_thought(const struct weft_plan *found,

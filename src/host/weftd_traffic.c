@@ -6,9 +6,10 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/config.h"
 #include "base/must.h"
 #include "control/server.h"
-#include "host/weftd_app.h"
+#include "host/weftd_view.h"
 
 enum { PAIRS_SHOWN_MAX = 4096 };
 
@@ -29,6 +30,7 @@ static int check_row(const struct weft_app *app, const Weft__Host__TrafficRow *r
 static int take_row(struct weft_app *app, const Weft__Host__TrafficRow *row, uint32_t covered_ms)
 {
     struct weft_traffic_news news[WEFT_TRAFFIC_PEERS_MAX];
+    app->ranks[row->rank].touched_bytes = row->touched_bytes;
     for (size_t i = 0; i < row->n_peers; i++)
         news[i] = (struct weft_traffic_news){.peer = row->peers[i],
                                              .sent_bytes = row->sent_bytes[i],
@@ -62,6 +64,20 @@ void weft__weftd_on_traffic(void *ctx, struct weft_call *call, const ProtobufCMe
         weft__call_reply(call, NULL);
     else
         weft__call_fail(call, err, weft_fail_text(err));
+}
+
+int weft__weftd_traffic_graph(const struct weft_app *app, const struct weft_placement *placement,
+                              struct weft_graph *graph)
+{
+    struct weft_traffic_placed placed = {
+        .ranks = placement->ranks,
+        .n = (uint32_t)placement->n,
+        .cost = {.byte_ns = 1e9 / (double)weft__config_u64("WEFT_LINK_RATE"),
+                 .message_ns = 1e3 * (double)weft__config_u64("WEFT_MESSAGE_US")}};
+    *graph = (struct weft_graph){0};
+    if (app->traffic.since_ns == 0)
+        return WEFT_OK;
+    return weft__traffic_graph(&app->traffic, &placed, weft__now_ns(), graph);
 }
 
 static bool same_host(const struct weft_app *app, uint32_t a, uint32_t b)

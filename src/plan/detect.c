@@ -203,6 +203,8 @@ int weft__detect(const struct weft_detect *ask, struct weft_plan *plan)
         return err;
     plan->moves_n = 0;
     plan->by_traffic = false;
+    plan->traffic_known = ask->traffic != NULL;
+    plan->message_share = ask->traffic != NULL ? ask->traffic->message_share : 0;
     look_for_leaving(&detection, plan);
     if (plan->freeze)
         weft__policy_stay(&detection);
@@ -240,10 +242,12 @@ int weft__detect_score(const struct weft_detect *ask, struct weft_plan *plan)
         to->target++;
         hosts[ask->host_of[plan->moves[i].rank]].target--;
     }
-    plan->must = plan->freeze = false;
+    plan->must = plan->freeze = plan->by_traffic = false;
     score(&detection, plan);
+    if (ask->traffic != NULL)
+        err = weft__policy_traffic_score(ask, plan);
     weft__roster_untouch_all(ask->roster);
-    return WEFT_OK;
+    return err;
 }
 
 void weft__detect_take(struct weft_roster *roster, const struct weft_plan *plan)

@@ -67,9 +67,11 @@ struct weft_plan {
     struct weft_plan_move *moves; /* the caller's, room for `ranks` */
     size_t moves_n;               /* 0: nothing better */
     struct weft_plan_score now, then;
-    bool by_traffic; /* the policy itself has no reason for it: less traffic between hosts */
-    bool must;       /* ranks are on a host that is about to go: not a matter of worth */
-    bool freeze;     /* and there is no room for them: no moves; freeze the app, or it dies */
+    bool traffic_known;
+    double message_share; /* of the traffic */
+    bool by_traffic;      /* the policy itself has no reason for it: less traffic between hosts */
+    bool must;            /* ranks are on a host that is about to go: not a matter of worth */
+    bool freeze;          /* and there is no room for them: no moves; freeze the app, or it dies */
 };
 
 /* Finds the moves: highest rank first, each to the first host of the array that still wants one.

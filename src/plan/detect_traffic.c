@@ -84,7 +84,15 @@ static void set_bounds(struct placing *p, bool of_policy)
     }
 }
 
-static int try_hosts(struct placing *p, bool of_policy)
+static bool somebody_returns(const struct placing *p)
+{
+    for (size_t rank = 0; rank < p->ask->ranks; rank++)
+        if (p->tried[rank] != p->host_of[rank] && p->tried[rank] == p->left[rank])
+            return true;
+    return false;
+}
+
+static int try_hosts(struct placing *p, bool of_policy, bool has_reason)
 {
     uint64_t cross;
     set_bounds(p, of_policy);
@@ -103,7 +111,7 @@ static int try_hosts(struct placing *p, bool of_policy)
     if (err != WEFT_OK)
         return err;
     uint64_t cost = cross + p->ask->move_cost * moves_between(p, p->tried);
-    if (cost >= p->best_cost)
+    if (cost >= p->best_cost || (!has_reason && somebody_returns(p)))
         return WEFT_OK;
     p->best_cost = cost;
     p->plan->then.traffic = cross;
@@ -134,9 +142,9 @@ static int place(struct placing *p, bool has_reason, bool may_try_policy)
     if (err != WEFT_OK || (!has_reason && plan->now.traffic == 0))
         return err;
     if (!has_reason)
-        err = try_hosts(p, false);
+        err = try_hosts(p, false, has_reason);
     if (err == WEFT_OK && (has_reason || may_try_policy))
-        err = try_hosts(p, true);
+        err = try_hosts(p, true, has_reason);
     if (err == WEFT_OK && (has_reason || plan->then.traffic < plan->now.traffic))
         take_best(p);
     return err;
@@ -156,5 +164,23 @@ int weft__policy_traffic(const struct weft_detect *ask, const struct weft_detect
     err = place(&p, has_reason,
                 ask->policy == WEFT_POLICY_BIN_PACK && plan->then.hosts == plan->now.hosts);
     placing_fini(&p);
+    return err;
+}
+
+int weft__policy_traffic_score(const struct weft_detect *ask, struct weft_plan *plan)
+{
+    size_t n = ask->roster->n;
+    uint32_t *then = malloc(ask->ranks * sizeof(*then) + 1);
+    if (then == NULL)
+        return weft_fail(WEFT_ENOMEM, "no memory to score a placement of %zu ranks", ask->ranks);
+    memcpy(then, ask->host_of, ask->ranks * sizeof(*then));
+    for (size_t i = 0; i < plan->moves_n; i++)
+        then[plan->moves[i].rank] = plan->moves[i].to;
+    int err = weft__graph_cross(ask->traffic, ask->host_of, n, &plan->now.traffic);
+    if (err == WEFT_OK)
+        err = weft__graph_cross(ask->traffic, then, n, &plan->then.traffic);
+    plan->traffic_known = true;
+    plan->message_share = ask->traffic->message_share;
+    free(then);
     return err;
 }

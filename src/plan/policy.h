@@ -49,4 +49,7 @@ void weft__policy_fill(const struct weft_detection *detection, size_t n, bool un
 int weft__policy_traffic(const struct weft_detect *ask, const struct weft_detection *detection,
                          bool has_reason, struct weft_plan *plan);
 
+/* The traffic of both scores, of moves that are there already.  Errors: WEFT_ENOMEM. */
+int weft__policy_traffic_score(const struct weft_detect *ask, struct weft_plan *plan);
+
 #endif

@@ -10,13 +10,19 @@
 
 /* What a move is believed to cost and to bring. All shares are of the app's time. */
 struct weft_worth_params {
-    double pair_share;  /* saved if every pair of ranks met on one host (0.20) */
-    double host_share;  /* what it is worth if all hosts but one become free (0.25) */
-    double margin;      /* gain must be at least this many times the cost (2.0) */
-    uint64_t bandwidth; /* bytes per second that a pull moves (500 MB/s) */
-    uint64_t pause_ns;  /* fixed part of a rank's pause (20 ms) */
+    double pair_share;  /* saved if every pair of ranks met on one host (0.20); counts only where it
+                           is not known what the ranks exchange */
+    double traffic_max; /* traffic that no longer crosses hosts saves at most this share (0.9) */
+    double traffic_less; /* a plan for the traffic alone must save this share of what crosses now
+                            (0.2), and twice as much after each such plan of the last minute */
+    double host_share;   /* what it is worth if all hosts but one become free (0.25) */
+    double margin;       /* gain must be at least this many times the cost (2.0) */
+    uint64_t bandwidth;  /* bytes per second that a pull moves (500 MB/s) */
+    uint64_t pause_ns;   /* fixed part of a rank's pause (20 ms) */
     uint64_t
         residence_ns; /* an app rests at least this long after its start and after a plan (1 s) */
+    uint64_t
+        settle_ns; /* before a plan for the traffic alone, that is looked at for so long (2 s) */
     uint64_t backoff_first_ns; /* after a plan that failed (2 s), doubled with each further failure
                                   ... */
     uint64_t backoff_max_ns;   /* ... up to this (60 s) */
@@ -28,9 +34,11 @@ struct weft_worth_app {
     uint64_t started_ns;
     uint64_t expect_ns; /* whole duration that the user expects; 0: as long again as it has run */
     bool plan_active;   /* a plan of this app is being carried out */
-    uint64_t plan_ended_ns;  /* when the last one ended; 0: there was none */
-    uint32_t plan_failures;  /* plans that failed one after the other */
-    uint64_t bytes_per_rank; /* touched size of a rank's region */
+    uint64_t plan_ended_ns;    /* when the last one ended; 0: there was none */
+    uint32_t plan_failures;    /* plans that failed one after the other */
+    uint64_t bytes_per_rank;   /* touched size of a rank's region */
+    uint64_t traffic_since_ns; /* what its ranks exchange is known from then on; 0: it is not */
+    uint32_t traffic_plans;    /* of the last minute, for the traffic alone */
 };
 
 enum weft_verdict {
@@ -39,7 +47,8 @@ enum weft_verdict {
     WEFT_VERDICT_PLAN_ACTIVE,
     WEFT_VERDICT_TOO_EARLY, /* minimum residence */
     WEFT_VERDICT_BACKING_OFF,
-    WEFT_VERDICT_TOO_DEAR /* the gain does not pay for the moves */
+    WEFT_VERDICT_TOO_DEAR, /* the gain does not pay for the moves */
+    WEFT_VERDICT_TOO_CLOSE /* noise could undo it */
 };
 
 struct weft_worth {
@@ -50,10 +59,22 @@ struct weft_worth {
                               time-dependent */
 };
 
+/* Over whom traffic is spread. */
+struct weft_worth_spread {
+    size_t ranks;
+    size_t hosts;         /* that have some of them */
+    double message_share; /* of the traffic: struct weft_graph */
+};
+
 /* Weighs a plan.  Thread: any.  Blocks: no.  NULL params: the defaults. */
 struct weft_worth weft__worth(const struct weft_worth_params *params,
                               const struct weft_worth_app *app, const struct weft_plan *plan,
                               size_t ranks, uint64_t now_ns);
+/* What each move of a plan has to save of the traffic that crosses hosts, in the unit of a graph,
+ * so that the app gets the time back that it costs.  NULL params: the defaults. */
+uint64_t weft__worth_move_cost(const struct weft_worth_params *params,
+                               const struct weft_worth_app *app,
+                               const struct weft_worth_spread *spread, uint64_t now_ns);
 const char *weft__verdict_name(enum weft_verdict verdict);
 
 #endif
