@@ -1,7 +1,7 @@
-/* chain BOARD STEPS MIB NAP_US: a computation in which every step of every rank depends on all
- * earlier steps of all ranks. STEPS 0: until the board says stop. Rank 0 prints the number of steps
- * and a digest; each rank checks that its memory is what it wrote, and that its nonce is the one it
- * drew.
+/* chain BOARD STEPS MIB NAP_US [KIB]: a computation in which every step of every rank depends on
+ * all earlier steps of all ranks. STEPS 0: until the board says stop. KIB: each rank exchanges so
+ * much with the rank half a world away, at every step. Rank 0 prints the number of steps and a
+ * digest; each rank checks that its memory is what it wrote, and that its nonce is the one it drew.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,8 @@ struct chain {
     unsigned nap_us;
     uint64_t wanted, steps, value;
     uint64_t nonce, entered;
-    uint64_t *bulk;
+    uint64_t *bulk, *out, *in; /* out and in: for the other one of the pair */
+    size_t pair_n;
     size_t bulk_n;
     uint64_t expected; /* all of bulk, by exclusive or */
     char nonce_text[20];
@@ -41,6 +42,17 @@ static void touch(struct chain *chain)
     chain->expected ^= *word;
 }
 
+/* The pair's values become part of each other's. */
+static void exchange(struct chain *chain)
+{
+    int other = (chain->rank + chain->size / 2) % chain->size;
+    for (size_t i = 0; i < chain->pair_n; i++)
+        chain->out[i] = chain->value + i;
+    MPI_Sendrecv(chain->out, (int)chain->pair_n, MPI_UINT64_T, other, 2, chain->in,
+                 (int)chain->pair_n, MPI_UINT64_T, other, 2, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    chain->value = mix(chain->value, chain->in[chain->steps % chain->pair_n]);
+}
+
 /* True: all agree to go on. */
 static int step(struct chain *chain, const struct board *board)
 {
@@ -51,6 +63,8 @@ static int step(struct chain *chain, const struct board *board)
                  MPI_COMM_WORLD, MPI_STATUS_IGNORE);
     chain->value = mix(chain->value + chain->steps, from);
     touch(chain);
+    if (chain->pair_n > 0)
+        exchange(chain);
     chain->steps++;
     if (chain->rank == 0)
         vote = chain->wanted != 0 ? chain->steps >= chain->wanted : atomic_load(&board->stop);
@@ -99,7 +113,7 @@ int main(int argc, char **argv)
 {
     MPI_Init(&argc, &argv);
     struct chain *chain = weft_alloc(sizeof(*chain));
-    if (argc != 5 || chain == NULL)
+    if (argc < 5 || argc > 6 || chain == NULL)
         MPI_Abort(MPI_COMM_WORLD, 2);
     MPI_Comm_rank(MPI_COMM_WORLD, &chain->rank);
     MPI_Comm_size(MPI_COMM_WORLD, &chain->size);
@@ -112,6 +126,11 @@ int main(int argc, char **argv)
         MPI_Abort(MPI_COMM_WORLD, 2);
     for (size_t i = 0; i < chain->bulk_n; i++)
         chain->expected ^= chain->bulk[i] = i * 0x9e3779b97f4a7c15u + (uint64_t)chain->rank;
+    chain->pair_n = argc > 5 ? (size_t)strtoull(argv[5], NULL, 10) << 7 : 0;
+    chain->out = weft_alloc(chain->pair_n * 8 + 8);
+    chain->in = weft_alloc(chain->pair_n * 8 + 8);
+    if (chain->out == NULL || chain->in == NULL)
+        MPI_Abort(MPI_COMM_WORLD, 2);
     if (getrandom(&chain->nonce, sizeof(chain->nonce), 0) != (ssize_t)sizeof(chain->nonce))
         MPI_Abort(MPI_COMM_WORLD, 2);
     snprintf(chain->nonce_text, sizeof(chain->nonce_text), "%016llx",
