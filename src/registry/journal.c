@@ -512,9 +512,23 @@ static int write_standing(struct weft_journal *fresh, const struct weft_values *
     return err ? err : weft__journal_commit(fresh);
 }
 
+bool weft__journal_is_lost(struct weft_journal *journal)
+{
+    struct stat mine;
+    if (fstat(journal->fd, &mine) == 0 && mine.st_nlink == 0)
+        journal->broken = true;
+    return journal->broken;
+}
+
 /* Puts the fresh file in the place of the old one; the lock goes with it. */
 static int replace(struct weft_journal *journal, struct weft_journal *fresh)
 {
+    struct stat mine, named;
+    if (!fstat(journal->fd, &mine) && !stat(journal->path, &named) && mine.st_ino != named.st_ino)
+        return weft_fail(WEFT_EBUSY,
+                         "the registry's log %s was deleted, and is another head's now; stop one "
+                         "of the two",
+                         journal->path);
     if (flock(fresh->fd, LOCK_EX | LOCK_NB) || rename(fresh->path, journal->path))
         return fail_errno("replace", journal->path);
     int err = sync_folder(journal->path);

@@ -37,12 +37,15 @@ int weft__journal_add(struct weft_journal *journal, const struct weft_values_cha
  * Errors: WEFT_EIO: the journal is broken, and whether the batch is on disk is not known; any other
  * (WEFT_ENOSPC): it is not, as if it had never been, and the journal goes on. */
 int weft__journal_commit(struct weft_journal *journal);
+/* Whether somebody has deleted the file; then it is broken. */
+bool weft__journal_is_lost(struct weft_journal *journal);
 /* Whether the file holds so much that is no longer true that it should be rewritten. */
 bool weft__journal_bloated(const struct weft_journal *journal, const struct weft_values *keys);
 /* Rewrites the file to what stands; the old one stays in place until the new one is on disk. Mends
  * a broken journal: of batches whose fate was not known, those that keys has stand now, the others
  * are gone for good.
- * Blocks: on the disk.  Errors: WEFT_EIO, WEFT_ENOSPC: the old file goes on, or stays broken. */
+ * Blocks: on the disk.  Errors: WEFT_EIO, WEFT_ENOSPC: the old file goes on, or stays broken;
+ * WEFT_EBUSY: another head has put its own in the place of a file that was deleted. */
 int weft__journal_compact(struct weft_journal *journal, const struct weft_values *keys);
 
 #endif

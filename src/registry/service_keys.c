@@ -175,11 +175,12 @@ static void batch_finish(struct weft_registry *registry, struct batch *batch)
     batch->n = 0;
 }
 
-/* A log that is not to be trusted any more is written anew, once there is room for that. */
+/* A log that is not to be trusted any more, or that somebody has deleted, is written anew, once
+ * there is room for that. */
 static void mend(struct weft_registry *registry)
 {
     uint64_t now_ns = weft__now_ns();
-    if (!registry->journal.broken || now_ns < registry->mend_ns)
+    if (!weft__journal_is_lost(&registry->journal) || now_ns < registry->mend_ns)
         return;
     registry->mend_ns = now_ns + MEND_EVERY_NS;
     int err = weft__journal_compact(&registry->journal, &registry->keys);

@@ -412,6 +412,30 @@ static void a_full_disk_changes_nothing_and_the_log_goes_on_when_there_is_room(v
     weft__values_fini(&keys);
 }
 
+static void a_log_that_was_deleted_is_written_anew_but_never_over_another_one(void **state)
+{
+    const struct folder *folder = *state;
+    struct weft_journal journal, other;
+    struct weft_values keys = {0}, none = {0};
+    assert_int_equal(weft__journal_open(&journal, folder->log, &keys), 0);
+    change(&journal, &keys, "a", "kept");
+    assert_false(weft__journal_is_lost(&journal));
+    assert_int_equal(unlink(folder->log), 0);
+    assert_true(weft__journal_is_lost(&journal));
+    assert_int_equal(weft__journal_compact(&journal, &keys), 0);
+    assert_false(weft__journal_is_lost(&journal));
+    assert_int_equal(weft__journal_open(&other, folder->log, &none), WEFT_EBUSY);
+    assert_int_equal(unlink(folder->log), 0);
+    assert_int_equal(weft__journal_open(&other, folder->log, &none), 0);
+    assert_true(weft__journal_is_lost(&journal));
+    assert_int_equal(weft__journal_compact(&journal, &keys), WEFT_EBUSY);
+    assert_non_null(strstr(weft_fail_text(WEFT_EBUSY), "stop one of the two"));
+    weft__journal_close(&other);
+    weft__journal_close(&journal);
+    weft__values_fini(&keys);
+    weft__values_fini(&none);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, folder_make, folder_remove)
 
 int main(void)
@@ -426,6 +450,7 @@ int main(void)
         TEST(a_log_in_use_is_refused_and_another_file_too),
         TEST(a_full_batch_says_so_and_goes_on_after_a_commit),
         TEST(compaction_keeps_values_revisions_epoch_and_the_lock),
+        TEST(a_log_that_was_deleted_is_written_anew_but_never_over_another_one),
         TEST(after_the_loss_of_its_log_a_registry_has_a_higher_epoch_and_another_id),
         TEST(a_full_disk_changes_nothing_and_the_log_goes_on_when_there_is_room),
     };
