@@ -80,7 +80,7 @@ int cli_find_home(struct cli *cli, uint64_t app, char home_out[WEFT_REGISTRY_URL
     int code = cli_each_app(cli, &search);
     if (code == CLI_OK && home_out[0] == '\0') {
         fprintf(stderr, "weft: no host knows app %" PRIx64 "; weft apps lists them\n", app);
-        return CLI_USAGE;
+        return CLI_REFUSED;
     }
     return code;
 }

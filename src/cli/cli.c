@@ -27,9 +27,11 @@ int cli_exit_code(int err)
         return CLI_APP;
     case WEFT_EINVAL:
     case WEFT_ERANGE:
-    case WEFT_ENOENT:
     case WEFT_ENOEXEC:
         return CLI_USAGE;
+    case WEFT_ENOENT: /* who or what was named is not there */
+    case WEFT_EEXIST:
+    case WEFT_ENOTSUP:
     case WEFT_ENOSLOTS:
     case WEFT_EPERM:
     case WEFT_EACCES:

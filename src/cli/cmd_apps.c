@@ -71,7 +71,7 @@ static int list_apps(struct cli *cli, const struct wanted *wanted)
         cli_each_app(cli, &(struct cli_search){.app = wanted->app, .each = note, .ctx = &found});
     if (code == CLI_OK && wanted->app != 0 && found.n == 0) {
         fprintf(stderr, "weft apps: no host knows app %" PRIx64 "\n", wanted->app);
-        code = CLI_USAGE;
+        code = CLI_REFUSED;
     }
     for (size_t i = 0; i < found.n && code == CLI_OK; i++)
         code = show(cli, &found, i, wanted->in_full || wanted->app != 0, list);

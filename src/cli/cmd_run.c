@@ -289,6 +289,8 @@ static int ended(const Weft__Host__WaitReply *reply)
     if (reply->err == WEFT_OK)
         return CLI_OK;
     fprintf(stderr, "weft run: the app ended: %s\n", reply->reason);
+    if (reply->err == WEFT_ENOENT) /* the program */
+        return CLI_USAGE;
     return reply->err == WEFT_ECANCELED ? CLI_APP : cli_exit_code(reply->err);
 }
 

@@ -27,7 +27,8 @@ static const char usage[] =
     "  --ready-fd FD       write the host's url there when it serves\n"
     "  --help, --version\n"
     "\n"
-    "Exit codes: 0 ok, 2 usage, 3 the host or the network failed, 4 refused (keys).\n";
+    "Exit codes: 0 ok, 2 usage, 3 the host or the network failed, 4 refused (keys, name or\n"
+    "folder of another host).\n";
 
 static const struct option options[] = {{"name", required_argument, NULL, 'n'},
                                         {"address", required_argument, NULL, 'a'},
@@ -116,7 +117,7 @@ int main(int argc, char **argv)
     if (err == WEFT_OK)
         return 0;
     fprintf(stderr, "weftd: %s\n", weft_fail_text(err));
-    if (err == WEFT_EPERM || err == WEFT_EACCES)
+    if (err == WEFT_EPERM || err == WEFT_EACCES || err == WEFT_EEXIST || err == WEFT_EBUSY)
         return 4;
     return err == WEFT_EINVAL || err == WEFT_ERANGE || err == WEFT_ENOENT ? 2 : 3;
 }

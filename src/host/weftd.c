@@ -184,7 +184,10 @@ static int start_registry(struct weft_host *host)
                                       .dead_ms = (uint32_t)weft__config_u64("WEFT_DEAD_MS")};
     snprintf(host->registry_control, sizeof(host->registry_control), "tcp://%s:%u", host->address,
              host->port_first + WEFT_PORT_REGISTRY);
-    return weft__registry_open(&desc, &host->registry);
+    err = weft__registry_open(&desc, &host->registry);
+    if (err != WEFT_OK)
+        host->state_dir_is_ours = false; /* it may be another head's */
+    return err;
 }
 
 static int read_text(char *into, size_t room, const char *what, const char *text)

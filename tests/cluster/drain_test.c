@@ -180,7 +180,7 @@ static void what_cannot_be_drained_is_refused(void **state)
     struct cluster *cluster = *state;
     cluster_three(cluster, 1);
     struct child *head = look(cluster, "--", "home");
-    cluster_check(cluster, head->code != 0 && child_complained(head, "is the head"));
+    cluster_check(cluster, head->code == 4 && child_complained(head, "is the head"));
     cluster_check(cluster, drain(cluster, "--stay", "home")->code == 0);
     cluster_check(cluster, look(cluster, "--cancel", "home")->code == 0);
     struct child *unknown = look(cluster, "--", "nobody");

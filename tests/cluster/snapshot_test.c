@@ -26,9 +26,9 @@ static void files_are_pushed_listed_pulled_and_deleted(void **state)
     cluster_check(cluster, list->code == 0 && child_said(list, "3000000"));
     cluster_check(cluster, child_said(list, "large") && child_said(list, "small"));
     cluster_check(cluster, snapshots_weft(cluster, 1, "delete", "large", NULL)->code == 0);
-    cluster_check(cluster, snapshots_weft(cluster, 1, "delete", "large", NULL)->code == 2);
-    cluster_check(cluster, snapshots_weft(cluster, 1, "pull", "large", NULL)->code == 2);
-    cluster_check(cluster, snapshots_weft(cluster, 0, "pull", "small", NULL)->code == 2);
+    cluster_check(cluster, snapshots_weft(cluster, 1, "delete", "large", NULL)->code == 4);
+    cluster_check(cluster, snapshots_weft(cluster, 1, "pull", "large", NULL)->code == 4);
+    cluster_check(cluster, snapshots_weft(cluster, 0, "pull", "small", NULL)->code == 4);
 }
 
 static void words_that_make_no_sense_are_refused(void **state)

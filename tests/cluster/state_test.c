@@ -140,7 +140,7 @@ static void the_command_line_puts_gets_lists_appends_and_deletes(void **state)
     child = cluster_weft(cluster, "state", "delete", "team", "answer", "--at", home->url, NULL);
     cluster_check(cluster, child->code == 0);
     child = cluster_weft(cluster, "state", "get", "team", "answer", "--at", home->url, NULL);
-    cluster_check(cluster, child->code == 2 && child_complained(child, "there is no state"));
+    cluster_check(cluster, child->code == 4 && child_complained(child, "there is no state"));
 }
 
 static void programs_of_the_readme_count_together(void **state)

@@ -53,7 +53,7 @@ static void programs_that_cannot_be_run_are_named_with_the_reason(void **state)
     FILE *file = fopen(text, "we");
     cluster_check(cluster, file != NULL && fputs("#!/bin/sh\necho hello\n", file) > 0 &&
                                fclose(file) == 0 && chmod(text, 0755) == 0);
-    check(cluster, run(cluster, "3", text), USAGE, "is not an ELF shared object");
+    check(cluster, run(cluster, "3", text), USAGE, "is not an ELF file");
     check(cluster, run(cluster, "3", cluster_bin("weft")), USAGE, "is an executable");
     check(cluster, run(cluster, "3", cluster_program("nomain")), USAGE, "has no main");
     check(cluster, run(cluster, "3", cluster_program("unresolved")), USAGE,
@@ -87,8 +87,12 @@ static void a_second_weftd_on_an_address_names_the_port(void **state)
     struct cluster *cluster = *state;
     const struct cluster_host *home = &cluster->hosts[0];
     const char *args[] = {"--name", "twin", "--address", home->address, NULL};
-    check(cluster, weftd(cluster, args), NETWORK, "8100");
+    check(cluster, weftd(cluster, args), REFUSED, "8100");
+    check(cluster, weftd(cluster, args), REFUSED, "another head runs here"); /* and still does */
     cluster_check(cluster, ask_ping(cluster, home));
+    const char *member[] = {"--name", "twin",        "--address", home->address,
+                            "--head", home->address, NULL};
+    check(cluster, weftd(cluster, member), NETWORK, "8100");
 }
 
 static void a_second_host_of_the_same_name_is_refused(void **state)
@@ -98,7 +102,7 @@ static void a_second_host_of_the_same_name_is_refused(void **state)
     const struct cluster_host *home = &cluster->hosts[0];
     snprintf(address, sizeof(address), "%s.7", cluster->net);
     const char *args[] = {"--name", "home", "--address", address, "--head", home->address, NULL};
-    check(cluster, weftd(cluster, args), NETWORK, "home");
+    check(cluster, weftd(cluster, args), REFUSED, "home");
     cluster_check(cluster, ask_ping(cluster, home));
 }
 
@@ -114,12 +118,13 @@ static void moves_that_make_no_sense_are_named(void **state)
     check(cluster, cluster_weft(cluster, "migrate", "--at", at, app.hex, "7", "b", NULL), USAGE,
           "7");
     check(cluster, cluster_weft(cluster, "migrate", "--at", at, app.hex, "0", "nowhere", NULL),
-          USAGE, "nowhere");
+          REFUSED, "nowhere");
     check(cluster, cluster_weft(cluster, "migrate", "--at", at, app.hex, "0", "home", NULL), USAGE,
           "already");
-    check(cluster, cluster_weft(cluster, "migrate", "--at", at, "123", "0", "b", NULL), USAGE,
+    check(cluster, cluster_weft(cluster, "migrate", "--at", at, "123", "0", "b", NULL), REFUSED,
           "123");
-    check(cluster, cluster_weft(cluster, "kill", "--at", at, "123", NULL), USAGE, "123");
+    check(cluster, cluster_weft(cluster, "kill", "--at", at, "123", NULL), REFUSED, "123");
+    check(cluster, cluster_weft(cluster, "apps", "--at", at, "123", NULL), REFUSED, "123");
     /* No slot is free there: the move is given up, the rank stays. */
     struct child *full = cluster_weft(cluster, "migrate", "--at", at, app.hex, "0", "a", NULL);
     cluster_check(cluster, full->code == 1 && child_said(full, "no free slot"));
