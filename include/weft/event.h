@@ -65,6 +65,12 @@
     /* by each host */                                                                             \
     X(REGISTRY_EPOCH, "registry_epoch", "epoch,before", "", "the registry was started anew")       \
     /* by the processes of an app */                                                               \
+    /* by the processes of an app that is run with --trace: packets around a move */               \
+    X(MESSAGE_SENT, "message_sent", "peer_rank,sequence,bytes", "", "peer_rank: the receiver")     \
+    X(MESSAGE_RECEIVED, "message_received", "peer_rank,sequence,bytes", "", "by the rank")         \
+    X(MESSAGE_HELD, "message_held", "peer_rank,sequence,bytes", "", "waits for its turn, or rank") \
+    X(MESSAGE_FORWARDED, "message_forwarded", "peer_rank,sequence,bytes", "",                      \
+      "it came where the rank had been")                                                           \
     X(PATH_LOST, "path_lost", "process", "peer,reason", "no data gets to that process")
 /* clang-format on */
 

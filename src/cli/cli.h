@@ -82,6 +82,7 @@ int cmd_info(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_keygen(int argc, char **argv);
 int cmd_state(int argc, char **argv);
+int cmd_timeline(int argc, char **argv);
 int cmd_snapshot(int argc, char **argv);
 
 #endif

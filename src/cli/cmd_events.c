@@ -24,11 +24,12 @@ static const char usage[] =
     "  --app APP     of this app only\n"
     "  --since S     of the last S seconds only\n"
     "  --follow      go on with what happens from now on, until interrupted\n"
+    "  --messages    instead the packets around moves, of apps that are run with --trace\n"
     "  --json        one JSON object per line; include/weft/event.h describes the fields\n"
     "  --at HOST     address[:port] of a host of the cluster (default: WEFT_HOST)\n";
 
 struct wanted {
-    bool follow, json;
+    bool follow, json, messages;
     const char *app, *since;
 };
 
@@ -37,6 +38,8 @@ static void take_option(void *ctx, int option)
     struct wanted *wanted = ctx;
     if (option == 'f')
         wanted->follow = true;
+    else if (option == 'm')
+        wanted->messages = true;
     else if (option == 'J')
         wanted->json = true;
     else if (option == 'A')
@@ -104,7 +107,7 @@ static int show(struct cli *cli, struct cli_events *events, const struct wanted 
 {
     int code = cli_events_hosts(cli, events);
     if (code == CLI_OK)
-        code = cli_events_gather(cli, events);
+        code = cli_events_gather(cli, events, wanted->messages);
     for (unsigned round = 1; code == CLI_OK; round++) {
         print(events, wanted, since_ns);
         tell_lost(events);
@@ -113,7 +116,8 @@ static int show(struct cli *cli, struct cli_events *events, const struct wanted 
         (void)usleep(FOLLOW_US);
         if (round % HOSTS_EVERY == 0)
             (void)cli_events_hosts(cli, events);
-        (void)cli_events_gather(cli, events); /* silent hosts may come back */
+        events->n = 0;
+        (void)cli_events_gather(cli, events, wanted->messages); /* silent hosts may come back */
     }
     return code;
 }
@@ -142,6 +146,7 @@ int cmd_events(int argc, char **argv)
                                             {"since", required_argument, NULL, 's'},
                                             {"follow", no_argument, NULL, 'f'},
                                             {"json", no_argument, NULL, 'J'},
+                                            {"messages", no_argument, NULL, 'm'},
                                             {0}};
     struct wanted wanted = {.follow = false};
     struct cli_command command = {

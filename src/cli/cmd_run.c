@@ -15,6 +15,7 @@
 #include "cli/app_home.h"
 #include "cli/cli.h"
 #include "cli/cluster.h"
+#include "cli/timeline.h"
 #include "host/calls.h"
 #include "wire/message.h"
 
@@ -40,6 +41,8 @@ static const char usage[] =
     "depends\n"
     "                       on that (default: as long again as it has run)\n"
     "  --hint HINT          NORMAL, FORCE_LOCAL, NEVER_ALONE or UNDERFULL\n"
+    "  --trace[=FILE]       keep the messages around each move, for weft timeline; with FILE its\n"
+    "                       picture is written there when the app has ended\n"
     "  --oversubscribe      the home host may take more ranks than it has slots\n"
     "  --rank-memory SIZE   address range of a rank, a power of two from 1G to 1T (default: "
     "WEFT_RANK_MEMORY)\n"
@@ -57,7 +60,7 @@ struct run {
     char *env[ENV_MAX];
     char program[PATH_MAX];
     char cwd[PATH_MAX];
-    const char *at, *json, *id_file;
+    const char *at, *json, *id_file, *timeline;
     FILE *ids;          /* NULL: nobody wants the id */
     bool output_failed; /* what the ranks print can no longer be shown */
     uint64_t hosts, slots;
@@ -84,6 +87,7 @@ enum {
     OPT_HINT,
     OPT_POLICY,
     OPT_OVER,
+    OPT_TRACE,
     OPT_MEMORY,
     OPT_JSON,
     OPT_ID
@@ -96,6 +100,7 @@ static const struct option options[] = {{"hosts", required_argument, NULL, OPT_H
                                         {"hint", required_argument, NULL, OPT_HINT},
                                         {"policy", required_argument, NULL, OPT_POLICY},
                                         {"oversubscribe", no_argument, NULL, OPT_OVER},
+                                        {"trace", optional_argument, NULL, OPT_TRACE},
                                         {"rank-memory", required_argument, NULL, OPT_MEMORY},
                                         {"json", required_argument, NULL, OPT_JSON},
                                         {"id-file", required_argument, NULL, OPT_ID},
@@ -172,6 +177,10 @@ static int take(struct run *run, int option)
         return WEFT_OK;
     case OPT_OVER:
         run->request.oversubscribe = true;
+        return WEFT_OK;
+    case OPT_TRACE:
+        run->request.trace = true;
+        run->timeline = optarg;
         return WEFT_OK;
     case OPT_MEMORY:
         return weft__parse_size(optarg, 1ull << 30, 1ull << 40, &run->request.rank_memory);
@@ -356,6 +365,15 @@ static int write_report(struct run *run, int code)
     return cli_write_json(run->json, report);
 }
 
+/* What was asked for beside the app's own output; code: how it ended. */
+static int write_files(struct run *run, int code)
+{
+    int report = run->json != NULL ? write_report(run, code) : CLI_OK;
+    int timeline =
+        run->timeline != NULL ? cli_timeline_write(&run->cli, run->app, run->timeline) : CLI_OK;
+    return report != CLI_OK ? report : timeline;
+}
+
 static int run_app(struct run *run)
 {
     int code = cli_open(&run->cli, run->hosts != 0 ? run->cluster.head : run->at);
@@ -365,7 +383,7 @@ static int run_app(struct run *run)
         code = start(run);
     if (code == CLI_OK) {
         code = follow(run);
-        int report = run->json != NULL && code != CLI_NETWORK ? write_report(run, code) : CLI_OK;
+        int report = code != CLI_NETWORK ? write_files(run, code) : CLI_OK;
         code = code != CLI_OK ? code : report;
     }
     cli_close(&run->cli);

@@ -55,25 +55,26 @@ static void compare_clocks(struct cli_event_source *source, uint64_t theirs, uin
     source->offset_ns = distance <= within + 1 ? 0 : offset;
 }
 
-static void take(struct cli_events *events, size_t from, const Weft__Events__EventsReply *reply)
+static void take(struct cli_events *events, size_t source, const Weft__Events__EventsReply *reply)
 {
     events->events =
         weft__must_grow(events->events, events->n + reply->n_events, sizeof(*events->events));
     for (size_t i = 0; i < reply->n_events; i++) {
         struct cli_event *event = &events->events[events->n++];
         weft__events_unpack(reply->events[i], &event->event);
-        event->at_ns = from; /* until all is there: sources and their clocks may change */
+        event->source = (uint32_t)source;
     }
 }
 
 /* Asks for the next events of a host; *more_out: there are more. */
-static int ask(struct cli *cli, struct cli_events *events, size_t i, bool *more_out)
+static int ask(struct cli *cli, struct cli_events *events, size_t i, bool messages, bool *more_out)
 {
     struct cli_event_source *source = &events->sources[i];
     Weft__Events__EventsRequest request = WEFT__EVENTS__EVENTS_REQUEST__INIT;
     ProtobufCMessage *message = NULL;
     request.app = events->app;
-    request.from = source->next;
+    request.from = source->next[messages];
+    request.messages = messages;
     struct weft_client_call call = {.url = source->url,
                                     .code = WEFT_CALL_EVENTS,
                                     .request = &request.base,
@@ -87,9 +88,9 @@ static int ask(struct cli *cli, struct cli_events *events, size_t i, bool *more_
         return err;
     const Weft__Events__EventsReply *reply = (const Weft__Events__EventsReply *)message;
     compare_clocks(source, reply->mono_ns, asked, weft__now_ns());
-    bool anew = source->incarnation != 0 && reply->next < source->next;
+    bool anew = source->incarnation != 0 && reply->next < source->next[messages];
     source->incarnation = reply->incarnation;
-    source->next = anew ? 0 : reply->next;
+    source->next[messages] = anew ? 0 : reply->next;
     source->lost += anew ? 0 : reply->lost;
     *more_out = anew || reply->more;
     if (!anew)
@@ -110,7 +111,7 @@ static void put_in_order(struct cli_events *events)
 {
     for (size_t i = 0; i < events->n; i++) {
         struct cli_event *event = &events->events[i];
-        const struct cli_event_source *source = &events->sources[event->at_ns];
+        const struct cli_event_source *source = &events->sources[event->source];
         event->host = source->host;
         event->at_ns = event->event.mono_ns - (uint64_t)source->offset_ns;
     }
@@ -118,16 +119,15 @@ static void put_in_order(struct cli_events *events)
         qsort(events->events, events->n, sizeof(*events->events), by_time);
 }
 
-int cli_events_gather(struct cli *cli, struct cli_events *events)
+int cli_events_gather(struct cli *cli, struct cli_events *events, bool messages)
 {
     size_t answered = 0;
-    events->n = 0;
     for (size_t i = 0; i < events->sources_n; i++) {
         struct cli_event_source *source = &events->sources[i];
         bool more = true;
         int err = WEFT_OK;
         while (more && err == WEFT_OK)
-            err = ask(cli, events, i, &more);
+            err = ask(cli, events, i, messages, &more);
         answered += err == WEFT_OK;
         if (err != WEFT_OK && !source->silent)
             fprintf(stderr, "weft: host %s at %s: %s\n", source->host, source->url,

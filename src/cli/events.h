@@ -11,6 +11,7 @@
 
 struct cli_event {
     struct weft_event event;
+    uint32_t source;  /* index */
     uint64_t at_ns;   /* on our monotonic clock */
     const char *host; /* the source's */
 };
@@ -22,7 +23,7 @@ struct cli_event_source {
     char url[WEFT_REGISTRY_URL_MAX];
     char host[WEFT_REGISTRY_NAME_MAX];
     uint64_t incarnation;
-    uint64_t next;
+    uint64_t next[2];   /* of events, of traced messages */
     uint64_t lost;      /* events that were not kept any more */
     int64_t offset_ns;  /* its monotonic clock minus ours, */
     uint64_t within_ns; /* so exactly; UINT64_MAX: not known yet */
@@ -33,15 +34,16 @@ struct cli_events {
     uint64_t app; /* 0: all */
     struct cli_event_source *sources;
     size_t sources_n;
-    struct cli_event *events; /* of the last gathering, in order of time */
+    struct cli_event *events; /* in order of time */
     size_t n;
 };
 
 /* Finds the live hosts. A host that is new in a later call is added. Returns an exit code. */
 int cli_events_hosts(struct cli *cli, struct cli_events *events);
-/* Fetches what is new on all of them. A host that does not answer is told about on stderr, once.
- * Returns an exit code: CLI_OK where at least one has answered. */
-int cli_events_gather(struct cli *cli, struct cli_events *events);
+/* Fetches what is new on all of them, and adds it to the list; messages: the traced messages. A
+ * host that does not answer is told about on stderr, once. Returns an exit code: CLI_OK where at
+ * least one has answered. */
+int cli_events_gather(struct cli *cli, struct cli_events *events, bool messages);
 void cli_events_fini(struct cli_events *events);
 
 #endif

@@ -17,6 +17,7 @@ static const struct {
     {"hosts", cmd_hosts, "list the hosts and their slots"},
     {"apps", cmd_apps, "list the apps, their ranks and moves"},
     {"events", cmd_events, "print what has happened, as text or lines of JSON"},
+    {"timeline", cmd_timeline, "write an app's moves as a picture for a trace viewer"},
     {"migrate", cmd_migrate, "move a rank, or carry out the plan that is better now"},
     {"drain", cmd_drain, "move everything away from a host, and end it"},
     {"kill", cmd_kill, "end an app"},

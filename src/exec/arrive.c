@@ -44,6 +44,9 @@ int weft__arrive_hold(struct weft__rank *rank, const struct weft_packet_header *
         err = weft__hold_put(&rank->hold, header, payload);
     atomic_store_explicit(&rank->held, rank->hold.packets, memory_order_relaxed);
     if (!err)
+        weft__trace(rank, WEFT_EXEC_TRACED_HELD, header->source, header->sequence,
+                    header->payload_len);
+    if (!err)
         weft__counter_add(&rank->exec->count.held, 1);
     else
         weft__counter_add(
@@ -70,6 +73,9 @@ static void forward(struct weft__rank *rank, uint32_t to, struct weft_packet_hea
     pthread_mutex_lock(&rank->lock);
     if (!err) {
         rank->forwarded++;
+        if (header.type == WEFT_PACKET_DATA)
+            weft__trace(rank, WEFT_EXEC_TRACED_FORWARDED, header.source, header.sequence,
+                        header.payload_len);
         weft__counter_add(&rank->exec->count.forwarded, 1);
     } else if (header.type != WEFT_PACKET_ACK) {
         header.hops--;

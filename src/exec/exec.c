@@ -147,6 +147,7 @@ static struct weft_exec *make(const struct weft_exec_desc *desc)
         .mailbox_bytes = desc->mailbox_bytes ? desc->mailbox_bytes : MAILBOX_DEFAULT,
         .process = desc->process,
         .uncounted = desc->uncounted,
+        .trace_n = desc->trace_n,
         .callbacks = desc->callbacks,
         .executor = &weft__executor_native,
         .limits = WEFT_CHANNEL_LIMITS_DEFAULT,

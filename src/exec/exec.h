@@ -78,6 +78,7 @@ struct weft_exec_desc {
     const char *home; /* url of the home's sync port; copied */
     uint64_t token;   /* of the app */
     bool uncounted;   /* does not count what pairs of ranks exchange: to measure what that costs */
+    size_t trace_n;   /* packets that are remembered of each rank; 0: none */
 };
 
 #define WEFT_EXEC_BASE_DEFAULT 0x200000000000ull
@@ -112,6 +113,31 @@ int weft__exec_add_ranks(struct weft_exec *exec, const int32_t *ranks, size_t n,
                          uint32_t incarnation);
 /* Runs main in each of them. */
 int weft__exec_start(struct weft_exec *exec, const int32_t *ranks, size_t n);
+
+/* ---- the newest packets of a rank ---- */
+
+enum weft_exec_traced {
+    WEFT_EXEC_TRACED_SENT,
+    WEFT_EXEC_TRACED_RECEIVED, /* it is in the rank's mailbox */
+    WEFT_EXEC_TRACED_HELD,     /* it has to wait: for its turn, or for the rank */
+    WEFT_EXEC_TRACED_FORWARDED /* the rank is elsewhere by now */
+};
+
+/* Packets of a pair of ranks are known by sender, receiver and sequence. */
+struct weft_exec_trace {
+    uint64_t mono_ns;
+    uint64_t sequence;
+    int32_t peer; /* SENT: the receiver; else the sender */
+    uint32_t len_bytes;
+    enum weft_exec_traced what;
+};
+
+/* What happens now is worth a look: each rank keeps half of its trace_n packets more, then no more
+ * until they are taken.  Thread: any.  Blocks: no. */
+void weft__exec_trace_mark(struct weft_exec *exec);
+/* Takes the packets of a rank, oldest first; out: room for trace_n. Returns how many.  Thread: any.
+ */
+size_t weft__exec_trace_take(struct weft_exec *exec, int32_t rank, struct weft_exec_trace *out);
 
 /* ---- calls to a rank from outside ---- */
 

@@ -53,6 +53,7 @@ struct weft__registration {
     struct weft_lane_key key;
 };
 
+struct weft__trace;
 struct weft__get;
 struct weft__crew;
 struct weft_client;
@@ -99,6 +100,8 @@ struct weft__rank {
     atomic_bool credit_given;
     uint64_t ask_at_ns;
 
+    struct weft__trace *trace; /* NULL: not traced */
+
     struct weft__callbox box; /* calls from outside */
     struct weft_fork *forks;  /* open ones; its thread changes them, with the lock */
 
@@ -139,6 +142,7 @@ struct weft_exec {
     size_t mailbox_bytes;
     uint32_t process;
     bool uncounted; /* what pairs of ranks exchange */
+    size_t trace_n;
     char *host;
     struct weft_program program;
     char **argv, **envp;
@@ -290,6 +294,17 @@ static inline void weft__traffic_sent(struct weft__rank *rank, int32_t dest, siz
         rank->range->channels[dest].traffic.sent_bytes += len_bytes;
 }
 void weft__traffic_got(struct weft__rank *rank, int32_t source, size_t len_bytes);
+
+/* trace.c: the caller holds the lock. */
+void weft__trace_open(struct weft__rank *rank);
+void weft__trace_packet(struct weft__rank *rank, enum weft_exec_traced what, int32_t peer,
+                        uint64_t sequence, size_t len_bytes);
+static inline void weft__trace(struct weft__rank *rank, enum weft_exec_traced what, int32_t peer,
+                               uint64_t sequence, size_t len_bytes)
+{
+    if (__builtin_expect(rank->trace != NULL, 0))
+        weft__trace_packet(rank, what, peer, sequence, len_bytes);
+}
 
 /* expose.c */
 int weft__expose(struct weft__rank *rank, const void *addr, size_t len_bytes, uint64_t *id_out);

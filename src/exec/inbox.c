@@ -34,6 +34,8 @@ static bool take_held(struct weft__rank *rank, int32_t source)
         if (!put(rank, source, &part, 1))
             break;
         struct weft_held *taken = weft__hold_take(&rank->hold, source, channel->next_in);
+        weft__trace(rank, WEFT_EXEC_TRACED_RECEIVED, source, taken->header.sequence,
+                    taken->header.payload_len);
         weft__channel_accept(channel, taken->header.flags);
         free(taken);
         any = true;
@@ -65,6 +67,8 @@ static void accept(struct weft__rank *rank, const struct weft_packet_header *hea
         weft__arrive_hold(rank, header, payload);
         return;
     }
+    weft__trace(rank, WEFT_EXEC_TRACED_RECEIVED, header->source, header->sequence,
+                header->payload_len);
     weft__channel_accept(channel_of(rank, header->source), header->flags);
     if (rank->hold.packets)
         take_held(rank, header->source);
@@ -94,6 +98,14 @@ void weft__inbox_data(struct weft__rank *rank, const struct weft_packet_header *
     settle(rank, header->source, ack_out);
 }
 
+static size_t parts_len(const struct iovec *parts, unsigned n)
+{
+    size_t len = 0;
+    for (unsigned i = 0; i < n; i++)
+        len += parts[i].iov_len;
+    return len;
+}
+
 bool weft__inbox_direct(struct weft__rank *rank, int32_t source, uint64_t sequence,
                         const struct iovec *parts, unsigned n)
 {
@@ -101,6 +113,7 @@ bool weft__inbox_direct(struct weft__rank *rank, int32_t source, uint64_t sequen
     bool taken = weft__rank_is_here(rank) && channel_of(rank, source)->next_in == sequence &&
                  put(rank, source, parts, n);
     if (taken) {
+        weft__trace(rank, WEFT_EXEC_TRACED_RECEIVED, source, sequence, parts_len(parts, n));
         weft__channel_accept(channel_of(rank, source), 0);
         weft__channel_ack_told(channel_of(rank, source));
         weft__rank_ring(rank);

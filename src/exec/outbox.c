@@ -165,6 +165,7 @@ static bool send_direct(struct weft__rank *rank, int32_t dest, const struct iove
     pthread_mutex_lock(&rank->lock);
     weft__channel_push_accepted(channel_to(rank, dest));
     weft__traffic_sent(rank, dest, len);
+    weft__trace(rank, WEFT_EXEC_TRACED_SENT, dest, sequence, len);
     pthread_mutex_unlock(&rank->lock);
     weft__counter_add(&rank->exec->count.direct, 1);
     return true;
@@ -190,6 +191,7 @@ static int push(struct weft__rank *rank, int32_t dest, const struct iovec *parts
     }
     bool short_of_memory = weft__heap_used(range->windows) > range->windows_bytes / 2;
     weft__traffic_sent(rank, dest, len);
+    weft__trace(rank, WEFT_EXEC_TRACED_SENT, dest, channel->next_out, len);
     return weft__channel_push(channel, &rank->exec->limits, packet, short_of_memory);
 }
 

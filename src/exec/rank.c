@@ -36,6 +36,7 @@ int weft__rank_slot(struct weft_exec *exec, int32_t number, struct weft__rank **
             rank->exec = exec;
             rank->number = number;
             pthread_mutex_init(&rank->lock, NULL);
+            weft__trace_open(rank);
             atomic_store_explicit(&exec->ranks[number], rank, memory_order_release);
         }
         pthread_mutex_unlock(&exec->slots_lock);
@@ -52,6 +53,7 @@ void weft__rank_slot_free(struct weft__rank *rank)
     weft__hold_fini(&rank->hold);
     pthread_mutex_destroy(&rank->lock);
     free(rank->markers);
+    free(rank->trace);
     free(rank);
 }
 

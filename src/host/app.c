@@ -107,6 +107,8 @@ static void on_routes(void *ctx, struct weft_call *call, const ProtobufCMessage 
     int err = take_routes(app, request);
     if (err != WEFT_OK)
         weft__error("cannot take over routes: %s", weft_fail_text(err));
+    if (request->n_routes == 1 && request->n_processes == 0) /* a rank has moved */
+        weft__app_trace_mark(app);
     answer(call, err);
 }
 
@@ -277,7 +279,8 @@ static int start_exec(struct weft_process_app *app)
                                                 .ctx = app},
                                   .client = app->asker.client,
                                   .home = orders->home_control,
-                                  .token = orders->token};
+                                  .token = orders->token,
+                                  .trace_n = orders->trace ? WEFT_APP_TRACE_PACKETS : 0};
     int err = weft__exec_open(&desc, &app->exec);
     free(argv);
     if (err == WEFT_OK && orders->n_ranks > 0)

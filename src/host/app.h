@@ -64,6 +64,7 @@ struct weft_process_app {
     uint64_t events_lost;
     bool events_under_way;
     struct weft_timer events_timer;
+    struct weft_timer trace_timer;
     struct weft_watch lifeline;
     bool closing; /* the exec is gone */
 };
@@ -93,10 +94,16 @@ void weft__app_rank_exited(void *app, int32_t rank, uint32_t incarnation, int co
 void weft__app_abort(void *app, int32_t rank, int code, const char *reason);
 void weft__app_route_wanted(void *app, int32_t rank);
 
+/* Packets that are remembered of each rank of an app that is run with --trace. */
+#define WEFT_APP_TRACE_PACKETS 512
+/* app_trace.c: something happens around which packets are of interest.  Thread: owner. */
+void weft__app_trace_mark(struct weft_process_app *app);
+
 /* app_events.c: what happens here, told to our host.  Thread: owner. */
 void weft__app_events_init(struct weft_process_app *app);
 void weft__app_events_fini(struct weft_process_app *app);
 void weft__app_event(struct weft_process_app *app, const struct weft_event_note *note);
+void weft__app_event_add(struct weft_process_app *app, const struct weft_event *event);
 /* After each step of a machine, with the state before it; after the rank has been resumed. */
 void weft__app_source_stepped(struct weft_app_mover *mover, enum weft_move_source_state before);
 void weft__app_dest_stepped(struct weft_app_mover *mover, enum weft_move_dest_state before);

@@ -14,7 +14,7 @@
 #include "host/events_wire.h"
 #include "weft/error.h"
 
-enum { KEPT = 1024, DELAY_MS = 10, RETRY_MS = 200, TELL_TIMEOUT_MS = 2000 };
+enum { KEPT = 1024, KEPT_TRACED = 16384, DELAY_MS = 10, RETRY_MS = 200, TELL_TIMEOUT_MS = 2000 };
 
 static void tell_later(struct weft_process_app *app, uint64_t delay_ms)
 {
@@ -75,7 +75,8 @@ void weft__app_events_init(struct weft_process_app *app)
 {
     app->events_timer.fire = tell;
     app->events_next = 1;
-    if (weft__events_init(&app->events, KEPT) != WEFT_OK)
+    size_t kept = app->orders->trace ? KEPT_TRACED : KEPT;
+    if (weft__events_init(&app->events, kept) != WEFT_OK)
         app->events.slots = NULL; /* it does its work without */
 }
 
@@ -87,6 +88,12 @@ void weft__app_events_fini(struct weft_process_app *app)
 void weft__app_event(struct weft_process_app *app, const struct weft_event_note *note)
 {
     weft__events_note(&app->events, note);
+    tell_later(app, DELAY_MS);
+}
+
+void weft__app_event_add(struct weft_process_app *app, const struct weft_event *event)
+{
+    weft__events_add(&app->events, event);
     tell_later(app, DELAY_MS);
 }
 
@@ -121,9 +128,11 @@ void weft__app_source_stepped(struct weft_app_mover *mover, enum weft_move_sourc
         mover->phase_ns = weft__now_ns();
         break;
     case WEFT_SOURCE_FROZEN:
+        weft__app_trace_mark(mover->app);
         note(mover, WEFT_EVENT_MOVE_FROZEN, move, 0);
         break;
     case WEFT_SOURCE_FORWARDING:
+        weft__app_trace_mark(mover->app);
         mover->phase_ns = weft__now_ns();
         break;
     case WEFT_SOURCE_FLUSHED:
@@ -151,6 +160,7 @@ void weft__app_dest_stepped(struct weft_app_mover *mover, enum weft_move_dest_st
         note(mover, WEFT_EVENT_MOVE_COPIED, move, 0);
         break;
     case WEFT_DEST_RUNNING:
+        weft__app_trace_mark(mover->app);
         note(mover, WEFT_EVENT_MOVE_COMMITTED, move, mover->dest.id.incarnation + 1);
         break;
     default:

@@ -54,7 +54,8 @@ struct weft_member {
 struct weft_host {
     struct weft_asker asker;
     struct weft_server *server;
-    struct weft_events events;          /* weftd_events.h */
+    struct weft_events events;   /* weftd_events.h */
+    struct weft_events messages; /* traced ones; a ring of their own, made with the first one */
     struct weft_event_file *event_file; /* NULL: none */
     struct weft_counts counts;
     const char *service_names[WEFT_HOST_SERVICES_MAX]; /* in the server's order */

@@ -17,7 +17,7 @@
 #include "host/weftd_guest.h"
 #include "weft/error.h"
 
-enum { KEPT = 16384 };
+enum { KEPT = 16384, KEPT_MESSAGES = 65536 };
 
 int weft__weftd_events_init(struct weft_host *host)
 {
@@ -37,6 +37,7 @@ void weft__weftd_events_fini(struct weft_host *host)
 {
     int err = weft__event_file_close(host->event_file);
     host->event_file = NULL;
+    weft__events_fini(&host->messages);
     if (err == WEFT_OK)
         weft__events_fini(&host->events);
     else
@@ -52,7 +53,8 @@ static size_t read_some(const struct weft_host *host, const Weft__Events__Events
                      : WEFT_EVENTS_PER_MESSAGE;
     size_t n = 0;
     uint64_t next = request->from, lost = 0;
-    while (n < max && weft__events_read(&host->events, &next, &events[n], 1, &lost) == 1)
+    const struct weft_events *ring = request->messages ? &host->messages : &host->events;
+    while (n < max && weft__events_read(ring, &next, &events[n], 1, &lost) == 1)
         n += request->app == 0 || events[n].app == request->app;
     reply->next = next;
     reply->lost = lost;
@@ -84,6 +86,17 @@ void weft__weftd_on_events(void *ctx, struct weft_call *call, const ProtobufCMes
     free(events);
 }
 
+/* Messages have a ring of their own: there are many, and they must not push out what matters. */
+static void keep(struct weft_host *host, const struct weft_event *event)
+{
+    bool message =
+        event->kind >= WEFT_EVENT_MESSAGE_SENT && event->kind <= WEFT_EVENT_MESSAGE_FORWARDED;
+    if (message && host->messages.slots == NULL &&
+        weft__events_init(&host->messages, KEPT_MESSAGES) != WEFT_OK)
+        return;
+    weft__events_add(message ? &host->messages : &host->events, event);
+}
+
 /* A process speaks for its own app only, and may tell twice what it got no answer to. */
 static void take(struct weft_host *host, struct weft_guest *guest,
                  const Weft__Events__EventsTell *tell)
@@ -98,7 +111,7 @@ static void take(struct weft_host *host, struct weft_guest *guest,
             continue;
         guest->events_next = event.sequence + 1;
         event.app = tell->app;
-        weft__events_add(&host->events, &event);
+        keep(host, &event);
     }
 }
 

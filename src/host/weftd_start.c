@@ -316,6 +316,7 @@ void weft__weftd_app_launch(struct weft_app *app, struct weft_app_process *proce
     launch.size = app->size;
     launch.stride = app->stride;
     launch.home_name = app->host->name;
+    launch.trace = request->trace;
     launch.registry_log = app->registry_log;
     process->launching = true;
     weft__weftd_app_ask(
