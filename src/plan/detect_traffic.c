@@ -139,8 +139,8 @@ static int place(struct placing *p, bool has_reason, bool may_try_policy)
     struct weft_plan *plan = p->plan;
     int err = weft__graph_cross(p->ask->traffic, p->host_of, p->hosts_n, &plan->now.traffic);
     plan->then.traffic = plan->now.traffic;
-    if (err != WEFT_OK || (!has_reason && plan->now.traffic == 0))
-        return err;
+    if (err != WEFT_OK || (!has_reason && plan->now.traffic <= p->ask->move_cost))
+        return err; /* even all of it would not pay for a move */
     if (!has_reason)
         err = try_hosts(p, false, has_reason);
     if (err == WEFT_OK && (has_reason || may_try_policy))
