@@ -417,7 +417,26 @@ static size_t all_free(const struct weft_view *view)
     return n < WEFT_FORK_THREADS_MAX ? n : WEFT_FORK_THREADS_MAX;
 }
 
-/* The rank's own host comes first, then those that run the app. */
+/* Ranks of the app on each host, and threads of its forks. */
+static void count_ours(struct weft_app *app, struct weft_view *view)
+{
+    struct weft_app_fork *fork;
+    uint32_t *ours = weft__must_alloc(app->processes_n + 1, sizeof(*ours)); /* by number */
+    DL_FOREACH(app->forks, fork)
+    for (size_t i = 0; i < fork->members_n; i++)
+        ours[fork->members[i].process] += fork->members[i].threads;
+    for (size_t i = 0; i < app->processes_n; i++) {
+        const struct weft_app_process *process = &app->processes[i];
+        size_t host = weft__weftd_view_find(view, process->host);
+        if (process->dead || host == view->n)
+            continue;
+        view->hosts[host].has_app = true;
+        view->hosts[host].ours += process->ranks + ours[process->number];
+    }
+    free(ours);
+}
+
+/* The rank's own host comes first, then those with most of the app. */
 static int plan(struct weft_app *app, struct weft_app_fork *fork)
 {
     struct weft_view view;
@@ -428,12 +447,12 @@ static int plan(struct weft_app *app, struct weft_app_fork *fork)
                               .hosts_n = view.n,
                               .home = weft__weftd_view_find(&view, here),
                               .ranks = fork->threads != 0 ? fork->threads : all_free(&view),
+                              .scale = true,
                               .hint = app->hint,
                               .overcommit = app->request->oversubscribe && at_home
                                                 ? WEFT_OVERCOMMIT_HOME
                                                 : WEFT_OVERCOMMIT_NONE};
-    for (size_t i = 0; i < view.n; i++)
-        view.hosts[i].has_app = weft__weftd_app_process_on(app, view.members[i]->at.name) != NULL;
+    count_ours(app, &view);
     if (app->hint == WEFT_HINT_FORCE_LOCAL && fork->threads == 0 && ask.home < view.n)
         ask.ranks = weft__plan_host_free(&view.hosts[ask.home]);
     int err = ask.home < view.n

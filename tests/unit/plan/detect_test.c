@@ -4,8 +4,6 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include <stdlib.h>
-
 #include "rounds.h"
 
 /* Source: the bin-pack vectors of faabric's later batch schedulers (a change of distribution). */
@@ -44,6 +42,12 @@ static void of_equally_good_placements_the_one_with_fewest_moves_is_taken(void *
     /* The remainder goes where most of it is, not where most room is. */
     check_under(&(struct vector){"33322", "30211", "aaade", "aaadd"}, WEFT_POLICY_BIN_PACK, "");
 }
+
+/* The tests of faabric pull request 214 follow: one lonely rank, several hosts, an MPI world. Its
+ * other ones are about what is not the planner's here: that an app without a period is left alone,
+ * that checks come by themselves, and that nothing is pending once an app has ended, are shown on
+ * real hosts (tests/cluster/place_test.c); its table of pending migrations to add to, get from and
+ * remove from is not there, because a plan is its app's home's alone. */
 
 static void one_free_slot_at_home_brings_the_lonely_rank_there(void **state)
 {
@@ -169,62 +173,16 @@ static bool precedes(const struct best *a, const struct best *b)
     return a->cross != b->cross ? a->cross < b->cross : a->moves < b->moves;
 }
 
-static bool fits(const struct round *r, const uint32_t *ours, const uint32_t *count)
+static void look_for_best(struct search *s)
 {
-    for (size_t h = 0; h < r->hosts_n; h++) {
-        uint32_t gain = count[h] > ours[h] ? count[h] - ours[h] : 0;
-        if (gain > weft__plan_host_free(&r->hosts[h]))
-            return false;
-    }
-    return true;
-}
-
-static struct best value_of(const struct round *r, const uint32_t *ours, const uint32_t *count)
-{
-    struct best b = {0};
-    for (size_t h = 0; h < r->hosts_n; h++) {
-        b.hosts += count[h] > 0;
-        b.moves += count[h] > ours[h] ? count[h] - ours[h] : 0;
+    struct best b = {.moves = s->moves}, *best = s->best;
+    for (size_t h = 0; h < s->r.hosts_n; h++) {
+        b.hosts += s->count[h] > 0;
         for (size_t g = 0; g < h; g++)
-            b.cross += (uint64_t)count[h] * count[g];
+            b.cross += (uint64_t)s->count[h] * s->count[g];
     }
-    return b;
-}
-
-static void try_counts(const struct round *r, const uint32_t *ours, size_t h, struct best *best)
-{
-    static uint32_t count[HOSTS_MAX];
-    uint32_t sum = 0;
-    for (size_t i = 0; i < h; i++)
-        sum += count[i];
-    uint32_t left = (uint32_t)r->ask.ranks - sum;
-    for (uint32_t n = h + 1 < r->hosts_n ? 0 : left; n <= left; n++) {
-        count[h] = n;
-        if (h + 1 < r->hosts_n) {
-            try_counts(r, ours, h + 1, best);
-            continue;
-        }
-        struct best value = value_of(r, ours, count);
-        if (fits(r, ours, count) && precedes(&value, best))
-            *best = value;
-    }
-}
-
-static void random_round(struct round *r, unsigned *seed)
-{
-    size_t hosts = 1 + (unsigned)rand_r(seed) % 4, ranks = 1 + (unsigned)rand_r(seed) % 6;
-    memset(r, 0, sizeof(*r));
-    r->hosts_n = hosts;
-    r->ask = (struct weft_detect){.host_of = r->host_of, .ranks = ranks};
-    r->plan.moves = r->moves;
-    for (size_t h = 0; h < hosts; h++) {
-        r->hosts[h].slots = (unsigned)rand_r(seed) % 7;
-        r->hosts[h].used = (unsigned)rand_r(seed) % 4;
-    }
-    for (size_t i = 0; i < ranks; i++) {
-        r->host_of[i] = (unsigned)rand_r(seed) % (unsigned)hosts;
-        r->hosts[r->host_of[i]].used++;
-    }
+    if (precedes(&b, best))
+        *best = b;
 }
 
 static void no_placement_that_fits_is_better_than_the_plan_or_as_good_with_fewer_moves(void **state)
@@ -232,19 +190,16 @@ static void no_placement_that_fits_is_better_than_the_plan_or_as_good_with_fewer
     (void)state;
     unsigned seed = 11;
     for (int i = 0; i < 5000; i++) {
-        struct round r;
-        random_round(&r, &seed);
-        uint32_t ours[HOSTS_MAX] = {0};
-        for (size_t rank = 0; rank < r.ask.ranks; rank++)
-            ours[r.host_of[rank]]++;
-        struct best best = value_of(&r, ours, ours);
-        struct best now = best;
-        try_counts(&r, ours, 0, &best);
-        assert_int_equal(detect(&r), WEFT_OK);
-        bool improves = best.hosts < now.hosts || best.cross < now.cross;
-        assert_int_equal(r.plan.moves_n, improves ? best.moves : 0);
-        assert_int_equal(r.plan.then.hosts, best.hosts);
-        assert_int_equal(r.plan.then.cross_pairs, best.cross);
+        struct best best = {.hosts = UINT64_MAX};
+        struct search s = {.look = look_for_best, .best = &best};
+        random_round(&s.r, &seed, 5, 8);
+        search_all(&s);
+        assert_int_equal(detect(&s.r), WEFT_OK);
+        struct weft_plan_score now = s.r.plan.now;
+        bool improves = best.hosts < now.hosts || best.cross < now.cross_pairs;
+        assert_int_equal(s.r.plan.moves_n, improves ? best.moves : 0);
+        assert_int_equal(s.r.plan.then.hosts, best.hosts);
+        assert_int_equal(s.r.plan.then.cross_pairs, best.cross);
     }
 }
 

@@ -137,26 +137,6 @@ static void traffic_of_another_number_of_ranks_is_refused(void **state)
 
 /* ---- random rounds ---- */
 
-static void random_round(struct round *r, unsigned *seed)
-{
-    size_t hosts = 2 + (size_t)rand_r(seed) % (HOSTS_MAX - 1);
-    memset(r, 0, sizeof(*r));
-    r->hosts_n = hosts;
-    r->ask.host_of = r->host_of;
-    r->ask.ranks = 2 + (size_t)rand_r(seed) % (RANKS_MAX - 1);
-    r->ask.policy = (enum weft_policy)(rand_r(seed) % 4);
-    r->plan.moves = r->moves;
-    for (size_t h = 0; h < hosts; h++) {
-        r->hosts[h].slots = (uint32_t)rand_r(seed) % 9;
-        r->hosts[h].used = (uint32_t)rand_r(seed) % 4;
-        r->hosts[h].leaving = rand_r(seed) % 20 == 0;
-    }
-    for (size_t rank = 0; rank < r->ask.ranks; rank++) {
-        r->host_of[rank] = (uint32_t)rand_r(seed) % (uint32_t)hosts;
-        r->hosts[r->host_of[rank]].used++;
-    }
-}
-
 static void random_traffic(struct weft_graph *graph, uint32_t ranks, unsigned *seed)
 {
     struct weft_graph_pair pairs[3 * RANKS_MAX];
@@ -199,7 +179,10 @@ static void plans_fit_are_better_and_come_to_an_end(void **state)
     for (int i = 0; i < 2000; i++) {
         struct round r;
         struct weft_graph graph;
-        random_round(&r, &seed);
+        random_round(&r, &seed, HOSTS_MAX, RANKS_MAX);
+        r.ask.policy = (enum weft_policy)(rand_r(&seed) % 4);
+        for (size_t h = 0; h < r.hosts_n; h++)
+            r.hosts[h].leaving = rand_r(&seed) % 20 == 0;
         random_traffic(&graph, (uint32_t)r.ask.ranks, &seed);
         r.ask.traffic = &graph;
         unsigned rounds = 0;

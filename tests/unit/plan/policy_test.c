@@ -5,8 +5,6 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include <stdlib.h>
-
 #include "plan/worth.h"
 #include "rounds.h"
 
@@ -139,52 +137,13 @@ struct found {
     uint64_t unused, moves;
 };
 
-struct search {
-    struct round r;
-    uint32_t ours[HOSTS_MAX], count[HOSTS_MAX];
-    struct found best;
-};
-
-static void value(struct search *s)
+static void look_for_unused(struct search *s)
 {
-    struct found v = {0};
-    for (size_t h = 0; h < s->r.hosts_n; h++) {
-        uint32_t gain = s->count[h] > s->ours[h] ? s->count[h] - s->ours[h] : 0;
-        if (gain > weft__plan_host_free(&s->r.hosts[h]))
-            return;
-        v.moves += gain;
+    struct found v = {.moves = s->moves}, *best = s->best;
+    for (size_t h = 0; h < s->r.hosts_n; h++)
         v.unused += s->count[h] == 0 && s->r.hosts[h].used == s->ours[h];
-    }
-    if (v.unused > s->best.unused || (v.unused == s->best.unused && v.moves < s->best.moves))
-        s->best = v;
-}
-
-static void try_all(struct search *s, size_t h, uint32_t left)
-{
-    if (h + 1 == s->r.hosts_n) {
-        s->count[h] = left;
-        value(s);
-        return;
-    }
-    for (s->count[h] = 0; s->count[h] <= left; s->count[h]++)
-        try_all(s, h + 1, left - s->count[h]);
-}
-
-static void random_round(struct round *r, unsigned *seed)
-{
-    static const char digits[] = "0123456", letters[] = "abcde";
-    char slots[HOSTS_MAX] = "", used[HOSTS_MAX] = "", now[RANKS_MAX] = "";
-    size_t hosts = 2 + (unsigned)rand_r(seed) % 4, ranks = 1 + (unsigned)rand_r(seed) % 8;
-    for (size_t h = 0; h < hosts; h++) {
-        slots[h] = digits[rand_r(seed) % 7];
-        used[h] = digits[rand_r(seed) % 2 ? 0 : rand_r(seed) % 4];
-    }
-    for (size_t i = 0; i < ranks; i++)
-        now[i] = letters[(unsigned)rand_r(seed) % hosts];
-    set_up(r, slots, used, now);
-    for (size_t i = 0; i < ranks; i++)
-        r->hosts[r->host_of[i]].used++;
-    r->ask.policy = WEFT_POLICY_EMPTY_HOSTS;
+    if (v.unused > best->unused || (v.unused == best->unused && v.moves < best->moves))
+        *best = v;
 }
 
 static void no_placement_that_fits_frees_more_hosts_and_few_take_fewer_moves(void **state)
@@ -193,16 +152,16 @@ static void no_placement_that_fits_frees_more_hosts_and_few_take_fewer_moves(voi
     unsigned seed = 7;
     uint64_t moves = 0, fewest = 0;
     for (int i = 0; i < 5000; i++) {
-        struct search s = {.best = {.moves = UINT64_MAX}};
-        random_round(&s.r, &seed);
-        for (size_t rank = 0; rank < s.r.ask.ranks; rank++)
-            s.ours[s.r.host_of[rank]]++;
-        try_all(&s, 0, (uint32_t)s.r.ask.ranks);
+        struct found best = {.moves = UINT64_MAX};
+        struct search s = {.look = look_for_unused, .best = &best};
+        random_round(&s.r, &seed, 5, 8);
+        s.r.ask.policy = WEFT_POLICY_EMPTY_HOSTS;
+        search_all(&s);
         assert_int_equal(detect(&s.r), WEFT_OK);
-        assert_int_equal(s.r.plan.then.unused, s.best.unused);
-        assert_true(s.r.plan.moves_n >= s.best.moves);
+        assert_int_equal(s.r.plan.then.unused, best.unused);
+        assert_true(s.r.plan.moves_n >= best.moves);
         moves += s.r.plan.moves_n;
-        fewest += s.best.moves;
+        fewest += best.moves;
     }
     assert_true(fewest > 1000);
     assert_true(moves * 100 <= fewest * 102);

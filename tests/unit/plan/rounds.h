@@ -1,7 +1,9 @@
-/* One round of detection, written as text: one digit per host, one letter per rank. */
+/* Rounds of detection: written as text, one digit per host, one letter per rank; or random, and all
+ * placements that fit them. */
 #ifndef WEFT_TESTS_PLAN_ROUNDS_H
 #define WEFT_TESTS_PLAN_ROUNDS_H
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "plan/detect.h"
@@ -74,6 +76,59 @@ static inline void check_under(const struct vector *v, enum weft_policy policy, 
     assert_string_equal(after, v->then != NULL ? v->then : v->now);
     if (v->then == NULL)
         assert_int_equal(r.plan.moves_n, 0);
+}
+
+/* From two hosts and ranks to so many; half of the hosts have no other ranks. */
+static inline void random_round(struct round *r, unsigned *seed, size_t hosts_max, size_t ranks_max)
+{
+    memset(r, 0, sizeof(*r));
+    r->hosts_n = 2 + (size_t)rand_r(seed) % (hosts_max - 1);
+    r->ask = (struct weft_detect){.host_of = r->host_of,
+                                  .ranks = 2 + (size_t)rand_r(seed) % (ranks_max - 1)};
+    r->plan.moves = r->moves;
+    for (size_t h = 0; h < r->hosts_n; h++) {
+        r->hosts[h].slots = (uint32_t)rand_r(seed) % 7;
+        r->hosts[h].used = rand_r(seed) % 2 ? 0 : (uint32_t)rand_r(seed) % 4;
+    }
+    for (size_t rank = 0; rank < r->ask.ranks; rank++) {
+        r->host_of[rank] = (uint32_t)rand_r(seed) % (uint32_t)r->hosts_n;
+        r->hosts[r->host_of[rank]].used++;
+    }
+}
+
+/* All numbers of ranks per host for which there are free slots, one after the other. */
+struct search {
+    struct round r;
+    uint32_t ours[HOSTS_MAX]; /* now */
+    uint32_t count[HOSTS_MAX];
+    uint64_t moves; /* from one to the other */
+    void (*look)(struct search *search);
+    void *best;
+};
+
+static inline void search_on(struct search *s, size_t h, uint32_t left)
+{
+    const struct weft_plan_host *host = &s->r.hosts[h];
+    uint32_t most = s->ours[h] + weft__plan_host_free(host);
+    for (uint32_t n = h + 1 < s->r.hosts_n ? 0 : left; n <= left && n <= most; n++) {
+        uint64_t moves = s->moves;
+        s->count[h] = n;
+        s->moves += n > s->ours[h] ? n - s->ours[h] : 0;
+        if (h + 1 < s->r.hosts_n)
+            search_on(s, h + 1, left - n);
+        else
+            s->look(s);
+        s->moves = moves;
+    }
+}
+
+static inline void search_all(struct search *s)
+{
+    memset(s->ours, 0, sizeof(s->ours));
+    for (size_t rank = 0; rank < s->r.ask.ranks; rank++)
+        s->ours[s->r.host_of[rank]]++;
+    s->moves = 0;
+    search_on(s, 0, (uint32_t)s->r.ask.ranks);
 }
 
 #endif
