@@ -23,6 +23,8 @@
 
 #define WEFT_CELL_MAGIC 0x6c6c6563u /* "cell" */
 #define WEFT_CELL_VERSION 1
+/* In the auxiliary vector of a program that is a rank by itself: the address of its cell. */
+#define WEFT_CELL_AUX 0x77656674u /* "weft" */
 
 struct weft_cell;
 struct weft_heap;

@@ -15,8 +15,6 @@ _Static_assert(offsetof(struct weft__gate_frame, sp) == 0, "FRAME_SP");
 _Static_assert(offsetof(struct weft__gate_frame, fs) == 8, "FRAME_FS");
 _Static_assert(offsetof(struct weft_cell, host) == 48, "CELL_HOST");
 
-struct weft_cell_calls weft__gate_table;
-
 /* X(call): those of struct weft_cell_calls, in its order. */
 #define CALLS(X)                                                                                   \
     X(send, 8)                                                                                     \

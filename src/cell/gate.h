@@ -15,8 +15,9 @@
 
 /* Where a program that has called the runtime goes on. Lies in its range. */
 struct weft__gate_frame {
-    uint64_t sp; /* its registers are on its stack */
-    uint64_t fs; /* its thread pointer */
+    uint64_t sp;    /* its registers are on its stack */
+    uint64_t fs;    /* its thread pointer */
+    int64_t result; /* of the call, where it stopped there */
 };
 
 /* One per worker thread. gate.S knows the offsets. */
@@ -38,8 +39,8 @@ void weft__gate_out(struct weft__gate *gate, int64_t value) __attribute__((noret
 /* The calls of the runtime as a program in a cell makes them: the functions of `table` behind the
  * gate. cell->host points to a pointer to the gate, in front of whatever else. */
 extern const struct weft_cell_calls weft__gate_calls;
-/* What they lead to; set once, before the first program runs. */
-extern struct weft_cell_calls weft__gate_table;
+/* What they lead to: the executor's. */
+extern const struct weft_cell_calls weft__gate_table;
 
 /* Whether this processor and kernel can do it. */
 int weft__gate_works(void); /* Errors: WEFT_ENOTSUP, saying what is missing */

@@ -20,7 +20,6 @@
 #define MAGIC UINT64_C(0x6563617073666577)
 #define EXTENTS 4096u
 #define PAGE ((uint64_t)WEFT__ARENA_PAGE)
-#define GUARD (16 * PAGE)
 #define PROTECTIONS ((uint32_t)(PROT_READ | PROT_WRITE | PROT_EXEC))
 #define RW ((uint32_t)(PROT_READ | PROT_WRITE))
 
@@ -169,7 +168,7 @@ int weft__space_init(struct weft__space_host *host, const struct weft__space_des
         table + pages(EXTENTS * sizeof(struct weft__arena_extent)) + pages(desc->colour);
     uint64_t image_end = image + (elf->end - elf->begin);
     uint64_t stack = pages(desc->stack_bytes), least = 1 << 20;
-    if (desc->end < image_end || desc->end - image_end < stack + GUARD + 2 * least)
+    if (desc->end < image_end || desc->end - image_end < stack + WEFT__SPACE_GUARD + 2 * least)
         return weft_fail(WEFT_ENOMEM, "the rank's memory is too small for its program and stack; "
                                       "raise --rank-memory");
     struct weft__space *space = at(desc->begin);
@@ -177,7 +176,7 @@ int weft__space_init(struct weft__space_host *host, const struct weft__space_des
                                   .begin = desc->begin,
                                   .end = desc->end,
                                   .origin = image - elf->begin,
-                                  .break_begin = image_end + GUARD,
+                                  .break_begin = image_end + WEFT__SPACE_GUARD,
                                   .stack_end = desc->end};
     space->stack_begin = space->stack_end - stack;
     space->break_now = space->break_begin;
@@ -187,27 +186,40 @@ int weft__space_init(struct weft__space_host *host, const struct weft__space_des
     space->arena.floor = space->break_end;
     host->space = space;
     int err = load(host, elf);
-    if (!err && (place_own(host, space->stack_begin - GUARD, space->stack_begin, PROT_NONE) < 0 ||
+    if (!err && (place_own(host, space->stack_begin - WEFT__SPACE_GUARD, space->stack_begin,
+                           PROT_NONE) < 0 ||
                  place_own(host, space->stack_begin, space->stack_end, RW) < 0 ||
-                 place_own(host, space->break_begin - GUARD, space->break_begin, PROT_NONE) < 0))
+                 place_own(host, space->break_begin - WEFT__SPACE_GUARD, space->break_begin,
+                           PROT_NONE) < 0))
         err = weft_fail(WEFT_ENOMEM, "cannot lay out the memory of a rank");
     return err;
 }
 
-int weft__space_restore(struct weft__space_host *host, uint64_t begin, uint64_t end)
+int weft__space_check(uint64_t begin, uint64_t end)
 {
-    struct weft__space *space = at(begin);
+    const struct weft__space *space = at(begin);
     uint64_t table = begin + pages(sizeof(*space));
     const struct weft__arena *arena = &space->arena;
-    if (space->magic != MAGIC || space->begin != begin || space->end != end ||
-        (uintptr_t)arena->extents != table || arena->max != EXTENTS || arena->end != end ||
-        arena->begin < table + EXTENTS * sizeof(*arena->extents) || !weft__arena_is_sound(arena))
-        return weft_fail(WEFT_EPROTO, "the program that has arrived has a damaged address space");
-    host->space = space;
+    bool sound = space->magic == MAGIC && space->begin == begin && space->end == end &&
+                 (uintptr_t)arena->extents == table && arena->max == EXTENTS && arena->end == end &&
+                 arena->begin >= table + EXTENTS * sizeof(*arena->extents) &&
+                 weft__arena_is_sound(arena);
+    for (uint32_t i = 0; sound && i < arena->n; i++)
+        sound = arena->extents[i].source <= WEFT__SPACE_PROGRAM;
+    return sound
+               ? WEFT_OK
+               : weft_fail(WEFT_EPROTO, "the program that has arrived has a damaged address space");
+}
+
+int weft__space_restore(struct weft__space_host *host, uint64_t begin, uint64_t end)
+{
+    int err = weft__space_check(begin, end);
+    if (err)
+        return err;
+    host->space = at(begin);
+    const struct weft__arena *arena = &host->space->arena;
     for (uint32_t i = 0; i < arena->n; i++) {
-        int64_t rc = arena->extents[i].source > WEFT__SPACE_PROGRAM
-                         ? -EINVAL
-                         : dress(host, &arena->extents[i]);
+        int64_t rc = dress(host, &arena->extents[i]);
         if (rc)
             return weft_fail((int)rc, "cannot map the program that has arrived: %s",
                              strerrordesc_np((int)-rc));

@@ -16,7 +16,8 @@
 #include "exec/elf.h"
 #include "snapshot/region.h"
 
-#define WEFT__SPACE_PROGRAM 1u /* the source of extents that are the program's file */
+#define WEFT__SPACE_GUARD UINT64_C(65536) /* bytes below the stack that fault */
+#define WEFT__SPACE_PROGRAM 1u            /* the source of extents that are the program's file */
 
 /* Lies in the range. */
 struct weft__space {
@@ -48,6 +49,9 @@ struct weft__space_desc {
  * made at desc->begin.  Errors: WEFT_ENOMEM too small; WEFT_EIO the file cannot be read. */
 int weft__space_init(struct weft__space_host *host, const struct weft__space_desc *desc,
                      const struct weft__elf *elf);
+/* Whether the books at `begin`, which have come from elsewhere, make sense.  Errors: WEFT_EPROTO.
+ */
+int weft__space_check(uint64_t begin, uint64_t end);
 /* Maps code and sets protections of a space that has arrived at `begin`.
  * Errors: WEFT_EPROTO it makes no sense; errno's. */
 int weft__space_restore(struct weft__space_host *host, uint64_t begin, uint64_t end);

@@ -11,11 +11,14 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
 
 #define SIGNALS_BYTES 8u /* of the kernel's signal sets */
+
+#define SECOND INT64_C(1000000000)
 
 typedef void system_call(struct weft__system *system, struct weft__trap_call *call);
 
@@ -180,6 +183,41 @@ static void on_kill(struct weft__system *system, struct weft__trap_call *call)
     call->result = 128 + number;
 }
 
+/* ---- time ---- */
+
+/* Clocks that count from a start of the machine: a rank's go on from host to host. */
+static int64_t offset_of(const struct weft__system *system, uint64_t clock)
+{
+    bool counts = clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_RAW ||
+                  clock == CLOCK_MONOTONIC_COARSE || clock == CLOCK_BOOTTIME;
+    return counts && system->cell ? system->cell->clock_offset_ns : 0;
+}
+
+static void add(struct timespec *time, int64_t ns)
+{
+    int64_t all = time->tv_nsec + ns % SECOND;
+    time->tv_sec += ns / SECOND + (all >= SECOND) - (all < 0);
+    time->tv_nsec = all >= SECOND ? all - SECOND : all < 0 ? all + SECOND : all;
+}
+
+static void on_clock_gettime(struct weft__system *system, struct weft__trap_call *call)
+{
+    go_through(system, call);
+    if (call->result == 0)
+        add(at(call->args[1]), offset_of(system, call->args[0]));
+}
+
+static void on_clock_nanosleep(struct weft__system *system, struct weft__trap_call *call)
+{
+    struct timespec until;
+    if (call->args[1] & TIMER_ABSTIME && call->args[2]) {
+        memcpy(&until, at(call->args[2]), sizeof(until));
+        add(&until, -offset_of(system, call->args[0]));
+        call->args[2] = (uint64_t)(uintptr_t)&until;
+    }
+    go_through(system, call);
+}
+
 /* ---- files ---- */
 
 static void note(struct weft__system *system, int64_t fd, bool open)
@@ -320,10 +358,10 @@ static const struct {
     ON(times, go_through),
     ON(time, go_through),
     ON(gettimeofday, go_through),
-    ON(clock_gettime, go_through),
+    ON(clock_gettime, on_clock_gettime),
     ON(clock_getres, go_through),
     ON(nanosleep, go_through),
-    ON(clock_nanosleep, go_through),
+    ON(clock_nanosleep, on_clock_nanosleep),
     ON(sched_yield, go_through),
 #undef ON
 };

@@ -28,6 +28,7 @@ struct weft__system_state {
 struct weft__system {
     struct weft__space_host space;
     struct weft__system_state *state;
+    const struct weft_cell *cell; /* whose clock it has; NULL: the machine's */
     int32_t rank;
     bool told; /* of a refused call: once is enough */
     /* The program has ended by a signal of its own, such as abort().  NULL: nobody asks. */

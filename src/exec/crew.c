@@ -155,8 +155,8 @@ static int load(struct weft__crew *crew)
 {
     const struct weft_exec *exec = crew->exec;
     const Weft__Host__ForkRunRequest *request = crew->request;
-    if (request->build_id.len != exec->program.build_id_len ||
-        memcmp(request->build_id.data, exec->program.build_id, request->build_id.len) != 0)
+    if (request->build_id.len != exec->program.elf.build_id_len ||
+        memcmp(request->build_id.data, exec->program.elf.build_id, request->build_id.len) != 0)
         return weft_fail(WEFT_ENOEXEC, "%s on host %s is another build than that of rank %d",
                          exec->program.path, exec->host, (int)request->rank);
     if (!crew->program.handle) {

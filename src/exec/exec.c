@@ -162,6 +162,17 @@ static struct weft_exec *make(const struct weft_exec_desc *desc)
     return exec;
 }
 
+static int choose_executor(struct weft_exec *exec, const struct weft_exec_desc *desc)
+{
+    if (!exec->program.elf.executable)
+        return WEFT_OK;
+    if (!desc->cells)
+        return weft_fail(WEFT_ENOTSUP, "%s is an executable, and there are no cells here",
+                         desc->program);
+    exec->executor = desc->cells;
+    return WEFT_OK;
+}
+
 int weft__exec_open(const struct weft_exec_desc *desc, struct weft_exec **exec_out)
 {
     int err = check_desc(desc);
@@ -178,6 +189,8 @@ int weft__exec_open(const struct weft_exec_desc *desc, struct weft_exec **exec_o
             (int)exec->size, (unsigned long long)exec->stride);
     if (!err)
         err = weft__program_open(desc->program, &exec->program);
+    if (!err)
+        err = choose_executor(exec, desc);
     if (!err)
         err = init_tables(exec, desc);
     if (!err)

@@ -65,9 +65,10 @@ struct weft_exec_desc {
     size_t mailbox_bytes; /* power of two; 0: 1 MiB */
     uint32_t process;     /* number of this process */
     const char *host;     /* name of this host */
-    const char *program;  /* path of the shared object */
-    char *const *argv;    /* argv[0] ... NULL; copied */
-    char *const *envp;    /* NULL: this process's environment; copied */
+    const char *program;  /* path of the shared object, or of the executable */
+    const struct weft__executor *cells; /* runs executables; NULL: they are refused */
+    char *const *argv;                  /* argv[0] ... NULL; copied */
+    char *const *envp;                  /* NULL: this process's environment; copied */
     /* transports, scheme, progress, bind, ports and token as for weft__lane_open; the rest is
      * filled in. */
     struct weft_lane_desc lane;

@@ -25,14 +25,18 @@ struct weft__executor {
     /* Loads what the rank needs beside its range, which is mapped already, and empty; nothing of
      * the program runs. */
     int (*load)(struct weft__rank *rank);
-    /* Runs the program, from its beginning or from what prepare has left; returns its exit code.
-     * Thread: the rank's. */
+    /* Runs the program, from its beginning or from where the range has been left; returns its exit
+     * code. Thread: the rank's. */
     int (*run)(struct weft__rank *rank, bool resumed);
+    /* run has returned, or was left by a jump.  Thread: the rank's.  NULL: nothing to do. */
+    void (*ended)(struct weft__rank *rank);
     /* Fills in how the rank goes on at the destination.  Thread: the rank's.  Errors: WEFT_EINVAL.
      */
     int (*describe)(struct weft__rank *rank, struct weft__move *move);
-    /* Checks that the rank can go on from this, in the range as it has arrived. */
+    /* Checks that a rank of this description can go on here; its range has not arrived. */
     int (*prepare)(struct weft__rank *rank, const struct weft__move *move);
+    /* Checks the program's part of a range that has arrived.  NULL: there is none. */
+    int (*arrived)(const struct weft__rank *rank);
     /* Frees what load made; fine where it has failed.  The rank's thread has ended. */
     void (*unload)(struct weft__rank *rank);
 };

@@ -63,8 +63,8 @@ static void fill_order(const struct weft_fork *fork, Weft__Host__ForkRunRequest 
     order->address = (uintptr_t)fork->base;
     order->len_bytes = fork->len_bytes;
     order->version = fork->version;
-    order->build_id.data = (uint8_t *)(uintptr_t)exec->program.build_id;
-    order->build_id.len = exec->program.build_id_len;
+    order->build_id.data = (uint8_t *)(uintptr_t)exec->program.elf.build_id;
+    order->build_id.len = exec->program.elf.build_id_len;
     order->all_threads = fork->threads_n;
     order->skew = (uint32_t)fork->skew;
     order->shared_bytes = fork->shared_bytes;

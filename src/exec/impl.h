@@ -70,6 +70,7 @@ struct weft__wish {
 };
 
 struct weft__rank {
+    void *gate; /* first: the way out of a cell leads over it (cell/gate.S) */
     struct weft_exec *exec;
     int32_t number;
     pthread_mutex_t lock;

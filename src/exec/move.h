@@ -33,4 +33,9 @@ int weft__move_encode(const struct weft__move *move, uint8_t **bytes_out, size_t
 /* Errors: WEFT_EPROTO; WEFT_EVERSION. */
 int weft__move_decode(const void *bytes, size_t len_bytes, struct weft__move *move_out);
 
+struct weft__rank;
+
+/* Errors: WEFT_ENOEXEC the program here is another build than where the rank comes from. */
+int weft__move_same_build(const struct weft__rank *rank, const struct weft__move *move);
+
 #endif

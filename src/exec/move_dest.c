@@ -141,6 +141,16 @@ static void pulled(struct weft_pull *pull, int err, const char *text, void *user
     done(ctx, err, err ? reason : NULL, &result);
 }
 
+int weft__move_same_build(const struct weft__rank *rank, const struct weft__move *move)
+{
+    const struct weft_program *program = &rank->exec->program;
+    if (move->build_id_len == program->elf.build_id_len &&
+        memcmp(move->build_id, program->elf.build_id, move->build_id_len) == 0)
+        return WEFT_OK;
+    return weft_fail(WEFT_ENOEXEC, "%s on host %s is another build than where rank %d comes from",
+                     program->path, rank->exec->host, (int)rank->number);
+}
+
 int weft__move_check(struct weft__rank *rank, const struct weft__move *move)
 {
     const struct weft_exec *exec = rank->exec;

@@ -38,19 +38,17 @@ static int native_describe(struct weft__rank *rank, struct weft__move *move)
     if (err)
         return err;
     move->argument = (uint64_t)(uintptr_t)rank->stay.argument;
-    memcpy(move->build_id, program->build_id, program->build_id_len);
-    move->build_id_len = program->build_id_len;
+    memcpy(move->build_id, program->elf.build_id, program->elf.build_id_len);
+    move->build_id_len = program->elf.build_id_len;
     return WEFT_OK;
 }
 
 static int native_prepare(struct weft__rank *rank, const struct weft__move *move)
 {
     const struct weft_program *program = &rank->exec->program;
-    if (move->build_id_len != program->build_id_len ||
-        memcmp(move->build_id, program->build_id, program->build_id_len) != 0)
-        return weft_fail(WEFT_ENOEXEC,
-                         "%s on host %s is another build than where rank %d comes from",
-                         program->path, rank->exec->host, (int)rank->number);
+    int err = weft__move_same_build(rank, move);
+    if (err)
+        return err;
     uintptr_t entry = weft__program_at(&rank->stay.copy, move->entry_offset);
     if (!entry)
         return weft_fail(WEFT_EPROTO, "rank %d wants to go on at 0x%llx, which is no code of %s",

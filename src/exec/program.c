@@ -32,11 +32,16 @@
 
 static int check_kind(const struct weft__elf_file *file, const struct weft__elf *elf)
 {
-    if (elf->fixed || elf->executable)
-        return weft_fail(WEFT_ENOEXEC, "%s is an executable, not a shared object; " HOW_TO_LINK,
+    if (elf->fixed || (elf->executable && elf->interpreter[0]))
+        return weft_fail(WEFT_ENOEXEC,
+                         "%s is an executable that cannot be moved; " HOW_TO_LINK
+                         ", or with weftcc -static-pie",
                          file->name);
     if (!elf->dynamic)
         return weft_fail(WEFT_ENOEXEC, "%s is statically linked; " HOW_TO_LINK, file->name);
+    if (elf->writes_text)
+        return weft_fail(WEFT_ENOEXEC, "%s has relocations in its code; compile it with -fPIC",
+                         file->name);
     return WEFT_OK;
 }
 
@@ -78,16 +83,11 @@ static int check_main(const struct weft__elf_file *file)
 
 static int check(const struct weft__elf_file *file, struct weft_program *program)
 {
-    struct weft__elf elf;
-    int err = weft__elf_read(file, &elf);
+    int err = weft__elf_read(file, &program->elf);
     if (!err)
-        err = check_kind(file, &elf);
-    if (!err)
+        err = check_kind(file, &program->elf);
+    if (!err && !program->elf.executable)
         err = check_main(file);
-    if (!err) {
-        memcpy(program->build_id, elf.build_id, elf.build_id_len);
-        program->build_id_len = elf.build_id_len;
-    }
     return err;
 }
 

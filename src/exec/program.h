@@ -1,4 +1,5 @@
-/* The app's program: a shared object that is loaded once per rank. */
+/* The app's program: a shared object that is loaded once per rank, or an executable without a
+ * dynamic linker, for ranks in cells. */
 #ifndef WEFT_EXEC_PROGRAM_H
 #define WEFT_EXEC_PROGRAM_H
 
@@ -11,9 +12,7 @@ struct weft_program {
     char *path;
     int fd; /* of the file as it was when the app's process began */
     uint64_t len_bytes;
-    uint8_t
-        build_id[WEFT_BUILD_ID_MAX]; /* of its note, or a hash of its bytes where there is none */
-    uint32_t build_id_len;
+    struct weft__elf elf;
 };
 
 typedef int weft_program_main(int argc, char **argv, char **envp);
@@ -27,8 +26,9 @@ struct weft_program_copy {
     uintptr_t text_begin, text_end;
 };
 
-/* Reads and checks the file.  Errors: WEFT_ENOENT; WEFT_EACCES; WEFT_ENOEXEC no shared object for
- * this machine, or without main; the text says how to link it. */
+/* Reads and checks the file; elf.executable tells which of the two it is.
+ * Errors: WEFT_ENOENT; WEFT_EACCES; WEFT_ENOEXEC neither of them, not for this machine, or without
+ * main; the text says how to link it. */
 int weft__program_open(const char *path, struct weft_program *program_out);
 void weft__program_close(struct weft_program *program); /* fine on a zeroed one */
 /* Errors: WEFT_ENOEXEC unresolved symbols and other complaints of the dynamic linker; WEFT_ENOMEM.

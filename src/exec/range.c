@@ -45,6 +45,9 @@ static int lay_out(const struct weft__range_desc *desc, struct layout *layout_ou
                          "%llu bytes per rank are too few for a world of %d; raise --rank-memory",
                          (unsigned long long)desc->len_bytes, (int)desc->size);
     at.heap_bytes = desc->len_bytes - at.heap;
+    if (desc->heap_share && at.heap_bytes / 4 > HEAP_MIN)
+        at.heap_bytes =
+            pages(desc->heap_share < at.heap_bytes / 4 ? desc->heap_share : at.heap_bytes / 4);
     *layout_out = at;
     return WEFT_OK;
 }
@@ -57,6 +60,7 @@ static void init_state(struct weft__range *range, unsigned char *base, const str
     range->size = desc->size;
     range->windows = weft__heap_init(base + at->windows, at->windows_bytes);
     range->windows_bytes = at->windows_bytes;
+    range->program_offset = at->heap + at->heap_bytes;
     range->exposures = (void *)(base + at->exposures);
     for (int32_t i = 0; i < desc->size; i++)
         weft__channel_init(&range->channels[i]);
@@ -111,6 +115,8 @@ int weft__range_check(const struct weft__range_desc *desc)
         return wrong("mailbox");
     if (cell->runtime != range || cell->heap != (struct weft_heap *)(void *)(base + at.heap))
         return wrong("layout");
+    if (range->program_offset != at.heap + at.heap_bytes)
+        return wrong("program memory");
     if (range->magic != MAGIC || range->version != VERSION || range->size != desc->size ||
         range->windows != (struct weft_heap *)(void *)(base + at.windows) ||
         range->exposures != (struct weft__exposure *)(void *)(base + at.exposures))

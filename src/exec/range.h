@@ -1,7 +1,7 @@
 /* The layout of a rank's range:
  *
  *   struct weft_cell | runtime state, channels | exposures | heap of window packets | mailbox | the
- * rank's heap
+ * rank's heap | memory of its program, where an executor wants it
  *
  * Each part begins on a page. Everything in it moves with the rank and points only into the range.
  */
@@ -39,6 +39,7 @@ struct weft__range {
     uint32_t exposures_free;    /* first free one of them + 1; 0: none */
     uint32_t exposures_foreign; /* of memory outside the range: the rank cannot move */
     uint32_t padding;
+    uint64_t program_offset; /* of the program's memory; the end of the range: there is none */
     struct weft_channel channels[]; /* by rank */
 };
 
@@ -49,6 +50,7 @@ struct weft__range_desc {
     int32_t rank;
     int32_t size;
     size_t mailbox_bytes;
+    uint64_t heap_share; /* bytes for the rank's heap; 0: all that is left */
 };
 
 /* Lays out a fresh, zero-filled range.  Errors: WEFT_EINVAL too small for a world of this size. */

@@ -89,6 +89,7 @@ static struct weft__range_desc range_desc(const struct weft__rank *rank)
         .rank = rank->number,
         .size = exec->size,
         .mailbox_bytes = exec->mailbox_bytes,
+        .heap_share = exec->executor->heap_share,
     };
 }
 
@@ -121,7 +122,9 @@ void weft__rank_attach(struct weft__rank *rank)
 int weft__rank_verify(const struct weft__rank *rank)
 {
     struct weft__range_desc desc = range_desc(rank);
-    return weft__range_check(&desc);
+    const struct weft__executor *executor = rank->exec->executor;
+    int err = weft__range_check(&desc);
+    return !err && executor->arrived ? executor->arrived(rank) : err;
 }
 
 /* Waits until no rank of this process copies from this one's memory: microseconds to milliseconds.

@@ -64,9 +64,10 @@ static void run_program(struct weft__rank *rank, enum order order)
 {
     struct weft__stay *stay = &rank->stay;
     stay->is_exit = true;
-    if (_setjmp(stay->home) != 0)
-        return;
-    stay->code = rank->exec->executor->run(rank, order == ORDER_RESUME);
+    if (_setjmp(stay->home) == 0)
+        stay->code = rank->exec->executor->run(rank, order == ORDER_RESUME);
+    if (rank->exec->executor->ended)
+        rank->exec->executor->ended(rank);
 }
 
 static void *run(void *arg)

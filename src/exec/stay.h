@@ -37,7 +37,7 @@ void weft__stay_stand(struct weft__rank *rank);
 void weft__stay_thaw(struct weft__rank *rank);
 /* Ends the thread of a rank that stands, or whose call leaves. */
 void weft__stay_leave(struct weft__rank *rank);
-/* Runs the program from what the executor has prepared. */
+/* Runs the program from where its range has been left. */
 void weft__stay_resume(struct weft__rank *rank);
 /* Frees what open made; the thread has been told to leave, or never started, or has ended. Waits
  * for it. */

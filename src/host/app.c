@@ -23,6 +23,7 @@
 #include "base/config.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "cell/executor.h"
 #include "control/client.h"
 #include "control/security.h"
 #include "control/server.h"
@@ -265,6 +266,7 @@ static int start_exec(struct weft_process_app *app)
                                   .host = orders->host_name,
                                   .uncounted = weft__config_u64("WEFT_TRAFFIC_MS") == 0,
                                   .program = orders->program,
+                                  .cells = &weft__executor_cell,
                                   .argv = argv,
                                   .lane = {.transports = weft__transports,
                                            .transports_n = weft__transports_n,

@@ -150,8 +150,8 @@ static Weft__Host__ForkRunRequest order_of(struct scene *scene, const char *func
     order.version = 1;
     order.regions = scene->regions;
     order.n_regions = 1;
-    order.build_id.data = scene->program.build_id;
-    order.build_id.len = scene->program.build_id_len;
+    order.build_id.data = scene->program.elf.build_id;
+    order.build_id.len = scene->program.elf.build_id_len;
     order.threads = order.all_threads = 2;
     return order;
 }
@@ -272,7 +272,7 @@ static void another_build_of_the_program_is_refused(void **state)
     struct scene *scene = *state;
     Weft__Host__ForkRunRequest order = order_of(scene, "add_index");
     uint8_t other[WEFT_BUILD_ID_MAX];
-    memcpy(other, scene->program.build_id, sizeof(other));
+    memcpy(other, scene->program.elf.build_id, sizeof(other));
     other[0] ^= 1;
     order.build_id.data = other;
     refused(scene, &order, WEFT_ENOEXEC, "another build");

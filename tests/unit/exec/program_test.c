@@ -94,7 +94,7 @@ static void copies_are_loaded_apart_and_find_their_functions(void **state)
     struct weft_program program;
     struct weft_program_copy copies[20];
     assert_int_equal(weft__program_open(PROGRAMS "/idle.so", &program), 0);
-    assert_true(program.build_id_len > 0);
+    assert_true(program.elf.build_id_len > 0);
     for (int i = 0; i < 20; i++)
         assert_int_equal(weft__program_load(&program, &copies[i]), 0);
     for (int i = 1; i < 20; i++)
