@@ -177,6 +177,7 @@ static struct weft_registration *find(struct weft_regcache *cache,
     if (!one)
         return NULL;
     one->uses++;
+    one->once = one->once && want->once;
     cache->stats.hits++;
     take_out(cache, one);
     add_first(cache, one);
@@ -230,6 +231,7 @@ int weft__regcache_get(struct weft_regcache *cache, const struct weft_regcache_w
                                             .len_bytes = want->len_bytes,
                                             .access = want->access,
                                             .exact = want->exact,
+                                            .once = want->once,
                                             .uses = 1};
         make_room(cache, want->len_bytes, 1, &ending);
         add_first(cache, fresh);
@@ -256,7 +258,8 @@ void weft__regcache_put(struct weft_regcache *cache, struct weft_registration *r
     pthread_mutex_lock(&all.lock);
     weft__check(registration->uses > 0);
     registration->uses--;
-    if (registration->uses == 0 && (registration->stale || !is_covered(registration)))
+    if (registration->uses == 0 &&
+        (registration->stale || registration->once || !is_covered(registration)))
         retire(cache, registration, &ending);
     make_room(cache, 0, 0, &ending);
     pthread_mutex_unlock(&all.lock);

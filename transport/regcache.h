@@ -21,7 +21,7 @@ struct weft_registration {
     uintptr_t addr;
     size_t len_bytes;
     uint32_t access;
-    bool exact;
+    bool exact, once;
     unsigned uses;
     bool stale; /* found by nobody any more; ends with its last use */
 };
@@ -41,6 +41,7 @@ struct weft_regcache_want {
     size_t len_bytes;
     uint32_t access; /* the transport's own bits; one that grants more serves as well */
     bool exact;      /* of this range and access only: a key to it leaves the process */
+    bool once;       /* ends with its last use, unless another one has wanted it kept */
 };
 
 struct weft_regcache_stats {
@@ -50,7 +51,8 @@ struct weft_regcache_stats {
     uint64_t entries, bytes; /* now */
 };
 
-/* Errors: WEFT_ENOMEM. */
+/* Thread: where it says "the owner", every thread for which make() and end() may run at a time; the
+ * uses are their own.  Errors: WEFT_ENOMEM. */
 int weft__regcache_open(const struct weft_regcache_desc *desc, struct weft_regcache **cache_out);
 /* Ends every registration, those in use too.  NULL is fine.  Thread: the owner. */
 void weft__regcache_close(struct weft_regcache *cache);

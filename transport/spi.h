@@ -120,6 +120,10 @@ struct weft_tp_open {
     const struct weft_tp_security *security;
     uint32_t connections_max; /* zmq, tcp: accepted at a time by one port; 0: no limit but the
                                  process's open files */
+    /* ofi: endpoints of this process with the same group, provider and address share what a card
+     * keeps for a process: its domain and registrations. Each of them may be driven by another
+     * thread. NULL: this one shares nothing. */
+    const void *group;
     uint32_t receives_max; /* ofi: buffers posted for messages, of all peers together; 0: default */
     size_t registered_max_bytes; /* ofi on a card that pins memory: what it keeps registered for the
                                     next use (transport/regcache.h); 0: default */
@@ -133,6 +137,8 @@ struct weft_tp_usage {
     uint64_t memory_bytes; /* of buffers and peers, without what libraries and the kernel take */
     uint64_t registrations, registered_bytes; /* of memory, kept for reuse or in use */
     uint64_t registration_hits, registration_misses;
+    uint64_t domain; /* whose registrations these are: endpoints that share them tell the same
+                        number; 0: nobody's but the endpoint's */
 };
 
 struct weft_transport;

@@ -18,7 +18,7 @@
     X(WEFT_NET, TEXT, "", 0, 0, "", "where data may travel: interfaces, addresses, ranges (eth1,10.0.0.0/8), best first")   \
     X(WEFT_LANES, NUMBER, "1", 1, 4, "", "data lanes of a process of an app, the same on all hosts")                       \
     X(WEFT_REGISTERED_MAX, SIZE, "256M", 4096, UINT64_C(1) << 50, "",                                                  \
-      "memory that a data lane keeps registered with a network card for the next use")                                 \
+      "memory that a process keeps registered with its network cards for the next use")                                \
     X(WEFT_PROGRESS, TEXT, "thread", 0, 0, "", "who moves data while ranks compute: thread, worker or core:N")         \
     X(WEFT_FUNCTION_SERVER_THREADS, NUMBER, "2", 1, 256, "", "workers of a host's function service")                   \
     X(WEFT_REGISTRY_SERVER_THREADS, NUMBER, "2", 1, 256, "", "workers of the head's registry service")                 \

@@ -54,6 +54,23 @@ static void show_times(const char *service, const char *what, const Weft__Stats_
                service, what, times->n, times->p50, times->p99, times->p999, times->max);
 }
 
+/* Where one lane lies and what it carries. */
+static void show_one(size_t i, const Weft__Stats__OneLane *one)
+{
+    printf("lane %-5zu %s on %s", i, one->transport, one->address);
+    if (one->interface[0] != '\0')
+        printf(" (%s)", one->interface);
+    if (one->numa_node >= 0)
+        printf(", NUMA node %d", (int)one->numa_node);
+    else
+        printf(", no NUMA node");
+    printf("; bytes sent %" PRIu64 ", received %" PRIu64 ", got %" PRIu64 "; %" PRIu64 " regions\n",
+           one->bytes_sent, one->bytes_received, one->bytes_got, one->regions);
+    if (one->domain > 0)
+        printf("           domain %" PRIu64 " with %" PRIu64 " registrations of %.1f MiB\n",
+               one->domain, one->registrations, (double)one->registered_bytes / (1 << 20));
+}
+
 /* What a lane takes, in all and for one peer. */
 static void show_lane(const Weft__Stats__Lane *lane)
 {
@@ -74,6 +91,8 @@ static void show_lane(const Weft__Stats__Lane *lane)
                " made, %" PRIu64 " used again\n",
                lane->registrations, (double)lane->registered_bytes / (1 << 20),
                lane->registration_misses, lane->registration_hits);
+    for (size_t i = 0; i < lane->n_each; i++)
+        show_one(i, lane->each[i]);
 }
 
 static void show(const Weft__Stats__ServicesReply *reply)
@@ -149,6 +168,23 @@ static json_t *service_json(const Weft__Stats__Service *service)
     return object;
 }
 
+static json_t *one_lane_json(const Weft__Stats__OneLane *one)
+{
+    json_t *object = json_object();
+    json_object_set_new(object, "transport", json_string(one->transport));
+    json_object_set_new(object, "address", json_string(one->address));
+    json_object_set_new(object, "interface", json_string(one->interface));
+    json_object_set_new(object, "numa_node", json_integer(one->numa_node));
+    put(object, "bytes_sent", one->bytes_sent);
+    put(object, "bytes_received", one->bytes_received);
+    put(object, "bytes_got", one->bytes_got);
+    put(object, "regions", one->regions);
+    put(object, "domain", one->domain);
+    put(object, "registrations", one->registrations);
+    put(object, "registered_bytes", one->registered_bytes);
+    return object;
+}
+
 static json_t *lane_json(const Weft__Stats__Lane *lane)
 {
     json_t *object;
@@ -166,6 +202,10 @@ static json_t *lane_json(const Weft__Stats__Lane *lane)
     put(object, "registered_bytes", lane->registered_bytes);
     put(object, "registration_hits", lane->registration_hits);
     put(object, "registration_misses", lane->registration_misses);
+    json_t *each = json_array();
+    for (size_t i = 0; i < lane->n_each; i++)
+        json_array_append_new(each, one_lane_json(lane->each[i]));
+    json_object_set_new(object, "each", each);
     return object;
 }
 

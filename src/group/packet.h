@@ -54,8 +54,8 @@ struct weft_packet_header {
     uint32_t payload_len;
 };
 
-#define WEFT_PACKET_HOST_MAX 256 /* with NUL */
-#define WEFT_PACKET_LANE_MAX 544 /* with NUL */
+#define WEFT_PACKET_HOST_MAX 256  /* with NUL */
+#define WEFT_PACKET_LANE_MAX 2048 /* with NUL */
 
 struct weft_packet_route {
     uint32_t process;

@@ -105,8 +105,9 @@ void weft__app_on_services(void *ctx, struct weft_call *call, const ProtobufCMes
         {"calls.refused", exec.calls_refused},
         {"calls.returned", exec.calls_returned},
     };
-    struct weft_lane_stats lane;
+    struct weft_lane_stats lane, each[WEFT_LANES_MAX];
     weft__lanes_stats(weft__exec_lanes(app->exec), &lane);
+    weft__lanes_each(weft__exec_lanes(app->exec), each);
     snprintf(name, sizeof(name), "process %u of app %" PRIx64 " on %.64s", app->orders->process,
              app->orders->app, app->orders->host_name);
     weft__services_answer(
@@ -115,6 +116,7 @@ void weft__app_on_services(void *ctx, struct weft_call *call, const ProtobufCMes
                                            .services = names,
                                            .services_n = 1,
                                            .lane = &lane,
+                                           .each = each,
                                            .counters = counters,
                                            .counters_n = sizeof(counters) / sizeof(counters[0])});
 }

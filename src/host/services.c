@@ -7,6 +7,8 @@
 #include "base/must.h"
 #include "control/server.h"
 #include "link/lane.h"
+#include "link/lanes.h"
+#include "link/nics.h"
 #include "weft/service.h"
 #include "wire/message.h"
 #include "wire/stats.pb-c.h"
@@ -63,11 +65,43 @@ static void fill_service(const struct weft_services_desc *desc, size_t i, struct
     to->message.async_port = weft__server_async_port(desc->server, i);
 }
 
-static void fill_lane(const struct weft_lane_stats *stats, Weft__Stats__Lane *message)
+struct lane {
+    Weft__Stats__Lane message;
+    Weft__Stats__OneLane each[WEFT_LANES_MAX], *list[WEFT_LANES_MAX];
+    struct weft__nic nics[WEFT_LANES_MAX];
+};
+
+static void fill_one(const struct weft_lane_stats *stats, struct weft__nic *nic,
+                     Weft__Stats__OneLane *message)
 {
+    weft__stats__one_lane__init(message);
+    weft__nic_find(stats->address, nic);
+    message->transport = weft__message_text(stats->transport);
+    message->address = weft__message_text(stats->address);
+    message->interface = nic->name;
+    message->numa_node = nic->node;
+    message->bytes_sent = stats->bytes_sent;
+    message->bytes_received = stats->bytes_received;
+    message->bytes_got = stats->rma_bytes_got;
+    message->regions = stats->regions;
+    message->domain = stats->usage.domain;
+    message->registrations = stats->usage.registrations;
+    message->registered_bytes = stats->usage.registered_bytes;
+}
+
+static void fill_lane(const struct weft_services_desc *desc, struct lane *lane)
+{
+    const struct weft_lane_stats *stats = desc->lane;
+    Weft__Stats__Lane *message = &lane->message;
     weft__stats__lane__init(message);
     if (stats == NULL)
         return;
+    message->each = lane->list;
+    for (; message->n_each < stats->lanes && message->n_each < WEFT_LANES_MAX; message->n_each++) {
+        size_t i = message->n_each;
+        fill_one(&desc->each[i], &lane->nics[i], &lane->each[i]);
+        lane->list[i] = &lane->each[i];
+    }
     message->transport = weft__message_text(stats->transport);
     message->lanes = stats->lanes;
     message->connections = stats->usage.connections;
@@ -84,7 +118,7 @@ static void fill_lane(const struct weft_lane_stats *stats, Weft__Stats__Lane *me
 void weft__services_answer(struct weft_call *call, const struct weft_services_desc *desc)
 {
     Weft__Stats__ServicesReply reply = WEFT__STATS__SERVICES_REPLY__INIT;
-    Weft__Stats__Lane lane;
+    struct lane lane;
     struct service *services = weft__must_alloc(desc->services_n, sizeof(*services));
     Weft__Stats__Counter *counters = weft__must_alloc(desc->counters_n, sizeof(*counters));
     reply.services = weft__must_alloc(desc->services_n, sizeof(*reply.services));
@@ -99,12 +133,12 @@ void weft__services_answer(struct weft_call *call, const struct weft_services_de
         counters[i].value = desc->counters[i].value;
         reply.counters[i] = &counters[i];
     }
-    fill_lane(desc->lane, &lane);
+    fill_lane(desc, &lane);
     reply.name = weft__message_text(desc->name);
     reply.pid = (uint64_t)getpid();
     reply.n_services = desc->services_n;
     reply.n_counters = desc->counters_n;
-    reply.lane = &lane;
+    reply.lane = &lane.message;
     weft__call_reply(call, &reply.base);
     free(services);
     free(counters);

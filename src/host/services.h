@@ -19,7 +19,8 @@ struct weft_services_desc {
     const struct weft_server *server;
     const char *const *services; /* names, in the server's order */
     size_t services_n;
-    const struct weft_lane_stats *lane; /* NULL: not opened */
+    const struct weft_lane_stats *lane; /* of all lanes; NULL: not opened */
+    const struct weft_lane_stats *each; /* of each; lane->lanes of them */
     const struct weft_services_counter *counters;
     size_t counters_n;
 };

@@ -31,7 +31,7 @@ struct weft_app_process {
     char host[WEFT_HOST_NAME_MAX];
     char host_control[WEFT_URL_MAX];
     char control[WEFT_URL_MAX];
-    char lane[1024];
+    char lane[2048]; /* of all lanes: WEFT_LANES_ADDRESS_MAX */
     char transport[64];
     uint64_t pid;
     char why[160];               /* it is dead */

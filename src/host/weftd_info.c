@@ -333,6 +333,7 @@ void weft__weftd_on_services(void *ctx, struct weft_call *call, const ProtobufCM
                                                              .services = host->service_names,
                                                              .services_n = host->services_n,
                                                              .lane = lane ? &lane_stats : NULL,
+                                                             .each = &lane_stats,
                                                              .counters = counters,
                                                              .counters_n = CLIENT_N + n});
 }

@@ -154,16 +154,6 @@ void weft__address_names(const struct weft__address *address, char *text_out, si
 
 /* ---- pairs ---- */
 
-/* The k-th path of a name; NULL: there are fewer. */
-static const struct weft__address_path *path_of(const struct weft__address *address,
-                                                const char *name, unsigned k)
-{
-    for (unsigned p = 0; p < address->n; p++)
-        if (strcmp(address->paths[p].name, name) == 0 && k-- == 0)
-            return &address->paths[p];
-    return NULL;
-}
-
 static unsigned earlier_of_name(const struct weft__address *address, unsigned p)
 {
     unsigned n = 0;
@@ -189,26 +179,35 @@ static int nowhere(const struct weft__address *ours, const struct weft__address 
                      their_names, our_names);
 }
 
+/* Whether path p of ours and path q of theirs stand at the same place among those of their name. */
+static bool is_twin(const struct weft__address *ours, unsigned p,
+                    const struct weft__address *theirs, unsigned q)
+{
+    return earlier_of_name(ours, p) == earlier_of_name(theirs, q);
+}
+
 int weft__address_pair(const struct weft__address *ours, const struct weft__address *theirs,
-                       struct weft_tp_addr out[WEFT_ADDRESS_PATHS])
+                       struct weft__address_routes *out)
 {
     bool elsewhere = ours->machine && theirs->machine && ours->machine != theirs->machine;
     const char *shared = NULL;
-    unsigned found = 0;
-    for (unsigned p = 0; p < ours->n; p++) {
-        const struct weft__address_path *path =
-            path_of(theirs, ours->paths[p].name, earlier_of_name(ours, p));
-        out[p] = (struct weft_tp_addr){.len = 0};
-        if (!path)
+    struct weft__address_routes found = {.n = 0};
+    for (unsigned i = 0; i < 2 * WEFT_ADDRESS_PATHS * WEFT_ADDRESS_PATHS; i++) {
+        bool twins = i < WEFT_ADDRESS_PATHS * WEFT_ADDRESS_PATHS;
+        unsigned p = i / WEFT_ADDRESS_PATHS % WEFT_ADDRESS_PATHS, q = i % WEFT_ADDRESS_PATHS;
+        if (p >= ours->n || q >= theirs->n || found.n == WEFT_ADDRESS_ROUTES ||
+            strcmp(ours->paths[p].name, theirs->paths[q].name) != 0 ||
+            is_twin(ours, p, theirs, q) != twins)
             continue;
-        if (elsewhere && weft__net_is_ours(path->bind)) {
-            shared = path->bind;
-            continue;
-        }
-        out[p] = path->addr;
-        found++;
+        if (elsewhere && weft__net_is_ours(theirs->paths[q].bind))
+            shared = theirs->paths[q].bind;
+        else
+            found.route[found.n++] = (struct weft__address_route){p, q, theirs->paths[q].addr};
     }
-    return found ? WEFT_OK : nowhere(ours, theirs, shared);
+    if (found.n == 0)
+        return nowhere(ours, theirs, shared);
+    *out = found;
+    return WEFT_OK;
 }
 
 /* All lanes of a process are of a kind. */
@@ -229,7 +228,8 @@ bool weft__address_meet(const char *a, const char *b)
     if (parse_first(a, &one) != WEFT_OK || parse_first(b, &other) != WEFT_OK)
         return false;
     for (unsigned p = 0; p < one.n; p++)
-        if (path_of(&other, one.paths[p].name, 0))
-            return true;
+        for (unsigned q = 0; q < other.n; q++)
+            if (strcmp(one.paths[p].name, other.paths[q].name) == 0)
+                return true;
     return false;
 }

@@ -12,6 +12,7 @@
 #include "transport/spi.h"
 
 #define WEFT_ADDRESS_PATHS 3u
+#define WEFT_ADDRESS_ROUTES 6u
 #define WEFT_ADDRESS_BETWEEN '|' /* the addresses of a process's lanes */
 
 struct weft__address_path {
@@ -26,16 +27,28 @@ struct weft__address {
     struct weft__address_path paths[WEFT_ADDRESS_PATHS];
 };
 
+/* A path of ours to one of theirs, by their numbers. */
+struct weft__address_route {
+    unsigned ours, theirs;
+    struct weft_tp_addr addr;
+};
+
+struct weft__address_routes {
+    unsigned n;
+    struct weft__address_route route[WEFT_ADDRESS_ROUTES];
+};
+
 /* Errors: WEFT_ENOSPC the text would be too long. */
 int weft__address_format(const struct weft__address *address, char text_out[WEFT_LANE_ADDRESS_MAX]);
 /* Errors: WEFT_EINVAL malformed. */
 int weft__address_parse(const char *text, struct weft__address *address_out);
-/* Which path of ours leads to which of theirs: the k-th of a name to the k-th of that name. out[i]:
- * where ours number i leads; length 0: nowhere. An address that both machines own (that of docker0,
- * which is the same everywhere) leads nowhere.  Errors: none leads anywhere: WEFT_ENOTSUP no name
- * in common; WEFT_EADDRNOTAVAIL it is for addresses that both own. The text says why. */
+/* Which path of ours may lead to which of theirs, the one to be tried first in front: of each name
+ * the k-th to the k-th, and after these every other pair of a name, for hosts that have not the
+ * same interfaces. An address that both machines own (that of docker0, which is the same
+ * everywhere) leads nowhere.  Errors: none leads anywhere: WEFT_ENOTSUP no name in common;
+ * WEFT_EADDRNOTAVAIL it is for addresses that both own. The text says why. */
 int weft__address_pair(const struct weft__address *ours, const struct weft__address *theirs,
-                       struct weft_tp_addr out[WEFT_ADDRESS_PATHS]);
+                       struct weft__address_routes *out);
 /* The names alone: "ofi:net,tcp+shim". */
 void weft__address_names(const struct weft__address *address, char *text_out, size_t size);
 /* Whether two processes with these addresses of lanes have a name in common. */

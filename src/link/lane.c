@@ -241,6 +241,7 @@ void weft__lane_stats(struct weft_lane *lane, struct weft_lane_stats *stats_out)
     stats.lanes = 1;
     add_usage(lane, &stats.usage);
     snprintf(stats.transport, sizeof(stats.transport), "%s", lane->name);
+    snprintf(stats.address, sizeof(stats.address), "%s", lane->own.paths[0].bind);
     *stats_out = stats;
 }
 
@@ -285,9 +286,12 @@ static int endpoint(struct weft_lane *lane, const struct weft_lane_desc *desc)
         .want = desc->scheme ? desc->scheme : weft__config_text("WEFT_DATA"),
         .net = weft__config_text("WEFT_NET"),
         .salt = desc->token,
+        .lane = desc->lane,
+        .lanes = desc->lanes,
         .open = {.bind = desc->bind,
                  .port_first = desc->port_first,
                  .port_last = desc->port_last,
+                 .group = desc->group,
                  .families = WEFT_TP_MSG | WEFT_TP_RMA,
                  .msg_max_bytes = lane->msg_max_bytes + LANE_HEADER_BYTES,
                  .handlers = &handlers,
@@ -297,7 +301,7 @@ static int endpoint(struct weft_lane *lane, const struct weft_lane_desc *desc)
     int err = weft__security_get(&select.open.security);
     select.open.connections_max = (uint32_t)weft__config_u64("WEFT_CONNECTIONS_MAX");
     unsigned lanes = desc->lanes ? desc->lanes : 1;
-    select.open.registered_max_bytes = weft__config_u64("WEFT_REGISTERED_MAX") / lanes;
+    select.open.registered_max_bytes = weft__config_u64("WEFT_REGISTERED_MAX");
     select.open.receives_max = LANES_RECEIVES / lanes;
     if (err == WEFT_OK)
         err = weft__select(&select, &selected);

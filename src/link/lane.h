@@ -40,6 +40,8 @@ struct weft_lane_desc {
     uint64_t token;       /* the app's secret; peers use the same */
     size_t msg_max_bytes; /* largest message of weft__lane_send() */
     unsigned lanes;       /* of this process, which share its buffers; 0: 1 */
+    unsigned lane;     /* which of them; they lie on different interfaces where there are several */
+    const void *group; /* the same for all of them; NULL: lanes is 1 */
     void (*message)(void *ctx, const void *data, size_t len_bytes);
     /* The connection to the peer broke: messages that were under way may be lost, gets from it end
      * with an error of damage PEER. The peer stays valid: the next send or get connects anew. May
@@ -77,6 +79,7 @@ struct weft_lane_get {
 
 struct weft_lane_stats {
     char transport[64]; /* what is really used, e.g. "ofi:net" or "zmq+shim" */
+    char address[64];   /* of the interface that the first path is on */
     uint64_t messages_sent, messages_received,
         messages_refused; /* refused: wrong token or malformed */
     uint64_t bytes_sent, bytes_received;

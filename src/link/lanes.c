@@ -1,7 +1,11 @@
-/* Several lanes side by side, each whole in itself: endpoint, domain, receive buffers, progress
- * thread. What one lane would share with another (a domain, its registrations) it could only share
- * under a lock, because libfabric's domains are opened for one thread at a time; a registration is
- * made on the lane of the pair that it is for.
+/* Several lanes side by side, each with an endpoint, receive buffers and a progress thread of its
+ * own. They lie on different interfaces where there are several: lane 0 on the one to be used
+ * first, lane 1 on the next one, round in a ring. Those on one interface share what its card keeps
+ * for a process, the domain and its registrations (transport/ofi/domain.c); a registration is made
+ * on the lane of the pair that it is for.
+ *
+ * Rejected: a lane that is on every interface and chooses for each message. It would need an order
+ * across connections that none of them gives.
  *
  * An address is those of the lanes with a bar in between.
  */
@@ -36,6 +40,7 @@ static int open_one(const struct weft_lane_desc *desc, unsigned n, struct weft_l
     struct weft_lane_desc one = *desc;
     const char *text = desc->progress ? desc->progress : weft__config_text("WEFT_PROGRESS");
     one.lanes = n;
+    one.lane = lanes->n;
     if (n > 1) {
         int err = progress_of(text, lanes->n, progress, sizeof(progress));
         if (err != WEFT_OK)
@@ -74,8 +79,10 @@ int weft__lanes_open(const struct weft_lane_desc *desc, unsigned n, struct weft_
         n = (unsigned)weft__config_u64("WEFT_LANES");
     if (n < 1 || n > WEFT_LANES_MAX)
         return weft_fail(WEFT_EINVAL, "%u lanes: 1 to %u", n, WEFT_LANES_MAX);
+    struct weft_lane_desc one = *desc;
+    one.group = n > 1 ? lanes_out : NULL;
     while (err == WEFT_OK && lanes.n < n)
-        err = open_one(desc, n, &lanes);
+        err = open_one(&one, n, &lanes);
     if (err == WEFT_OK)
         err = join(&lanes);
     if (err != WEFT_OK)
@@ -177,19 +184,38 @@ static void add(struct weft_lane_stats *sum, const struct weft_lane_stats *one)
     sum->regions += one->regions;
     sum->progress_wakeups += one->progress_wakeups;
     sum->progress_cpu_ns += one->progress_cpu_ns;
-    weft__usage_add(&sum->usage, &one->usage);
+}
+
+/* Registrations are those of a domain, which several lanes may have. */
+static bool is_first_of_domain(const struct weft_lane_stats *each, unsigned i)
+{
+    for (unsigned before = 0; before < i; before++)
+        if (each[i].usage.domain && each[before].usage.domain == each[i].usage.domain)
+            return false;
+    return true;
+}
+
+void weft__lanes_each(const struct weft_lanes *lanes, struct weft_lane_stats *each_out)
+{
+    for (unsigned i = 0; i < lanes->n; i++)
+        weft__lane_stats(lanes->lane[i], &each_out[i]);
 }
 
 void weft__lanes_stats(const struct weft_lanes *lanes, struct weft_lane_stats *stats_out)
 {
-    struct weft_lane_stats sum = {0};
+    struct weft_lane_stats each[WEFT_LANES_MAX], sum = {0};
+    weft__lanes_each(lanes, each);
     for (unsigned i = 0; i < lanes->n; i++) {
-        struct weft_lane_stats one;
-        weft__lane_stats(lanes->lane[i], &one);
-        if (i == 0)
-            sum = one;
-        else
-            add(&sum, &one);
+        if (i == 0) {
+            sum = each[0];
+            continue;
+        }
+        if (!is_first_of_domain(each, i)) {
+            each[i].usage.registrations = each[i].usage.registered_bytes = 0;
+            each[i].usage.registration_hits = each[i].usage.registration_misses = 0;
+        }
+        add(&sum, &each[i]);
+        weft__usage_add(&sum.usage, &each[i].usage);
     }
     sum.lanes = lanes->n;
     *stats_out = sum;

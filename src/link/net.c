@@ -1,9 +1,9 @@
 /* The addresses of this machine, and which of them data may use.
  *
  * Order is the user's: the first word of WEFT_NET that fits decides, and of one word's addresses
- * the kernel's order. Only addresses of the family that the host's own address has are taken,
- * because the others of the cluster reach the host by that. What is down is passed over with its
- * reason, as everything is that was looked at.
+ * the nearest interface comes first. Only addresses of the family that the host's own address has
+ * are taken, because the others of the cluster reach the host by that. What is down is passed over
+ * with its reason, as everything is that was looked at.
  */
 #include "link/net.h"
 
@@ -19,6 +19,7 @@
 #include <xxhash.h>
 
 #include "base/parse.h"
+#include "link/nics.h"
 #include "weft/error.h"
 
 enum { WORDS = 16 };
@@ -163,9 +164,27 @@ static void take(const struct words *words, const struct ifaddrs *all, int famil
                 unfit(at, &number, family))
                 continue;
             text_of(&number, text);
-            if (net->n < WEFT_NET_ADDRESSES && !has(net, text))
-                memcpy(net->address[net->n++], text, sizeof(text));
+            if (net->n == WEFT_NET_ADDRESSES || has(net, text))
+                continue;
+            net->word[net->n] = w;
+            memcpy(net->address[net->n++], text, sizeof(text));
         }
+}
+
+static void put_in_order(struct weft__net *net)
+{
+    struct weft__nic nics[WEFT_NET_ADDRESSES];
+    struct weft__net as_found = *net;
+    unsigned order[WEFT_NET_ADDRESSES];
+    if (net->n < 2)
+        return;
+    for (unsigned i = 0; i < net->n; i++)
+        weft__nic_find(net->address[i], &nics[i]);
+    weft__nics_order(nics, as_found.word, net->n, order);
+    for (unsigned i = 0; i < net->n; i++) {
+        memcpy(net->address[i], as_found.address[order[i]], WEFT_NET_ADDRESS_MAX);
+        net->word[i] = as_found.word[order[i]];
+    }
 }
 
 /* Why an address was not taken. */
@@ -232,6 +251,7 @@ int weft__net_choose(const char *setting, const char *bind, FILE *report, struct
     if (getifaddrs(&all) != 0)
         return weft_fail(WEFT_EADDRNOTAVAIL, "cannot list the addresses of this machine");
     take(&words, all, own.family, &net);
+    put_in_order(&net);
     if (report)
         tell(&words, all, own.family, report, &net);
     freeifaddrs(all);
@@ -244,9 +264,16 @@ int weft__net_choose(const char *setting, const char *bind, FILE *report, struct
     return WEFT_OK;
 }
 
-bool weft__net_is_ours(const char *address)
+bool weft__net_is_at(const struct ifaddrs *at, const char *address)
 {
     struct number wanted, number;
+    return number_of(address, &wanted) && number_at(at->ifa_addr, &number) &&
+           is_inside(&wanted, 8 * wanted.len, &number);
+}
+
+bool weft__net_is_ours(const char *address)
+{
+    struct number wanted;
     struct ifaddrs *all;
     bool found = false;
     if (!number_of(address, &wanted) || getifaddrs(&all) != 0)
@@ -255,7 +282,7 @@ bool weft__net_is_ours(const char *address)
     if (wanted.family == AF_INET && wanted.bytes[0] == 127)
         found = true;
     for (const struct ifaddrs *at = all; at && !found; at = at->ifa_next)
-        found = number_at(at->ifa_addr, &number) && is_inside(&wanted, 8 * wanted.len, &number);
+        found = weft__net_is_at(at, address);
     freeifaddrs(all);
     return found;
 }

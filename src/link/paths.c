@@ -2,7 +2,8 @@
  *
  * A peer uses one path from its adding to its dropping, so messages stay in order and an operation
  * has one endpoint. What outlives the peer is which path the next one with that address gets: a
- * loss moves on to the next one that leads there, round in a ring. It is not gone back to the first
+ * loss moves on to the next route that leads there, round in a ring; a route is a path of ours to
+ * one of the peer's, which need not be as many as ours. It is not gone back to the first
  * path before the other one breaks too, because nothing tells that the first one works again but
  * trying it, and whoever is tried with loses what it carries.
  *
@@ -49,20 +50,26 @@ struct path {
     int broken; /* the endpoint's error */
 };
 
+/* One way to a remote: over a path of ours to one of its own, whose address stands in the key. */
+struct route {
+    uint8_t path, theirs, at, len;
+};
+
 /* What is known of an address. */
 struct remote {
     UT_hash_handle hh;
     struct weft_tp_addr key;
-    struct weft_tp_addr addr[WEFT_ADDRESS_PATHS];
-    unsigned current; /* path of the next peer */
+    unsigned routes_n;
+    struct route routes[WEFT_ADDRESS_ROUTES];
+    unsigned current; /* route of the next peer */
     unsigned refs;    /* peers */
 };
 
 struct peer {
     struct remote *remote;
-    unsigned path;
+    unsigned route, path; /* path: of the route */
     struct weft_tp_peer inner;
-    bool left; /* its path has counted as broken */
+    bool left; /* its route has counted as broken */
 };
 
 /* A range as the other endpoints have it: once, however often the first one gave the same key. */
@@ -102,18 +109,24 @@ static struct weft_paths *paths_of(struct weft_tp_ep *ep)
 
 /* ---- peers ---- */
 
-/* Bytes of an address: for each path its length and its bytes. */
-int weft__paths_address(const struct weft_tp_addr *addr, unsigned n, struct weft_tp_addr *addr_out)
+/* Bytes of an address: for each route our path, theirs, the length of the address there, and it. */
+int weft__paths_address(const struct weft__address_routes *routes, struct weft_tp_addr *addr_out)
 {
     struct weft_tp_addr all = {.len = 0};
-    for (unsigned i = 0; i < n; i++) {
-        if (all.len + 1u + addr[i].len > sizeof(all.bytes))
-            return weft_fail(WEFT_ENOSPC, "the addresses of %u paths are longer than %zu bytes", n,
-                             sizeof(all.bytes));
-        all.bytes[all.len++] = (uint8_t)addr[i].len;
-        memcpy(all.bytes + all.len, addr[i].bytes, addr[i].len);
-        all.len = (uint16_t)(all.len + addr[i].len);
+    for (unsigned i = 0; i < routes->n; i++) {
+        const struct weft__address_route *route = &routes->route[i];
+        if (all.len + 3u + route->addr.len > sizeof(all.bytes))
+            break;
+        uint8_t *at = all.bytes + all.len;
+        at[0] = (uint8_t)route->ours;
+        at[1] = (uint8_t)route->theirs;
+        at[2] = (uint8_t)route->addr.len;
+        memcpy(at + 3, route->addr.bytes, route->addr.len);
+        all.len = (uint16_t)(all.len + 3u + route->addr.len);
     }
+    if (all.len == 0)
+        return weft_fail(WEFT_ENOSPC, "an address that is longer than %zu bytes",
+                         sizeof(all.bytes));
     *addr_out = all;
     return WEFT_OK;
 }
@@ -122,16 +135,16 @@ static int take_apart(const struct weft_paths *paths, const struct weft_tp_addr 
                       struct remote *remote)
 {
     size_t at = 0, len = addr->len <= sizeof(addr->bytes) ? addr->len : 0;
-    bool any = false;
-    for (unsigned i = 0; i < paths->n; i++) {
-        if (at == len || addr->bytes[at] > len - at - 1)
+    while (at < len) {
+        const uint8_t *bytes = addr->bytes + at;
+        if (len - at < 3 || bytes[2] == 0 || bytes[2] > len - at - 3 || bytes[0] >= paths->n ||
+            remote->routes_n == WEFT_ADDRESS_ROUTES)
             return weft_fail(WEFT_EINVAL, "no address of %u paths", paths->n);
-        remote->addr[i].len = addr->bytes[at];
-        memcpy(remote->addr[i].bytes, addr->bytes + at + 1, addr->bytes[at]);
-        at += 1u + addr->bytes[at];
-        any = any || remote->addr[i].len;
+        remote->routes[remote->routes_n++] =
+            (struct route){bytes[0], bytes[1], (uint8_t)(at + 3), bytes[2]};
+        at += 3u + bytes[2];
     }
-    if (at != len || !any)
+    if (remote->routes_n == 0)
         return weft_fail(WEFT_EINVAL, "no address of %u paths", paths->n);
     remote->key.len = addr->len;
     memcpy(remote->key.bytes, addr->bytes, addr->len);
@@ -190,13 +203,19 @@ static int get_remote(struct weft_paths *paths, const struct weft_tp_addr *addr,
     return WEFT_OK;
 }
 
-/* The next path that leads there; the same one where there is no other. */
-static unsigned next_path(const struct weft_paths *paths, const struct remote *remote,
-                          unsigned from)
+static struct path *path_of(const struct weft_paths *paths, const struct remote *remote,
+                            unsigned route)
 {
-    for (unsigned step = 1; step < paths->n; step++) {
-        unsigned i = (from + step) % paths->n;
-        if (remote->addr[i].len && !paths->path[i]->broken)
+    return paths->path[remote->routes[route].path];
+}
+
+/* The next route that leads there; the same one where there is no other. */
+static unsigned next_route(const struct weft_paths *paths, const struct remote *remote,
+                           unsigned from)
+{
+    for (unsigned step = 1; step < remote->routes_n; step++) {
+        unsigned i = (from + step) % remote->routes_n;
+        if (!path_of(paths, remote, i)->broken)
             return i;
     }
     return from;
@@ -208,13 +227,14 @@ static void leave(struct weft_paths *paths, struct peer *peer)
     if (peer->left)
         return;
     peer->left = true;
-    if (remote->current != peer->path)
+    if (remote->current != peer->route)
         return; /* another peer has been there */
-    remote->current = next_path(paths, remote, peer->path);
-    if (remote->current != peer->path)
+    remote->current = next_route(paths, remote, peer->route);
+    if (remote->current != peer->route)
         weft__info("a peer is not reached by path %u (%s): from now on path %u (%s) is used",
-                   peer->path, paths->path[peer->path]->tp->scheme, remote->current,
-                   paths->path[remote->current]->tp->scheme);
+                   peer->path, paths->path[peer->path]->tp->scheme,
+                   remote->routes[remote->current].path,
+                   path_of(paths, remote, remote->current)->tp->scheme);
 }
 
 void weft__paths_leave(struct weft_tp_ep *ep, struct weft_tp_peer id)
@@ -225,20 +245,24 @@ void weft__paths_leave(struct weft_tp_ep *ep, struct weft_tp_peer id)
         leave(paths, peer);
 }
 
-/* Adds the peer on its remote's path, or on the next one that takes it. */
+/* Adds the peer on its remote's route, or on the next one that takes it. */
 static int add_inner(struct weft_paths *paths, struct peer *peer)
 {
     struct remote *remote = peer->remote;
     int err = weft_fail(WEFT_EHOSTUNREACH, "no path leads to the peer any more");
-    for (unsigned step = 0; step < paths->n; step++) {
-        unsigned i = (remote->current + step) % paths->n;
-        struct path *path = paths->path[i];
-        if (!remote->addr[i].len || path->broken)
+    for (unsigned step = 0; step < remote->routes_n; step++) {
+        unsigned i = (remote->current + step) % remote->routes_n;
+        const struct route *route = &remote->routes[i];
+        struct path *path = paths->path[route->path];
+        struct weft_tp_addr addr = {.len = route->len};
+        if (path->broken)
             continue;
-        err = path->tp->core->peer_add(path->ep, &remote->addr[i], &peer->inner);
+        memcpy(addr.bytes, remote->key.bytes + route->at, route->len);
+        err = path->tp->core->peer_add(path->ep, &addr, &peer->inner);
         if (err != WEFT_OK)
             continue;
-        remote->current = peer->path = i;
+        remote->current = peer->route = i;
+        peer->path = route->path;
         path->users++;
         return WEFT_OK;
     }
@@ -429,6 +453,8 @@ static void usage(struct weft_tp_ep *ep, struct weft_tp_usage *usage_out)
         struct weft_tp_usage one = {0};
         if (paths->path[i]->tp->usage)
             paths->path[i]->tp->usage(paths->path[i]->ep, &one);
+        if (i == 0)
+            all.domain = one.domain; /* behind the shim nothing is registered */
         weft__usage_add(&all, &one);
     }
     *usage_out = all;
@@ -437,13 +463,15 @@ static void usage(struct weft_tp_ep *ep, struct weft_tp_usage *usage_out)
 static int address(struct weft_tp_ep *ep, struct weft_tp_addr *addr_out)
 {
     const struct weft_paths *paths = paths_of(ep);
-    struct weft_tp_addr each[WEFT_ADDRESS_PATHS];
+    struct weft__address_routes routes = {.n = paths->n};
     for (unsigned i = 0; i < paths->n; i++) {
-        int err = paths->path[i]->tp->core->address(paths->path[i]->ep, &each[i]);
+        struct weft__address_route *route = &routes.route[i];
+        route->ours = route->theirs = i;
+        int err = paths->path[i]->tp->core->address(paths->path[i]->ep, &route->addr);
         if (err != WEFT_OK)
             return err;
     }
-    return weft__paths_address(each, paths->n, addr_out);
+    return weft__paths_address(&routes, addr_out);
 }
 
 /* ---- operations ---- */
@@ -487,7 +515,7 @@ static int move(struct weft_tp_ep *ep, struct weft_tp_peer id, const struct weft
     int err = find(ep, id, &peer, &path);
     if (err)
         return err;
-    if (peer->path > 0)
+    if (peer->remote->routes[peer->route].theirs > 0)
         inner.remote_key = (struct weft_tp_key){.key = alias_of(path->paths, &desc->remote_key),
                                                 .len_bytes = desc->remote_key.len_bytes};
     if (inner.local_region)

@@ -25,9 +25,9 @@ int weft__paths_start(struct weft_paths *paths, struct weft_tp_ep **ep_out);
 /* Closes what was taken, before start. */
 void weft__paths_free(struct weft_paths *paths);
 
-/* The address of a peer: where each path leads, length 0: nowhere. Errors: WEFT_ENOSPC together
- * they are too long. */
-int weft__paths_address(const struct weft_tp_addr *addr, unsigned n, struct weft_tp_addr *addr_out);
+/* The address of a peer: the routes to it, the one to be tried first in front; the last ones are
+ * left out where all of them do not fit. Errors: WEFT_ENOSPC there is no room for any. */
+int weft__paths_address(const struct weft__address_routes *routes, struct weft_tp_addr *addr_out);
 /* The owner has lost the peer in another way than by peer_lost: it counts as one. */
 void weft__paths_leave(struct weft_tp_ep *ep, struct weft_tp_peer peer);
 

@@ -96,14 +96,14 @@ static int read_address(const struct weft_lane *lane, const char *address,
                         struct weft_tp_addr *addr_out, char text_out[WEFT_LANE_ADDRESS_MAX])
 {
     struct weft__address theirs;
-    struct weft_tp_addr addr[WEFT_ADDRESS_PATHS];
+    struct weft__address_routes routes;
     int err = weft__address_parse(address, &theirs);
     if (err == WEFT_OK)
-        err = weft__address_pair(&lane->own, &theirs, addr);
+        err = weft__address_pair(&lane->own, &theirs, &routes);
     if (err == WEFT_OK && lane->paths)
-        err = weft__paths_address(addr, lane->own.n, addr_out);
+        err = weft__paths_address(&routes, addr_out);
     else if (err == WEFT_OK)
-        *addr_out = addr[0];
+        *addr_out = routes.route[0].addr;
     return err == WEFT_OK ? weft__address_format(&theirs, text_out) : err;
 }
 

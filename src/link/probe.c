@@ -135,6 +135,7 @@ int weft__probe(const struct weft_transport *transport, const struct weft_tp_ope
     struct weft_tp_open desc = *open;
     desc.port_first = desc.port_last = 0;
     desc.msg_max_bytes = PROBE_BYTES;
+    desc.group = NULL;
     desc.handlers = &handlers;
     desc.ctx = probe;
     int err = weft__probe_open(transport, &desc, &probe->here);

@@ -167,7 +167,8 @@ static int plan_init(struct plan *plan, const struct weft__select *select)
     for (unsigned i = 0; err == WEFT_OK && i < plan->names_n; i++)
         for (unsigned a = 0; a < plan->net.n; a++)
             plan->candidates[plan->n++] =
-                (struct candidate){.name = &plan->names[i], .bind = plan->net.address[a]};
+                (struct candidate){.name = &plan->names[i],
+                                   .bind = plan->net.address[(select->lane + a) % plan->net.n]};
     return err;
 }
 
@@ -218,6 +219,10 @@ static void open_desc(const struct plan *plan, const struct candidate *c, struct
     *open = plan->select->open;
     open->provider = c->name->provider;
     open->bind = plan->select->open.bind ? c->bind : NULL;
+    /* Of each interface; together they keep what one would. */
+    if (plan->select->lanes > 1)
+        open->registered_max_bytes /=
+            plan->net.n < plan->select->lanes ? plan->net.n : plan->select->lanes;
 }
 
 static int probe(const struct plan *plan, const struct candidate *c)
@@ -254,6 +259,7 @@ static int open_further(const struct plan *plan, const struct candidate *c,
     struct weft_tp_open open;
     open_desc(plan, c, &open);
     open.families = WEFT_TP_MSG | WEFT_TP_RMA;
+    open.group = NULL; /* behind the shim nothing is registered with a card */
     weft__paths_hooks(paths, &open);
     return weft__shim_open(find(plan->select, c->name->scheme), &open, ep_out);
 }
@@ -301,6 +307,21 @@ static bool is_further(const struct plan *plan, struct candidate *const *taken, 
     return sockets && (own_address || (beside_rdma && strcmp(taken[0]->bind, c->bind) == 0));
 }
 
+/* Whether there is to be a second endpoint on the address of the first one: for hosts that have
+ * not the same interfaces, whose second path may be the only one that leads here. */
+static bool is_second(const struct plan *plan, struct candidate *const *taken, unsigned n)
+{
+    const char *net = plan->select->net;
+    if (!net || !net[0] || !plan->select->open.bind || taken[0]->name->fault.faulty ||
+        taken[0]->name->shim || strcmp(taken[0]->name->scheme, "inproc") == 0 ||
+        (plan->net.n > 1 && plan->select->lanes < 2))
+        return false;
+    for (unsigned i = 1; i < n; i++)
+        if (strcmp(taken[i]->bind, taken[0]->bind) == 0)
+            return false;
+    return true;
+}
+
 /* The further paths beside taken[0], which stands at number first; how many there are with it. */
 static unsigned choose_further(struct plan *plan, unsigned first, struct candidate **taken)
 {
@@ -315,6 +336,8 @@ static unsigned choose_further(struct plan *plan, unsigned first, struct candida
         else
             taken[n++] = c;
     }
+    if (n < WEFT_ADDRESS_PATHS && is_second(plan, taken, n))
+        taken[n++] = taken[0];
     return n;
 }
 

@@ -19,6 +19,7 @@ struct weft__select {
     const char *net;          /* addresses that may be used, as WEFT_NET; NULL: open.bind */
     struct weft_tp_open open; /* for the endpoint; provider is filled in */
     uint64_t salt;            /* a secret of both ends, for keys on further paths */
+    unsigned lane, lanes;     /* which of how many; lanes lie on different interfaces. lanes 0: 1 */
 };
 
 struct weft__selected {

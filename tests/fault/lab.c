@@ -20,7 +20,9 @@
 #include <cmocka.h>
 
 #define NET "10.77.0"
-#define DATA_NET "10.78.0"
+
+enum { NETS_MAX = 3 };
+static const char *const nets[NETS_MAX] = {NET, "10.78.0", "10.79.0"};
 
 struct room {
     pid_t holder; /* 0: not made yet */
@@ -28,7 +30,7 @@ struct room {
 };
 
 static struct room rooms[CLUSTER_HOSTS_MAX];
-static bool with_data_net;
+static unsigned nets_n = 1;
 
 /* The exit code of a command of the shell, in the namespace of net_fd (-1: ours). */
 static int run(int net_fd, const char *command)
@@ -57,14 +59,18 @@ bool lab_enter(void)
         printf("skipped: nft is not there, or this kernel has no nf_tables\n");
         return false;
     }
-    if (run(-1, "ip link set lo up && ip link add lab0 type bridge forward_delay 0 && "
-                "ip addr add " NET ".254/24 dev lab0 && ip link set lab0 up && "
-                "ip link add lab1 type bridge forward_delay 0 && "
-                "ip addr add " DATA_NET ".254/24 dev lab1 && ip link set lab1 up") != 0) {
-        printf("skipped: no bridge can be made here\n");
-        return false;
+    int code = run(-1, "ip link set lo up");
+    for (unsigned net = 0; net < NETS_MAX && code == 0; net++) {
+        char command[256];
+        snprintf(command, sizeof(command),
+                 "ip link add lab%u type bridge forward_delay 0 && "
+                 "ip addr add %s.254/24 dev lab%u && ip link set lab%u up",
+                 net, nets[net], net, net);
+        code = run(-1, command);
     }
-    return true;
+    if (code != 0)
+        printf("skipped: no bridge can be made here\n");
+    return code == 0;
 }
 
 static _Noreturn void hold(int ready_fd)
@@ -79,7 +85,7 @@ static _Noreturn void hold(int ready_fd)
         (void)pause();
 }
 
-/* One end of a pair to the bridge of a net, the other one, eth0 or eth1, to the host. */
+/* One end of a pair to the bridge of a net, the other one, ethN, to the host. */
 static int plug_in(const struct room *room, unsigned host, unsigned net)
 {
     char command[512];
@@ -91,7 +97,7 @@ static int plug_in(const struct room *room, unsigned host, unsigned net)
         return -1;
     snprintf(command, sizeof(command),
              "ip link set lo up && ip addr add %s.%u/24 dev eth%u && ip link set eth%u up",
-             net == 0 ? NET : DATA_NET, host + 1, net, net);
+             nets[net], host + 1, net, net);
     return run(room->net_fd, command);
 }
 
@@ -109,9 +115,10 @@ static int make_room(struct room *room, unsigned host)
     close(ready[0]);
     snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)room->holder);
     room->net_fd = held ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    if (room->net_fd < 0 || plug_in(room, host, 0) != 0)
-        return -1;
-    return with_data_net ? plug_in(room, host, 1) : 0;
+    int rc = room->net_fd < 0 ? -1 : 0;
+    for (unsigned net = 0; net < nets_n && rc == 0; net++)
+        rc = plug_in(room, host, net);
+    return rc;
 }
 
 static int net_of(unsigned host)
@@ -134,10 +141,15 @@ int lab_open(void **state)
     return rc;
 }
 
+int lab_open_with_nets(void **state, unsigned n)
+{
+    nets_n = n;
+    return lab_open(state);
+}
+
 int lab_open_with_data_net(void **state)
 {
-    with_data_net = true;
-    return lab_open(state);
+    return lab_open_with_nets(state, 2);
 }
 
 /* What listens in the namespaces when all hosts are gone. */
@@ -165,7 +177,7 @@ int lab_close(void **state)
         close(rooms[i].net_fd);
     }
     memset(rooms, 0, sizeof(rooms));
-    with_data_net = false;
+    nets_n = 1;
     /* The pairs go with the namespaces, but not at once. */
     (void)run(-1, "for v in $(ip -br link show type veth | sed 's/[@ ].*//'); do ip link del $v; "
                   "done 2>/dev/null");

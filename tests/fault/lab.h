@@ -13,7 +13,10 @@
 bool lab_enter(void);
 /* cmocka's setup and teardown, in place of cluster_open and cluster_close. */
 int lab_open(void **state);
-/* The same with a second net for all hosts, on eth1: host n has 10.78.0.(n + 1) there. */
+/* The same with up to three nets for all hosts: on eth1 host n has 10.78.0.(n + 1), on eth2
+ * 10.79.0.(n + 1). */
+int lab_open_with_nets(void **state, unsigned nets);
+/* With two. */
 int lab_open_with_data_net(void **state);
 int lab_close(void **state);
 

@@ -26,7 +26,7 @@ static void parse_numbers(const char *text)
 static void parse_address(const char *text)
 {
     struct weft__address address, same;
-    struct weft_tp_addr paths[WEFT_ADDRESS_PATHS];
+    struct weft__address_routes routes;
     char once[WEFT_LANE_ADDRESS_MAX], again[WEFT_LANE_ADDRESS_MAX];
     if (weft__address_parse(text, &address) != WEFT_OK)
         return;
@@ -36,8 +36,8 @@ static void parse_address(const char *text)
     FUZZ_CHECK(weft__address_parse(once, &same) == WEFT_OK);
     FUZZ_CHECK(weft__address_format(&same, again) == WEFT_OK && strcmp(once, again) == 0);
     FUZZ_CHECK(weft__address_meet(text, once));
-    FUZZ_CHECK(weft__address_pair(&address, &address, paths) == WEFT_OK);
-    FUZZ_CHECK(paths[0].len == address.paths[0].addr.len);
+    FUZZ_CHECK(weft__address_pair(&address, &address, &routes) == WEFT_OK);
+    FUZZ_CHECK(routes.route[0].addr.len == address.paths[0].addr.len);
 }
 
 /* Urls of control ports: what is accepted has a port behind a numeric address. */

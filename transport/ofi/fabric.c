@@ -47,7 +47,7 @@ static const char *const fabric_choice[] = {"verbs;ofi_rxm", "efa", "net", "tcp"
 #define SERVED_MODE (FI_CONTEXT | FI_CONTEXT2)
 #define SERVED_MR_MODE (FI_MR_LOCAL | FI_MR_VIRT_ADDR | FI_MR_ALLOCATED | FI_MR_PROV_KEY)
 
-static struct fi_info *hints_for(const char *provider)
+static struct fi_info *hints_for(const char *provider, enum fi_threading threading)
 {
     struct fi_info *hints = fi_allocinfo();
     if (!hints)
@@ -56,7 +56,7 @@ static struct fi_info *hints_for(const char *provider)
     hints->mode = SERVED_MODE;
     hints->ep_attr->type = FI_EP_RDM;
     hints->domain_attr->mr_mode = SERVED_MR_MODE;
-    hints->domain_attr->threading = FI_THREAD_DOMAIN;
+    hints->domain_attr->threading = threading;
     hints->domain_attr->control_progress = FI_PROGRESS_MANUAL;
     hints->domain_attr->data_progress = FI_PROGRESS_MANUAL;
     hints->domain_attr->resource_mgmt = FI_RM_ENABLED;
@@ -95,10 +95,12 @@ static int fail_absent(const char *provider, const char *bind, struct fi_info *h
         provider, bind, provider);
 }
 
-/* What the provider offers on the interface; port 0: any. */
-static int info_of(const char *provider, const char *bind, unsigned port, struct fi_info **info_out)
+/* What the provider offers on the endpoint's interface; port 0: any. */
+static int info_of(const struct ofi_ep *ep, const char *provider, unsigned port,
+                   struct fi_info **info_out)
 {
-    struct fi_info *hints = hints_for(provider);
+    const char *bind = ep->bind;
+    struct fi_info *hints = hints_for(provider, ep->shares ? FI_THREAD_SAFE : FI_THREAD_DOMAIN);
     if (!hints)
         return weft_fail(WEFT_ENOMEM, "no memory for libfabric's hints");
     char service[8];
@@ -124,7 +126,7 @@ static int info_of(const char *provider, const char *bind, unsigned port, struct
     return err;
 }
 
-static int failed(const struct ofi_ep *ep, const char *what, int rc)
+int weft__ofi_failed(const struct ofi_ep *ep, const char *what, int rc)
 {
     return weft_fail(weft__ofi_err(rc), "libfabric's %s on %s: %s: %s", ep->provider, ep->bind,
                      what, fi_strerror(-rc));
@@ -162,13 +164,11 @@ void weft__ofi_half_close(struct ofi_ep *ep, struct ofi_half *half)
     *half = (struct ofi_half){.wait_fd = -1};
 }
 
-static int domain_open(struct ofi_ep *ep, struct ofi_half *half)
+static void borrow(const struct ofi_ep *ep, struct ofi_half *half)
 {
-    int rc = fi_fabric(ep->info->fabric_attr, &half->fabric, NULL);
-    if (rc != 0)
-        return failed(ep, "cannot open the fabric", rc);
-    rc = fi_domain(half->fabric, ep->info, &half->domain, NULL);
-    return rc == 0 ? WEFT_OK : failed(ep, "cannot open the domain", rc);
+    half->borrowed = true;
+    half->fabric = ep->domain->fabric;
+    half->domain = ep->domain->domain;
 }
 
 static int cq_open(struct ofi_ep *ep, struct ofi_half *half)
@@ -179,17 +179,17 @@ static int cq_open(struct ofi_ep *ep, struct ofi_half *half)
         struct fi_wait_attr wait = {.wait_obj = FI_WAIT_FD};
         rc = fi_wait_open(half->fabric, &wait, &half->wait_set);
         if (rc != 0)
-            return failed(ep, "no wait set", rc);
+            return weft__ofi_failed(ep, "no wait set", rc);
         attr.wait_obj = FI_WAIT_SET;
         attr.wait_set = half->wait_set;
     }
     rc = fi_cq_open(half->domain, &attr, &half->cq, NULL);
     if (rc != 0)
-        return failed(ep, "no completion queue that can be slept on", rc);
+        return weft__ofi_failed(ep, "no completion queue that can be slept on", rc);
     rc = fi_control(half->wait_set ? &half->wait_set->fid : &half->cq->fid, FI_GETWAIT,
                     &half->wait_fd);
     if (rc != 0)
-        return failed(ep, "no descriptor to sleep on", rc);
+        return weft__ofi_failed(ep, "no descriptor to sleep on", rc);
     struct epoll_event event = {.events = EPOLLIN, .data.fd = half->wait_fd};
     if (epoll_ctl(ep->epoll_fd, EPOLL_CTL_ADD, half->wait_fd, &event) != 0)
         return weft_fail(-errno, "cannot sleep on libfabric's %s: %s", ep->provider,
@@ -209,13 +209,13 @@ static int bind_all(struct ofi_ep *ep, struct ofi_half *half, struct fi_info *in
         rc = fi_ep_bind(half->ep, &half->av->fid, 0);
     if (rc == 0)
         rc = fi_enable(half->ep);
-    return rc == 0 ? WEFT_OK : failed(ep, "cannot open an endpoint", rc);
+    return rc == 0 ? WEFT_OK : weft__ofi_failed(ep, "cannot open an endpoint", rc);
 }
 
 /* half->fabric and half->domain may be borrowed already. */
 static int half_open(struct ofi_ep *ep, struct ofi_half *half, struct fi_info *info)
 {
-    int err = half->domain ? WEFT_OK : domain_open(ep, half);
+    int err = half->domain ? WEFT_OK : weft__ofi_fabric_of(ep, &half->fabric, &half->domain);
     if (err == WEFT_OK)
         err = cq_open(ep, half);
     if (err == WEFT_OK)
@@ -229,11 +229,8 @@ static int half_open(struct ofi_ep *ep, struct ofi_half *half, struct fi_info *i
 int weft__ofi_rma_half_open(struct ofi_ep *ep)
 {
     ep->rma = (struct ofi_half){.wait_fd = -1};
-    if (ep->mr_local) {
-        ep->rma.borrowed = true;
-        ep->rma.fabric = ep->msg.fabric;
-        ep->rma.domain = ep->msg.domain;
-    }
+    if (ep->mr_local)
+        borrow(ep, &ep->rma);
     return half_open(ep, &ep->rma, ep->info);
 }
 
@@ -260,16 +257,18 @@ static void take_info(struct ofi_ep *ep, struct fi_info *info)
 /* The endpoint of messages, on the first free port of the range. */
 static int msg_open(struct ofi_ep *ep, const struct weft_tp_open *desc)
 {
+    borrow(ep, &ep->msg);
     if (!desc->port_first)
         return half_open(ep, &ep->msg, ep->info);
     unsigned last = desc->port_last < desc->port_first ? desc->port_first : desc->port_last;
     for (unsigned port = desc->port_first; port <= last; port++) {
         struct fi_info *info = NULL;
-        int err = info_of(ep->provider, ep->bind, port, &info);
+        int err = info_of(ep, ep->provider, port, &info);
         if (err == WEFT_ENOTSUP)
             continue; /* it has offered itself without a port; verbs says so of one in use */
         if (err != WEFT_OK)
             return err;
+        borrow(ep, &ep->msg); /* a half that did not open has given it back */
         err = half_open(ep, &ep->msg, info);
         fi_freeinfo(info);
         if (err != WEFT_EADDRINUSE)
@@ -282,7 +281,7 @@ static int msg_open(struct ofi_ep *ep, const struct weft_tp_open *desc)
 static int provider_open(struct ofi_ep *ep, const struct weft_tp_open *desc, const char *provider)
 {
     struct fi_info *info = NULL;
-    int err = info_of(provider, ep->bind, 0, &info);
+    int err = info_of(ep, provider, 0, &info);
     if (err != WEFT_OK)
         return err;
     take_info(ep, info);
@@ -291,6 +290,8 @@ static int provider_open(struct ofi_ep *ep, const struct weft_tp_open *desc, con
         err = weft_fail(-errno, "cannot open an epoll set: %s", strerrordesc_np(errno));
     if (err == WEFT_OK)
         err = weft__ofi_silence_open(ep);
+    if (err == WEFT_OK)
+        err = weft__ofi_domain_get(ep, desc);
     if (err == WEFT_OK)
         err = msg_open(ep, desc);
     if (err == WEFT_OK)
@@ -302,6 +303,7 @@ static int provider_open(struct ofi_ep *ep, const struct weft_tp_open *desc, con
 
 int weft__ofi_fabric_open(struct ofi_ep *ep, const struct weft_tp_open *desc)
 {
+    ep->shares = desc->group;
     ep->epoll_fd = ep->timer_fd = ep->msg.wait_fd = ep->rma.wait_fd = -1;
     if (desc->provider)
         return provider_open(ep, desc, desc->provider);
@@ -318,6 +320,7 @@ void weft__ofi_fabric_close(struct ofi_ep *ep)
 {
     weft__ofi_half_close(ep, &ep->rma);
     weft__ofi_half_close(ep, &ep->msg);
+    weft__ofi_domain_put(ep);
     if (ep->info)
         fi_freeinfo(ep->info);
     weft__ofi_silence_close(ep);

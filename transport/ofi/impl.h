@@ -92,11 +92,27 @@ struct weft_tp_region {
     struct weft_tp_key key;
 };
 
+/* What a network card has for the process, or for one endpoint of it. */
+struct ofi_domain {
+    struct ofi_domain *next;
+    uint64_t number;
+    const void *group; /* NULL: of one endpoint */
+    unsigned users;    /* endpoints */
+    char provider[32], bind[64];
+    struct fid_fabric *fabric;
+    struct fid_domain *domain;
+    bool prov_key;
+    size_t key_bytes;
+    struct weft_regcache *registrations;       /* NULL: registering costs this provider nothing, and
+                                                  nobody shares them */
+    _Atomic uint64_t regions_n, regions_bytes; /* not the cache's */
+};
+
 /* One libfabric endpoint with what belongs to it. */
 struct ofi_half {
     struct fid_fabric *fabric;
     struct fid_domain *domain;
-    bool borrowed;             /* fabric and domain are the other half's */
+    bool borrowed;             /* fabric and domain are ep->domain's */
     struct fid_wait *wait_set; /* net only */
     struct fid_cq *cq;
     struct fid_av *av;
@@ -113,10 +129,12 @@ struct ofi_ep {
     size_t msg_max_bytes;
     unsigned sends_max;
     bool mr_local, mr_virt, mr_prov_key;
-    bool pins; /* registered memory is held by a card: registering is dear */
-    bool card; /* a network card answers, whatever its process does: silence.c */
+    bool shares; /* its domain with others, each of which another thread may drive */
+    bool pins;   /* registered memory is held by a card: registering is dear */
+    bool card;   /* a network card answers, whatever its process does: silence.c */
 
     struct fi_info *info;
+    struct ofi_domain *domain; /* of messages, and of registered memory */
     struct ofi_half msg, rma;
     uint32_t rma_generation;
     unsigned rma_rounds; /* the one-sided half may be connecting: to be looked at so often */
@@ -137,12 +155,11 @@ struct ofi_ep {
 
     struct weft_slots peers;
     struct weft_tp_region *regions;
-    struct weft_regcache *registrations; /* NULL: registering costs this provider nothing */
-    struct weft_op_list ready;           /* done has to run */
-    struct weft_tp_op *first, *last;     /* one-sided operations under way */
-    unsigned rmas, waiting;              /* of these: in all, to be issued again */
-    unsigned lost_n;                     /* peers whose loss has not been told */
-    bool renew;                          /* the one-sided endpoint has a broken connection */
+    struct weft_op_list ready;       /* done has to run */
+    struct weft_tp_op *first, *last; /* one-sided operations under way */
+    unsigned rmas, waiting;          /* of these: in all, to be issued again */
+    unsigned lost_n;                 /* peers whose loss has not been told */
+    bool renew;                      /* the one-sided endpoint has a broken connection */
     bool closing;
     int broken;
     struct weft_ofi_stats stats;
@@ -169,7 +186,18 @@ void weft__ofi_environment(void); /* before main */
 /* Before anything else of libfabric; later times cost nothing.  Errors: WEFT_ENOTSUP. */
 int weft__ofi_library_load(void);
 
+/* domain.c */
+/* Opens what the endpoint's card has, or takes its share of it: ep->domain. */
+int weft__ofi_domain_get(struct ofi_ep *ep, const struct weft_tp_open *desc);
+void weft__ofi_domain_put(struct ofi_ep *ep); /* every registration of the endpoint's has ended */
+/* Those of this endpoint alone. What was opened stands there also after an error. */
+int weft__ofi_fabric_of(const struct ofi_ep *ep, struct fid_fabric **fabric_out,
+                        struct fid_domain **domain_out);
+/* Registers; ctx: a struct ofi_domain, mr_out: a struct fid_mr. */
+int weft__ofi_mr_make(void *ctx, void *addr, size_t len_bytes, uint32_t access, void **mr_out);
+
 /* fabric.c */
+int weft__ofi_failed(const struct ofi_ep *ep, const char *what, int rc);
 int weft__ofi_fabric_open(struct ofi_ep *ep, const struct weft_tp_open *desc);
 void weft__ofi_fabric_close(struct ofi_ep *ep);
 int weft__ofi_rma_half_open(struct ofi_ep *ep);
@@ -205,7 +233,6 @@ int weft__ofi_send(struct weft_tp_ep *tp, struct weft_tp_peer peer, const struct
                    unsigned n, struct weft_tp_op *op);
 
 /* region.c */
-int weft__ofi_regions_open(struct ofi_ep *ep, size_t registered_max_bytes);
 void weft__ofi_regions_close(struct ofi_ep *ep);
 int weft__ofi_reg(struct weft_tp_ep *tp, void *addr, size_t len_bytes, uint32_t access,
                   struct weft_tp_region **region_out);

@@ -1,12 +1,13 @@
 /* The ofi transport's table, and an endpoint's beginning and end.
  *
- * Parts: library.c (loads libfabric), fabric.c (its objects and the choice of a provider), peer.c,
- * msg.c, region.c, rma.c, progress.c, error.c, signals.c. Everything runs on the thread that drives
- * the endpoint; libfabric is opened with FI_THREAD_DOMAIN and manual progress, and starts no
- * thread.
+ * Parts: library.c (loads libfabric), fabric.c (its objects and the choice of a provider),
+ * domain.c, peer.c, msg.c, region.c, rma.c, progress.c, error.c, signals.c. Everything runs on the
+ * thread that drives the endpoint; libfabric is opened with FI_THREAD_DOMAIN and manual progress,
+ * and starts no thread.
  */
 #include "transport/ofi/ofi.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,8 +44,6 @@ static int open_ep(const struct weft_tp_open *desc, struct weft_tp_ep **ep_out)
     snprintf(ep->bind, sizeof(ep->bind), "%s", desc->bind);
     weft__slots_init(&ep->peers, OFI_PEERS_MAX);
     err = weft__ofi_fabric_open(ep, desc);
-    if (err == WEFT_OK)
-        err = weft__ofi_regions_open(ep, desc->registered_max_bytes);
     if (err == WEFT_OK)
         err = weft__ofi_recvs_open(ep);
     weft__ofi_reset_signals(); /* a provider that was loaded now may have brought its own */
@@ -134,15 +133,19 @@ static void usage(struct weft_tp_ep *tp, struct weft_tp_usage *usage_out)
 {
     const struct ofi_ep *ep = ofi_ep_of(tp);
     struct weft_regcache_stats cache = {0};
-    if (ep->registrations)
-        weft__regcache_stats(ep->registrations, &cache);
+    struct ofi_domain *domain = ep->domain;
+    if (domain->registrations)
+        weft__regcache_stats(domain->registrations, &cache);
     *usage_out = (struct weft_tp_usage){
         .connections = weft__ofi_connections(ep),
         .memory_bytes = memory_of(ep),
-        .registrations = cache.entries,
-        .registered_bytes = cache.bytes,
+        .registrations =
+            cache.entries + atomic_load_explicit(&domain->regions_n, memory_order_relaxed),
+        .registered_bytes =
+            cache.bytes + atomic_load_explicit(&domain->regions_bytes, memory_order_relaxed),
         .registration_hits = cache.hits,
         .registration_misses = cache.misses,
+        .domain = domain->number,
     };
 }
 

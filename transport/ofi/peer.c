@@ -122,8 +122,8 @@ int weft__ofi_peer_refused(struct ofi_ep *ep, struct ofi_peer *peer, ssize_t rc)
     }
     weft__ofi_peer_lost(ep, peer);
     return weft_fail(WEFT_EHOSTUNREACH,
-                     "no connection to the peer within %llu s: it has died, or a firewall "
-                     "drops what is sent",
+                     "no connection to the peer within %llu s: it has died, has no file "
+                     "descriptors left (ulimit -n), or a firewall drops what is sent",
                      OFI_CONNECT_NS / WEFT_NS_PER_S);
 }
 

@@ -100,8 +100,8 @@ int weft__ofi_progress(struct weft_tp_ep *tp)
     }
     if (ep->unposted)
         weft__ofi_post(ep);
-    if (ep->registrations)
-        weft__regcache_sweep(ep->registrations);
+    if (ep->domain->registrations)
+        weft__regcache_sweep(ep->domain->registrations);
     weft__ofi_silence_look(ep);
     if (ep->renew)
         weft__ofi_rma_renew(ep);

@@ -6,86 +6,33 @@
  * pages (FI_MR_ALLOCATED), registrations are kept for the next use: those of local ranges, and
  * those that their owner has marked WEFT_TP_KEEP. Any other ends with unreg(), and its key with it.
  *
+ * Where several endpoints share a domain, a range that two of them have registered alike is
+ * registered once, under one key, until the last of them lets go.
+ *
  * All are made in the domain of messages; providers with FI_MR_LOCAL have that domain alone. Not
  * served: FI_MR_ENDPOINT, a registration that belongs to an endpoint, for one of the two halves is
  * made anew now and then. None of the providers in Debian's build that have messages and one-sided
  * operations asks for it.
  */
+#include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include <rdma/fi_domain.h>
-#include <rdma/fi_errno.h>
 
-#include "base/check.h"
 #include "transport/ofi/impl.h"
 #include "weft/error.h"
 
-static int fail_register(size_t len_bytes, int rc)
-{
-    int err = weft__ofi_err(rc);
-    weft__check(err != WEFT_OK);
-    return weft_fail(err,
-                     "cannot register %zu bytes: %s; raise the limit of locked memory "
-                     "(ulimit -l)",
-                     len_bytes, fi_strerror(-rc));
-}
-
-/* The key is random where the provider takes ours. */
-static int draw_key(const struct ofi_ep *ep, uint64_t *key_out)
-{
-    size_t size = ep->info->domain_attr->mr_key_size;
-    uint64_t key = 0;
-    if (!ep->mr_prov_key && getrandom(&key, sizeof(key), 0) != sizeof(key))
-        return weft_fail(WEFT_EIO, "no random bytes for a key");
-    *key_out = size < sizeof(key) ? key & (((uint64_t)1 << 8 * size) - 1) : key;
-    return WEFT_OK;
-}
-
-static int mr_make(void *ctx, void *addr, size_t len_bytes, uint32_t access, void **mr_out)
-{
-    const struct ofi_ep *ep = ctx;
-    struct fid_mr *mr = NULL;
-    uint64_t key = 0;
-    int rc;
-    do {
-        int err = draw_key(ep, &key);
-        if (err != WEFT_OK)
-            return err;
-        rc = fi_mr_reg(ep->msg.domain, addr, len_bytes, access, 0, key, 0, &mr, NULL);
-    } while (rc == -FI_ENOKEY && !ep->mr_prov_key);
-    if (rc != 0)
-        return fail_register(len_bytes, rc);
-    *mr_out = mr;
-    return WEFT_OK;
-}
-
-static void mr_end(void *ctx, void *mr)
-{
-    (void)ctx;
-    fi_close(&((struct fid_mr *)mr)->fid);
-}
-
-int weft__ofi_regions_open(struct ofi_ep *ep, size_t registered_max_bytes)
-{
-    if (!ep->pins)
-        return WEFT_OK;
-    struct weft_regcache_desc desc = {
-        .make = mr_make,
-        .end = mr_end,
-        .ctx = ep,
-        .bytes_max = registered_max_bytes ? registered_max_bytes : OFI_REGISTERED_MAX,
-        .entries_max = OFI_REGISTRATIONS_MAX,
-    };
-    return weft__regcache_open(&desc, &ep->registrations);
-}
-
 static void release(struct ofi_ep *ep, struct weft_tp_region *region)
 {
-    if (region->kept)
-        weft__regcache_put(ep->registrations, region->kept);
-    else
+    struct ofi_domain *domain = ep->domain;
+    if (region->kept) {
+        weft__regcache_put(domain->registrations, region->kept);
+    } else {
         fi_close(&region->mr->fid);
+        atomic_fetch_sub_explicit(&domain->regions_n, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&domain->regions_bytes, region->key.len_bytes,
+                                  memory_order_relaxed);
+    }
     free(region);
 }
 
@@ -97,8 +44,6 @@ void weft__ofi_regions_close(struct ofi_ep *ep)
         release(ep, region);
     }
     ep->regions = NULL;
-    weft__regcache_close(ep->registrations);
-    ep->registrations = NULL;
 }
 
 int weft__ofi_local_get(struct ofi_ep *ep, const struct weft_tp_rma_desc *desc, uint64_t access,
@@ -106,7 +51,7 @@ int weft__ofi_local_get(struct ofi_ep *ep, const struct weft_tp_rma_desc *desc, 
 {
     struct weft_regcache_want want = {
         .addr = desc->local, .len_bytes = desc->len_bytes, .access = (uint32_t)access};
-    return weft__regcache_get(ep->registrations, &want, local_out);
+    return weft__regcache_get(ep->domain->registrations, &want, local_out);
 }
 
 static uint32_t flags_of(const struct ofi_ep *ep, uint32_t access)
@@ -118,20 +63,24 @@ static uint32_t flags_of(const struct ofi_ep *ep, uint32_t access)
     return (uint32_t)flags;
 }
 
-static int region_make(struct ofi_ep *ep, const struct weft_regcache_want *want, bool keep,
+static int region_make(struct ofi_ep *ep, const struct weft_regcache_want *want,
                        struct weft_tp_region *region)
 {
-    if (keep && ep->registrations) {
-        int err = weft__regcache_get(ep->registrations, want, &region->kept);
+    struct ofi_domain *domain = ep->domain;
+    if (ep->shares || !want->once) {
+        int err = weft__regcache_get(domain->registrations, want, &region->kept);
         if (err == WEFT_OK)
             region->mr = region->kept->handle;
         return err;
     }
     void *mr = NULL;
-    int err = mr_make(ep, want->addr, want->len_bytes, want->access, &mr);
-    if (err == WEFT_OK)
-        region->mr = mr;
-    return err;
+    int err = weft__ofi_mr_make(domain, want->addr, want->len_bytes, want->access, &mr);
+    if (err != WEFT_OK)
+        return err;
+    region->mr = mr;
+    atomic_fetch_add_explicit(&domain->regions_n, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&domain->regions_bytes, want->len_bytes, memory_order_relaxed);
+    return WEFT_OK;
 }
 
 int weft__ofi_reg(struct weft_tp_ep *tp, void *addr, size_t len_bytes, uint32_t access,
@@ -144,9 +93,12 @@ int weft__ofi_reg(struct weft_tp_ep *tp, void *addr, size_t len_bytes, uint32_t 
     struct weft_tp_region *region = calloc(1, sizeof(*region));
     if (!region)
         return weft_fail(WEFT_ENOMEM, "no memory for a registration");
-    struct weft_regcache_want want = {
-        .addr = addr, .len_bytes = len_bytes, .access = flags_of(ep, access), .exact = true};
-    int err = region_make(ep, &want, access & WEFT_TP_KEEP, region);
+    struct weft_regcache_want want = {.addr = addr,
+                                      .len_bytes = len_bytes,
+                                      .access = flags_of(ep, access),
+                                      .exact = true,
+                                      .once = !ep->pins || !(access & WEFT_TP_KEEP)};
+    int err = region_make(ep, &want, region);
     if (err != WEFT_OK) {
         free(region);
         return err;

@@ -55,7 +55,7 @@ static void set_waiting(struct ofi_ep *ep, struct ofi_op *own, bool waits)
 static void give_local(struct ofi_ep *ep, struct ofi_op *own)
 {
     if (own->local)
-        weft__regcache_put(ep->registrations, own->local);
+        weft__regcache_put(ep->domain->registrations, own->local);
     own->local = NULL;
 }
 

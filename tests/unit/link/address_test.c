@@ -93,7 +93,7 @@ static void malformed_text_is_refused(void **state)
 static void what_differs_in_transport_provider_or_shim_does_not_meet(void **state)
 {
     (void)state;
-    struct weft_tp_addr out[WEFT_ADDRESS_PATHS];
+    struct weft__address_routes out;
     static const char *const pairs[][2] = {{"zmq+shim;00", "ofi:net;00"},
                                            {"ofi:net;00", "ofi:verbs;ofi_rxm;00"},
                                            {"tcp;00", "tcp+shim;00"},
@@ -101,7 +101,7 @@ static void what_differs_in_transport_provider_or_shim_does_not_meet(void **stat
     for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
         struct weft__address a = of(pairs[i][0]), b = of(pairs[i][1]);
         assert_false(weft__address_meet(pairs[i][0], pairs[i][1]));
-        assert_int_equal(weft__address_pair(&a, &b, out), WEFT_ENOTSUP);
+        assert_int_equal(weft__address_pair(&a, &b, &out), WEFT_ENOTSUP);
         assert_non_null(strstr(weft_fail_text(WEFT_ENOTSUP), b.paths[0].name));
     }
     assert_true(weft__address_meet("ofi:net@1.2.3.4;00,tcp+shim;01", "zmq;00,tcp+shim;02"));
@@ -109,38 +109,49 @@ static void what_differs_in_transport_provider_or_shim_does_not_meet(void **stat
     assert_false(weft__address_meet("ofi:net;00", "nonsense"));
 }
 
+static void assert_route(const struct weft__address_route *route, const unsigned char wanted[3])
+{
+    assert_int_equal(route->ours, wanted[0]);
+    assert_int_equal(route->theirs, wanted[1]);
+    assert_int_equal(route->addr.bytes[0], wanted[2]);
+}
+
 static void paths_of_a_name_are_paired_in_their_order(void **state)
 {
     (void)state;
-    struct weft_tp_addr out[WEFT_ADDRESS_PATHS];
+    struct weft__address_routes out;
     struct weft__address ours = of("ofi:net;01,tcp;02,tcp;03");
     struct weft__address theirs = of("tcp;aa,zmq;bb,tcp;cc");
-    assert_int_equal(weft__address_pair(&ours, &theirs, out), WEFT_OK);
-    assert_int_equal(out[0].len, 0);
-    assert_int_equal(out[1].bytes[0], 0xaa);
-    assert_int_equal(out[2].bytes[0], 0xcc);
+    assert_int_equal(weft__address_pair(&ours, &theirs, &out), WEFT_OK);
+    static const unsigned char wanted[][3] = {
+        {1, 0, 0xaa}, {2, 2, 0xcc}, {1, 2, 0xcc}, {2, 0, 0xaa}};
+    assert_int_equal(out.n, 4); /* the twins first */
+    for (unsigned i = 0; i < out.n; i++)
+        assert_route(&out.route[i], wanted[i]);
     theirs = of("tcp;dd");
-    assert_int_equal(weft__address_pair(&ours, &theirs, out), WEFT_OK);
-    assert_int_equal(out[1].bytes[0], 0xdd);
-    assert_int_equal(out[2].len, 0);
+    assert_int_equal(weft__address_pair(&ours, &theirs, &out), WEFT_OK);
+    assert_int_equal(out.n, 2);
+    assert_route(&out.route[0], (const unsigned char[]){1, 0, 0xdd});
+    assert_route(&out.route[1], (const unsigned char[]){2, 0, 0xdd});
 }
 
 static void an_address_that_two_machines_own_leads_nowhere(void **state)
 {
     (void)state;
-    struct weft_tp_addr out[WEFT_ADDRESS_PATHS];
+    struct weft__address_routes out;
     struct weft__address ours = of("tcp@127.0.0.1;00,tcp@127.0.0.1;01");
     struct weft__address theirs = of("0000000000000001/tcp@127.0.0.1;00,tcp@203.0.113.9;01");
     ours.machine = weft__net_machine();
-    assert_int_equal(weft__address_pair(&ours, &theirs, out), WEFT_OK);
-    assert_int_equal(out[0].len, 0);
-    assert_int_equal(out[1].len, 1);
+    assert_int_equal(weft__address_pair(&ours, &theirs, &out), WEFT_OK);
+    assert_int_equal(out.n, 2);
+    assert_int_equal(out.route[0].theirs, 1);
+    assert_int_equal(out.route[1].theirs, 1);
     theirs.n = 1;
-    assert_int_equal(weft__address_pair(&ours, &theirs, out), WEFT_EADDRNOTAVAIL);
+    assert_int_equal(weft__address_pair(&ours, &theirs, &out), WEFT_EADDRNOTAVAIL);
     assert_non_null(strstr(weft_fail_text(WEFT_EADDRNOTAVAIL), "127.0.0.1"));
     theirs.machine = ours.machine; /* the same machine: that is fine */
-    assert_int_equal(weft__address_pair(&ours, &theirs, out), WEFT_OK);
-    assert_int_equal(out[0].len, 1);
+    assert_int_equal(weft__address_pair(&ours, &theirs, &out), WEFT_OK);
+    assert_int_equal(out.n, 2);
 }
 
 int main(void)

@@ -30,9 +30,9 @@
 
 #define PEERS_MAX 256u
 #define RANKS 8u /* of each process */
-#define TEXT_MAX (WEFT_LANE_ADDRESS_MAX)
+#define TEXT_MAX WEFT_LANES_ADDRESS_MAX
 #define WITHIN_NS (60 * WEFT_NS_PER_S)
-#define DESCRIPTORS_PER_LANE 16u
+#define DESCRIPTORS_PER_LANE 28u /* net: 25, and the connections */
 
 static unsigned peers_n, lanes_n;
 

@@ -61,7 +61,8 @@ static void card_close(struct card *card)
 static struct weft_registration *get(struct card *card, size_t at, size_t len_bytes,
                                      uint32_t access, bool exact)
 {
-    struct weft_regcache_want want = {memory + at, len_bytes, access, exact};
+    struct weft_regcache_want want = {
+        .addr = memory + at, .len_bytes = len_bytes, .access = access, .exact = exact};
     struct weft_registration *one = NULL;
     assert_int_equal(weft__regcache_get(card->cache, &want, &one), WEFT_OK);
     assert_non_null(one);
@@ -128,6 +129,29 @@ static void a_key_that_leaves_the_process_is_for_its_range_alone(void **state)
     assert_int_equal(card.made, 4);
     weft__regcache_put(card.cache, get(&card, 0, 2 * PAGE, 1, true));
     assert_int_equal(card.made, 4);
+    card_close(&card);
+}
+
+static void what_is_wanted_once_is_shared_and_not_kept(void **state)
+{
+    (void)state;
+    struct card card;
+    struct weft_registration *one, *other;
+    struct weft_regcache_want want = {
+        .addr = memory, .len_bytes = PAGE, .access = 1, .exact = true, .once = true};
+    card_open(&card, 64 * PAGE, 8);
+    weft__regcache_cover(memory, sizeof(memory));
+    assert_int_equal(weft__regcache_get(card.cache, &want, &one), WEFT_OK);
+    assert_int_equal(weft__regcache_get(card.cache, &want, &other), WEFT_OK);
+    assert_ptr_equal(one, other);
+    weft__regcache_put(card.cache, one);
+    assert_int_equal(card.ended, 0);
+    weft__regcache_put(card.cache, other);
+    assert_int_equal(card.ended, 1);
+    assert_int_equal(weft__regcache_get(card.cache, &want, &one), WEFT_OK);
+    weft__regcache_put(card.cache, get(&card, 0, PAGE, 1, true)); /* and wanted kept */
+    weft__regcache_put(card.cache, one);
+    assert_int_equal(card.ended, 1);
     card_close(&card);
 }
 
@@ -215,7 +239,7 @@ static void a_full_card_gets_back_what_nobody_uses(void **state)
     assert_false(card.ended_[1]);
     struct weft_registration *second = get(&card, 16 * PAGE, PAGE, 1, false);
     struct weft_registration *third = get(&card, 20 * PAGE, PAGE, 1, false);
-    struct weft_regcache_want want = {memory + 24 * PAGE, PAGE, 1, false};
+    struct weft_regcache_want want = {.addr = memory + 24 * PAGE, .len_bytes = PAGE, .access = 1};
     struct weft_registration *none = NULL;
     assert_int_equal(weft__regcache_get(card.cache, &want, &none), WEFT_ENOMEM);
     assert_null(none);
@@ -308,6 +332,7 @@ int main(void)
         cmocka_unit_test(the_same_bytes_are_registered_once),
         cmocka_unit_test(a_registration_that_grants_less_does_not_serve),
         cmocka_unit_test(a_key_that_leaves_the_process_is_for_its_range_alone),
+        cmocka_unit_test(what_is_wanted_once_is_shared_and_not_kept),
         cmocka_unit_test(memory_that_nobody_vouches_for_is_registered_for_one_use),
         cmocka_unit_test(the_bounds_hold_and_the_oldest_goes_first),
         cmocka_unit_test(one_in_use_is_never_evicted),
