@@ -180,6 +180,7 @@ static int start_registry(struct weft_host *host)
         return err;
     snprintf(path, sizeof(path), "%s/registry.log", host->state_dir);
     struct weft_registry_desc desc = {.log_path = path,
+                                      .self = host->name,
                                       .beat_ms = (uint32_t)weft__config_u64("WEFT_HEARTBEAT_MS"),
                                       .dead_ms = (uint32_t)weft__config_u64("WEFT_DEAD_MS")};
     snprintf(host->registry_control, sizeof(host->registry_control), "tcp://%s:%u", host->address,

@@ -529,6 +529,17 @@ static void take_extras(struct weft_app *app, const Weft__Host__MoveMessage *twi
     }
 }
 
+/* A source that stood still takes its rank back when the move is over here: the next move has to
+ * know the incarnation. */
+static void take_late_word(struct weft_app *app, const struct weft_move_message *message)
+{
+    if (message->kind != WEFT_MOVE_ABORTED || message->rank >= app->size)
+        return;
+    struct weft_app_rank *rank = &app->ranks[message->rank];
+    if (message->owner.host == rank->process && message->owner.incarnation > rank->incarnation)
+        rank->incarnation = (uint32_t)message->owner.incarnation;
+}
+
 void weft__weftd_on_move(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
 {
     const Weft__Host__MoveMessage *twin = (const Weft__Host__MoveMessage *)request;
@@ -542,6 +553,8 @@ void weft__weftd_on_move(void *ctx, struct weft_call *call, const ProtobufCMessa
         take_extras(app, twin);
         machine_step(app,
                      &(struct weft_move_event){.kind = WEFT_MOVE_ON_MESSAGE, .message = &message});
+    } else if (err == WEFT_OK) {
+        take_late_word(app, &message);
     }
     if (err == WEFT_OK)
         weft__call_reply(call, NULL); /* also to what comes late: its sender need not repeat it */

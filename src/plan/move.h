@@ -208,7 +208,7 @@ struct weft_move_home {
     int err;                        /* why it did not move */
     char reason[WEFT_MOVE_TEXT_MAX];
     struct weft_move_owner owner; /* where the rank is, when the outcome is MOVED or STAYED */
-    bool source_dead, dest_dead, dest_failed, pull_asked;
+    bool source_dead, source_gone, dest_dead, dest_failed, pull_asked;
     uint64_t until_ns; /* deadline of the state */
     uint64_t retry_ns; /* next repetition */
     uint64_t backoff_ns;

@@ -166,6 +166,7 @@ static void on_gone(struct weft_move_home *m, struct weft_move_out *out,
                     const struct weft_move_message *message)
 {
     struct weft_move_event word = {.kind = WEFT_MOVE_ON_OWNER, .owner = message->owner};
+    m->source_gone = true;
     if (weft__move_standing(&m->id, &word) == WEFT_STANDING_COMMITTED)
         committed(m, out);
     else if (m->state != WEFT_HOME_RESOLVING)
@@ -237,7 +238,8 @@ static void on_owner(struct weft_move_home *m, struct weft_move_out *out,
 {
     if (m->state != WEFT_HOME_RESOLVING)
         return;
-    bool nobody_commits = !m->pull_asked || m->dest_dead || m->dest_failed;
+    bool never_commits = !m->pull_asked || m->dest_failed; /* a dead one's words may be under way */
+    bool nobody_commits = never_commits || m->dest_dead;
     switch (weft__move_standing(&m->id, event)) {
     case WEFT_STANDING_COMMITTED:
         committed(m, out);
@@ -251,6 +253,8 @@ static void on_owner(struct weft_move_home *m, struct weft_move_out *out,
     case WEFT_STANDING_UNDECIDED:
         if (m->source_dead && nobody_commits)
             lost(m, out, WEFT_EHOSTDEAD, "the source died before the destination had the rank");
+        else if (never_commits && !m->source_dead && !m->source_gone)
+            stayed(m, out, event->owner); /* it stands still: whenever it wakes the rank goes on */
         break;
     case WEFT_STANDING_OTHER:
         lost(m, out, WEFT_ESTALE,
@@ -295,7 +299,10 @@ static void on_deadline(struct weft_move_home *m, struct weft_move_out *out)
 
 static void on_tick(struct weft_move_home *m, struct weft_move_out *out)
 {
-    if (m->until_ns <= out->now_ns) {
+    bool over = m->until_ns <= out->now_ns;
+    if (over && m->state == WEFT_HOME_RESOLVING && weft__move_slept(m->params, m->until_ns, out)) {
+        enter(m, out, WEFT_HOME_RESOLVING, m->params->resolve_ns);
+    } else if (over) {
         on_deadline(m, out);
     } else if (m->retry_ns <= out->now_ns) {
         weft__move_retry_next(m->params, out->now_ns, &m->retry_ns, &m->backoff_ns);

@@ -236,7 +236,10 @@ static void on_deadline(struct weft_move_source *m, struct weft_move_out *out)
 
 static void on_tick(struct weft_move_source *m, struct weft_move_out *out)
 {
-    if (m->until_ns <= out->now_ns)
+    bool over = m->until_ns <= out->now_ns;
+    if (over && m->state == WEFT_SOURCE_ABORTING && weft__move_slept(m->params, m->until_ns, out))
+        m->until_ns = weft__move_after(out->now_ns, m->params->resolve_ns);
+    else if (over)
         on_deadline(m, out);
     else if (m->state == WEFT_SOURCE_ABORTING && !m->cas_under_way && m->retry_ns <= out->now_ns)
         ask_registry(m, out);

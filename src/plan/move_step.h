@@ -46,6 +46,14 @@ static inline void weft__move_retry_next(const struct weft_move_params *params, 
     *retry_ns = weft__move_after(now_ns, *backoff_ns);
 }
 
+/* Whether the tick of a deadline comes so late that its process must have stood still: answers may
+ * lie unread, so the app is not ended by that deadline. */
+static inline bool weft__move_slept(const struct weft_move_params *params, uint64_t until_ns,
+                                    const struct weft_move_out *out)
+{
+    return out->now_ns > weft__move_after(until_ns, params->retry_max_ns);
+}
+
 /* What the registry's word means for a move of (source, incarnation). */
 enum weft_move_standing {
     WEFT_STANDING_UNKNOWN,   /* nothing can be concluded */

@@ -20,6 +20,8 @@
 /* Keeps the encoded list, with its numbers, inside a frame. */
 #define TEXT_BYTES_MAX (3u << 20)
 
+enum { SELF_FACTOR = 10 };
+
 void weft__hosts_init(struct weft_hosts *hosts, uint64_t epoch)
 {
     *hosts = (struct weft_hosts){.revision = epoch << 32};
@@ -218,7 +220,7 @@ size_t weft__hosts_expire(struct weft_hosts *hosts, uint64_t now_ns, uint64_t de
 {
     assert(now_ns >= hosts->expired_ns);
     uint64_t gap_ns = hosts->expired_ns ? now_ns - hosts->expired_ns : 0;
-    uint64_t given_ns = gap_ns > dead_ns / 2 ? gap_ns : 0;
+    uint64_t given_ns = gap_ns > dead_ns / 4 ? gap_ns : 0;
     size_t dead = 0;
     hosts->expired_ns = now_ns;
     for (size_t i = 0; i < hosts->n; i++) {
@@ -228,7 +230,8 @@ size_t weft__hosts_expire(struct weft_hosts *hosts, uint64_t now_ns, uint64_t de
         entry->beat_ns += given_ns;
         if (entry->beat_ns > now_ns)
             entry->beat_ns = now_ns;
-        if (now_ns - entry->beat_ns < dead_ns)
+        bool self = strcmp(entry->host.name, hosts->self) == 0;
+        if (now_ns - entry->beat_ns < (self ? SELF_FACTOR * dead_ns : dead_ns))
             continue;
         entry->host.alive = false;
         entry->beat_ns = now_ns;

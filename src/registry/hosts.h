@@ -20,6 +20,8 @@ struct weft_hosts {
     size_t text_bytes;   /* what names, addresses and urls add up to: bounds the encoded list */
     uint64_t revision;   /* counts joins, leaves, deaths, changes of slots and leaving */
     uint64_t expired_ns; /* when weft__hosts_expire ran last; 0: never */
+    char self[WEFT_REGISTRY_NAME_MAX]; /* the host in whose process the list is; "": none. To be
+                                          set after weft__hosts_init */
 };
 
 /* The first revision is above every one of an earlier epoch. */
@@ -34,9 +36,11 @@ int weft__hosts_leave(struct weft_hosts *hosts, const char *name, uint64_t incar
 /* Uses name, incarnation, used, slots, leaving.  Errors: WEFT_ESTALE. */
 int weft__hosts_beat(struct weft_hosts *hosts, const struct weft_registry_host *host,
                      uint64_t now_ns);
-/* Declares hosts dead that gave no sign for dead_ns; returns how many. Where the caller itself was
- * held up for more than half of dead_ns since its last call, the hosts are given that time: their
- * beats may lie unread. */
+/* Declares hosts dead that gave no sign for dead_ns; returns how many. Looks are wanted every
+ * eighth of dead_ns: where the caller itself slept for twice as long, or longer, since the last
+ * one, the hosts are given that time, because their beats may lie unread. The host of the caller's
+ * own process lives while somebody looks, it may only be late with its beats: it is given ten times
+ * dead_ns. */
 size_t weft__hosts_expire(struct weft_hosts *hosts, uint64_t now_ns, uint64_t dead_ns);
 /* NULL: no such host. */
 const struct weft_registry_host *weft__hosts_find(const struct weft_hosts *hosts, const char *name);

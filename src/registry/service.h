@@ -17,6 +17,7 @@ struct weft_registry;
 struct weft_registry_desc {
     const char
         *log_path;    /* file of the append log; created where it is missing, locked while open */
+    const char *self; /* name of the host in this process; NULL: none */
     uint32_t beat_ms; /* 0: 500 */
     uint32_t dead_ms; /* 0: 3000 */
 };

@@ -1,11 +1,13 @@
 /* kill -9 in the middle of a move: before the commit the rank goes on where it was, after it the
- * app ends with a reason; never both, never neither. */
+ * app ends with a reason; never both, never neither. A process that only stands still costs a move,
+ * not a rank. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -170,6 +172,41 @@ static void a_rank_that_does_not_come_to_its_migration_point_stays(void **state)
     scene_ends_well(&scene);
 }
 
+/* The move is given up, the process wakes, the rank goes on, and can be moved. */
+static void wakes(struct scene *scene, struct child *move, uint64_t source)
+{
+    cluster_check(scene->cluster, child_wait(move, 3 * CLUSTER_MS) == 1);
+    cluster_check(scene->cluster, !child_over(scene->app.run));
+    stage_signal(scene->cluster, source, SIGCONT);
+    scene_stayed(scene, move);
+    stage_move(scene->cluster, &scene->app, SCENE_MOVER, "b");
+    scene_ends_well(scene);
+}
+
+static void a_source_that_stands_still_before_its_rank_does_keeps_it(void **state)
+{
+    struct scene scene;
+    scene_open(&scene, *state);
+    struct child *move = scene_asked(&scene);
+    uint64_t source = scene_process(&scene, scene.a);
+    stage_signal(*state, source, SIGSTOP);
+    atomic_store(&scene.stage.board->hold, 0);
+    wakes(&scene, move, source);
+}
+
+static void a_source_that_stands_still_while_its_rank_is_pulled_keeps_it(void **state)
+{
+    struct scene scene;
+    uint64_t dest;
+    (void)setenv("WEFT_MOVE_DEADLINE_MS", "2000", 1);
+    scene_open(&scene, *state);
+    struct child *move = scene_stands(&scene, &dest);
+    uint64_t source = scene_process(&scene, scene.a);
+    stage_signal(*state, source, SIGSTOP);
+    stage_signal(*state, dest, SIGCONT);
+    wakes(&scene, move, source);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, cluster_open, cluster_close)
 
 int main(int argc, char **argv)
@@ -191,9 +228,15 @@ int main(int argc, char **argv)
         CASE(a_source_that_dies_after_the_commit_costs_nothing),
         CASE(a_source_host_that_dies_after_the_move_costs_nothing),
     };
+    const struct CMUnitTest still[] = {
+        CASE(a_source_that_stands_still_before_its_rank_does_keeps_it),
+        CASE(a_source_that_stands_still_while_its_rank_is_pulled_keeps_it),
+    };
     bool all = argc < 2, first = !all && argv[1][0] == 'b', second = !all && argv[1][0] == 'a';
+    bool third = !all && argv[1][0] == 's';
     if (argc > 2)
         cmocka_set_test_filter(argv[2]);
     int failed = all || first ? cmocka_run_group_tests(before, NULL, NULL) : 0;
-    return failed + (all || second ? cmocka_run_group_tests(after, NULL, NULL) : 0);
+    failed += all || second ? cmocka_run_group_tests(after, NULL, NULL) : 0;
+    return failed + (all || third ? cmocka_run_group_tests(still, NULL, NULL) : 0);
 }

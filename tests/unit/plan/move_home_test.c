@@ -180,6 +180,57 @@ static void when_the_source_knows_nothing_the_registry_is_asked(void **state)
     assert_int_equal(m.outcome, WEFT_MOVE_OUTCOME_LOST);
 }
 
+static void wait_for(enum weft_move_home_state state)
+{
+    while (m.state != state)
+        waits(&m);
+}
+
+static void a_source_that_stands_still_keeps_its_rank_when_nobody_can_commit(void **state)
+{
+    (void)state;
+    advance(WEFT_HOME_FREEZING); /* nobody was asked to pull */
+    wait_for(WEFT_HOME_RESOLVING);
+    registry_says(&m, SOURCE, 4);
+    assert_int_equal(m.outcome, WEFT_MOVE_OUTCOME_STAYED);
+    assert_int_equal(m.owner.host, SOURCE);
+    assert_non_null(said(WEFT_MOVE_DISCARD));
+    assert_null(did(WEFT_MOVE_DO_END_APP));
+    hears(&m, 1, WEFT_MOVE_FROZEN); /* it wakes up */
+    assert_only_said(WEFT_MOVE_ABORT);
+    set_up(NULL);
+    advance(WEFT_HOME_PULLING);
+    hears(&m, 1, WEFT_MOVE_FAILED); /* it will never commit */
+    wait_for(WEFT_HOME_RESOLVING);
+    registry_says(&m, SOURCE, 4);
+    assert_int_equal(m.outcome, WEFT_MOVE_OUTCOME_STAYED);
+}
+
+static void a_commit_that_may_be_under_way_is_waited_for(void **state)
+{
+    (void)state;
+    advance(WEFT_HOME_PULLING);
+    wait_for(WEFT_HOME_RESOLVING);
+    registry_says(&m, SOURCE, 4);
+    assert_int_equal(m.state, WEFT_HOME_RESOLVING);
+    dies(&m, DEST); /* its last words may still be on their way */
+    registry_says(&m, SOURCE, 4);
+    assert_int_equal(m.state, WEFT_HOME_RESOLVING);
+}
+
+static void a_home_that_stood_still_ends_no_app_for_that(void **state)
+{
+    (void)state;
+    advance(WEFT_HOME_PULLING);
+    wait_for(WEFT_HOME_RESOLVING);
+    now_ns = m.until_ns + 5 * WEFT_NS_PER_S;
+    sees(&m, WEFT_MOVE_ON_TICK, WEFT_OK);
+    assert_int_equal(m.state, WEFT_HOME_RESOLVING);
+    assert_non_null(did(WEFT_MOVE_DO_READ_OWNER));
+    wait_for(WEFT_HOME_ENDED);
+    assert_int_equal(m.outcome, WEFT_MOVE_OUTCOME_LOST);
+}
+
 static void an_aborted_rank_of_a_live_source_stays_by_the_registrys_word(void **state)
 {
     (void)state;
@@ -396,6 +447,9 @@ int main(void)
         with_move(a_commit_whose_message_was_lost_is_learnt_from_the_source),
         with_move(a_commit_whose_message_was_lost_is_learnt_from_the_registry),
         with_move(when_the_source_knows_nothing_the_registry_is_asked),
+        with_move(a_source_that_stands_still_keeps_its_rank_when_nobody_can_commit),
+        with_move(a_commit_that_may_be_under_way_is_waited_for),
+        with_move(a_home_that_stood_still_ends_no_app_for_that),
         with_move(an_aborted_rank_of_a_live_source_stays_by_the_registrys_word),
         with_move(nobody_to_ask_ends_the_app_by_a_deadline),
         with_move(an_owner_that_nobody_knows_ends_the_app),

@@ -101,6 +101,18 @@ static void a_frozen_rank_never_thaws_on_a_timer(void **state)
     assert_non_null(did(WEFT_MOVE_DO_END_APP));
 }
 
+static void a_source_that_stood_still_ends_no_app_for_that(void **state)
+{
+    (void)state;
+    freeze_and_wait();
+    now_ns = m.until_ns + 20 * WEFT_NS_PER_S; /* the registry's answer lies unread */
+    sees(&m, WEFT_MOVE_ON_TICK, WEFT_OK);
+    assert_null(did(WEFT_MOVE_DO_END_APP));
+    assert_int_equal(m.state, WEFT_SOURCE_ABORTING);
+    registry_says(&m, SOURCE, 5);
+    assert_non_null(did(WEFT_MOVE_DO_THAW));
+}
+
 static void the_registry_is_not_asked_twice_at_a_time(void **state)
 {
     (void)state;
@@ -290,6 +302,7 @@ int main(void)
         with_rank(a_repeated_freeze_is_answered_with_what_stands),
         with_rank(a_frozen_rank_never_thaws_on_a_timer),
         with_rank(the_registry_is_not_asked_twice_at_a_time),
+        with_rank(a_source_that_stood_still_ends_no_app_for_that),
         with_rank(the_registrys_word_for_abort_thaws_with_a_new_incarnation),
         with_rank(the_registrys_word_for_commit_makes_it_forward),
         with_rank(an_answer_from_the_past_decides_nothing),

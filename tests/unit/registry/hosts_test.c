@@ -117,6 +117,47 @@ static void a_registry_that_was_held_up_blames_nobody(void **state)
     weft__hosts_fini(&hosts);
 }
 
+static void short_sleeps_of_the_registry_do_not_add_up_to_a_death(void **state)
+{
+    struct weft_hosts hosts;
+    uint64_t now = 100;
+    (void)state;
+    weft__hosts_init(&hosts, 1);
+    join(&hosts, "a", 1, now * MS);
+    assert_int_equal(weft__hosts_expire(&hosts, now * MS, DEAD_NS), 0);
+    for (int i = 0; i < 10; i++) { /* stopped for 1.4 s, and again before it could read a beat */
+        assert_int_equal(weft__hosts_expire(&hosts, (now += 10) * MS, DEAD_NS), 0);
+        assert_int_equal(weft__hosts_expire(&hosts, (now += 1400) * MS, DEAD_NS), 0);
+    }
+    while (hosts.alive > 0 && now < 20000)
+        weft__hosts_expire(&hosts, (now += 375) * MS, DEAD_NS);
+    assert_in_range(now, 100 + 10 * 1410 + 2500, 100 + 10 * 1410 + 3375);
+    weft__hosts_fini(&hosts);
+}
+
+/* Its loop may be held up where the registry's thread is not. */
+static void the_host_of_the_registry_itself_is_not_dead_because_it_is_late(void **state)
+{
+    struct weft_hosts hosts;
+    uint64_t now = 100;
+    (void)state;
+    weft__hosts_init(&hosts, 1);
+    strcpy(hosts.self, "head");
+    join(&hosts, "head", 1, now * MS);
+    join(&hosts, "other", 1, now * MS);
+    for (; now < 10000; now += 375) {
+        size_t dead = weft__hosts_expire(&hosts, now * MS, DEAD_NS);
+        assert_int_equal(dead, now >= 3100 && now < 3475 ? 1 : 0);
+    }
+    assert_true(weft__hosts_find(&hosts, "head")->alive);
+    assert_false(weft__hosts_find(&hosts, "other")->alive);
+    assert_int_equal(beat(&hosts, "head", 1, now * MS), 0);
+    for (uint64_t end = now + 31000; now < end; now += 375)
+        weft__hosts_expire(&hosts, now * MS, DEAD_NS);
+    assert_false(weft__hosts_find(&hosts, "head")->alive); /* one that is stuck for good */
+    weft__hosts_fini(&hosts);
+}
+
 static void a_host_that_leaves_is_gone_and_leaving_twice_is_fine(void **state)
 {
     struct weft_hosts hosts;
@@ -181,8 +222,8 @@ static void a_full_list_gives_the_place_of_the_longest_dead_and_else_refuses(voi
     weft__hosts_init(&hosts, 1);
     weft__hosts_expire(&hosts, MS, DEAD_NS);
     assert_int_equal(join(&hosts, "first", 1, MS), 0);
-    assert_int_equal(weft__hosts_expire(&hosts, 1000 * MS, DEAD_NS), 0);
-    assert_int_equal(weft__hosts_expire(&hosts, 2000 * MS, DEAD_NS), 0);
+    for (uint64_t now = 501; now < 3001; now += 500)
+        assert_int_equal(weft__hosts_expire(&hosts, now * MS, DEAD_NS), 0);
     assert_int_equal(weft__hosts_expire(&hosts, 3001 * MS, DEAD_NS), 1);
     int err = 0;
     for (unsigned i = 0; i < WEFT_REGISTRY_HOSTS_MAX + 1 && !err; i++) {
@@ -298,6 +339,8 @@ int main(void)
         cmocka_unit_test(a_live_name_is_not_given_to_another_incarnation),
         cmocka_unit_test(a_silent_host_is_declared_dead_and_cannot_come_back_but_its_name_can),
         cmocka_unit_test(a_registry_that_was_held_up_blames_nobody),
+        cmocka_unit_test(short_sleeps_of_the_registry_do_not_add_up_to_a_death),
+        cmocka_unit_test(the_host_of_the_registry_itself_is_not_dead_because_it_is_late),
         cmocka_unit_test(a_host_that_leaves_is_gone_and_leaving_twice_is_fine),
         cmocka_unit_test(slots_and_leaving_make_a_revision_and_used_does_not),
         cmocka_unit_test(revisions_of_a_later_epoch_are_higher),
