@@ -252,7 +252,7 @@ void weft__weftd_stop(struct weft_host *host)
     struct weft_app *app, *next;
     HASH_ITER(hh, host->apps, app, next)
     weft__weftd_app_end(app, WEFT_ESHUTDOWN, 1, "its home host %s is shutting down", host->name);
-    weft__weftd_processes_end(host, "its host is shutting down");
+    weft__weftd_processes_end(host, "is shutting down");
     weft__loop_timer(host->asker.loop, &host->stop_timer, weft__now_ns());
 }
 

@@ -156,8 +156,9 @@ void weft__weftd_lease_end_app(struct weft_host *host, uint64_t app);
 void weft__weftd_on_launch(void *host, struct weft_call *call, const ProtobufCMessage *request);
 void weft__weftd_on_end(void *host, struct weft_call *call, const ProtobufCMessage *request);
 void weft__weftd_process_kill(struct weft_process *process, const char *reason);
-/* Kills all; the loop reaps them. */
-void weft__weftd_processes_end(struct weft_host *host, const char *reason);
+/* Kills all; the loop reaps them. The reason that their apps get names this host, and says what it
+ * is or was. */
+void weft__weftd_processes_end(struct weft_host *host, const char *what);
 /* At the end: kills and reaps all.  Blocks: until the kernel has ended them, at most 2 s. */
 void weft__weftd_processes_kill(struct weft_host *host);
 /* Then, when no answer is under way: frees them. */

@@ -280,7 +280,7 @@ static void take_beaten(struct weft_host *host, const struct news *news)
         weft__config_u64("WEFT_DEAD_MS") * WEFT_NS_PER_MS) {
         weft__error(
             "this host was declared dead after a silence; its processes end and it joins anew");
-        weft__weftd_processes_end(host, "its host was declared dead");
+        weft__weftd_processes_end(host, "was declared dead");
         host->incarnation++;
         weft__weftd_group_hosts(host, host->groups_revision);
     }

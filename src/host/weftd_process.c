@@ -371,9 +371,11 @@ size_t weft__weftd_processes_n(const struct weft_host *host)
     return n;
 }
 
-void weft__weftd_processes_end(struct weft_host *host, const char *reason)
+void weft__weftd_processes_end(struct weft_host *host, const char *what)
 {
     struct weft_process *process;
+    char reason[160];
+    snprintf(reason, sizeof(reason), "host %s, which runs a rank of it, %s", host->name, what);
     DL_FOREACH(host->processes, process)
     weft__weftd_process_kill(process, reason);
 }
@@ -394,7 +396,7 @@ void weft__weftd_processes_kill(struct weft_host *host)
 {
     struct weft_process *process;
     uint64_t deadline_ns = weft__now_ns() + REAP_MS * WEFT_NS_PER_MS;
-    weft__weftd_processes_end(host, "its host is shutting down");
+    weft__weftd_processes_end(host, "is shutting down");
     DL_FOREACH(host->processes, process)
     if (!process->reaped)
         reap_by(process, deadline_ns);
