@@ -457,7 +457,7 @@ static int commit_failed(struct weft_journal *journal, int err, bool written)
                          "is room, until then nothing is changed",
                          journal->path, strerror(-err));
     }
-    return weft_fail(err,
+    return weft_fail(WEFT_ENOSPC,
                      "the registry cannot write its log %s: %s; nothing was changed, make room on "
                      "that disk",
                      journal->path, strerror(-err));

@@ -34,8 +34,8 @@ void weft__journal_close(struct weft_journal *journal);
 int weft__journal_add(struct weft_journal *journal, const struct weft_values_change *change);
 /* Writes the batch in one piece and syncs; after an error the batch is dropped.
  * Blocks: on the disk.
- * Errors: WEFT_EIO: the journal is broken, and whether the batch is on disk is not known; any other
- * (WEFT_ENOSPC): it is not, as if it had never been, and the journal goes on. */
+ * Errors: WEFT_EIO the journal is broken, and whether the batch is on disk is not known;
+ * WEFT_ENOSPC it is not, as if it had never been, and the journal goes on. */
 int weft__journal_commit(struct weft_journal *journal);
 /* Whether somebody has deleted the file; then it is broken. */
 bool weft__journal_is_lost(struct weft_journal *journal);

@@ -42,6 +42,7 @@ struct weft_registry {
     struct weft__waiting_list changes; /* lock */
     struct weft_journal journal;       /* the thread's */
     uint64_t mend_ns;                  /* the thread's: when to try to mend it next */
+    bool failing;                      /* the thread's: the newest write has failed */
     uint64_t epoch, log;               /* fixed */
     uint32_t beat_ms, dead_ms;
 };

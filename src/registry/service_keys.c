@@ -153,13 +153,23 @@ static bool batch_take(struct weft_registry *registry, struct batch *batch,
     return true;
 }
 
+/* Told when it begins and when it is over: changes may be asked for again many times a second. */
+static void note_write(struct weft_registry *registry, int err)
+{
+    if (err && !registry->failing)
+        weft__error("%s", weft_fail_text(err));
+    else if (!err && registry->failing)
+        weft__warn("the registry's log %s can be written again", registry->journal.path);
+    registry->failing = err != 0;
+}
+
 /* Brings the batch to disk, makes its changes and answers. */
 static void batch_finish(struct weft_registry *registry, struct batch *batch)
 {
     int err = weft__journal_commit(&registry->journal);
     bool applied = !err;
-    if (err && batch->n)
-        weft__error("%s", weft_fail_text(err));
+    if (batch->n)
+        note_write(registry, err);
     pthread_mutex_lock(&registry->lock);
     for (size_t i = 0; i < batch->n && !err; i++)
         err = weft__values_apply(&registry->keys, &batch->changes[i]);
@@ -168,7 +178,9 @@ static void batch_finish(struct weft_registry *registry, struct batch *batch)
         registry->journal.broken = true;
     for (size_t i = 0; i < batch->n; i++) {
         if (err)
-            weft__waiting_fail(batch->items[i], WEFT_EREGISTRY, weft_fail_text(err));
+            weft__waiting_fail(batch->items[i],
+                               err == WEFT_ENOSPC && !applied ? err : WEFT_EREGISTRY,
+                               weft_fail_text(err));
         else
             answer_won(registry, batch->items[i], batch->changes[i].revision);
     }
@@ -187,7 +199,7 @@ static void mend(struct weft_registry *registry)
     if (err)
         weft__error("%s", weft_fail_text(err));
     else
-        weft__warn("the registry's log %s is written again", registry->journal.path);
+        weft__warn("the registry's log %s was written anew", registry->journal.path);
 }
 
 static void run_changes(struct weft_registry *registry, struct weft__waiting *first)
