@@ -270,47 +270,66 @@ static void owner_known(void *ctx, int err, struct weft_move_owner owner)
 static void ask_owner(struct weft_app *app, const struct weft_move_message *message,
                       void (*run)(struct weft_task *task))
 {
+    const struct weft_move_owner source = {.host = message->source,
+                                           .incarnation = message->incarnation};
     struct owner_question *question = weft__must_alloc(1, sizeof(*question));
     *question = (struct owner_question){
         .task = {.run = run}, .host = app->host, .app = app->id, .step = app->step};
-    weft__owner_read(&(struct weft_owner_ask){
-        .at = app->host->registry_at,
-        .app = app->id,
-        .log = app->registry_log,
-        .rank = message->rank,
-        .initial = {.host = message->source, .incarnation = message->incarnation},
-        .done = owner_known,
-        .ctx = question});
+    struct weft_owner_ask ask = {.at = app->host->registry_at,
+                                 .app = app->id,
+                                 .log = app->registry_log,
+                                 .rank = message->rank,
+                                 .initial = source,
+                                 .expect = source,
+                                 .want = source,
+                                 .done = owner_known,
+                                 .ctx = question};
+    if (run == owner_task)
+        weft__owner_read(&ask);
+    else
+        weft__owner_cas(&ask);
 }
 
-/* A rank is frozen only where somebody can say whose it is: what the registry does not answer
- * before costs nobody anything, what it does not answer afterwards ends the app. */
+/* Why a rank is not frozen now; NULL: it may be. */
+static const char *against_freeze(const struct weft_app *app, const struct weft_move_event *event)
+{
+    const struct weft_move_message *freeze = &app->plan->freeze;
+    if (event->err == WEFT_ESTALE)
+        return "the registry has lost its log since the app's start: its ranks stay";
+    if (event->err != WEFT_OK)
+        return "the registry cannot write down who has the rank; see the head, try again later";
+    if (event->owner.host != freeze->source || event->owner.incarnation != freeze->incarnation)
+        return "the registry names another owner of the rank";
+    return NULL;
+}
+
+/* A rank is frozen only where somebody can say whose it is: the registry has just written its owner
+ * down, as it will have to at the commit. That it cannot costs nobody anything before, and ends the
+ * app afterwards. */
 static void freeze_task(struct weft_task *task)
 {
     struct owner_question *question = weft__loop_owner(task, struct owner_question, task);
     struct weft_app *app = weft__weftd_app_find(question->host, question->app);
-    int err = question->event.err;
+    const struct weft_move_event event = question->event;
     bool waits = app != NULL && app->step == question->step && app->plan != NULL &&
                  app->plan->moving && app->plan->machine.state == WEFT_HOME_FREEZING;
     free(question);
     if (!waits)
         return;
-    if (err == WEFT_OK) {
-        app->plan->registry_answers = true;
-        app->ranks[app->plan->freeze.rank].key = true; /* from now on it may hold one */
-        send_message(app, &app->plan->freeze);
+    const char *why = against_freeze(app, &event);
+    if (why != NULL) {
+        machine_step(app, &(struct weft_move_event){.kind = WEFT_MOVE_ON_CANCEL, .text = why});
         return;
     }
-    const char *why = err == WEFT_ESTALE
-                          ? "the registry has lost its log since the app's start: its ranks stay"
-                          : "the registry does not answer; try again when its head is back";
-    machine_step(app, &(struct weft_move_event){.kind = WEFT_MOVE_ON_CANCEL, .text = why});
+    app->plan->registry_answers = true;
+    send_message(app, &app->plan->freeze);
 }
 
 static void send_freeze(struct weft_app *app, const struct weft_move_message *message)
 {
     struct weft_app_plan *plan = app->plan;
     plan->freeze = *message;
+    app->ranks[message->rank].key = true; /* from now on the registry may hold one */
     if (plan->registry_answers)
         send_message(app, message);
     else if (!plan->registry_asked)
