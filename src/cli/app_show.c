@@ -74,6 +74,11 @@ void cli_app_show(const Weft__Host__AppInfo *app, bool in_full)
     printf("app %" PRIx64 "  %s  %s, home %s, %u ranks, %.1f s%s%s\n", app->app, app->program,
            app->state, app->home, app->size, app->age_ms / 1e3, app->reason[0] != '\0' ? ": " : "",
            app->reason);
+    if (app->frozen_where[0] != '\0')
+        printf("  frozen: %.1f MiB in %s\n", (double)app->frozen_bytes / (1u << 20),
+               app->frozen_where);
+    if (app->freeze_note[0] != '\0')
+        printf("  the last freeze or thaw was given up: %s\n", app->freeze_note);
     show_hosts(app);
     show_policy(app);
     for (size_t i = 0; i < app->n_ranks && in_full; i++)

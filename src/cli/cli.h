@@ -75,6 +75,8 @@ int cmd_hosts(int argc, char **argv);
 int cmd_apps(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
 int cmd_kill(int argc, char **argv);
+int cmd_freeze(int argc, char **argv);
+int cmd_thaw(int argc, char **argv);
 int cmd_drain(int argc, char **argv);
 int cmd_events(int argc, char **argv);
 int cmd_call(int argc, char **argv);

@@ -64,6 +64,7 @@ struct run {
     char cwd[PATH_MAX];
     const char *at, *json, *id_file, *timeline;
     FILE *ids;          /* NULL: nobody wants the id */
+    bool frozen;        /* as the user was told last */
     bool output_failed; /* what the ranks print can no longer be shown */
     uint64_t hosts, slots;
     struct cli cli;
@@ -291,6 +292,16 @@ static void show(struct run *run, const Weft__Host__WaitReply *reply)
     interrupted = 1;
 }
 
+/* Says once that the app lies in the store, and once that it runs again. */
+static void show_frozen(struct run *run, const char *frozen)
+{
+    bool is_frozen = frozen[0] != '\0';
+    if (is_frozen != run->frozen)
+        fprintf(stderr, "weft run: the app %s%s\n", is_frozen ? "is frozen: " : "runs again",
+                frozen);
+    run->frozen = is_frozen;
+}
+
 static int ended(const Weft__Host__WaitReply *reply)
 {
     if (reply->dropped > 0)
@@ -329,6 +340,8 @@ static int follow(struct run *run)
         const Weft__Host__WaitReply *reply = (const Weft__Host__WaitReply *)message;
         if (err == WEFT_OK) {
             show(run, reply);
+            if (!reply->ended)
+                show_frozen(run, reply->frozen);
             request.offset = reply->next_offset;
             int code = reply->ended ? ended(reply) : -1;
             weft__message_free(message);

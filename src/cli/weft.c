@@ -20,6 +20,8 @@ static const struct {
     {"timeline", cmd_timeline, "write an app's moves as a picture for a trace viewer"},
     {"migrate", cmd_migrate, "move a rank, or carry out the plan that is better now"},
     {"drain", cmd_drain, "move everything away from a host, and end it"},
+    {"freeze", cmd_freeze, "stop an app and keep it in the store, off its hosts"},
+    {"thaw", cmd_thaw, "let a frozen app go on"},
     {"kill", cmd_kill, "end an app"},
     {"call", cmd_call, "call a service with bytes and print the reply"},
     {"state", cmd_state, "list, read and change values that hosts keep"},

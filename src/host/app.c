@@ -194,6 +194,8 @@ static const struct {
     {WEFT_CALL_SERVICES, "services", NULL, weft__app_on_services},
     {WEFT_CALL_STATS, "stats", &weft__host__stats_request__descriptor, on_stats},
     {WEFT_CALL_MOVE, "move", &weft__host__move_message__descriptor, weft__app_on_move},
+    {WEFT_CALL_FREEZE_ORDER, "freeze-order", &weft__host__freeze_order__descriptor,
+     weft__app_on_freeze_order},
 };
 enum { CALLS_N = sizeof(calls) / sizeof(calls[0]) };
 
@@ -407,6 +409,7 @@ static int app_open(struct weft_process_app *app, int fd)
 static void app_close(struct weft_process_app *app)
 {
     weft__server_stop(app->server, SERVER_STOP_MS);
+    weft__app_freezer_stop(app);
     if (app->exec != NULL && weft__exec_close(app->exec, EXEC_CLOSE_MS) != WEFT_OK) {
         weft__info("a rank does not end: %s", weft_fail_text(WEFT_ETIMEDOUT));
         (void)fflush(NULL);
@@ -420,6 +423,7 @@ static void app_close(struct weft_process_app *app)
         weft__loop_drain(app->asker.loop);
     weft__app_tell_fini(app);
     weft__app_movers_fini(app);
+    weft__app_freezer_free(app);
     weft__app_events_fini(app);
     free(app->doors);
     weft__loop_close(app->asker.loop);

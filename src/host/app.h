@@ -50,8 +50,9 @@ struct weft_process_app {
     Weft__Host__LaunchRequest *orders;
     struct weft_registry_at registry_at;
     struct weft_move_params move_params;
-    struct weft_app_mover **movers; /* by rank; NULL: it was never here and never asked to come */
-    struct weft_telling *tellings;  /* news for the home, in order */
+    struct weft_app_freezer *freezer; /* NULL: nobody has wanted to freeze or load anything yet */
+    struct weft_app_mover **movers;   /* by rank; NULL: it was never here and never asked to come */
+    struct weft_telling *tellings;    /* news for the home, in order */
     size_t tellings_under_way;
     struct weft_timer tell_timer;
     struct weft_timer traffic_timer;
@@ -75,6 +76,15 @@ void weft__app_movers_fini(struct weft_process_app *app);
 void weft__app_on_move(void *app, struct weft_call *call, const ProtobufCMessage *request);
 /* Of the exec's callbacks; any thread. */
 void weft__app_flushed(void *app, int32_t rank, uint32_t incarnation, uint64_t forwarded_packets);
+
+/* A rank has come by another way than a move: it can be moved from here. */
+void weft__app_mover_place(struct weft_process_app *app, uint32_t rank, uint64_t incarnation);
+
+/* app_freeze.c: the MEMBER machine: freezing this process's ranks into a store, loading them. */
+void weft__app_on_freeze_order(void *app, struct weft_call *call, const ProtobufCMessage *request);
+/* Ends what is under way.  Blocks: until a snapshot that is on its way has come to its end. */
+void weft__app_freezer_stop(struct weft_process_app *app);
+void weft__app_freezer_free(struct weft_process_app *app);
 
 /* app_call.c: calls of clients to ranks. */
 void weft__app_doors_init(struct weft_process_app *app);

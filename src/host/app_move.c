@@ -487,6 +487,11 @@ static int unpack(const struct weft_process_app *app, const Weft__Host__MoveMess
     return err;
 }
 
+void weft__app_mover_place(struct weft_process_app *app, uint32_t rank, uint64_t incarnation)
+{
+    weft__move_source_place(&mover_of(app, rank)->source, incarnation);
+}
+
 void weft__app_on_move(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
 {
     struct weft_process_app *app = ctx;

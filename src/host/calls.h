@@ -36,6 +36,11 @@ enum weft_host_call {
     WEFT_CALL_EXECUTE,            /* to the app process */
     /* from clients, to weftd and app processes: no request -> weft.stats.ServicesReply */
     WEFT_CALL_SERVICES = 0x01b0,
+    /* frozen apps: from clients; from the home to app processes; from these to the home */
+    WEFT_CALL_FREEZE_APP = 0x01c0,
+    WEFT_CALL_THAW_APP,
+    WEFT_CALL_FREEZE_ORDER,
+    WEFT_CALL_FREEZE_ANSWER,
     /* wire/events.proto: from clients to weftd; from app processes to theirs */
     WEFT_CALL_EVENTS = 0x01d0,
     WEFT_CALL_EVENTS_TELL

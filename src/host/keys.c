@@ -26,7 +26,10 @@ struct asking {
 
 void weft__rank_key(uint64_t app, int32_t rank, char key_out[WEFT_KEY_MAX])
 {
-    snprintf(key_out, WEFT_KEY_MAX, "rank/%" PRIx64 "/%d", app, rank);
+    if ((uint32_t)rank == WEFT_KEY_OF_APP)
+        snprintf(key_out, WEFT_KEY_MAX, "app/%" PRIx64, app);
+    else
+        snprintf(key_out, WEFT_KEY_MAX, "rank/%" PRIx64 "/%d", app, rank);
 }
 
 static void encode(struct weft_move_owner owner, uint8_t bytes[VALUE_BYTES])
@@ -132,6 +135,9 @@ struct erasing {
     uint64_t app;
     int32_t *ranks;
     size_t n, next;
+    int err; /* the first that was met */
+    void (*done)(void *ctx, int err);
+    void *ctx;
     char key[WEFT_KEY_MAX];
 };
 
@@ -139,10 +145,13 @@ static void erase_next(struct erasing *erasing);
 
 static void erased(void *ctx, int err, const char *text, const struct weft_registry_reply *reply)
 {
-    (void)err;
+    struct erasing *erasing = ctx;
     (void)text;
-    (void)reply;
-    erase_next(ctx);
+    if (err == WEFT_OK && !reply->won && reply->revision != 0)
+        err = WEFT_ESTALE; /* somebody has written it meanwhile */
+    if (erasing->err == WEFT_OK)
+        erasing->err = err;
+    erase_next(erasing);
 }
 
 static void erase_found(void *ctx, int err, const char *text,
@@ -152,6 +161,7 @@ static void erase_found(void *ctx, int err, const char *text,
     (void)text;
     if (err != WEFT_OK) { /* the registry is away: some keys stay, which costs it a few bytes */
         erasing->next = erasing->n;
+        erasing->err = err;
         erase_next(erasing);
         return;
     }
@@ -161,8 +171,11 @@ static void erase_found(void *ctx, int err, const char *text,
     }
     struct weft_registry_cas cas = {
         .key = erasing->key, .expected = reply->revision, .erase = true};
-    if (weft__registry_cas(&erasing->at, &cas, erased, erasing) != WEFT_OK)
+    err = weft__registry_cas(&erasing->at, &cas, erased, erasing);
+    if (err != WEFT_OK) {
+        erasing->err = err;
         erase_next(erasing);
+    }
 }
 
 static void erase_next(struct erasing *erasing)
@@ -171,16 +184,29 @@ static void erase_next(struct erasing *erasing)
         weft__rank_key(erasing->app, erasing->ranks[erasing->next++], erasing->key);
         if (weft__registry_get(&erasing->at, erasing->key, erase_found, erasing) == WEFT_OK)
             return;
+        erasing->err = WEFT_EREGISTRY;
     }
+    if (erasing->done != NULL)
+        erasing->done(erasing->ctx, erasing->err);
     free(erasing->ranks);
     free(erasing);
+}
+
+void weft__rank_keys_clear(const struct weft_registry_at *at, uint64_t app,
+                           const struct weft_keys_clear *what)
+{
+    struct erasing *erasing = weft__must_alloc(1, sizeof(*erasing));
+    *erasing = (struct erasing){.at = *at,
+                                .app = app,
+                                .ranks = weft__must_copy(what->ranks, what->n * sizeof(int32_t)),
+                                .n = what->n,
+                                .done = what->done,
+                                .ctx = what->ctx};
+    erase_next(erasing);
 }
 
 void weft__rank_keys_erase(const struct weft_registry_at *at, uint64_t app, const int32_t *ranks,
                            size_t n)
 {
-    struct erasing *erasing = weft__must_alloc(1, sizeof(*erasing));
-    *erasing = (struct erasing){
-        .at = *at, .app = app, .ranks = weft__must_copy(ranks, n * sizeof(*ranks)), .n = n};
-    erase_next(erasing);
+    weft__rank_keys_clear(at, app, &(struct weft_keys_clear){.ranks = ranks, .n = n});
 }

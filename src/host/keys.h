@@ -11,6 +11,9 @@
 #include "registry/client.h"
 
 #define WEFT_KEY_MAX 64
+/* In the place of a rank: the app itself. Its owner is the host that runs it, by a number, or the
+ * store (plan/freeze.h), and the epoch in the place of an incarnation. */
+#define WEFT_KEY_OF_APP UINT32_MAX
 
 void weft__rank_key(uint64_t app, int32_t rank, char key_out[WEFT_KEY_MAX]);
 
@@ -37,5 +40,15 @@ void weft__owner_cas(const struct weft_owner_ask *ask);
  * The list is copied.  Thread: any. */
 void weft__rank_keys_erase(const struct weft_registry_at *at, uint64_t app, const int32_t *ranks,
                            size_t n);
+
+/* The same, and tells: on some thread, once. err 0: none of them is left. */
+struct weft_keys_clear {
+    const int32_t *ranks; /* copied */
+    size_t n;
+    void (*done)(void *ctx, int err);
+    void *ctx;
+};
+void weft__rank_keys_clear(const struct weft_registry_at *at, uint64_t app,
+                           const struct weft_keys_clear *what);
 
 #endif

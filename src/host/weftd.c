@@ -37,6 +37,7 @@
 #include "host/weftd_lane.h"
 #include "host/weftd_snapshot.h"
 #include "host/weftd_state.h"
+#include "host/weftd_store.h"
 #include "link/data.h"
 #include "registry/service.h"
 #include "snapshot/service.h"
@@ -99,6 +100,12 @@ static const struct route routes[] = {
      weft__weftd_on_route_wanted},
     {WEFT_CALL_TRAFFIC, "traffic", &weft__host__traffic_report__descriptor, weft__weftd_on_traffic},
     {WEFT_CALL_MOVE, "move", &weft__host__move_message__descriptor, weft__weftd_on_move},
+    {WEFT_CALL_FREEZE_APP, "freeze-app", &weft__host__freeze_app_request__descriptor,
+     weft__weftd_on_freeze_app},
+    {WEFT_CALL_THAW_APP, "thaw-app", &weft__host__thaw_app_request__descriptor,
+     weft__weftd_on_thaw_app},
+    {WEFT_CALL_FREEZE_ANSWER, "freeze-answer", &weft__host__freeze_answer__descriptor,
+     weft__weftd_on_freeze_answer},
     {WEFT_CALL_SERVICES, "services", NULL, weft__weftd_on_services},
     {WEFT_CALL_FIND_RANK, "find-rank", &weft__host__find_rank_request__descriptor,
      weft__weftd_on_find_rank},
@@ -251,7 +258,11 @@ void weft__weftd_stop(struct weft_host *host)
     host->stop_timer.fire = stop_fired;
     struct weft_app *app, *next;
     HASH_ITER(hh, host->apps, app, next)
-    weft__weftd_app_end(app, WEFT_ESHUTDOWN, 1, "its home host %s is shutting down", host->name);
+    {
+        weft__weftd_frozen_leave(app);
+        weft__weftd_app_end(app, WEFT_ESHUTDOWN, 1, "its home host %s is shutting down",
+                            host->name);
+    }
     weft__weftd_processes_end(host, "is shutting down");
     weft__loop_timer(host->asker.loop, &host->stop_timer, weft__now_ns());
 }
@@ -393,6 +404,7 @@ static void host_close(struct weft_host *host)
     host->stopping = true;
     weft__weftd_probe_fini(host);
     weft__weftd_processes_kill(host);
+    weft__weftd_store_stop(host);          /* it asks the services below */
     weft__state_server_leave(host->state); /* before others hear that we have left */
     if (host->epoch != 0)
         weft__weftd_leave(host);
@@ -412,6 +424,7 @@ static void host_close(struct weft_host *host)
     host->registry_at.client = NULL; /* and whatever these answers lead to is refused */
     if (host->asker.loop != NULL)
         weft__loop_drain(host->asker.loop);
+    weft__weftd_frozen_fini(host);
     weft__weftd_apps_fini(host);
     weft__weftd_processes_fini(host);
     weft__weftd_guests_fini(host);
@@ -443,6 +456,7 @@ int weft_host_run(const struct weft_host_options *options)
         if (options->ready_fd >= 0)
             (void)dprintf(options->ready_fd, "%s\n", host->control);
         weft__weftd_reach_warn(host);
+        weft__weftd_frozen_recover(host);
         weft__info("serves at %s with %u slots", host->control, host->leases.slots);
         weft__loop_run(host->asker.loop);
     }

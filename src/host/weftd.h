@@ -39,6 +39,7 @@ struct weft_group_service;
 struct weft_data;
 struct weft_state_server;
 struct weft_snapshot_service;
+struct weft_host_store;
 
 /* function, registry, state, snapshot, group */
 #define WEFT_HOST_SERVICES_MAX 5
@@ -49,6 +50,12 @@ struct weft_member {
     uint64_t epoch;         /* of the list that it was last in, */
     uint64_t listed_ns;     /* and when that was */
     uint64_t freed_wall_ms; /* when its use was last seen to go down */
+};
+
+/* Frozen apps that are being taken over; weftd_frozen.c's. */
+struct weft_adoptions {
+    void **at;
+    size_t n;
 };
 
 struct weft_host {
@@ -66,6 +73,7 @@ struct weft_host {
     struct weft_data *data;   /* our lane, if anybody has needed it */
     struct weft_snapshot_service *snapshots;
     struct weft_snapshot_how snapshot_how; /* as it was when the host started */
+    struct weft_host_store *store;         /* NULL: nothing has been frozen here yet */
     struct weft_registry *registry;        /* NULL: kept by another host */
     char name[WEFT_HOST_NAME_MAX];
     char address[WEFT_REGISTRY_ADDRESS_MAX];
@@ -105,6 +113,7 @@ struct weft_host {
 
     struct weft_app *apps; /* at home here; hash by id, in order of arrival */
     size_t apps_n;
+    struct weft_adoptions adoptions;
     struct weft_move_params move_params;
     bool leaving; /* its ranks are to leave it, and no new ones come */
     bool leaves;  /* and when it is empty it ends */

@@ -71,6 +71,8 @@ static void app_free(struct weft_app *app)
     weft__weftd_check_stop(app);
     weft__loop_timer_off(host->asker.loop, &app->step_timer);
     weft__weftd_plan_free(app, "the app has ended");
+    weft__weftd_frozen_leave(app);
+    weft__weftd_freeze_free(app, "the app has ended");
     weft__weftd_forks_free(app, "the app has ended");
     weft__weftd_gathering_end(app);
     weft__weftd_count_forgotten(host, app);
@@ -158,8 +160,8 @@ static void random_fill(void *out, size_t len)
         abort(); /* up to 256 bytes it cannot fail once the machine has booted */
 }
 
-/* NULL: no memory for so many ranks. */
-static struct weft_app *app_new(struct weft_host *host, const Weft__Host__RunRequest *request)
+struct weft_app *weft__weftd_app_new(struct weft_host *host, const Weft__Host__RunRequest *request,
+                                     uint64_t id)
 {
     ProtobufCMessage *copy = weft__message_clone(&request->base);
     struct weft_app_rank *ranks = calloc(request->ranks, sizeof(*ranks));
@@ -179,9 +181,10 @@ static struct weft_app *app_new(struct weft_host *host, const Weft__Host__RunReq
     random_fill(&app->token, sizeof(app->token));
     app->registry_log = host->registry_log;
     random_fill(&app->call_token, sizeof(app->call_token));
-    do {
+    app->home_id = app->first_home = host->incarnation;
+    app->id = id;
+    while (app->id == 0 || weft__weftd_app_find(host, app->id) != NULL)
         random_fill(&app->id, 6); /* short enough to read */
-    } while (app->id == 0 || weft__weftd_app_find(host, app->id) != NULL);
     app->started_ns = weft__now_ns();
     app->started_wall_ms = weft__wall_ms();
     HASH_ADD(hh, host->apps, id, sizeof(app->id), app);
@@ -197,7 +200,7 @@ void weft__weftd_on_run(void *ctx, struct weft_call *call, const ProtobufCMessag
     enum weft_policy policy;
     forget_old(host);
     int err = check_request(host, request, &hint, &policy);
-    struct weft_app *app = err == WEFT_OK ? app_new(host, request) : NULL;
+    struct weft_app *app = err == WEFT_OK ? weft__weftd_app_new(host, request, 0) : NULL;
     if (app == NULL) {
         if (err == WEFT_OK)
             err = weft_fail(WEFT_ENOMEM, "host %s has no memory for %u ranks", host->name,
@@ -229,7 +232,8 @@ void weft__weftd_on_beat(void *ctx, struct weft_call *call, const ProtobufCMessa
     const Weft__Host__AppBeatRequest *request = (const Weft__Host__AppBeatRequest *)message;
     struct weft_app *app = weft__weftd_app_find(ctx, request->app);
     Weft__Host__AppBeatReply reply = WEFT__HOST__APP_BEAT_REPLY__INIT;
-    reply.known = app != NULL && app->token == request->token && app->state != WEFT_APP_ENDED;
+    reply.known = app != NULL && app->token == request->token && app->state != WEFT_APP_ENDED &&
+                  app->state != WEFT_APP_FROZEN;
     struct weft_app_process *process =
         reply.known ? weft__weftd_app_process_on(app, request->host) : NULL;
     if (process != NULL)
@@ -315,6 +319,8 @@ void weft__weftd_app_process_dead(struct weft_app *app, struct weft_app_process 
     snprintf(process->why, sizeof(process->why), "%s", why);
     if (app->state >= WEFT_APP_ENDING)
         return;
+    if (weft__weftd_freeze_process_dead(app, process, err, why))
+        return;
     const struct weft_app_plan *plan = app->plan;
     bool only_the_mover = plan != NULL && plan->moving && plan->from == process->number &&
                           process->ranks == 1 && !app->ranks[plan->machine.id.rank].ended;
@@ -359,7 +365,9 @@ static void check_heard(struct weft_app *app, uint64_t now, uint64_t silence_ns)
     uint64_t dead_ms = weft__config_u64("WEFT_DEAD_MS");
     uint64_t limit_ns =
         (dead_ms + dead_ms / 2 + weft__config_u64("WEFT_HEARTBEAT_MS")) * WEFT_NS_PER_MS;
-    for (size_t i = 0; i < app->processes_n && app->state == WEFT_APP_RUNNING; i++) {
+    for (size_t i = 0;
+         i < app->processes_n && (app->state == WEFT_APP_RUNNING || app->state == WEFT_APP_THAWING);
+         i++) {
         struct weft_app_process *process = &app->processes[i];
         char why[256];
         process->heard_ns += silence_ns;

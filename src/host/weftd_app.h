@@ -18,7 +18,14 @@
 #include "plan/traffic.h"
 #include "plan/worth.h"
 
-enum weft_app_state { WEFT_APP_STARTING, WEFT_APP_RUNNING, WEFT_APP_ENDING, WEFT_APP_ENDED };
+enum weft_app_state {
+    WEFT_APP_STARTING,
+    WEFT_APP_RUNNING,
+    WEFT_APP_FROZEN,  /* it is in the store alone */
+    WEFT_APP_THAWING, /* and about to run again */
+    WEFT_APP_ENDING,
+    WEFT_APP_ENDED
+};
 
 /* One weft-app of the app. Numbers count from 1 and are never used again. */
 struct weft_app_process {
@@ -113,6 +120,7 @@ enum { WEFT_APP_TRAFFIC_PLANS = 4 };
 struct weft_app_fork;   /* weftd_fork.c */
 struct weft_app_output; /* weftd_output.c */
 struct weft_gathering;  /* weftd_show.c */
+struct weft_app_freeze; /* weftd_freeze.h */
 
 struct weft_app {
     UT_hash_handle hh;
@@ -135,6 +143,11 @@ struct weft_app {
     size_t moves_n;
     struct weft_app_fork *forks;                      /* that are open, or being opened */
     struct weft_app_plan *plan;                       /* NULL: none */
+    struct weft_app_freeze *freeze; /* NULL: it was never to be frozen */
+    uint64_t home_id;               /* this host, as the app's key in the registry names it, */
+    uint64_t first_home;            /* and who it is where there is no key */
+    bool app_key;                   /* the registry may have one */
+    size_t first_process;           /* of the start or thaw: earlier ones are of an earlier life */
     struct weft_traffic traffic;                      /* zeroed: its ranks have told of none */
     uint64_t traffic_plan_ns[WEFT_APP_TRAFFIC_PLANS]; /* the last plans for the traffic alone,
                                                          newest first */
@@ -160,6 +173,11 @@ struct weft_app {
     char reason[256];
     struct weft_call *run_call; /* answered when its processes are up, or cannot be */
 };
+
+/* A record for an app with an id of its own, or (0) a new one.  NULL: no memory for so many ranks.
+ * Owns: takes nothing over. */
+struct weft_app *weft__weftd_app_new(struct weft_host *host, const Weft__Host__RunRequest *request,
+                                     uint64_t id);
 
 /* weftd_app.c: the records, and what ranks and hosts tell about them. */
 void weft__weftd_on_run(void *host, struct weft_call *call, const ProtobufCMessage *request);
@@ -264,6 +282,51 @@ struct weft_app_process *weft__weftd_app_process_add(struct weft_app *app,
  * and weft__weftd_plan_launched is called. */
 void weft__weftd_app_launch(struct weft_app *app, struct weft_app_process *process);
 
+/* The same for an app that is thawed, whose processes are those from first_process on: slots and
+ * processes, no ranks yet. Then weft__weftd_freeze_placed. */
+void weft__weftd_app_place(struct weft_app *app, size_t first_process);
+/* Whether it could be placed now, as the list of hosts says. */
+bool weft__weftd_app_has_room(const struct weft_app *app);
+
+/* weftd_freeze.c: into the store and out of it. */
+struct weft_freeze_wish {
+    struct weft_call *asked; /* answered with the outcome; NULL: nobody waits */
+    const char *cause;
+    bool thaws_itself; /* as soon as there is room */
+};
+/* Errors: why it cannot begin; nobody has been answered. */
+int weft__weftd_freeze_begin(struct weft_app *app, const struct weft_freeze_wish *wish);
+bool weft__weftd_freeze_busy(const struct weft_app *app);
+/* Whether this host has a store. */
+bool weft__weftd_freeze_is_set_up(const struct weft_host *host);
+/* Whether a freeze that nobody has asked for may be tried (again). */
+bool weft__weftd_freeze_is_due(const struct weft_app *app);
+/* Whether the death is the freeze's business alone. */
+bool weft__weftd_freeze_process_dead(struct weft_app *app, const struct weft_app_process *process,
+                                     int err, const char *why);
+void weft__weftd_freeze_placed(struct weft_app *app, int err, const char *text);
+/* There may be room for what is frozen: slots have come free. */
+void weft__weftd_freeze_room(struct weft_host *host);
+/* The app ends; what the store has of it goes, unless it is to be thawed elsewhere. */
+void weft__weftd_freeze_free(struct weft_app *app, const char *reason);
+void weft__weftd_on_freeze_answer(void *host, struct weft_call *call,
+                                  const ProtobufCMessage *request);
+
+/* weftd_frozen.c: apps in the store, as people see them. */
+void weft__weftd_on_freeze_app(void *host, struct weft_call *call, const ProtobufCMessage *request);
+void weft__weftd_on_thaw_app(void *host, struct weft_call *call, const ProtobufCMessage *request);
+/* "freezing", "frozen", "thawing"; NULL: none of these. */
+const char *weft__weftd_frozen_state(const struct weft_app *app);
+/* Where it lies and why, for who waits for the app; "": it is not frozen. */
+void weft__weftd_frozen_tell(const struct weft_app *app, char *text, size_t room);
+/* Fills in the reply; texts are good until the next such call. */
+void weft__weftd_frozen_info(const struct weft_app *app, Weft__Host__AppInfo *info);
+/* Frozen apps stay in the store when their home ends; the others are ended. */
+void weft__weftd_frozen_leave(struct weft_app *app);
+/* Takes over what an earlier weftd of this name has left in the store, and removes its waste. */
+void weft__weftd_frozen_recover(struct weft_host *host);
+void weft__weftd_frozen_fini(struct weft_host *host);
+
 /* weftd_end.c */
 /* Ends the app for whatever reason (err 0: well); the first one counts. */
 void weft__weftd_app_end(struct weft_app *app, int err, int code, const char *fmt, ...)
@@ -274,6 +337,8 @@ void weft__weftd_app_end_stray(struct weft_app *app, const struct weft_app_proce
 /* weftd_output.c */
 struct weft_app_output *weft__weftd_output_new(struct weft_app *app);
 void weft__weftd_output_free(struct weft_app_output *output); /* answers who waits */
+/* Answers who waits: something has happened that is told with output. */
+void weft__weftd_output_news(struct weft_app *app);
 void weft__weftd_output_ended(struct weft_app *app); /* nothing more comes: answers who waits */
 void weft__weftd_on_output(void *host, struct weft_call *call, const ProtobufCMessage *request);
 void weft__weftd_on_wait(void *host, struct weft_call *call, const ProtobufCMessage *request);

@@ -215,8 +215,23 @@ static void note_traffic_plan(struct weft_app *app)
     app->traffic_plan_ns[0] = weft__now_ns();
 }
 
+/* An app of policy spot goes with its home, or into the store, when there is no room for it. */
+static bool home_goes(const struct weft_app *app)
+{
+    return app->policy == WEFT_POLICY_SPOT && app->host->leaves &&
+           weft__weftd_freeze_is_set_up(app->host);
+}
+
+static int freeze(struct weft_app *app, const char *cause)
+{
+    if (!weft__weftd_freeze_is_due(app))
+        return weft_fail(WEFT_EAGAIN, "it was given up a moment ago");
+    return weft__weftd_freeze_begin(
+        app, &(struct weft_freeze_wish){.cause = cause, .thaws_itself = true});
+}
+
 /* The better plan that is to be carried out or shown; *plan_out NULL: there is none, or it does not
- * pay. */
+ * pay, or the app is being frozen instead. */
 static int look(struct weft_app *app, const struct check *check, struct weft_app_plan **plan_out,
                 struct weft_app_thought *thought_out)
 {
@@ -228,10 +243,14 @@ static int look(struct weft_app *app, const struct check *check, struct weft_app
         err = weft__detect(&outlook.ask, &outlook.found);
     counts->checks++;
     weft__times_add(&counts->look, (weft__now_ns() - began_ns) / WEFT_NS_PER_US);
-    if (err == WEFT_OK && outlook.found.freeze)
+    bool wants_store = err == WEFT_OK && outlook.found.freeze &&
+                       app->policy == WEFT_POLICY_SPOT && check->asked == NULL;
+    if (wants_store)
+        err = freeze(app, "its host is about to go, and no other has room");
+    else if (err == WEFT_OK && outlook.found.freeze)
         err = weft_fail(WEFT_ENOSLOTS, "ranks are to leave a host that is being drained, and no "
                                        "other host has room for them");
-    bool wanted = err == WEFT_OK && is_wanted(app, check, &outlook, thought_out);
+    bool wanted = err == WEFT_OK && !wants_store && is_wanted(app, check, &outlook, thought_out);
     if (wanted && outlook.found.by_traffic && check->asked == NULL)
         note_traffic_plan(app);
     *plan_out = wanted ? plan_from(app, &outlook.view, &outlook.placement, &outlook.found) : NULL;
@@ -243,6 +262,8 @@ static int carry_out(struct weft_app *app, const struct check *check)
 {
     struct weft_app_plan *plan;
     struct weft_app_thought thought;
+    if (check->asked == NULL && home_goes(app))
+        return freeze(app, "its home is about to go");
     int err = look(app, check, &plan, &thought);
     if (err != WEFT_OK)
         return err;
@@ -275,6 +296,9 @@ static void refreshed(void *ctx, int err, const char *text)
         if (check->asked != NULL)
             weft__call_fail(check->asked, WEFT_EBUSY,
                             "a plan of this app is being carried out; try again");
+    } else if (weft__weftd_freeze_busy(app)) {
+        if (check->asked != NULL)
+            weft__call_fail(check->asked, WEFT_EBUSY, "the app is being frozen");
     } else {
         if (err == WEFT_OK) {
             err = carry_out(app, check);
@@ -311,7 +335,7 @@ static bool is_to_leave(const struct weft_app *app)
 static uint64_t period_of(const struct weft_app *app)
 {
     uint64_t period_ms = app->request->migrate_ms;
-    if (is_to_leave(app) && (period_ms == 0 || period_ms > LEAVING_MS))
+    if ((is_to_leave(app) || home_goes(app)) && (period_ms == 0 || period_ms > LEAVING_MS))
         return LEAVING_MS;
     return period_ms == 0 || period_ms > PERIOD_MIN_MS ? period_ms : PERIOD_MIN_MS;
 }
@@ -345,7 +369,7 @@ void weft__weftd_check_leaving(struct weft_host *host)
 {
     struct weft_app *app, *next;
     HASH_ITER(hh, host->apps, app, next)
-    if (app->state == WEFT_APP_RUNNING && is_to_leave(app))
+    if (app->state == WEFT_APP_RUNNING && (is_to_leave(app) || home_goes(app)))
         weft__loop_timer(host->asker.loop, &app->check_timer, weft__now_ns());
 }
 
@@ -400,6 +424,8 @@ static int migrate_rank(struct weft_app *app, const Weft__Host__MigrateRequest *
                          request->host);
     if (app->plan != NULL)
         return weft_fail(WEFT_EBUSY, "a plan of this app is being carried out; try again");
+    if (weft__weftd_freeze_busy(app))
+        return weft_fail(WEFT_EBUSY, "the app is being frozen");
     struct weft_app_plan *plan = plan_new(1, "asked by hand", weft__weftd_app_age_ms(app));
     plan->steps[0].rank = request->rank;
     snprintf(plan->steps[0].to, sizeof(plan->steps[0].to), "%s", request->host);
@@ -422,8 +448,11 @@ void weft__weftd_on_migrate(void *ctx, struct weft_call *call, const ProtobufCMe
         return;
     }
     if (app == NULL || app->state != WEFT_APP_RUNNING) {
-        weft__call_fail(call, WEFT_ENOENT,
-                        app == NULL ? "no such app is at home here" : "the app does not run");
+        const char *why = app == NULL ? "no such app is at home here"
+                          : app->state == WEFT_APP_FROZEN
+                              ? "the app is frozen; weft thaw brings it back"
+                              : "the app does not run";
+        weft__call_fail(call, WEFT_ENOENT, why);
         return;
     }
     if (request->rank == -1 && request->host[0] == '\0') {

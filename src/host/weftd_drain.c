@@ -4,7 +4,8 @@
  * to all homes, and each moves its ranks away, whatever the app has asked for. Nobody has to know
  * who asked for the drain: a home that starts anew, or that hears of it late, does its part all the
  * same. The host itself refuses new leases and new apps from the first moment on. What it cannot
- * give away are the apps at home on it: it ends when the last of them has ended. */
+ * give away are the apps at home on it: it ends when the last of them has ended, or lies in the
+ * store, from where another host can thaw it. */
 #include <string.h>
 
 #include "base/clock.h"
@@ -19,7 +20,8 @@ static uint32_t apps_at_home(const struct weft_host *host)
 {
     uint32_t n = 0;
     for (const struct weft_app *app = host->apps; app != NULL; app = app->hh.next)
-        n += app->state != WEFT_APP_ENDED;
+        n += app->state != WEFT_APP_ENDED &&
+             (app->state != WEFT_APP_FROZEN || weft__weftd_freeze_busy(app));
     return n;
 }
 
@@ -55,6 +57,7 @@ static int set_leaving(struct weft_host *host, const Weft__Host__DrainRequest *r
     if (host->leaving != before) {
         weft__info(host->leaving ? "is being drained" : "takes work again");
         weft__weftd_slots_changed(host);
+        weft__weftd_check_leaving(host);
     }
     host->drain_timer.fire = poll_fired;
     weft__loop_timer(host->asker.loop, &host->drain_timer, weft__now_ns());

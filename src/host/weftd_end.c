@@ -27,11 +27,13 @@ enum { END_TIMEOUT_MS = 8000 };
 /* Removes the key of each rank that has moved, or may have. */
 static void erase_keys(struct weft_app *app)
 {
-    int32_t *ranks = weft__must_alloc(app->size, sizeof(*ranks));
+    int32_t *ranks = weft__must_alloc(app->size + 1, sizeof(*ranks));
     size_t n = 0;
     for (uint32_t r = 0; r < app->size; r++)
         if (app->ranks[r].key)
             ranks[n++] = (int32_t)r;
+    if (app->app_key)
+        ranks[n++] = (int32_t)WEFT_KEY_OF_APP;
     weft__rank_keys_erase(&app->host->registry_at, app->id, ranks, n);
     free(ranks);
 }
@@ -121,6 +123,7 @@ void weft__weftd_app_end(struct weft_app *app, int err, int code, const char *fm
     weft__weftd_check_stop(app);
     weft__loop_timer_off(app->host->asker.loop, &app->step_timer);
     weft__weftd_plan_free(app, "the app has ended");
+    weft__weftd_freeze_free(app, "the app has ended");
     weft__weftd_forks_free(app, "the app has ended");
     weft__weftd_app_next_step(app);
     for (size_t i = 0; i < app->processes_n; i++)

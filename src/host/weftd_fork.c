@@ -518,6 +518,8 @@ static int check_open(struct weft_app *app, const Weft__Host__ForkOpenRequest *r
     DL_COUNT(app->forks, other, n);
     if (app->state > WEFT_APP_RUNNING)
         return weft_fail(WEFT_ESHUTDOWN, "app %" PRIx64 " is ending", app->id);
+    if (weft__weftd_freeze_busy(app))
+        return weft_fail(WEFT_EAGAIN, "app %" PRIx64 " is being frozen", app->id);
     if (request->rank < 0 || (uint32_t)request->rank >= app->size ||
         app->ranks[request->rank].ended)
         return weft_fail(WEFT_EINVAL, "app %" PRIx64 " has no rank %d that runs", app->id,

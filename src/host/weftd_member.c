@@ -185,6 +185,13 @@ static bool begins_to_leave(const struct weft_host *host, const struct weft_regi
     return at->leaving && (old == NULL || !old->at.leaving);
 }
 
+/* Whether there may be room that was not there. */
+static bool has_freed(const struct weft_registry_host *old, const struct weft_registry_host *at)
+{
+    return at->alive && (old == NULL || !old->alive || at->used < old->used ||
+                         at->slots > old->slots || (old->leaving && !at->leaving));
+}
+
 /* Takes over a fresh list; tells the apps about hosts that are dead, gone or started anew. A list
  * that was overtaken by a newer one is dropped. */
 static void members_set(struct weft_host *host, const struct news *news)
@@ -195,12 +202,13 @@ static void members_set(struct weft_host *host, const struct news *news)
     struct weft_member *before = host->members;
     size_t before_n = host->members_n, kept = 0;
     struct weft_member *fresh = weft__must_alloc(news->hosts_n + before_n, sizeof(*fresh));
-    bool leaving = false;
+    bool leaving = false, freed = false;
     for (size_t i = 0; i < news->hosts_n; i++) {
         const struct weft_member *old = weft__weftd_member(host, news->hosts[i].name);
         fresh[i] = member_of(host, news, i);
         tell_change(host, old != NULL ? &old->at : NULL, &fresh[i].at);
         leaving |= begins_to_leave(host, &fresh[i].at);
+        freed |= has_freed(old != NULL ? &old->at : NULL, &fresh[i].at);
     }
     qsort(fresh, news->hosts_n, sizeof(*fresh), by_name);
     host->members = fresh;
@@ -215,6 +223,8 @@ static void members_set(struct weft_host *host, const struct news *news)
     weft__weftd_group_hosts(host, news->revision);
     if (leaving)
         weft__weftd_check_leaving(host);
+    if (freed)
+        weft__weftd_freeze_room(host);
 }
 
 static void beat(struct weft_host *host);

@@ -88,6 +88,7 @@ static void answer(struct waiter *waiter)
 {
     struct weft_app *app = waiter->app;
     struct weft_output_batch batch;
+    char frozen[1024];
     Weft__Host__WaitReply reply = WEFT__HOST__WAIT_REPLY__INIT;
     weft__output_fetch(app->output->queue, &batch);
     reply.output = (ProtobufCBinaryData){.len = batch.out_len, .data = batch.out};
@@ -100,6 +101,8 @@ static void answer(struct waiter *waiter)
         reply.err = app->err;
         reply.reason = app->reason;
     }
+    weft__weftd_frozen_tell(app, frozen, sizeof(frozen));
+    reply.frozen = frozen;
     weft__call_reply(waiter->call, &reply.base);
     free(batch.out);
     weft__loop_timer_off(app->host->asker.loop, &waiter->timer);
@@ -120,6 +123,11 @@ void weft__weftd_output_free(struct weft_app_output *output)
     hosts_go_on(output);
     weft__output_free(output->queue);
     free(output);
+}
+
+void weft__weftd_output_news(struct weft_app *app)
+{
+    answer_all(app->output);
 }
 
 void weft__weftd_output_ended(struct weft_app *app)

@@ -163,8 +163,9 @@ static int refuse(const struct weft_app *app, int32_t rank, const struct weft_ap
                          app->reason[0] != '\0' ? ": " : "", app->reason);
     if (app->ranks[rank].ended)
         return weft_fail(WEFT_ENOENT, "rank %d of app %" PRIx64 " has ended", rank, app->id);
-    if (app->state == WEFT_APP_STARTING)
-        return weft_fail(WEFT_EAGAIN, "app %" PRIx64 " is starting", app->id);
+    if (app->state != WEFT_APP_RUNNING)
+        return weft_fail(WEFT_EAGAIN, "app %" PRIx64 " is %s", app->id,
+                         app->state == WEFT_APP_STARTING ? "starting" : "frozen");
     if (process == NULL || !takes(process))
         return weft_fail(WEFT_EAGAIN, "the process of rank %d of app %" PRIx64 " has died", rank,
                          app->id);

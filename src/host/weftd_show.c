@@ -39,12 +39,15 @@ void weft__weftd_move_info(const struct weft_app_move *move, Weft__Host__MoveInf
     info->to_pid = move->to_pid;
 }
 
+static const char *const app_states[] = {"starting", "running", "frozen",
+                                         "thawing",  "ending",  "ended"};
+
 static const char *rank_state(const struct weft_app *app, uint32_t r)
 {
     if (app->ranks[r].ended || app->state == WEFT_APP_ENDED)
         return "ended";
-    if (app->state == WEFT_APP_STARTING)
-        return "starting";
+    if (app->state != WEFT_APP_RUNNING && app->state != WEFT_APP_ENDING)
+        return app_states[app->state];
     if (app->plan != NULL && app->plan->moving && app->plan->machine.id.rank == r)
         return "moving";
     return "running";
@@ -136,8 +139,6 @@ static void details_fini(struct details *details, Weft__Host__AppInfo *info)
     free(info->processes);
 }
 
-static const char *const app_states[] = {"starting", "running", "ending", "ended"};
-
 static void app_info(struct weft_app *app, Weft__Host__AppInfo *info)
 {
     weft__host__app_info__init(info);
@@ -155,6 +156,7 @@ static void app_info(struct weft_app *app, Weft__Host__AppInfo *info)
     info->hint = weft__message_text(weft__hint_name(app->hint));
     info->moved = app->moved;
     info->aborted = app->aborted;
+    weft__weftd_frozen_info(app, info);
     if (app->plan != NULL)
         info->pending = (uint32_t)(app->plan->steps_n - app->plan->next + app->plan->moving);
 }

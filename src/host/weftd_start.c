@@ -45,9 +45,20 @@ static void WEFT_PRINTF(3, 4) step_failed(struct weft_app *app, int err, const c
     va_end(args);
 }
 
+/* What cannot be started ends; what cannot be thawed stays where it is. */
+static void give_up(struct weft_app *app, int err, const char *text)
+{
+    if (app->state == WEFT_APP_THAWING)
+        weft__weftd_freeze_placed(app, err, text);
+    else
+        weft__weftd_app_end(app, err, 1, "%s", text);
+}
+
 static void end_by_step(struct weft_app *app)
 {
-    weft__weftd_app_end(app, app->step_err, 1, "%s", app->step_text);
+    char text[sizeof(app->step_text)];
+    memcpy(text, app->step_text, sizeof(text));
+    give_up(app, app->step_err, text);
 }
 
 /* ---- look and plan ---- */
@@ -66,21 +77,45 @@ struct weft_app_process *weft__weftd_app_process_add(struct weft_app *app,
     return process;
 }
 
+/* Each rank that has not ended has a host in host_of, in order. Those that have ended go along with
+ * the first: they need no slot. */
 static void place(struct weft_app *app, const struct weft_view *view, const uint32_t *host_of)
 {
     uint32_t *numbers = weft__must_alloc(view->n, sizeof(*numbers)); /* by host */
-    app->processes_n = 0; /* of an earlier try: none of them was launched */
+    app->processes_n = app->first_process; /* of an earlier try: none of them was launched */
     for (uint32_t r = 0; r < app->size; r++) {
-        uint32_t *number = &numbers[host_of[r]];
-        if (*number == 0)
-            *number = weft__weftd_app_process_add(app, view->members[host_of[r]])->number;
-        app->ranks[r].process = *number;
-        app->ranks[r].incarnation = 1;
-        weft__weftd_app_process(app, *number)->ranks++;
-        if (getrandom(&app->ranks[r].lease, sizeof(uint64_t), 0) != sizeof(uint64_t))
+        struct weft_app_rank *rank = &app->ranks[r];
+        if (rank->ended)
+            continue;
+        const uint32_t host = *host_of++;
+        if (numbers[host] == 0)
+            numbers[host] = weft__weftd_app_process_add(app, view->members[host])->number;
+        rank->process = numbers[host];
+        weft__weftd_app_process(app, rank->process)->ranks++;
+        if (getrandom(&rank->lease, sizeof(rank->lease), 0) != sizeof(rank->lease))
             abort(); /* cannot fail once the machine has booted */
     }
+    for (uint32_t r = 0; r < app->size; r++)
+        if (app->ranks[r].ended)
+            app->ranks[r].process = (uint32_t)app->first_process + 1;
     free(numbers);
+}
+
+/* The host of each rank that has not ended.  host_of: room for app->size. */
+static int decide(const struct weft_app *app, const struct weft_view *view, uint32_t *host_of)
+{
+    struct weft_decide ask = {.hosts = view->hosts,
+                              .hosts_n = view->n,
+                              .home = weft__weftd_view_find(view, app->host->name),
+                              .ranks = app->size - app->ranks_ended,
+                              .hint = app->hint,
+                              .overcommit = app->request->oversubscribe ? WEFT_OVERCOMMIT_HOME
+                                                                        : WEFT_OVERCOMMIT_NONE};
+    return ask.home < view->n ? weft__decide(&ask, host_of, NULL)
+                              : weft_fail(WEFT_EREGISTRY,
+                                          "the registry has declared host %s dead, and it has "
+                                          "not joined again within %d s",
+                                          app->host->name, LISTED_WITHIN_MS / 1000);
 }
 
 static int plan(struct weft_app *app)
@@ -88,23 +123,23 @@ static int plan(struct weft_app *app)
     struct weft_view view;
     weft__weftd_view_init(&view, app->host);
     uint32_t *host_of = weft__must_alloc(app->size, sizeof(*host_of));
-    struct weft_decide ask = {.hosts = view.hosts,
-                              .hosts_n = view.n,
-                              .home = weft__weftd_view_find(&view, app->host->name),
-                              .ranks = app->size,
-                              .hint = app->hint,
-                              .overcommit = app->request->oversubscribe ? WEFT_OVERCOMMIT_HOME
-                                                                        : WEFT_OVERCOMMIT_NONE};
-    int err = ask.home < view.n ? weft__decide(&ask, host_of, NULL)
-                                : weft_fail(WEFT_EREGISTRY,
-                                            "the registry has declared host %s dead, and it has "
-                                            "not joined again within %d s",
-                                            app->host->name, LISTED_WITHIN_MS / 1000);
+    int err = decide(app, &view, host_of);
     if (err == WEFT_OK)
         place(app, &view, host_of);
     free(host_of);
     weft__weftd_view_fini(&view);
     return err;
+}
+
+bool weft__weftd_app_has_room(const struct weft_app *app)
+{
+    struct weft_view view;
+    weft__weftd_view_init(&view, app->host);
+    uint32_t *host_of = weft__must_alloc(app->size, sizeof(*host_of));
+    int err = decide(app, &view, host_of);
+    free(host_of);
+    weft__weftd_view_fini(&view);
+    return err == WEFT_OK;
 }
 
 /* ---- start ---- */
@@ -218,6 +253,8 @@ static void launched_to_start(struct weft_app *app, const struct weft_app_proces
         return;
     if (app->step_err != WEFT_OK)
         end_by_step(app);
+    else if (app->state == WEFT_APP_THAWING)
+        weft__weftd_freeze_placed(app, WEFT_OK, "");
     else
         start_ranks(app);
 }
@@ -289,18 +326,23 @@ static void launched(struct weft_app *app, struct weft_app_process *process,
         process->pid = reply->pid;
         process->launched = true;
     }
-    if (app->state == WEFT_APP_STARTING)
+    bool starts = app->state == WEFT_APP_STARTING ||
+                  (app->state == WEFT_APP_THAWING && process->number > app->first_process);
+    if (starts)
         launched_to_start(app, process, answer);
     else if (app->state == WEFT_APP_RUNNING)
         launched_to_join(app, process, answer);
+    else if (app->state < WEFT_APP_ENDING) /* it comes late: the app is frozen by now */
+        weft__weftd_app_end_stray(app, process);
 }
 
 void weft__weftd_app_launch(struct weft_app *app, struct weft_app_process *process)
 {
     const Weft__Host__RunRequest *request = app->request;
     Weft__Host__LaunchRequest launch = WEFT__HOST__LAUNCH_REQUEST__INIT;
+    launch.thaws = app->state == WEFT_APP_THAWING;
     launch.ranks = weft__must_alloc(process->ranks, sizeof(*launch.ranks));
-    for (uint32_t r = 0; r < app->size && launch.n_ranks < process->ranks; r++)
+    for (uint32_t r = 0; r < app->size && !launch.thaws && launch.n_ranks < process->ranks; r++)
         if (app->ranks[r].process == process->number)
             launch.ranks[launch.n_ranks++] = (int32_t)r;
     launch.app = app->id;
@@ -334,8 +376,8 @@ void weft__weftd_app_launch(struct weft_app *app, struct weft_app_process *proce
 static void launch_all(struct weft_app *app)
 {
     weft__weftd_app_next_step(app);
-    app->awaited = app->processes_n;
-    for (size_t i = 0; i < app->processes_n; i++)
+    app->awaited = app->processes_n - app->first_process;
+    for (size_t i = app->first_process; i < app->processes_n; i++)
         weft__weftd_app_launch(app, &app->processes[i]);
 }
 
@@ -347,7 +389,7 @@ static uint64_t *leases_of(const struct weft_app *app, const struct weft_app_pro
     uint64_t *leases = weft__must_alloc(process->ranks, sizeof(*leases));
     uint32_t n = 0;
     for (uint32_t r = 0; r < app->size && n < process->ranks; r++)
-        if (app->ranks[r].process == process->number)
+        if (app->ranks[r].process == process->number && !app->ranks[r].ended)
             leases[n++] = app->ranks[r].lease;
     return leases;
 }
@@ -368,8 +410,8 @@ static void committed(struct weft_app *app, struct weft_app_process *process,
 static void commit_all(struct weft_app *app)
 {
     weft__weftd_app_next_step(app);
-    app->awaited = app->processes_n;
-    for (size_t i = 0; i < app->processes_n; i++) {
+    app->awaited = app->processes_n - app->first_process;
+    for (size_t i = app->first_process; i < app->processes_n; i++) {
         Weft__Host__LeaseCommitRequest commit = WEFT__HOST__LEASE_COMMIT_REQUEST__INIT;
         commit.app = app->id;
         commit.token = app->token;
@@ -385,19 +427,21 @@ static void commit_all(struct weft_app *app)
     }
 }
 
+static void begin(struct weft_app *app);
+
 static void give_back_and_retry(struct weft_app *app)
 {
     Weft__Host__LeaseEndRequest end = WEFT__HOST__LEASE_END_REQUEST__INIT;
     end.app = app->id;
     end.token = app->token;
-    for (size_t i = 0; i < app->processes_n; i++)
+    for (size_t i = app->first_process; i < app->processes_n; i++)
         weft__weftd_app_ask(app, &(struct weft_app_question){.process = app->processes[i].number,
                                                              .to_host = true,
                                                              .code = WEFT_CALL_LEASE_END,
                                                              .request = &end.base,
                                                              .timeout_ms = LEASE_TIMEOUT_MS});
     if (app->start_tries < START_TRIES)
-        weft__weftd_app_start(app);
+        begin(app);
     else
         end_by_step(app);
 }
@@ -421,8 +465,8 @@ static void leased(struct weft_app *app, struct weft_app_process *process,
 static void lease_all(struct weft_app *app)
 {
     weft__weftd_app_next_step(app);
-    app->awaited = app->processes_n;
-    for (size_t i = 0; i < app->processes_n; i++) {
+    app->awaited = app->processes_n - app->first_process;
+    for (size_t i = app->first_process; i < app->processes_n; i++) {
         const struct weft_app_process *process = &app->processes[i];
         Weft__Host__LeaseRequest lease = WEFT__HOST__LEASE_REQUEST__INIT;
         lease.app = app->id;
@@ -449,7 +493,7 @@ static void lease_all(struct weft_app *app)
 /* A start that waits for the list of hosts. */
 struct look {
     struct weft_host *host;
-    uint64_t app;
+    uint64_t app, step;
 };
 
 static void look(struct weft_app *app);
@@ -475,19 +519,22 @@ static void looked(void *ctx, int err, const char *text)
 {
     struct look *look = ctx;
     struct weft_app *app = weft__weftd_app_find(look->host, look->app);
+    const uint64_t step = look->step;
     free(look);
-    if (app == NULL || app->state != WEFT_APP_STARTING)
+    if (app == NULL || app->step != step ||
+        (app->state != WEFT_APP_STARTING && app->state != WEFT_APP_THAWING))
         return;
     if (err != WEFT_OK) {
-        weft__weftd_app_end(app, WEFT_EREGISTRY, 1,
-                            "no new work while the registry cannot be reached: %s", text);
+        char why[300];
+        snprintf(why, sizeof(why), "no new work while the registry cannot be reached: %s", text);
+        give_up(app, WEFT_EREGISTRY, why);
         return;
     }
     if (waits_to_be_listed(app))
         return;
     err = plan(app);
     if (err != WEFT_OK)
-        weft__weftd_app_end(app, err, 1, "%s", weft_fail_text(err));
+        give_up(app, err, weft_fail_text(err));
     else
         lease_all(app);
 }
@@ -495,13 +542,28 @@ static void looked(void *ctx, int err, const char *text)
 static void look(struct weft_app *app)
 {
     struct look *look = weft__must_alloc(1, sizeof(*look));
-    *look = (struct look){.host = app->host, .app = app->id};
+    *look = (struct look){.host = app->host, .app = app->id, .step = app->step};
     weft__weftd_refresh(app->host, looked, look);
 }
 
-void weft__weftd_app_start(struct weft_app *app)
+static void begin(struct weft_app *app)
 {
     app->start_tries++;
     app->listed_by_ns = weft__now_ns() + LISTED_WITHIN_MS * WEFT_NS_PER_MS;
     look(app);
+}
+
+void weft__weftd_app_start(struct weft_app *app)
+{
+    for (uint32_t r = 0; r < app->size; r++)
+        app->ranks[r].incarnation = 1;
+    begin(app);
+}
+
+void weft__weftd_app_place(struct weft_app *app, size_t first_process)
+{
+    weft__weftd_app_next_step(app);
+    app->first_process = first_process;
+    app->start_tries = 0;
+    begin(app);
 }

@@ -21,7 +21,7 @@
 const struct weft_freeze_params weft__freeze_defaults = {
     .retry_first_ns = 100 * WEFT_NS_PER_MS,
     .retry_max_ns = 2 * WEFT_NS_PER_S,
-    .stop_ns = 2 * WEFT_NS_PER_S,
+    .stop_ns = 5 * WEFT_NS_PER_S,
     .save_ns = 600 * WEFT_NS_PER_S,
     .write_ns = 60 * WEFT_NS_PER_S,
     .resolve_ns = 10 * WEFT_NS_PER_S,
@@ -133,6 +133,7 @@ static uint64_t time_of(const struct weft_freeze *m, enum weft_freeze_state stat
     switch (state) {
     case WEFT_FREEZE_IS_STOPPING:
     case WEFT_FREEZE_IS_LOADING:
+    case WEFT_FREEZE_IS_GOING_ON: /* a rank that is being stored right now goes on afterwards */
         return m->params->save_ns;
     case WEFT_FREEZE_IS_WRITING:
     case WEFT_FREEZE_IS_CLEARING:
@@ -143,7 +144,6 @@ static uint64_t time_of(const struct weft_freeze *m, enum weft_freeze_state stat
     case WEFT_FREEZE_IS_RETURNING:
     case WEFT_FREEZE_IS_TAKING:
         return m->params->resolve_ns;
-    case WEFT_FREEZE_IS_GOING_ON:
     case WEFT_FREEZE_IS_ENDING:
     case WEFT_FREEZE_IS_RESUMING:
     case WEFT_FREEZE_IS_DISCARDING:

@@ -39,11 +39,12 @@
 struct weft_freeze_params {
     uint64_t retry_first_ns; /* HOME repeats an order or a question after this, doubled each ... */
     uint64_t retry_max_ns;   /* ... time up to this */
-    uint64_t stop_ns;        /* for all ranks of a process to stop (2 s) */
-    uint64_t save_ns;        /* from the order to stop until all is stored; also to load (600 s) */
+    uint64_t stop_ns;        /* for all ranks of a process to stop (5 s) */
+    uint64_t save_ns;        /* from the order to stop until all is stored; also to load, and to
+                                go on (600 s) */
     uint64_t write_ns;       /* for the manifest, and for clearing keys (60 s) */
     uint64_t resolve_ns;     /* to learn what the registry has decided (10 s) */
-    uint64_t answer_ns;      /* for processes to go on, resume or end (20 s) */
+    uint64_t answer_ns;      /* for processes to resume or end (20 s) */
 };
 extern const struct weft_freeze_params weft__freeze_defaults;
 
