@@ -72,9 +72,10 @@ static void call_wake(struct weft_cell *cell)
 
 static int call_migration_point(struct weft_cell *cell, weft_entry *entry, void *argument)
 {
+    struct weft__rank *rank = rank_of(cell);
+    rank->range->points++;
     if (!atomic_load_explicit(&cell->move_pending, memory_order_relaxed))
         return 0;
-    struct weft__rank *rank = rank_of(cell);
     check_closing(rank);
     return weft__move_point(rank, entry, argument);
 }

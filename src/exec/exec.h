@@ -239,9 +239,11 @@ int weft__exec_freeze_kept(struct weft_exec *exec, int32_t rank, weft_exec_froze
  * Owns: *bytes_out, free().  Errors: WEFT_ENOENT not here; WEFT_EBUSY it has not ended. */
 int weft__exec_freeze_ended(struct weft_exec *exec, int32_t rank, uint8_t **bytes_out,
                             size_t *len_out);
-/* The memory of a rank that stands, unchanging until it is thawed.  Errors: WEFT_ENOENT;
- * WEFT_EBUSY it does not stand. */
-int weft__exec_memory(struct weft_exec *exec, int32_t rank, const struct weft_region **region_out);
+/* The memory of a rank that stands, unchanging until it is thawed, and how many migration points
+ * it has come to in its life; points_out may be NULL.  Errors: WEFT_ENOENT; WEFT_EBUSY it does not
+ * stand. */
+int weft__exec_memory(struct weft_exec *exec, int32_t rank, const struct weft_region **region_out,
+                      uint64_t *points_out);
 
 struct weft_exec_load {
     int32_t rank;

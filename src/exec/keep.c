@@ -48,16 +48,20 @@ int weft__exec_freeze_ended(struct weft_exec *exec, int32_t number, uint8_t **by
     return err ? err : weft__move_describe(rank, true, bytes_out, len_out);
 }
 
-int weft__exec_memory(struct weft_exec *exec, int32_t number, const struct weft_region **region_out)
+int weft__exec_memory(struct weft_exec *exec, int32_t number, const struct weft_region **region_out,
+                      uint64_t *points_out)
 {
     struct weft__rank *rank = find(exec, number);
     if (!rank)
         return weft_fail(WEFT_ENOENT, "rank %d is not here", (int)number);
     pthread_mutex_lock(&rank->lock);
     bool stands = rank->state == WEFT_RANK_FROZEN && rank->standing && !rank->thaw_wanted;
+    uint64_t points = stands ? rank->range->points : 0;
     pthread_mutex_unlock(&rank->lock);
     if (!stands)
         return weft_fail(WEFT_EBUSY, "rank %d does not stand still", (int)number);
+    if (points_out)
+        *points_out = points;
     *region_out = &rank->region;
     return WEFT_OK;
 }

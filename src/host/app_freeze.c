@@ -4,8 +4,9 @@
  * All ranks of the process are asked to stop at once. A rank that returns instead is one that has
  * ended a moment later, and is frozen as such. Answers of ranks come on threads of the exec and are
  * posted; STOPPED is fed to the machine when each rank stands or has failed to, which it does at
- * the latest when it was withdrawn. What the ranks have printed is flushed when they stand: after a
- * freeze this process is killed. */
+ * the latest when it was withdrawn. In a new round a rank that stands is thawed and at once asked
+ * to stop again: it comes as far as its next migration point. What the ranks have printed is
+ * flushed when they stand: after a freeze this process is killed. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,8 +96,11 @@ static void stopped_run(struct weft_task *task)
     struct stopped *stopped = weft__loop_owner(task, struct stopped, task);
     struct weft_app_frozen *rank = stopped->rank;
     if (stopped->err == WEFT_OK) {
+        const struct weft_region *region;
+        free(rank->descriptor); /* of an earlier round */
         rank->descriptor = stopped->bytes;
         rank->len_bytes = stopped->len_bytes;
+        (void)weft__exec_memory(rank->freezer->app->exec, rank->rank, &region, &rank->points);
         resolved(rank, WEFT_STOP_STANDS);
     } else if (stopped->err == WEFT_ENOENT) {
         try_ended(rank);
@@ -132,6 +136,53 @@ static void stop_one(struct weft_app_frozen *rank)
         stop_failed(rank->freezer, rank, err, weft_fail_text(err));
         resolved(rank, WEFT_STOP_FAILED);
     }
+}
+
+/* Not all stand yet. */
+static void report(struct weft_app_freezer *freezer)
+{
+    const struct weft_process_app *app = freezer->app;
+    Weft__Host__FreezeAnswer answer = WEFT__HOST__FREEZE_ANSWER__INIT;
+    char text[WEFT_FREEZE_TEXT_MAX] = "";
+    answer.lowest = UINT64_MAX;
+    for (size_t i = 0; i < freezer->ranks_n; i++) {
+        const struct weft_app_frozen *rank = &freezer->ranks[i];
+        if (rank->stop == WEFT_STOP_STANDS && !rank->ended && rank->points < answer.lowest)
+            answer.lowest = rank->points;
+        else if (rank->stop == WEFT_STOP_WANTED && text[0] == '\0')
+            snprintf(text, sizeof(text), "rank %d has not come to a migration point", rank->rank);
+    }
+    answer.app = app->orders->app;
+    answer.token = app->orders->token;
+    answer.process = app->orders->process;
+    answer.order = WEFT_FREEZE_STOP;
+    answer.number = freezer->member.number;
+    answer.round = freezer->member.round;
+    answer.waits = true;
+    answer.text = text;
+    weft__ask(&freezer->app->asker, &(struct weft_question){.url = app->orders->home_control,
+                                                            .code = WEFT_CALL_FREEZE_ANSWER,
+                                                            .request = &answer.base,
+                                                            .timeout_ms = ANSWER_TIMEOUT_MS});
+}
+
+/* Lets those that stand, with so few points, go on to their next one. */
+static void release(struct weft_app_freezer *freezer, uint64_t below)
+{
+    freezer->stopping_n++; /* not all are resolved before all were asked */
+    for (size_t i = 0; i < freezer->ranks_n; i++) {
+        struct weft_app_frozen *rank = &freezer->ranks[i];
+        if (rank->stop != WEFT_STOP_STANDS || rank->ended || rank->points > below)
+            continue;
+        int err = weft__exec_thaw(freezer->app->exec, rank->rank, 0);
+        if (err != WEFT_OK)
+            weft__error("rank %d does not go on: %s", rank->rank, weft_fail_text(err));
+        rank->stop = WEFT_STOP_WANTED;
+        freezer->stopping_n++;
+        stop_one(rank);
+    }
+    if (--freezer->stopping_n == 0)
+        all_resolved(freezer);
 }
 
 static void stop_all(struct weft_app_freezer *freezer)
@@ -218,7 +269,7 @@ static void answer(struct weft_app_freezer *freezer, const struct weft_freeze_me
 {
     struct weft_process_app *app = freezer->app;
     Weft__Host__FreezeAnswer answer = WEFT__HOST__FREEZE_ANSWER__INIT;
-    bool tells = action->order == WEFT_FREEZE_STOP && action->err == WEFT_OK;
+    bool tells = action->order == WEFT_FREEZE_SAVE && action->err == WEFT_OK;
     size_t n = tells ? freezer->ranks_n : 0;
     Weft__Host__FrozenRank *ranks = weft__must_alloc(n, sizeof(*ranks));
     answer.ranks = weft__must_alloc(n, sizeof(*answer.ranks));
@@ -239,6 +290,8 @@ static void answer(struct weft_app_freezer *freezer, const struct weft_freeze_me
     answer.process = app->orders->process;
     answer.order = (uint32_t)action->order;
     answer.number = action->number;
+    answer.round = action->round;
+    answer.lowest = UINT64_MAX;
     answer.err = action->err;
     answer.text = text;
     weft__ask(&app->asker, &(struct weft_question){.url = app->orders->home_control,
@@ -256,8 +309,14 @@ static void perform(struct weft_app_freezer *freezer,
     case WEFT_FREEZE_MEMBER_DO_ANSWER:
         answer(freezer, action);
         break;
+    case WEFT_FREEZE_MEMBER_DO_REPORT:
+        report(freezer);
+        break;
     case WEFT_FREEZE_MEMBER_DO_STOP:
         stop_all(freezer);
+        break;
+    case WEFT_FREEZE_MEMBER_DO_RELEASE:
+        release(freezer, action->below);
         break;
     case WEFT_FREEZE_MEMBER_DO_WITHDRAW:
         withdraw(freezer);
@@ -286,21 +345,10 @@ static void feed(struct weft_app_freezer *freezer, const struct weft_freeze_memb
     struct weft_freeze_member_action actions[WEFT_FREEZE_MEMBER_ACTIONS_MAX];
     if (freezer->app->closing)
         return;
-    size_t n = weft__freeze_member_step(&freezer->member, event, weft__now_ns(), actions,
-                                        WEFT_FREEZE_MEMBER_ACTIONS_MAX);
-    uint64_t at = weft__freeze_member_deadline(&freezer->member);
-    if (at == WEFT_NEVER)
-        weft__loop_timer_off(freezer->app->asker.loop, &freezer->timer);
-    else
-        weft__loop_timer(freezer->app->asker.loop, &freezer->timer, at);
+    size_t n =
+        weft__freeze_member_step(&freezer->member, event, actions, WEFT_FREEZE_MEMBER_ACTIONS_MAX);
     for (size_t i = 0; i < n; i++)
         perform(freezer, &actions[i]);
-}
-
-static void ticked(struct weft_timer *timer)
-{
-    struct weft_app_freezer *freezer = weft__loop_owner(timer, struct weft_app_freezer, timer);
-    feed(freezer, &(struct weft_freeze_member_event){.kind = WEFT_FREEZE_MEMBER_ON_TICK});
 }
 
 /* ---- orders ---- */
@@ -320,11 +368,9 @@ static struct weft_app_freezer *freezer_of(struct weft_process_app *app)
         return app->freezer;
     struct weft_app_freezer *freezer = weft__must_alloc(1, sizeof(*freezer));
     freezer->app = app;
-    freezer->params = weft__freeze_defaults;
-    freezer->timer.fire = ticked;
     freezer->ending_timer.fire = ending_fired;
     freezer->thread_over.run = thread_over;
-    weft__freeze_member_init(&freezer->member, &freezer->params, app->orders->thaws);
+    weft__freeze_member_init(&freezer->member, app->orders->thaws);
     app->freezer = freezer;
     return freezer;
 }
@@ -355,7 +401,6 @@ static void take_ranks(struct weft_app_freezer *freezer, const Weft__Host__Freez
     }
     snprintf(freezer->store, sizeof(freezer->store), "%s", order->store);
     snprintf(freezer->prefix, sizeof(freezer->prefix), "%s", order->prefix);
-    freezer->until_ns = weft__now_ns() + order->within_ms * WEFT_NS_PER_MS;
 }
 
 static int check_order(const struct weft_process_app *app, const Weft__Host__FreezeOrder *order)
@@ -384,9 +429,13 @@ void weft__app_on_freeze_order(void *ctx, struct weft_call *call, const Protobuf
     struct weft_app_freezer *freezer = freezer_of(app);
     struct weft_freeze_member_event event = {.kind = WEFT_FREEZE_MEMBER_ON_ORDER,
                                              .order = (enum weft_freeze_order)order->order,
-                                             .number = order->number};
+                                             .number = order->number,
+                                             .round = order->round,
+                                             .below = order->below};
     if (begins(freezer, order))
         take_ranks(freezer, order);
+    if (begins(freezer, order) || freezer->member.state == WEFT_MEMBER_STANDING)
+        freezer->until_ns = weft__now_ns() + order->within_ms * WEFT_NS_PER_MS;
     feed(freezer, &event);
     weft__call_reply(call, NULL); /* last: the request goes with it */
 }

@@ -24,14 +24,14 @@ struct weft_app_frozen {
     bool ended; /* and its code is told */
     uint8_t *descriptor;
     size_t len_bytes;
-    uint64_t bytes; /* of memory */
+    uint64_t points; /* that it has come to, where it stands */
+    uint64_t bytes;  /* of memory */
 };
 
 struct weft_app_freezer {
     struct weft_process_app *app;
-    struct weft_freeze_params params;
     struct weft_freeze_member member;
-    struct weft_timer timer, ending_timer;
+    struct weft_timer ending_timer;
     struct weft_app_frozen *ranks; /* of the newest STOP or LOAD */
     size_t ranks_n;
     size_t stopping_n; /* that do not stand yet, and may */

@@ -88,7 +88,7 @@ static int store(const struct trip *trip, struct weft_app_frozen *rank)
 {
     const struct weft_region *region;
     struct stat status;
-    int err = weft__exec_memory(trip->freezer->app->exec, rank->rank, &region);
+    int err = weft__exec_memory(trip->freezer->app->exec, rank->rank, &region, NULL);
     if (err != WEFT_OK)
         return err;
     if (fstat(region->fd, &status) == 0)

@@ -37,7 +37,7 @@ enum weft_host_call {
     /* from clients, to weftd and app processes: no request -> weft.stats.ServicesReply */
     WEFT_CALL_SERVICES = 0x01b0,
     /* frozen apps: from clients; from the home to app processes; from these to the home */
-    WEFT_CALL_FREEZE_APP = 0x01c0,
+    WEFT_CALL_FREEZE_APP = 0x01e0,
     WEFT_CALL_THAW_APP,
     WEFT_CALL_FREEZE_ORDER,
     WEFT_CALL_FREEZE_ANSWER,

@@ -164,6 +164,8 @@ static void order_process(struct weft_app_freeze *freeze, const struct weft_app_
     order.token = app->token;
     order.order = (uint32_t)action->order;
     order.number = action->number;
+    order.round = action->round;
+    order.below = action->below;
     order.store = store;
     order.prefix = prefix;
     order.within_ms = (uint32_t)(freeze->params.save_ns / WEFT_NS_PER_MS);
@@ -693,9 +695,12 @@ void weft__weftd_on_freeze_answer(void *ctx, struct weft_call *call,
                                           .party = party_of(freeze, answer->process),
                                           .order = (enum weft_freeze_order)answer->order,
                                           .number = answer->number,
+                                          .round = answer->round,
+                                          .waits = answer->waits,
+                                          .lowest = answer->lowest,
                                           .err = answer->err <= 0 ? answer->err : WEFT_EPROTO,
                                           .text = answer->text};
-        if (freeze->machine.state == WEFT_FREEZE_IS_STOPPING)
+        if (freeze->machine.state == WEFT_FREEZE_IS_SAVING)
             take_ranks(app, answer);
         if (event.party < freeze->machine.parties_n)
             weft__freeze_feed(freeze, &event);

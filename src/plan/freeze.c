@@ -21,7 +21,9 @@
 const struct weft_freeze_params weft__freeze_defaults = {
     .retry_first_ns = 100 * WEFT_NS_PER_MS,
     .retry_max_ns = 2 * WEFT_NS_PER_S,
-    .stop_ns = 5 * WEFT_NS_PER_S,
+    .round_first_ns = 20 * WEFT_NS_PER_MS,
+    .round_max_ns = 500 * WEFT_NS_PER_MS,
+    .stop_ns = 20 * WEFT_NS_PER_S,
     .save_ns = 600 * WEFT_NS_PER_S,
     .write_ns = 60 * WEFT_NS_PER_S,
     .resolve_ns = 10 * WEFT_NS_PER_S,
@@ -70,6 +72,8 @@ static enum weft_freeze_order order_of(enum weft_freeze_state state)
     switch (state) {
     case WEFT_FREEZE_IS_STOPPING:
         return WEFT_FREEZE_STOP;
+    case WEFT_FREEZE_IS_SAVING:
+        return WEFT_FREEZE_SAVE;
     case WEFT_FREEZE_IS_GOING_ON:
         return WEFT_FREEZE_GO_ON;
     case WEFT_FREEZE_IS_LOADING:
@@ -95,6 +99,8 @@ static void give_orders(const struct weft_freeze *m, struct out *out)
         action->party = i;
         action->order = order;
         action->number = m->number;
+        action->round = m->round;
+        action->below = m->below;
     }
 }
 
@@ -132,6 +138,8 @@ static uint64_t time_of(const struct weft_freeze *m, enum weft_freeze_state stat
 {
     switch (state) {
     case WEFT_FREEZE_IS_STOPPING:
+        return m->params->stop_ns;
+    case WEFT_FREEZE_IS_SAVING:
     case WEFT_FREEZE_IS_LOADING:
     case WEFT_FREEZE_IS_GOING_ON: /* a rank that is being stored right now goes on afterwards */
         return m->params->save_ns;
@@ -189,7 +197,8 @@ static void enter(struct weft_freeze *m, struct out *out, enum weft_freeze_state
 {
     m->state = state;
     m->until_ns = after(out->now_ns, time_of(m, state));
-    m->backoff_ns = m->params->retry_first_ns;
+    m->backoff_ns =
+        state == WEFT_FREEZE_IS_STOPPING ? m->params->round_first_ns : m->params->retry_first_ns;
     m->retry_ns = state == WEFT_FREEZE_IS_PLACING || state == WEFT_FREEZE_IS_WRITING ||
                           state == WEFT_FREEZE_IS_CLEARING
                       ? WEFT_NEVER
@@ -242,6 +251,7 @@ static void give_up(struct weft_freeze *m, struct out *out, int err, const char 
         stayed(m, out);
         break;
     case WEFT_FREEZE_IS_STOPPING:
+    case WEFT_FREEZE_IS_SAVING:
     case WEFT_FREEZE_IS_WRITING:
         enter(m, out, WEFT_FREEZE_IS_GOING_ON);
         break;
@@ -260,6 +270,9 @@ static void all_done(struct weft_freeze *m, struct out *out)
 {
     switch (m->state) {
     case WEFT_FREEZE_IS_STOPPING:
+        enter(m, out, WEFT_FREEZE_IS_SAVING);
+        break;
+    case WEFT_FREEZE_IS_SAVING:
         enter(m, out, WEFT_FREEZE_IS_WRITING);
         break;
     case WEFT_FREEZE_IS_GOING_ON:
@@ -291,11 +304,24 @@ static void all_done(struct weft_freeze *m, struct out *out)
 static void on_refused(struct weft_freeze *m, struct out *out,
                        const struct weft_freeze_event *event)
 {
-    if (m->state == WEFT_FREEZE_IS_STOPPING || m->state == WEFT_FREEZE_IS_LOADING)
+    if (m->state == WEFT_FREEZE_IS_STOPPING || m->state == WEFT_FREEZE_IS_SAVING ||
+        m->state == WEFT_FREEZE_IS_LOADING)
         give_up(m, out, event->err, event->text);
     else if (m->state == WEFT_FREEZE_IS_GOING_ON || m->state == WEFT_FREEZE_IS_RESUMING)
         lost(m, out, event->err, event->text);
     /* else it has not ended for sure: it is asked again */
+}
+
+/* Whether all ranks of the process stand, in this round. */
+static bool is_standing(struct weft_freeze *m, const struct weft_freeze_event *event)
+{
+    if (event->round != m->round)
+        return false;
+    if (event->lowest < m->lowest)
+        m->lowest = event->lowest;
+    if (event->waits)
+        snprintf(m->text, sizeof(m->text), "%s", event->text != NULL ? event->text : "");
+    return !event->waits;
 }
 
 static void on_answer(struct weft_freeze *m, struct out *out, const struct weft_freeze_event *event)
@@ -307,8 +333,10 @@ static void on_answer(struct weft_freeze *m, struct out *out, const struct weft_
         on_refused(m, out, event);
         return;
     }
+    if (m->state == WEFT_FREEZE_IS_STOPPING && !is_standing(m, event))
+        return;
     m->parties[event->party].answered = true;
-    if (m->state == WEFT_FREEZE_IS_STOPPING)
+    if (m->state == WEFT_FREEZE_IS_SAVING)
         m->parties[event->party].stored = true;
     if (all_answered(m))
         all_done(m, out);
@@ -328,6 +356,7 @@ static void on_dead(struct weft_freeze *m, struct out *out, const struct weft_fr
             lost(m, out, event->err, event->text);
         break;
     case WEFT_FREEZE_IS_STOPPING:
+    case WEFT_FREEZE_IS_SAVING:
         if (party->lost && !party->stored)
             lost(m, out, event->err, event->text);
         break;
@@ -434,7 +463,10 @@ static void on_deadline(struct weft_freeze *m, struct out *out)
 {
     switch (m->state) {
     case WEFT_FREEZE_IS_STOPPING:
-        give_up(m, out, WEFT_ETIMEDOUT, "its ranks were not stopped and stored in time");
+        give_up(m, out, WEFT_ETIMEDOUT, m->text); /* who has not come to stand, as told last */
+        break;
+    case WEFT_FREEZE_IS_SAVING:
+        give_up(m, out, WEFT_ETIMEDOUT, "its ranks were not stored in time");
         break;
     case WEFT_FREEZE_IS_WRITING:
         give_up(m, out, WEFT_ETIMEDOUT, "its manifest was not written in time");
@@ -472,11 +504,41 @@ static void on_deadline(struct weft_freeze *m, struct out *out)
     }
 }
 
+/* Those that stand go on to their next migration point: all of them, or those that have come to the
+ * fewest. */
+static void next_round(struct weft_freeze *m)
+{
+    m->round++;
+    m->below = m->round % 2 == 1 ? m->lowest : UINT64_MAX;
+    m->lowest = UINT64_MAX;
+    for (size_t i = 0; i < m->parties_n; i++)
+        m->parties[i].answered = false;
+}
+
+/* Asks how far all are, and a little later begins another round. */
+static void on_round(struct weft_freeze *m, struct out *out)
+{
+    uint64_t wait_ns = m->params->round_first_ns;
+    if (m->polled) {
+        m->backoff_ns = m->backoff_ns * 3 / 2 < m->params->round_max_ns ? m->backoff_ns * 3 / 2
+                                                                        : m->params->round_max_ns;
+        wait_ns = m->backoff_ns;
+        next_round(m);
+    }
+    m->polled = !m->polled;
+    m->retry_ns = after(out->now_ns, wait_ns);
+    give_orders(m, out);
+}
+
 static void on_tick(struct weft_freeze *m, struct out *out)
 {
     if (m->until_ns <= out->now_ns) {
         on_deadline(m, out);
-    } else if (m->retry_ns <= out->now_ns) {
+    } else if (m->retry_ns > out->now_ns) {
+        return;
+    } else if (m->state == WEFT_FREEZE_IS_STOPPING) {
+        on_round(m, out);
+    } else {
         m->backoff_ns = m->backoff_ns * 2 < m->params->retry_max_ns ? m->backoff_ns * 2
                                                                     : m->params->retry_max_ns;
         m->retry_ns = after(out->now_ns, m->backoff_ns);
@@ -488,6 +550,10 @@ static void on_tick(struct weft_freeze *m, struct out *out)
 static void begin(struct weft_freeze *m, struct out *out, enum weft_freeze_state state)
 {
     m->number++;
+    m->round = 0;
+    m->below = 0;
+    m->lowest = UINT64_MAX;
+    m->polled = false;
     m->err = WEFT_OK;
     m->text[0] = '\0';
     enter(m, out, state);

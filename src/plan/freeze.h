@@ -6,9 +6,11 @@
  *
  *   HOME                         each process                           the registry, the store
  *   READ -------------------------------------------------------------> (HOME, e)
- *   STOP ----------------------> all its ranks stop at their next
- *                                runtime call, then their memory ------> one file each, durable
- *   <------------------ STOPPED
+ *   STOP ----------------------> its ranks stop, each at a migration
+ *                                point, until all of the app stand
+ *   <----------------- standing
+ *   SAVE ----------------------> their memory -------------------------> one file each, durable
+ *   <--------------------- done
  *   WRITE ------------------------------------------------------------> the manifest, durable
  *   CAS --------------------------------------------------------------> (HOME, e) -> (store, e+1)
  *   END ------------------------> is ended, its slots are given back
@@ -39,9 +41,10 @@
 struct weft_freeze_params {
     uint64_t retry_first_ns; /* HOME repeats an order or a question after this, doubled each ... */
     uint64_t retry_max_ns;   /* ... time up to this */
-    uint64_t stop_ns;        /* for all ranks of a process to stop (5 s) */
-    uint64_t save_ns;        /* from the order to stop until all is stored; also to load, and to
-                                go on (600 s) */
+    uint64_t round_first_ns; /* the same for a new round of stopping (20 ms) */
+    uint64_t round_max_ns;   /* (500 ms) */
+    uint64_t stop_ns;        /* for all ranks to stand (20 s) */
+    uint64_t save_ns;        /* until all is stored; also to load, and to go on (600 s) */
     uint64_t write_ns;       /* for the manifest, and for clearing keys (60 s) */
     uint64_t resolve_ns;     /* to learn what the registry has decided (10 s) */
     uint64_t answer_ns;      /* for processes to resume or end (20 s) */
@@ -49,7 +52,7 @@ struct weft_freeze_params {
 extern const struct weft_freeze_params weft__freeze_defaults;
 
 /* X(name): what HOME orders a process to do; END goes to its host */
-#define WEFT_FREEZE_ORDERS(X) X(NOTHING) X(STOP) X(GO_ON) X(LOAD) X(RESUME) X(END)
+#define WEFT_FREEZE_ORDERS(X) X(NOTHING) X(STOP) X(SAVE) X(GO_ON) X(LOAD) X(RESUME) X(END)
 enum weft_freeze_order {
 #define X(name) WEFT_FREEZE_##name,
     WEFT_FREEZE_ORDERS(X)
@@ -63,6 +66,7 @@ enum weft_freeze_order {
     X(RUNNING)                                                                                     \
     X(READING)                                                                                     \
     X(STOPPING)                                                                                    \
+    X(SAVING)                                                                                      \
     X(WRITING)                                                                                     \
     X(COMMITTING)                                                                                  \
     X(GOING_ON) /* given up: the ranks go on where they were */                                    \
@@ -108,6 +112,9 @@ struct weft_freeze_event {
     size_t party; /* its index */
     enum weft_freeze_order order;
     uint64_t number;
+    uint32_t round;               /* answers to STOP: of which round, */
+    bool waits;                   /* whether ranks do not stand yet (text: which), */
+    uint64_t lowest;              /* and the fewest points that one has come to that stands */
     struct weft_move_owner owner; /* host: a home, or WEFT_FREEZE_STORE; incarnation: the epoch */
 };
 
@@ -137,6 +144,8 @@ struct weft_freeze_action {
     size_t party;
     enum weft_freeze_order order;
     uint64_t number;
+    uint32_t round; /* STOP: those that stand with at most so many points go on to their next */
+    uint64_t below;
     int err;
     char text[WEFT_FREEZE_TEXT_MAX];
     struct weft_move_owner expect, want; /* CAS; WRITE: want is what will stand */
@@ -156,8 +165,11 @@ struct weft_freeze {
     uint64_t self;                     /* this home, in the registry; never WEFT_FREEZE_STORE */
     struct weft_move_owner owner;      /* of the app, as the registry last said */
     uint64_t number;                   /* of the freeze or thaw; grows */
+    uint32_t round;                    /* of stopping */
+    uint64_t below, lowest;            /* of this round; as told in it */
     struct weft_freeze_party *parties; /* the caller's, set before FREEZE and PLACED */
     size_t parties_n;
+    bool polled; /* processes have been asked how far they are in this round */
     bool asked;  /* a question to the registry is under way */
     bool placed; /* processes of a thaw may run */
     bool taken;  /* by somebody else */
@@ -188,6 +200,7 @@ enum weft_freeze_member_state {
     WEFT_MEMBER_EMPTY,    /* started for a thaw: nothing here yet */
     WEFT_MEMBER_HERE,     /* the ranks run */
     WEFT_MEMBER_STOPPING, /* they are asked to stop */
+    WEFT_MEMBER_STANDING, /* all of them stand */
     WEFT_MEMBER_SAVING,
     WEFT_MEMBER_STOPPED, /* and stored, or (err) not */
     WEFT_MEMBER_LOADING,
@@ -197,10 +210,9 @@ enum weft_freeze_member_state {
 /* X(name): what happened to a process */
 #define WEFT_FREEZE_MEMBER_EVENTS(X)                                                               \
     X(ORDER)   /* order, number */                                                                 \
-    X(STOPPED) /* answer to STOP: all stand (err 0), or those that can do, and why not all */      \
+    X(STOPPED) /* answer to STOP and RELEASE: all stand, or (err, text) those that can */          \
     X(SAVED)   /* answer to SAVE: err, text */                                                     \
-    X(LOADED)  /* answer to LOAD: err, text */                                                     \
-    X(TICK)
+    X(LOADED)  /* answer to LOAD: err, text */
 enum weft_freeze_member_event_kind {
 #define X(name) WEFT_FREEZE_MEMBER_ON_##name,
     WEFT_FREEZE_MEMBER_EVENTS(X)
@@ -211,14 +223,19 @@ struct weft_freeze_member_event {
     enum weft_freeze_member_event_kind kind;
     enum weft_freeze_order order;
     uint64_t number;
+    uint32_t round;
+    uint64_t below;
     int err;
     const char *text;
 };
 
 /* X(name): what a process is to do */
 #define WEFT_FREEZE_MEMBER_ACTIONS(X)                                                              \
-    X(ANSWER)   /* order, number, err, text: to HOME */                                            \
+    X(ANSWER)   /* order, number, round, err, text: to HOME */                                     \
+    X(REPORT)   /* an answer to STOP: who does not stand, the fewest points of those that do */    \
     X(STOP)     /* ask the ranks to stop; answer STOPPED once, when each stands or cannot */       \
+    X(RELEASE)  /* those that stand with at most `below` points go on and stop at their next;      \
+                   answer STOPPED once more */                                                     \
     X(WITHDRAW) /* ask those that do not stand yet no more; STOPPED still comes */                 \
     X(SAVE)     /* answer SAVED */                                                                 \
     X(UNSAVE)   /* save no more; SAVED still comes, soon */                                        \
@@ -235,27 +252,27 @@ struct weft_freeze_member_action {
     enum weft_freeze_member_action_kind kind;
     enum weft_freeze_order order;
     uint64_t number;
+    uint32_t round;
+    uint64_t below;
     int err;
     char text[WEFT_FREEZE_TEXT_MAX];
 };
 #define WEFT_FREEZE_MEMBER_ACTIONS_MAX 3
 
 struct weft_freeze_member {
-    const struct weft_freeze_params *params;
     enum weft_freeze_member_state state;
     uint64_t number;   /* of the newest order */
+    uint32_t round;    /* of stopping */
     bool go_on_wanted; /* STOPPING, SAVING: HOME has given it up */
     int err;
     char text[WEFT_FREEZE_TEXT_MAX];
-    uint64_t until_ns; /* STOPPING */
 };
 
-void weft__freeze_member_init(struct weft_freeze_member *m, const struct weft_freeze_params *params,
-                              bool empty);
+/* empty: it was started for a thaw. */
+void weft__freeze_member_init(struct weft_freeze_member *m, bool empty);
 size_t weft__freeze_member_step(struct weft_freeze_member *m,
-                                const struct weft_freeze_member_event *event, uint64_t now_ns,
+                                const struct weft_freeze_member_event *event,
                                 struct weft_freeze_member_action *actions_out, size_t max);
-uint64_t weft__freeze_member_deadline(const struct weft_freeze_member *m);
 
 const char *weft__freeze_state_name(enum weft_freeze_state state);
 const char *weft__freeze_order_name(enum weft_freeze_order order);

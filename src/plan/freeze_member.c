@@ -2,13 +2,12 @@
  *
  * It stops and stores its ranks when HOME says so, and then waits: only HOME's GO_ON, or its end,
  * follows. STOP that comes after its own GO_ON is refused: messages may overtake each other. A rank
- * that does not stop in time makes the whole process refuse; those that stand go on when HOME says
- * that all go on. */
+ * that cannot be frozen makes the whole process refuse; those that stand go on when HOME says that
+ * all go on. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "plan/freeze.h"
 #include "weft/error.h"
 
@@ -33,6 +32,7 @@ static void answer(const struct weft_freeze_member *m, struct out *out,
     struct weft_freeze_member_action *action = emit(out, WEFT_FREEZE_MEMBER_DO_ANSWER);
     action->order = order;
     action->number = m->number;
+    action->round = m->round;
     action->err = err;
     snprintf(action->text, sizeof(action->text), "%s", text != NULL ? text : "");
 }
@@ -49,6 +49,7 @@ static void note(struct weft_freeze_member *m, int err, const char *text)
 static void begin(struct weft_freeze_member *m, uint64_t number)
 {
     m->number = number;
+    m->round = 0;
     m->err = WEFT_OK;
     m->text[0] = '\0';
     m->go_on_wanted = false;
@@ -62,17 +63,50 @@ static void go_on(struct weft_freeze_member *m, struct out *out)
     answer(m, out, WEFT_FREEZE_GO_ON, WEFT_OK, "");
 }
 
-static void on_stop(struct weft_freeze_member *m, struct out *out, uint64_t number, uint64_t now_ns)
+/* Another round, or a question how far it is. */
+static void on_stop_again(struct weft_freeze_member *m, struct out *out,
+                          const struct weft_freeze_member_event *event)
 {
-    if (m->state == WEFT_MEMBER_HERE && number == m->number) {
+    if (m->err != WEFT_OK) {
+        answer(m, out, WEFT_FREEZE_STOP, m->err, m->text);
+    } else if (event->round > m->round) {
+        m->round = event->round;
+        m->state = WEFT_MEMBER_STOPPING;
+        emit(out, WEFT_FREEZE_MEMBER_DO_RELEASE)->below = event->below;
+    } else if (m->state == WEFT_MEMBER_STANDING) {
+        answer(m, out, WEFT_FREEZE_STOP, WEFT_OK, "");
+    } else {
+        (void)emit(out, WEFT_FREEZE_MEMBER_DO_REPORT);
+    }
+}
+
+static void on_stop(struct weft_freeze_member *m, struct out *out,
+                    const struct weft_freeze_member_event *event)
+{
+    bool same = event->number == m->number;
+    if (m->state == WEFT_MEMBER_HERE && same) {
         answer(m, out, WEFT_FREEZE_STOP, WEFT_ECANCELED, "the freeze was given up");
     } else if (m->state == WEFT_MEMBER_HERE) {
-        begin(m, number);
+        begin(m, event->number);
+        m->round = event->round;
         m->state = WEFT_MEMBER_STOPPING;
-        m->until_ns = now_ns + m->params->stop_ns;
         (void)emit(out, WEFT_FREEZE_MEMBER_DO_STOP);
-    } else if (m->state == WEFT_MEMBER_STOPPED && number == m->number) {
-        answer(m, out, WEFT_FREEZE_STOP, m->err, m->text);
+    } else if (same && !m->go_on_wanted &&
+               (m->state == WEFT_MEMBER_STOPPING || m->state == WEFT_MEMBER_STANDING ||
+                m->state == WEFT_MEMBER_STOPPED)) {
+        on_stop_again(m, out, event);
+    }
+}
+
+static void on_save(struct weft_freeze_member *m, struct out *out, uint64_t number)
+{
+    if (number != m->number)
+        return;
+    if (m->state == WEFT_MEMBER_STANDING) {
+        m->state = WEFT_MEMBER_SAVING;
+        (void)emit(out, WEFT_FREEZE_MEMBER_DO_SAVE);
+    } else if (m->state == WEFT_MEMBER_STOPPED) {
+        answer(m, out, WEFT_FREEZE_SAVE, m->err, m->text);
     }
 }
 
@@ -90,6 +124,7 @@ static void on_go_on(struct weft_freeze_member *m, struct out *out, uint64_t num
                                                              : WEFT_FREEZE_MEMBER_DO_UNSAVE);
         m->go_on_wanted = true;
         break;
+    case WEFT_MEMBER_STANDING:
     case WEFT_MEMBER_STOPPED:
         go_on(m, out);
         break;
@@ -123,13 +158,16 @@ static void on_resume(struct weft_freeze_member *m, struct out *out, uint64_t nu
 }
 
 static void on_order(struct weft_freeze_member *m, struct out *out,
-                     const struct weft_freeze_member_event *event, uint64_t now_ns)
+                     const struct weft_freeze_member_event *event)
 {
     if (event->number < m->number)
         return;
     switch (event->order) {
     case WEFT_FREEZE_STOP:
-        on_stop(m, out, event->number, now_ns);
+        on_stop(m, out, event);
+        break;
+    case WEFT_FREEZE_SAVE:
+        on_save(m, out, event->number);
         break;
     case WEFT_FREEZE_GO_ON:
         on_go_on(m, out, event->number);
@@ -148,17 +186,13 @@ static void on_order(struct weft_freeze_member *m, struct out *out,
 static void on_stopped(struct weft_freeze_member *m, struct out *out,
                        const struct weft_freeze_member_event *event)
 {
-    m->until_ns = WEFT_NEVER;
     note(m, event->err, event->text);
     if (m->go_on_wanted) {
         go_on(m, out);
-    } else if (m->err != WEFT_OK) {
-        m->state = WEFT_MEMBER_STOPPED;
-        answer(m, out, WEFT_FREEZE_STOP, m->err, m->text);
-    } else {
-        m->state = WEFT_MEMBER_SAVING;
-        (void)emit(out, WEFT_FREEZE_MEMBER_DO_SAVE);
+        return;
     }
+    m->state = m->err == WEFT_OK ? WEFT_MEMBER_STANDING : WEFT_MEMBER_STOPPED;
+    answer(m, out, WEFT_FREEZE_STOP, m->err, m->text);
 }
 
 static void on_saved(struct weft_freeze_member *m, struct out *out,
@@ -169,29 +203,19 @@ static void on_saved(struct weft_freeze_member *m, struct out *out,
         go_on(m, out);
     } else {
         m->state = WEFT_MEMBER_STOPPED;
-        answer(m, out, WEFT_FREEZE_STOP, m->err, m->text);
+        answer(m, out, WEFT_FREEZE_SAVE, m->err, m->text);
     }
 }
 
-static void on_tick(struct weft_freeze_member *m, struct out *out, uint64_t now_ns)
-{
-    if (m->state != WEFT_MEMBER_STOPPING || now_ns < m->until_ns)
-        return;
-    m->until_ns = WEFT_NEVER;
-    if (!m->go_on_wanted)
-        (void)emit(out, WEFT_FREEZE_MEMBER_DO_WITHDRAW);
-    note(m, WEFT_ETIMEDOUT, "a rank did not call the runtime in time");
-}
-
 size_t weft__freeze_member_step(struct weft_freeze_member *m,
-                                const struct weft_freeze_member_event *event, uint64_t now_ns,
+                                const struct weft_freeze_member_event *event,
                                 struct weft_freeze_member_action *actions_out, size_t max)
 {
     struct out out = {.actions = actions_out, .max = max};
     weft__check(max >= WEFT_FREEZE_MEMBER_ACTIONS_MAX);
     switch (event->kind) {
     case WEFT_FREEZE_MEMBER_ON_ORDER:
-        on_order(m, &out, event, now_ns);
+        on_order(m, &out, event);
         break;
     case WEFT_FREEZE_MEMBER_ON_STOPPED:
         if (m->state == WEFT_MEMBER_STOPPING)
@@ -208,22 +232,11 @@ size_t weft__freeze_member_step(struct weft_freeze_member *m,
             answer(m, &out, WEFT_FREEZE_LOAD, m->err, m->text);
         }
         break;
-    case WEFT_FREEZE_MEMBER_ON_TICK:
-        on_tick(m, &out, now_ns);
-        break;
     }
     return out.n;
 }
 
-void weft__freeze_member_init(struct weft_freeze_member *m, const struct weft_freeze_params *params,
-                              bool empty)
+void weft__freeze_member_init(struct weft_freeze_member *m, bool empty)
 {
-    *m = (struct weft_freeze_member){.params = params != NULL ? params : &weft__freeze_defaults,
-                                     .state = empty ? WEFT_MEMBER_EMPTY : WEFT_MEMBER_HERE,
-                                     .until_ns = WEFT_NEVER};
-}
-
-uint64_t weft__freeze_member_deadline(const struct weft_freeze_member *m)
-{
-    return m->until_ns;
+    *m = (struct weft_freeze_member){.state = empty ? WEFT_MEMBER_EMPTY : WEFT_MEMBER_HERE};
 }
