@@ -51,7 +51,8 @@ static int failed(const char *verb, int err)
 {
     fprintf(stderr, "weft %s: %s\n", verb, weft_fail_text(err));
     int code = cli_exit_code(err);
-    return code == CLI_REFUSED || weft_error_damage(err) == WEFT_DAMAGE_OP ? CLI_APP : code;
+    bool there = err != WEFT_ENOENT && err != WEFT_ENOTSUP;
+    return there && weft_error_damage(err) == WEFT_DAMAGE_OP ? CLI_APP : code;
 }
 
 static int freeze(struct cli *cli, uint64_t app)
