@@ -1,5 +1,5 @@
-/* Apps that are frozen into the store and thawed: what they compute is what they would have computed
- * without, and nothing of them is left anywhere else in between. */
+/* Apps that are frozen into the store and thawed: what they compute is what they would have
+ * computed without, and nothing of them is left anywhere else in between. */
 #include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -83,8 +83,9 @@ static void check_digest(const struct scene *scene)
     cluster_check(cluster, sscanf(digest, "chain steps %31s", steps) == 1);
     struct stage stage;
     stage_open(&stage, cluster);
-    struct child *still = cluster_weft(cluster, "run", "--hosts", "1", "--slots", ranks, "-n", ranks,
-                                       cluster_program("chain"), stage.path, steps, "4", "0", NULL);
+    struct child *still =
+        cluster_weft(cluster, "run", "--hosts", "1", "--slots", ranks, "-n", ranks,
+                     cluster_program("chain"), stage.path, steps, "4", "0", NULL);
     if (still->code != 0 || strcmp(digest, stage_digest(still)) != 0)
         cluster_fail(cluster, "frozen: %s, without: %s", digest, stage_digest(still));
     stage_close(&stage);
@@ -154,12 +155,216 @@ static void a_frozen_app_goes_on_where_it_was_and_computes_the_same(void **state
     scene_close(&scene);
 }
 
+/* Sent minus received of each sender is checked by the sink itself, message by message. */
+static void check_flood(struct cluster *cluster, const struct child *run)
+{
+    unsigned long long sent[2] = {0, 0}, got[2] = {1, 1};
+    char *text = child_read(run->out);
+    const char *at = strstr(text, "flood sink");
+    const char *first = strstr(text, "flood sender 0"), *second = strstr(text, "flood sender 1");
+    cluster_check(cluster,
+                  first != NULL && sscanf(first, "flood sender 0 sent %llu", &sent[0]) == 1);
+    cluster_check(cluster,
+                  second != NULL && sscanf(second, "flood sender 1 sent %llu", &sent[1]) == 1);
+    cluster_check(cluster, at != NULL && sscanf(at, "flood sink received %llu and %llu", &got[0],
+                                                &got[1]) == 2);
+    free(text);
+    cluster_check(cluster, got[0] == sent[0] && got[1] == sent[1]);
+}
+
+static void irregular_messages_in_flight_come_once_and_in_order(void **state)
+{
+    struct scene scene;
+    hosts_open(*state, &scene);
+    struct cluster *cluster = scene.cluster;
+    scene.app = cluster_run(cluster, scene.home, "-n", "3", cluster_program("flood"),
+                            scene.stage.path, NULL);
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t received = atomic_load(&scene.stage.board->ranks[2].received);
+        cluster_await(cluster, SLOW_MS,
+                      atomic_load(&scene.stage.board->ranks[2].received) > received + 100);
+        cluster_check(cluster, freeze_at(&scene, scene.a)->code == 0);
+        stage_all_free(cluster);
+        cluster_check(cluster, thaw_at(&scene, scene.a)->code == 0);
+    }
+    stage_finish(cluster, &scene.stage, &scene.app);
+    check_flood(cluster, scene.app.run);
+    stage_all_free(cluster);
+    cluster_await(cluster, CLUSTER_MS, stored(&scene) == 0);
+    stage_close(&scene.stage);
+    cluster_remove(scene.folder);
+}
+
+/* Something that takes both slots of b. */
+static struct cluster_app occupy(const struct scene *scene, struct stage *stage)
+{
+    struct cluster *cluster = scene->cluster;
+    stage_open(stage, cluster);
+    struct cluster_app app =
+        cluster_run(cluster, scene->b, "-n", "2", "--hint", "FORCE_LOCAL", cluster_program("chain"),
+                    stage->path, "0", "1", "1000", NULL);
+    stage_runs(cluster, stage, 2, 1);
+    return app;
+}
+
+static void without_room_a_spot_app_is_frozen_and_thaws_itself_when_there_is(void **state)
+{
+    struct scene scene;
+    struct stage occupied;
+    scene_open(*state, &scene);
+    struct cluster *cluster = scene.cluster;
+    struct cluster_app occupier = occupy(&scene, &occupied);
+    struct child *drained =
+        cluster_weft(cluster, "drain", "--at", scene.home->address, "--timeout", "60", "a", NULL);
+    cluster_check(cluster, drained->code == 0 && child_said(drained, "host a has left"));
+    cluster_check(cluster, child_wait(scene.a->weftd, CLUSTER_MS) == 0);
+    cluster_check(cluster, is_frozen(&scene));
+    cluster_check(cluster, stored(&scene) == RANKS + 1);
+    cluster_check(cluster, child_complained(scene.app.run, "it goes on when there is room"));
+    stage_finish(cluster, &occupied, &occupier);
+    cluster_await(cluster, SLOW_MS, is_running(&scene));
+    stage_runs(cluster, &scene.stage, RANKS, 20);
+    scene_close(&scene);
+    stage_close(&occupied);
+}
+
+static void a_thaw_without_room_leaves_it_frozen(void **state)
+{
+    struct scene scene;
+    struct stage occupied;
+    scene_open(*state, &scene);
+    struct cluster *cluster = scene.cluster;
+    struct cluster_app occupier = occupy(&scene, &occupied);
+    cluster_check(cluster, freeze_at(&scene, scene.a)->code == 0);
+    cluster_host_stop(cluster, scene.a);
+    struct child *thawed = thaw_at(&scene, scene.home);
+    cluster_check(cluster, thawed->code == 1 && child_complained(thawed, "slots"));
+    cluster_check(cluster, is_frozen(&scene) && stored(&scene) == RANKS + 1);
+    cluster_check(cluster, thaw_at(&scene, scene.home)->code == 1);
+    stage_finish(cluster, &occupied, &occupier);
+    cluster_check(cluster, thaw_at(&scene, scene.home)->code == 0);
+    stage_runs(cluster, &scene.stage, RANKS, 20);
+    scene_close(&scene);
+    stage_close(&occupied);
+}
+
+static void a_frozen_app_outlives_its_home(void **state)
+{
+    struct scene scene;
+    hosts_open(*state, &scene);
+    struct cluster *cluster = scene.cluster;
+    scene.app = cluster_run(cluster, scene.a, "-n", "4", "--policy", "spot",
+                            cluster_program("chain"), scene.stage.path, "0", "1", "1000", NULL);
+    stage_runs(cluster, &scene.stage, RANKS, 20);
+    /* Its home is drained: it is frozen, and the home leaves without it. */
+    struct child *drained =
+        cluster_weft(cluster, "drain", "--at", scene.home->address, "--timeout", "60", "a", NULL);
+    cluster_check(cluster, drained->code == 0 && child_said(drained, "host a has left"));
+    cluster_check(cluster, child_wait(scene.app.run, CLUSTER_MS) != 0);
+    cluster_check(cluster, child_complained(scene.app.run, "it lies frozen in"));
+    cluster_check(cluster, stored(&scene) == RANKS + 1);
+    uint64_t before = atomic_load(&scene.stage.board->ranks[0].steps);
+    cluster_check(cluster, thaw_at(&scene, scene.b)->code == 0);
+    scene.app.home = scene.b;
+    stage_runs(cluster, &scene.stage, RANKS, 20);
+    cluster_check(cluster, atomic_load(&scene.stage.board->ranks[0].steps) > before);
+    cluster_check(cluster, thaw_at(&scene, scene.home)->code == 1); /* it is not frozen any more */
+    atomic_store(&scene.stage.board->stop, 1);
+    cluster_await(cluster, CLUSTER_MS, ask_state_is(cluster, &scene.app, "ended"));
+    stage_all_free(cluster);
+    cluster_await(cluster, CLUSTER_MS, stored(&scene) == 0);
+    stage_close(&scene.stage);
+    cluster_remove(scene.folder);
+}
+
+static void a_home_that_was_killed_finds_its_frozen_apps_again(void **state)
+{
+    struct scene scene;
+    hosts_open(*state, &scene);
+    struct cluster *cluster = scene.cluster;
+    scene.app = cluster_run(cluster, scene.a, "-n", "4", cluster_program("chain"), scene.stage.path,
+                            "0", "1", "1000", NULL);
+    stage_runs(cluster, &scene.stage, RANKS, 20);
+    cluster_check(cluster, freeze_at(&scene, scene.b)->code == 0);
+    cluster_host_kill(scene.a);
+    cluster_check(cluster, child_wait(scene.app.run, SLOW_MS) != 0);
+    cluster_host_again(cluster, scene.a);
+    cluster_await(cluster, CLUSTER_MS, is_frozen(&scene));
+    cluster_check(cluster, thaw_at(&scene, scene.b)->code == 0);
+    stage_runs(cluster, &scene.stage, RANKS, 20);
+    atomic_store(&scene.stage.board->stop, 1);
+    cluster_await(cluster, CLUSTER_MS, ask_state_is(cluster, &scene.app, "ended"));
+    stage_all_free(cluster);
+    cluster_await(cluster, CLUSTER_MS, stored(&scene) == 0);
+    stage_close(&scene.stage);
+    cluster_remove(scene.folder);
+}
+
+static void what_cannot_be_frozen_says_why_and_goes_on(void **state)
+{
+    struct cluster *cluster = *state;
+    struct scene scene = {.cluster = cluster};
+    (void)unsetenv("WEFT_SNAPSHOT_DIR");
+    struct cluster_host *bare = cluster_host(cluster, "home", 4);
+    stage_open(&scene.stage, cluster);
+    scene.app = cluster_run(cluster, bare, "-n", "4", cluster_program("chain"), scene.stage.path,
+                            "0", "1", "1000", NULL);
+    stage_runs(cluster, &scene.stage, RANKS, 1);
+    struct child *refused = freeze_at(&scene, bare);
+    cluster_check(cluster, refused->code != 0 && child_complained(refused, "WEFT_SNAPSHOT_DIR"));
+    stage_runs(cluster, &scene.stage, RANKS, 20);
+    cluster_check(cluster, thaw_at(&scene, bare)->code == 1);
+    stage_finish(cluster, &scene.stage, &scene.app);
+    stage_close(&scene.stage);
+}
+
+static void a_rank_that_cannot_be_stored_lets_all_go_on(void **state)
+{
+    struct scene scene;
+    (void)setenv("WEFT_SNAPSHOT_MEMORY", "64K", 1);
+    scene_open(*state, &scene);
+    struct cluster *cluster = scene.cluster;
+    struct child *refused = freeze_at(&scene, scene.b);
+    cluster_check(cluster, refused->code == 1 && child_complained(refused, "cannot be stored"));
+    cluster_check(cluster, is_running(&scene));
+    stage_runs(cluster, &scene.stage, RANKS, 20);
+    cluster_await(cluster, CLUSTER_MS, stored(&scene) == 0);
+    struct child *listed =
+        cluster_weft(cluster, "apps", "--at", scene.b->address, scene.app.hex, NULL);
+    cluster_check(cluster, child_said(listed, "was given up"));
+    scene_close(&scene);
+}
+
+static void a_frozen_app_can_be_killed(void **state)
+{
+    struct scene scene;
+    scene_open(*state, &scene);
+    struct cluster *cluster = scene.cluster;
+    cluster_check(cluster, freeze_at(&scene, scene.a)->code == 0);
+    cluster_check(
+        cluster,
+        cluster_weft(cluster, "kill", "--at", scene.a->address, scene.app.hex, NULL)->code == 0);
+    cluster_check(cluster, child_wait(scene.app.run, CLUSTER_MS) == 1);
+    cluster_await(cluster, CLUSTER_MS, stored(&scene) == 0);
+    cluster_check(cluster, thaw_at(&scene, scene.a)->code != 0);
+    stage_close(&scene.stage);
+    cluster_remove(scene.folder);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, cluster_open, close_all)
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         CASE(a_frozen_app_goes_on_where_it_was_and_computes_the_same),
+        CASE(irregular_messages_in_flight_come_once_and_in_order),
+        CASE(without_room_a_spot_app_is_frozen_and_thaws_itself_when_there_is),
+        CASE(a_thaw_without_room_leaves_it_frozen),
+        CASE(a_frozen_app_outlives_its_home),
+        CASE(a_home_that_was_killed_finds_its_frozen_apps_again),
+        CASE(what_cannot_be_frozen_says_why_and_goes_on),
+        CASE(a_rank_that_cannot_be_stored_lets_all_go_on),
+        CASE(a_frozen_app_can_be_killed),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
