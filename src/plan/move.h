@@ -270,7 +270,7 @@ enum weft_move_dest_state {
     WEFT_DEST_RESERVING,
     WEFT_DEST_PREPARED,
     WEFT_DEST_PULLING,
-    WEFT_DEST_CANCELLING, /* waits for the pull to let go of the range */
+    WEFT_DEST_CANCELLING, /* waits for what is under way: the range, the pull or the lease */
     WEFT_DEST_HOLDING,
     WEFT_DEST_COMMITTING,
     WEFT_DEST_RUNNING, /* committed */

@@ -5,7 +5,9 @@
  * its record. FAILED is a promise never to commit this move: the range is given up with it. While
  * the registry does not answer, the copy is neither dropped nor resumed, however long it takes;
  * SOURCE and HOME have the deadline that ends the app. A pull is never dropped from under the
- * transport: a cancelled one is waited for before the range goes. */
+ * transport: a cancelled one is waited for before the range goes; and so is the answer to
+ * HOLD_LEASE before the slot is given back, or a late one could hold what nobody gives back any
+ * more. */
 #include "base/check.h"
 #include "plan/move.h"
 #include "plan/move_step.h"
@@ -64,9 +66,10 @@ static void ask_registry(struct weft_move_dest *m, struct weft_move_out *out)
 
 static void give_up(struct weft_move_dest *m, struct weft_move_out *out, int err, const char *text)
 {
-    if (m->state == WEFT_DEST_RESERVING || m->state == WEFT_DEST_PULLING)
+    if (m->state == WEFT_DEST_RESERVING || m->state == WEFT_DEST_PULLING ||
+        m->state == WEFT_DEST_HOLDING)
         cancel(m, out, err, text);
-    else if (m->state == WEFT_DEST_PREPARED || m->state == WEFT_DEST_HOLDING)
+    else if (m->state == WEFT_DEST_PREPARED)
         fail(m, out, err, text);
 }
 
@@ -177,6 +180,8 @@ static void on_pulled(struct weft_move_dest *m, struct weft_move_out *out, int e
 
 static void on_held(struct weft_move_dest *m, struct weft_move_out *out, int err)
 {
+    if (m->state == WEFT_DEST_CANCELLING)
+        drop(m, out, true);
     if (m->state != WEFT_DEST_HOLDING)
         return;
     if (err != WEFT_OK) {

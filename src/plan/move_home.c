@@ -63,6 +63,13 @@ static void stayed(struct weft_move_home *m, struct weft_move_out *out,
     ended(m, out, WEFT_MOVE_OUTCOME_STAYED);
 }
 
+static void back_at_source(struct weft_move_home *m, struct weft_move_out *out,
+                           struct weft_move_owner owner)
+{
+    note(m, WEFT_ECANCELED, "the source took the rank back");
+    stayed(m, out, owner);
+}
+
 static void give_up_early(struct weft_move_home *m, struct weft_move_out *out, int err,
                           const char *text)
 {
@@ -184,9 +191,9 @@ static void on_stays(struct weft_move_home *m, struct weft_move_out *out,
         lost(m, out, WEFT_EHOSTDEAD, "the source died after it had taken the rank back");
         return;
     }
-    note(m, message->err != WEFT_OK ? message->err : WEFT_ECANCELED,
-         message->text[0] != '\0' ? message->text : "the source took the rank back");
-    stayed(m, out, message->owner);
+    if (message->text[0] != '\0')
+        note(m, message->err != WEFT_OK ? message->err : WEFT_ECANCELED, message->text);
+    back_at_source(m, out, message->owner);
 }
 
 static void on_message(struct weft_move_home *m, struct weft_move_out *out,
@@ -248,7 +255,7 @@ static void on_owner(struct weft_move_home *m, struct weft_move_out *out,
         if (m->source_dead)
             lost(m, out, WEFT_EHOSTDEAD, "the source died after it had taken the rank back");
         else
-            stayed(m, out, event->owner);
+            back_at_source(m, out, event->owner);
         break;
     case WEFT_STANDING_UNDECIDED:
         if (m->source_dead && nobody_commits)

@@ -169,9 +169,25 @@ static void discard_while_the_lease_is_being_held_prevents_the_commit(void **sta
     (void)state;
     advance(WEFT_DEST_HOLDING);
     hears(&m, 1, WEFT_MOVE_DISCARD);
-    assert_failed_and_given_back(true);
+    assert_only_said(WEFT_MOVE_FAILED);
     sees(&m, WEFT_MOVE_ON_HELD, WEFT_OK);
-    assert_int_equal(actions_n, 0);
+    assert_failed_and_given_back(true);
+    assert_null(did(WEFT_MOVE_DO_CAS));
+    assert_int_equal(weft__move_dest_deadline(&m), WEFT_NEVER);
+}
+
+/* A lease that was asked for late and is held late would otherwise stay for ever. */
+static void a_slot_is_given_back_after_the_answer_to_its_hold_not_before(void **state)
+{
+    (void)state;
+    advance(WEFT_DEST_HOLDING);
+    hears(&m, 1, WEFT_MOVE_DISCARD);
+    assert_null(did(WEFT_MOVE_DO_RELEASE_LEASE));
+    hears(&m, 2, WEFT_MOVE_PREPARE);
+    assert_only_said(WEFT_MOVE_FAILED);
+    sees(&m, WEFT_MOVE_ON_HELD, WEFT_ETIMEDOUT);
+    assert_non_null(did(WEFT_MOVE_DO_RELEASE_LEASE));
+    assert_int_equal(did(WEFT_MOVE_DO_RELEASE_LEASE)->message.lease, LEASE);
 }
 
 static void what_home_has_forgotten_is_given_back_by_time(void **state)
@@ -299,6 +315,7 @@ int main(void)
         with_machine(a_pull_under_way_is_waited_for_before_its_range_goes),
         with_machine(a_range_that_comes_after_the_move_was_given_up_is_unmapped),
         with_machine(discard_while_the_lease_is_being_held_prevents_the_commit),
+        with_machine(a_slot_is_given_back_after_the_answer_to_its_hold_not_before),
         with_machine(what_home_has_forgotten_is_given_back_by_time),
         with_machine(the_sources_death_before_the_pull_gives_everything_back),
         with_machine(a_move_stopped_before_its_prepare_came_stays_stopped),

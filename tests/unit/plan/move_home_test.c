@@ -239,6 +239,8 @@ static void an_aborted_rank_of_a_live_source_stays_by_the_registrys_word(void **
     registry_says(&m, SOURCE, 5);
     assert_int_equal(m.outcome, WEFT_MOVE_OUTCOME_STAYED);
     assert_int_equal(m.owner.incarnation, 5);
+    assert_int_equal(m.err, WEFT_ECANCELED); /* no move ends without a reason */
+    assert_string_equal(m.reason, "the source took the rank back");
     set_up(NULL);
     advance(WEFT_HOME_PULLING);
     hears(&m, 1, WEFT_MOVE_GONE);
