@@ -7,6 +7,7 @@ static const struct bench_part parts[] = {
     {"detection", plan_detection,
      "a check of all apps, and of one after a change, by cluster size"},
     {"optimality", plan_optimality, "plans against the best of all placements and two cursors"},
+    {"sim", plan_sim, "how many moves a second are simulated"},
     {"gain", plan_gain, "an all-to-all program that is moved together while it runs"},
 };
 

@@ -8,6 +8,7 @@
 int plan_detection(const struct bench *bench);
 int plan_gain(const struct bench *bench);
 int plan_optimality(const struct bench *bench);
+int plan_sim(const struct bench *bench);
 
 /* A cluster, and apps that run on it. */
 struct plan_cluster {

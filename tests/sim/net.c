@@ -253,6 +253,15 @@ void net_push(struct net_end *end, const char *url, uint16_t code, const Protobu
     call(end, url, WEFT_TP_ASYNC, &frame, message);
 }
 
+void net_push_frame(struct net_end *end, const char *url, const uint8_t *data, size_t len)
+{
+    struct weft_tp_peer peer;
+    int err = connect(end, url, WEFT_TP_ASYNC, &peer);
+    if (err == WEFT_OK)
+        err = end->ep->transport->ctl->push(end->ep, peer, data, len);
+    submitted(end, err);
+}
+
 void net_reply(struct net_end *end, const struct net_question *to, const ProtobufCMessage *message)
 {
     struct weft_frame frame = {

@@ -14,7 +14,7 @@
 #include "transport/fault/fault.h"
 #include "wire/message.h"
 
-enum { NET_ENDS_MAX = 32, NET_PEERS_MAX = 4, NET_NAME_MAX = 8, NET_URL_MAX = 48 };
+enum { NET_ENDS_MAX = 32, NET_PEERS_MAX = 8, NET_NAME_MAX = 8, NET_URL_MAX = 48 };
 enum { NET_SYNC_PORT = 1, NET_ASYNC_PORT = 2 }; /* of every server: "NAME:1", "NAME:2" */
 
 struct net;
@@ -86,6 +86,8 @@ void net_sleep(struct net_end *end, uint64_t until_ns);
 void net_request(struct net_end *end, const char *url, const struct weft_frame *frame,
                  const ProtobufCMessage *message);
 void net_push(struct net_end *end, const char *url, uint16_t call, const ProtobufCMessage *message);
+/* A frame that the caller has packed. */
+void net_push_frame(struct net_end *end, const char *url, const uint8_t *data, size_t len_bytes);
 void net_reply(struct net_end *end, const struct net_question *to, const ProtobufCMessage *message);
 void net_refuse(struct net_end *end, const struct net_question *to, int err, const char *text);
 

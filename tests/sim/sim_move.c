@@ -2,12 +2,32 @@
  * weftd and weft-app do it. */
 #include "sim.h"
 
-#include "plan/detect.h"
+#include <stdio.h>
+
 #include "weft/error.h"
 
-uint32_t sim_home_host(const struct sim *sim, uint64_t number)
+#define NUDGE_NS (50 * MS)
+
+static bool is_process(const struct sim *sim, uint64_t number)
 {
-    return number >= 2 && number < sim->procs_n ? sim->procs[number].host : 0;
+    return number >= SIM_PROC_FIRST && number < sim->procs_n;
+}
+
+uint32_t sim_host_of(const struct sim *sim, uint64_t number)
+{
+    if (number == SIM_REGISTRY)
+        return SIM_PLACE_REGISTRY;
+    return is_process(sim, number) ? sim->procs[number].host : sim->apps[number - 1].home;
+}
+
+uint32_t sim_app_of(const struct sim *sim, uint64_t number)
+{
+    return is_process(sim, number) ? sim->procs[number].app : (uint32_t)number - 1;
+}
+
+static bool home_acts(const struct sim *sim, uint32_t app)
+{
+    return sim->hosts[sim->apps[app].home].up && !sim->apps[app].over;
 }
 
 static void send_message(struct sim *sim, uint64_t from, uint64_t to,
@@ -16,7 +36,7 @@ static void send_message(struct sim *sim, uint64_t from, uint64_t to,
     struct sim_event event = {
         .kind = SIM_MOVE_MESSAGE, .to = (uint32_t)to, .from = (uint32_t)from, .message = *message};
     event.rank = (uint8_t)message->rank;
-    sim_send(sim, sim_home_host(sim, from), sim_home_host(sim, to), &event);
+    sim_send(sim, sim_host_of(sim, from), sim_host_of(sim, to), &event);
 }
 
 static void say(struct sim *sim, uint64_t from, const struct weft_move_message *message)
@@ -29,9 +49,10 @@ static void say(struct sim *sim, uint64_t from, const struct weft_move_message *
         send_message(sim, from, weft__move_receiver_host(message), message);
         return;
     }
-    for (uint32_t number = 2; number < sim->procs_n; number++) {
-        if (sim->procs[number].launched && !sim->procs[number].buried)
-            send_message(sim, from, number, message);
+    for (uint32_t number = SIM_PROC_FIRST; number < sim->procs_n; number++) {
+        const struct sim_process *p = &sim->procs[number];
+        if (p->app + 1 == message->app && p->launched && !p->buried)
+            sim_tell_route(sim, (uint32_t)from, number, message->rank, 0);
     }
 }
 
@@ -44,7 +65,6 @@ static void ask_point(struct sim *sim, uint32_t number, uint32_t rank)
     uint64_t wait =
         reluctant ? sim_between(sim, 20 * MS, 300 * MS) : sim_between(sim, 10 * US, 5 * MS);
     p->asked[rank] = true;
-    p->markers[rank] = 0;
     struct sim_event *point = sim_at(sim, sim->now_ns + wait, SIM_POINT, number);
     point->rank = (uint8_t)rank;
     point->err = sim_chance(sim, 15) ? WEFT_EPINNED : WEFT_OK;
@@ -65,6 +85,8 @@ static void on_point(struct sim *sim, const struct sim_event *event)
         copy->running = sim->mutant == SIM_MUTANT_FREEZE_LEAKS;
         copy->epoch = ++sim->freezes;
     }
+    sim->stats.seen[SIM_SAW_PINNED] += what.kind == WEFT_MOVE_ON_PINNED;
+    sim->stats.seen[SIM_SAW_RANK_ENDED] += what.kind == WEFT_MOVE_ON_RANK_ENDED;
     p->asked[event->rank] = false;
     sim_step_source(sim, event->to, event->rank, &what);
 }
@@ -82,6 +104,8 @@ static void forward(struct sim *sim, uint32_t number, uint32_t rank, struct weft
     struct sim_process *p = &sim->procs[number];
     sim_copy_free(sim, &p->copy[rank]);
     p->forwards[rank] = true;
+    p->forward_incarnation[rank] = (uint32_t)owner.incarnation;
+    sim_at(sim, sim->now_ns + NUDGE_NS, SIM_NUDGE, number)->rank = (uint8_t)rank;
     sim_learn(sim, number, rank,
               (struct weft_world_entry){(uint32_t)owner.host, (uint32_t)owner.incarnation});
     sim_hold_release(sim, number, rank);
@@ -89,6 +113,8 @@ static void forward(struct sim *sim, uint32_t number, uint32_t rank, struct weft
 
 static void release_lease(struct sim *sim, uint32_t number, uint64_t lease)
 {
+    if (sim->mutant == SIM_MUTANT_LEASE_LEAKS)
+        return;
     weft__leases_release(&sim->hosts[sim->procs[number].host].leases, lease);
 }
 
@@ -100,6 +126,7 @@ static void reserve_range(struct sim *sim, uint32_t number, uint32_t rank)
     struct sim_event *range = sim_at(sim, sim->now_ns + wait, SIM_RANGE, number);
     range->rank = (uint8_t)rank;
     range->err = sim_chance(sim, 15) ? WEFT_ENOMEM : WEFT_OK;
+    sim->stats.seen[SIM_SAW_RANGE_FAILED] += range->err != WEFT_OK;
 }
 
 static void on_range(struct sim *sim, struct sim_event *event)
@@ -138,6 +165,16 @@ static void start_pull(struct sim *sim, uint32_t number, const struct weft_move_
     end->err = !sim_calm(sim) && sim_chance(sim, 20) ? WEFT_EIO : WEFT_OK;
 }
 
+static void cancel_pull(struct sim *sim, uint32_t number, uint32_t rank)
+{
+    struct sim_process *p = &sim->procs[number];
+    sim_saw(sim, SIM_SAW_PULL_CANCELLED);
+    p->pull_cancelled[rank] = true;
+    if (sim->mutant == SIM_MUTANT_DISCARD_UNDER_PULL)
+        sim_step_dest(sim, number, rank,
+                      &(struct weft_move_event){.kind = WEFT_MOVE_ON_PULLED, .err = WEFT_EIO});
+}
+
 static void on_pull_end(struct sim *sim, struct sim_event *event)
 {
     struct sim_process *p = &sim->procs[event->to], *source = &sim->procs[event->from];
@@ -147,6 +184,7 @@ static void on_pull_end(struct sim *sim, struct sim_event *event)
         what.err = WEFT_EPEERDEAD;
     else if (p->pull_cancelled[event->rank] && sim_chance(sim, 700))
         what.err = WEFT_ECANCELED;
+    sim->stats.seen[SIM_SAW_PULL_FAILED] += what.err != WEFT_OK && what.err != WEFT_ECANCELED;
     if (what.err == WEFT_OK) {
         sim_copy_pull(sim, &p->arriving[event->rank], copy);
         p->arriving[event->rank].garbage = copy->running || copy->epoch != event->epoch;
@@ -159,13 +197,24 @@ static void on_pull_end(struct sim *sim, struct sim_event *event)
 
 static void hold_lease(struct sim *sim, uint32_t number, const struct weft_move_message *move)
 {
-    struct sim_host *host = &sim->hosts[sim->procs[number].host];
     bool slow = !sim_calm(sim) && sim_chance(sim, 50);
     uint64_t wait = slow ? sim_between(sim, MS, 80 * MS) : sim_between(sim, 10 * US, 100 * US);
-    struct sim_event *held = sim_at(sim, sim->now_ns + wait, SIM_HELD, number);
-    held->rank = (uint8_t)move->rank;
+    struct sim_event *ask = sim_at(sim, sim->now_ns + wait, SIM_HOLD, number);
+    ask->rank = (uint8_t)move->rank;
+    ask->epoch = move->lease;
+}
+
+/* The weftd of the process is asked. */
+static void on_hold(struct sim *sim, const struct sim_event *event)
+{
+    struct weft_leases *leases = &sim->hosts[sim->procs[event->to].host].leases;
+    int err = WEFT_OK;
     if (sim->mutant != SIM_MUTANT_LEASE_NOT_HELD)
-        held->err = weft__leases_hold(&host->leases, move->lease, sim->now_ns);
+        err = weft__leases_hold(leases, event->epoch, sim->now_ns);
+    sim->stats.seen[SIM_SAW_HOLD_LATE] += err != WEFT_OK;
+    struct sim_event *held = sim_at(sim, sim->now_ns + 10 * US, SIM_HELD, event->to);
+    held->rank = event->rank;
+    held->err = err;
 }
 
 static void resume(struct sim *sim, uint32_t number, const struct weft_move_message *move)
@@ -180,6 +229,7 @@ static void resume(struct sim *sim, uint32_t number, const struct weft_move_mess
     p->reserved[rank] = p->forwards[rank] = false;
     p->copy[rank].incarnation = (uint32_t)move->owner.incarnation;
     p->lease[rank] = move->lease;
+    sim->stats.seen[SIM_SAW_CAME_BACK_USED] += p->instance > 1;
     weft__move_source_place(&p->source[rank], move->owner.incarnation);
     sim_learn(sim, number, rank,
               (struct weft_world_entry){number, (uint32_t)move->owner.incarnation});
@@ -202,12 +252,14 @@ static bool believe_too_soon(struct sim *sim, const struct weft_move_action *act
                              enum sim_role role, uint32_t number)
 {
     struct weft_move_event word = {.kind = WEFT_MOVE_ON_OWNER, .owner = action->want};
+    bool early = sim->mutant == SIM_MUTANT_RESUME_EARLY;
     if (role == SIM_ROLE_SOURCE && sim->mutant == SIM_MUTANT_THAW_ON_TIMER) {
         sim_step_source(sim, number, action->message.rank, &word);
         return true;
     }
-    if (role == SIM_ROLE_DEST && sim->mutant == SIM_MUTANT_RESUME_EARLY) {
-        sim_registry_ask(sim, action, role, number);
+    if (role == SIM_ROLE_DEST && (early || sim->mutant == SIM_MUTANT_COMMIT_UNASKED)) {
+        if (early)
+            sim_registry_ask(sim, action, role, number);
         sim_step_dest(sim, number, action->message.rank, &word);
         return true;
     }
@@ -245,7 +297,7 @@ static void perform_process(struct sim *sim, enum sim_role role, uint32_t number
         start_pull(sim, number, move);
         break;
     case WEFT_MOVE_DO_CANCEL_PULL:
-        p->pull_cancelled[move->rank] = true;
+        cancel_pull(sim, number, move->rank);
         break;
     case WEFT_MOVE_DO_HOLD_LEASE:
         hold_lease(sim, number, move);
@@ -262,62 +314,83 @@ static void perform_process(struct sim *sim, enum sim_role role, uint32_t number
     }
 }
 
-static void move_ended(struct sim *sim)
+/* The record of a rank that has moved: there and back, and on. */
+static void note_moved(struct sim *sim, struct sim_app *app, const struct weft_move_home *m)
+{
+    uint32_t rank = m->id.rank, from = sim_host_of(sim, m->id.source);
+    sim->stats.seen[SIM_SAW_BACK] +=
+        app->moved[rank] > 0 && app->before[rank] == sim_host_of(sim, m->id.dest);
+    sim->stats.seen[SIM_SAW_CHAIN] += ++app->moved[rank] == 3;
+    sim->stats.seen[SIM_SAW_ABORTED_THEN_MOVED] += m->owner.incarnation > app->moved[rank] + 1;
+    app->before[rank] = from;
+    sim->stats.seen[SIM_SAW_MARKERS_MISSING] += m->reason[0] != '\0';
+}
+
+static void move_ended(struct sim *sim, uint32_t index, struct sim_moving *moving)
 {
     const struct weft_move_params *p = &sim->params;
+    const struct weft_move_home *m = &moving->machine;
+    struct sim_app *app = &sim->apps[index];
     uint64_t limit =
         p->lease_ns + p->prepare_ns + p->freeze_ns + p->pull_ns + 3 * p->resolve_ns + p->flush_ns;
-    if (sim->now_ns - sim->move_started_ns > limit)
-        sim_fail(sim, "move %llu took %.0f ms", (unsigned long long)sim->move_id,
-                 (double)(sim->now_ns - sim->move_started_ns) / 1e6);
-    sim->moving = false;
-    sim->moved += sim->move.outcome == WEFT_MOVE_OUTCOME_MOVED;
-    sim->stayed += sim->move.outcome == WEFT_MOVE_OUTCOME_STAYED;
-    sim->lost += sim->move.outcome == WEFT_MOVE_OUTCOME_LOST;
-    if (sim->moves_wanted > 0)
-        sim_at(sim, sim->now_ns + sim_between(sim, 100 * US, 20 * MS), SIM_PLAN, SIM_HOME);
+    if (sim->hosts[app->home].asleep_ns > moving->started_ns)
+        limit += SIM_STOP_MAX;
+    if (sim->now_ns - moving->started_ns > limit)
+        sim_fail(sim, "move %llu took %.0f ms", (unsigned long long)m->id.move_id,
+                 (double)(sim->now_ns - moving->started_ns) / 1e6);
+    moving->on = sim->mutant == SIM_MUTANT_PLAN_KEPT;
+    sim->stats.moved += m->outcome == WEFT_MOVE_OUTCOME_MOVED;
+    sim->stats.stayed += m->outcome == WEFT_MOVE_OUTCOME_STAYED;
+    sim->stats.lost += m->outcome == WEFT_MOVE_OUTCOME_LOST;
+    if (m->outcome == WEFT_MOVE_OUTCOME_MOVED)
+        note_moved(sim, app, m);
+    else
+        sim_stats_reason(&sim->stats, m->reason);
+    if (m->outcome != WEFT_MOVE_OUTCOME_MOVED && m->reason[0] == '\0')
+        sim_fail(sim, "move %llu ends without a reason", (unsigned long long)m->id.move_id);
+    if (app->moves_wanted > 0)
+        sim_at(sim, sim->now_ns + sim_between(sim, 100 * US, 20 * MS), SIM_PLAN, index + 1);
 }
 
 static void perform(struct sim *sim, enum sim_role role, uint32_t number,
-                    const struct weft_move_action *actions, size_t n)
+                    const struct weft_move_action *action)
 {
-    for (size_t i = 0; i < n && !sim->failed; i++) {
-        const struct weft_move_action *action = &actions[i];
-        if (action->kind != WEFT_MOVE_DO_SEND)
-            sim_trace(sim, "  %u does %s (rank %u, move %llu) %s", number,
-                      weft__move_action_name(action->kind), action->message.rank,
-                      (unsigned long long)action->message.move_id, action->message.text);
-        if (action->kind == WEFT_MOVE_DO_SEND)
-            say(sim, number, &action->message);
-        else if (action->kind == WEFT_MOVE_DO_END_APP)
-            sim_end_app(sim, action->message.text);
-        else if (action->kind == WEFT_MOVE_DO_ENDED)
-            move_ended(sim);
-        else if (action->kind != WEFT_MOVE_DO_CAS && action->kind != WEFT_MOVE_DO_READ_OWNER)
-            perform_process(sim, role, number, action);
-        else if (!believe_too_soon(sim, action, role, number))
-            sim_registry_ask(sim, action, role, number);
-    }
+    const struct weft_move_message *move = &action->message;
+    uint32_t app = sim_app_of(sim, number);
+    if (action->kind != WEFT_MOVE_DO_SEND)
+        sim_trace(sim, "  %u does %s (rank %u, move %llu) %s", number,
+                  weft__move_action_name(action->kind), move->rank,
+                  (unsigned long long)move->move_id, move->text);
+    if (action->kind == WEFT_MOVE_DO_SEND)
+        say(sim, number, move);
+    else if (action->kind == WEFT_MOVE_DO_END_APP)
+        sim_end_app(sim, app, move->text);
+    else if (action->kind == WEFT_MOVE_DO_ENDED)
+        move_ended(sim, app, sim_moving_of(sim, app, move->move_id));
+    else if (action->kind != WEFT_MOVE_DO_CAS && action->kind != WEFT_MOVE_DO_READ_OWNER)
+        perform_process(sim, role, number, action);
+    else if (!believe_too_soon(sim, action, role, number))
+        sim_registry_ask(sim, action, role, number);
+}
+
+static void perform_all(struct sim *sim, enum sim_role role, uint32_t number,
+                        const struct weft_move_action *actions, size_t n)
+{
+    for (size_t i = 0; i < n && !sim->failed; i++)
+        perform(sim, role, number, &actions[i]);
 }
 
 /* ---- steps ---- */
 
-static uint64_t *planned_tick(struct sim *sim, enum sim_kind kind, uint32_t number, uint32_t rank)
+/* Arms a machine's timer; planned: when it is to fire already. */
+static void plan_tick(struct sim *sim, struct sim_event what, uint64_t *planned, uint64_t at_ns)
 {
-    if (kind == SIM_TICK_HOME)
-        return &sim->home_tick;
-    struct sim_process *p = &sim->procs[number];
-    return kind == SIM_TICK_SOURCE ? &p->source_tick[rank] : &p->dest_tick[rank];
-}
-
-static void plan_tick(struct sim *sim, enum sim_kind kind, uint32_t number, uint32_t rank,
-                      uint64_t deadline_ns)
-{
-    uint64_t *planned = planned_tick(sim, kind, number, rank);
-    if (deadline_ns == WEFT_NEVER || (*planned > sim->now_ns && *planned <= deadline_ns))
+    if (at_ns == WEFT_NEVER || (*planned > sim->now_ns && *planned <= at_ns))
         return;
-    *planned = deadline_ns > sim->now_ns ? deadline_ns : sim->now_ns + 1;
-    sim_at(sim, *planned, kind, number)->rank = (uint8_t)rank;
+    *planned = at_ns > sim->now_ns ? at_ns : sim->now_ns + 1;
+    struct sim_event *tick = sim_at(sim, *planned, (enum sim_kind)what.kind, what.to);
+    tick->rank = what.rank;
+    tick->epoch = what.epoch;
 }
 
 static void trace_event(struct sim *sim, const char *who, uint32_t number, const char *state,
@@ -330,20 +403,27 @@ static void trace_event(struct sim *sim, const char *who, uint32_t number, const
                   event->message != NULL ? event->message->err : event->err);
 }
 
-void sim_step_home(struct sim *sim, const struct weft_move_event *event)
+void sim_step_home(struct sim *sim, uint32_t index, struct sim_moving *moving,
+                   const struct weft_move_event *event)
 {
     struct weft_move_action actions[WEFT_MOVE_ACTIONS_MAX];
-    struct weft_move_home *m = &sim->move;
-    if (sim->failed || !sim->hosts[0].up || sim->app_over)
+    struct sim_app *app = &sim->apps[index];
+    struct weft_move_home *m = &moving->machine;
+    if (sim->failed || !home_acts(sim, index))
         return;
-    trace_event(sim, "home", SIM_HOME, weft__move_home_name(m->state), event);
+    trace_event(sim, "home", index + 1, weft__move_home_name(m->state), event);
+    sim->stats.steps++;
     size_t n = weft__move_home_step(m, event, sim->now_ns, actions, WEFT_MOVE_ACTIONS_MAX);
     bool settled = m->outcome == WEFT_MOVE_OUTCOME_MOVED || m->outcome == WEFT_MOVE_OUTCOME_STAYED;
     if (settled && m->owner.host != 0)
-        sim->routes[m->id.rank] =
+        app->routes[m->id.rank] =
             (struct weft_world_entry){(uint32_t)m->owner.host, (uint32_t)m->owner.incarnation};
-    perform(sim, SIM_ROLE_HOME, SIM_HOME, actions, n);
-    plan_tick(sim, SIM_TICK_HOME, SIM_HOME, 0, weft__move_home_deadline(m));
+    for (size_t i = 0; i < n; i++)
+        sim->stats.seen[SIM_SAW_RESOLVED] += actions[i].kind == WEFT_MOVE_DO_READ_OWNER;
+    perform_all(sim, SIM_ROLE_HOME, index + 1, actions, n);
+    struct sim_event tick = {.kind = SIM_TICK_HOME, .to = index + 1, .epoch = m->id.move_id};
+    plan_tick(sim, tick, &moving->tick_ns, weft__move_home_deadline(m));
+    sim_check(sim);
     sim_count_step(sim);
 }
 
@@ -352,13 +432,20 @@ void sim_step_source(struct sim *sim, uint32_t number, uint32_t rank,
 {
     struct weft_move_action actions[WEFT_MOVE_ACTIONS_MAX];
     struct sim_process *p = &sim->procs[number];
+    struct weft_move_source *m = &p->source[rank];
     if (sim->failed || !p->alive)
         return;
-    trace_event(sim, "source", number, weft__move_source_name(p->source[rank].state), event);
-    size_t n = weft__move_source_step(&p->source[rank], event, sim->now_ns, actions,
-                                      WEFT_MOVE_ACTIONS_MAX);
-    perform(sim, SIM_ROLE_SOURCE, number, actions, n);
-    plan_tick(sim, SIM_TICK_SOURCE, number, rank, weft__move_source_deadline(&p->source[rank]));
+    trace_event(sim, "source", number, weft__move_source_name(m->state), event);
+    sim->stats.steps++;
+    sim->stats.seen[SIM_SAW_NO_POINT] += event->kind == WEFT_MOVE_ON_TICK &&
+                                         m->state == WEFT_SOURCE_WAITING &&
+                                         m->until_ns <= sim->now_ns;
+    size_t n = weft__move_source_step(m, event, sim->now_ns, actions, WEFT_MOVE_ACTIONS_MAX);
+    for (size_t i = 0; i < n; i++)
+        sim->stats.seen[SIM_SAW_REFUSED] += actions[i].message.kind == WEFT_MOVE_REFUSED;
+    perform_all(sim, SIM_ROLE_SOURCE, number, actions, n);
+    struct sim_event tick = {.kind = SIM_TICK_SOURCE, .to = number, .rank = (uint8_t)rank};
+    plan_tick(sim, tick, &p->source_tick[rank], weft__move_source_deadline(m));
     sim_check(sim);
     sim_count_step(sim);
 }
@@ -368,13 +455,15 @@ void sim_step_dest(struct sim *sim, uint32_t number, uint32_t rank,
 {
     struct weft_move_action actions[WEFT_MOVE_ACTIONS_MAX];
     struct sim_process *p = &sim->procs[number];
+    struct weft_move_dest *m = &p->dest[rank];
     if (sim->failed || !p->alive)
         return;
-    trace_event(sim, "dest", number, weft__move_dest_name(p->dest[rank].state), event);
-    size_t n =
-        weft__move_dest_step(&p->dest[rank], event, sim->now_ns, actions, WEFT_MOVE_ACTIONS_MAX);
-    perform(sim, SIM_ROLE_DEST, number, actions, n);
-    plan_tick(sim, SIM_TICK_DEST, number, rank, weft__move_dest_deadline(&p->dest[rank]));
+    trace_event(sim, "dest", number, weft__move_dest_name(m->state), event);
+    sim->stats.steps++;
+    size_t n = weft__move_dest_step(m, event, sim->now_ns, actions, WEFT_MOVE_ACTIONS_MAX);
+    perform_all(sim, SIM_ROLE_DEST, number, actions, n);
+    struct sim_event tick = {.kind = SIM_TICK_DEST, .to = number, .rank = (uint8_t)rank};
+    plan_tick(sim, tick, &p->dest_tick[rank], weft__move_dest_deadline(m));
     sim_check(sim);
     sim_count_step(sim);
 }
@@ -388,26 +477,41 @@ static void answer_unknown(struct sim *sim, uint64_t from, const struct weft_mov
         say(sim, from, &answer);
 }
 
+/* Grants a slot for a while, or says why not. */
+static int lease(struct sim *sim, uint32_t at, const struct weft_move_message *message)
+{
+    struct weft_leases *leases = &sim->hosts[at].leases;
+    struct weft_lease_ask ask = {.id = message->lease,
+                                 .app = message->app,
+                                 .n = 1,
+                                 .overcommit = sim->mutant == SIM_MUTANT_LEASE_TWICE,
+                                 .deadline_ns = sim->now_ns + message->within_ms * MS};
+    uint32_t granted = 0;
+    sim->stats.seen[SIM_SAW_LEASE_REPEATED] += weft__leases_find(leases, ask.id) != NULL;
+    int err = weft__leases_reserve(leases, &ask, sim->now_ns, &granted);
+    bool other = false;
+    for (size_t i = 0; i < leases->n; i++)
+        other = other || (leases->items[i].app != ask.app && leases->items[i].app <= SIM_APPS_MAX);
+    sim->stats.seen[SIM_SAW_CONTESTED] += err == WEFT_ENOSLOTS && other;
+    sim_leases_schedule(sim, at);
+    return err;
+}
+
 static void on_agent(struct sim *sim, const struct sim_event *event)
 {
     uint32_t at = sim->procs[event->to].host;
-    struct sim_host *host = &sim->hosts[at];
     struct weft_move_message answer = event->message;
-    if (!host->up)
+    if (!sim->hosts[at].up || sim->hosts[at].gone[event->message.app - 1])
         return;
     if (event->message.kind == WEFT_MOVE_RELEASE) {
-        weft__leases_release(&host->leases, event->message.lease);
+        if (sim->mutant != SIM_MUTANT_LEASE_LEAKS)
+            weft__leases_release(&sim->hosts[at].leases, event->message.lease);
         return;
     }
-    uint32_t granted = 0;
-    struct weft_lease_ask ask = {.id = event->message.lease,
-                                 .app = event->message.app,
-                                 .n = 1,
-                                 .overcommit = sim->mutant == SIM_MUTANT_DOUBLE_BOOKING,
-                                 .deadline_ns = sim->now_ns + event->message.within_ms * MS};
     answer.kind = WEFT_MOVE_LEASED;
-    answer.err = weft__leases_reserve(&host->leases, &ask, sim->now_ns, &granted);
-    sim_leases_schedule(sim, at);
+    answer.err = lease(sim, at, &event->message);
+    if (answer.err != WEFT_OK)
+        snprintf(answer.text, sizeof(answer.text), "the destination has no free slot");
     say(sim, event->to, &answer);
 }
 
@@ -429,47 +533,40 @@ static bool launch(struct sim *sim, uint32_t number)
     return true;
 }
 
-static void on_route(struct sim *sim, const struct sim_event *event)
-{
-    const struct weft_move_message *route = &event->message;
-    sim_learn(
-        sim, event->to, route->rank,
-        (struct weft_world_entry){(uint32_t)route->owner.host, (uint32_t)route->owner.incarnation});
-    struct sim_event marker = {.kind = SIM_MARKER,
-                               .to = (uint32_t)route->source,
-                               .from = event->to,
-                               .rank = (uint8_t)route->rank};
-    sim_send(sim, sim->procs[event->to].host, sim_home_host(sim, route->source), &marker);
-}
-
 static void to_process(struct sim *sim, const struct sim_event *event, enum weft_move_role role)
 {
     struct weft_move_event what = {.kind = WEFT_MOVE_ON_MESSAGE, .message = &event->message};
     if (role == WEFT_ROLE_SOURCE)
         sim_step_source(sim, event->to, event->message.rank, &what);
-    else if (role == WEFT_ROLE_DEST)
-        sim_step_dest(sim, event->to, event->message.rank, &what);
     else
-        on_route(sim, event);
+        sim_step_dest(sim, event->to, event->message.rank, &what);
+}
+
+static void to_home(struct sim *sim, const struct weft_move_message *message)
+{
+    uint32_t app = (uint32_t)message->app - 1;
+    struct weft_move_event what = {.kind = WEFT_MOVE_ON_MESSAGE, .message = message};
+    struct sim_moving *moving = sim_moving_of(sim, app, message->move_id);
+    if (!home_acts(sim, app))
+        return;
+    if (moving)
+        sim_step_home(sim, app, moving, &what);
+    else
+        answer_unknown(sim, app + 1, message);
 }
 
 void sim_on_message(struct sim *sim, struct sim_event *event)
 {
     const struct weft_move_message *message = &event->message;
     enum weft_move_role role = weft__move_receiver(message->kind);
-    struct weft_move_event what = {.kind = WEFT_MOVE_ON_MESSAGE, .message = message};
+    bool over = sim->apps[message->app - 1].over;
     if (role == WEFT_ROLE_AGENT) {
         on_agent(sim, event);
     } else if (role == WEFT_ROLE_HOME) {
-        if (!sim->hosts[0].up || sim->app_over)
-            return;
-        if (message->move_id == sim->move.id.move_id)
-            sim_step_home(sim, &what);
-        else
-            answer_unknown(sim, SIM_HOME, message);
+        to_home(sim, message);
     } else if (sim->procs[event->to].alive) {
         to_process(sim, event, role);
-    } else if (sim->hosts[sim->procs[event->to].host].up && !sim->app_over) {
+    } else if (sim->hosts[sim->procs[event->to].host].up && !over) {
         if (message->kind != WEFT_MOVE_PREPARE || !launch(sim, event->to))
             answer_unknown(sim, event->to, message);
     }
@@ -477,38 +574,85 @@ void sim_on_message(struct sim *sim, struct sim_event *event)
 
 /* ---- markers ---- */
 
+/* A process of the app whose marker the source waits for. */
+static bool awaited(const struct sim *sim, uint32_t number, uint32_t rank, uint32_t other)
+{
+    const struct sim_process *p = &sim->procs[number], *o = &sim->procs[other];
+    return other != number && o->app == p->app && o->launched && !o->buried &&
+           p->markers[rank][other] < p->forward_incarnation[rank];
+}
+
+/* Whoever lives has to know where the rank is before its packets are no longer forwarded. */
+static void check_flushed(struct sim *sim, uint32_t number, uint32_t rank)
+{
+    const struct sim_process *p = &sim->procs[number];
+    for (uint32_t other = SIM_PROC_FIRST; other < sim->procs_n; other++) {
+        const struct sim_process *o = &sim->procs[other];
+        if (o->app == p->app && o->alive && !o->buried &&
+            o->world[rank].incarnation < p->forward_incarnation[rank])
+            sim_fail(sim, "process %u stops forwarding packets of rank %u, which %u does not know",
+                     number, rank, other);
+    }
+}
+
 void sim_markers_check(struct sim *sim, uint32_t number, uint32_t rank)
 {
     struct sim_process *p = &sim->procs[number];
-    if (!p->alive || p->source[rank].state != WEFT_SOURCE_FORWARDING)
+    if (!p->alive || p->source[rank].state != WEFT_SOURCE_FORWARDING || !p->forwards[rank])
         return;
-    for (uint32_t other = 2; other < sim->procs_n; other++) {
-        bool expected = other != number && sim->procs[other].launched && !sim->procs[other].buried;
-        if (expected && !(p->markers[rank] & 1ull << other))
+    for (uint32_t other = SIM_PROC_FIRST; other < sim->procs_n; other++) {
+        if (awaited(sim, number, rank, other) && sim->mutant != SIM_MUTANT_FLUSH_EARLY)
             return;
     }
     p->forwards[rank] = false;
+    sim_saw(sim, SIM_SAW_FLUSHED);
+    check_flushed(sim, number, rank);
     sim_step_source(sim, number, rank, &(struct weft_move_event){.kind = WEFT_MOVE_ON_MARKERS});
 }
 
-void sim_on_marker(struct sim *sim, uint32_t number, uint32_t rank, uint32_t from)
+void sim_on_marker(struct sim *sim, uint32_t number, const struct weft_packet_header *header)
 {
-    sim->procs[number].markers[rank] |= 1ull << from;
+    uint32_t rank = (uint32_t)header->dest;
+    uint32_t *marker = &sim->procs[number].markers[rank][header->process];
+    if (*marker < header->dest_incarnation && sim->mutant != SIM_MUTANT_MARKER_IGNORED)
+        *marker = header->dest_incarnation;
+    sim_markers_check(sim, number, rank);
+}
+
+/* A marker may have been lost: the source asks for it. */
+static void nudge(struct sim *sim, uint32_t number, uint32_t rank)
+{
+    struct sim_process *p = &sim->procs[number];
+    if (!p->forwards[rank])
+        return;
+    for (uint32_t other = SIM_PROC_FIRST; other < sim->procs_n; other++) {
+        if (!awaited(sim, number, rank, other))
+            continue;
+        sim_saw(sim, SIM_SAW_NUDGED);
+        sim_tell_route(sim, number, other, rank, WEFT_PACKET_WANT_MARKER);
+    }
+    sim_at(sim, sim->now_ns + NUDGE_NS, SIM_NUDGE, number)->rank = (uint8_t)rank;
     sim_markers_check(sim, number, rank);
 }
 
 /* ---- events from below ---- */
 
+static void on_home_tick(struct sim *sim, const struct sim_event *event)
+{
+    struct weft_move_event tick = {.kind = WEFT_MOVE_ON_TICK};
+    struct sim_moving *moving = sim_moving_of(sim, event->to - 1, event->epoch);
+    if (moving)
+        sim_step_home(sim, event->to - 1, moving, &tick);
+}
+
 void sim_on_move_event(struct sim *sim, struct sim_event *event)
 {
     struct weft_move_event what = {.kind = WEFT_MOVE_ON_TICK, .err = event->err};
-    bool alive = event->to == SIM_HOME || sim->procs[event->to].alive;
-    if (!alive)
+    if (event->kind == SIM_TICK_HOME)
+        on_home_tick(sim, event);
+    if (event->to < SIM_PROC_FIRST || !sim->procs[event->to].alive)
         return;
     switch ((enum sim_kind)event->kind) {
-    case SIM_TICK_HOME:
-        sim_step_home(sim, &what);
-        break;
     case SIM_TICK_SOURCE:
         sim_step_source(sim, event->to, event->rank, &what);
         break;
@@ -524,21 +668,15 @@ void sim_on_move_event(struct sim *sim, struct sim_event *event)
     case SIM_PULL_END:
         on_pull_end(sim, event);
         break;
+    case SIM_NUDGE:
+        nudge(sim, event->to, event->rank);
+        break;
+    case SIM_HOLD:
+        on_hold(sim, event);
+        break;
     case SIM_HELD:
         what.kind = WEFT_MOVE_ON_HELD;
         sim_step_dest(sim, event->to, event->rank, &what);
-        break;
-    case SIM_OWNER:
-        what.kind = WEFT_MOVE_ON_OWNER;
-        what.owner = event->registry.owner;
-        if (event->role == SIM_ROLE_HOME && event->epoch == sim->move.id.move_id)
-            sim_step_home(sim, &what); /* home has a machine per move */
-        else if (event->role == SIM_ROLE_HOME)
-            break;
-        else if (event->role == SIM_ROLE_SOURCE)
-            sim_step_source(sim, event->to, event->rank, &what);
-        else
-            sim_step_dest(sim, event->to, event->rank, &what);
         break;
     default:
         break;

@@ -1,5 +1,6 @@
 /* Time and chance. A binary heap by (time, order of creation), so that equal times have one order;
- * a splitmix64 generator. */
+ * a splitmix64 generator. Here a message meets its cut, its delay, its double and its end, except
+ * in runs whose messages travel over endpoints: there only cuts are made here. */
 #include "sim.h"
 
 #include <stdarg.h>
@@ -118,14 +119,16 @@ struct sim_event *sim_at(struct sim *sim, uint64_t at_ns, enum sim_kind kind, ui
     return event;
 }
 
-bool sim_next(struct sim *sim, uint32_t *event_out)
+uint64_t sim_next_ns(const struct sim *sim)
 {
-    if (sim->heap_n == 0)
-        return false;
+    return sim->heap_n > 0 ? sim->heap[0].at_ns : WEFT_NEVER;
+}
+
+uint32_t sim_next(struct sim *sim)
+{
     struct sim_heap_item item = pop(sim);
     sim->now_ns = item.at_ns;
-    *event_out = item.event;
-    return true;
+    return item.event;
 }
 
 void sim_done(struct sim *sim, uint32_t event)
@@ -133,35 +136,65 @@ void sim_done(struct sim *sim, uint32_t event)
     sim->free_events[sim->free_events_n++] = event;
 }
 
-static bool cut(const struct sim *sim, uint32_t a, uint32_t b)
+void sim_again(struct sim *sim, uint32_t event, uint64_t at_ns)
+{
+    push(sim, (struct sim_heap_item){at_ns, sim->order++, event});
+}
+
+static bool cut(struct sim *sim, uint32_t a, uint32_t b)
 {
     const struct sim_weather *w = &sim->weather;
-    return sim->now_ns >= w->cut_ns && sim->now_ns < w->mended_ns &&
-           ((a == w->cut_a && b == w->cut_b) || (a == w->cut_b && b == w->cut_a));
+    for (unsigned i = 0; i < w->cuts_n; i++) {
+        const struct sim_cut *c = &w->cuts[i];
+        bool there = a == c->a && b == c->b, back = a == c->b && b == c->a && !c->one_way;
+        if (sim->now_ns < c->from_ns || sim->now_ns >= c->until_ns || (!there && !back))
+            continue;
+        sim_saw(sim, c->one_way ? SIM_SAW_CUT_ONE_WAY : SIM_SAW_CUT);
+        return true;
+    }
+    return false;
 }
 
 static uint64_t delay(struct sim *sim)
 {
     const struct sim_weather *w = &sim->weather;
-    if (!sim_calm(sim) && sim_chance(sim, w->very_slow))
+    if (!sim_calm(sim) && sim_chance(sim, w->very_slow)) {
+        sim_saw(sim, SIM_SAW_LATE);
         return sim_between(sim, 50 * MS, 900 * MS);
-    if (!sim_calm(sim) && sim_chance(sim, w->slow))
+    }
+    if (!sim_calm(sim) && sim_chance(sim, w->slow)) {
+        sim_saw(sim, SIM_SAW_LATE);
         return sim_between(sim, MS, 50 * MS);
+    }
     return sim_between(sim, 50 * US, 500 * US);
 }
 
-void sim_send(struct sim *sim, uint32_t a, uint32_t b, const struct sim_event *event)
+static void travel(struct sim *sim, uint32_t a, uint32_t b, const struct sim_event *event)
 {
     bool rough = a != b && !sim_calm(sim);
-    if (rough && (cut(sim, a, b) || sim_chance(sim, sim->weather.loss))) {
-        sim->faults++;
+    if (rough && sim_chance(sim, sim->weather.loss)) {
+        sim_saw(sim, SIM_SAW_LOST);
         return;
     }
     unsigned copies = rough && sim_chance(sim, sim->weather.doubles) ? 2 : 1;
-    sim->faults += copies - 1;
+    sim->stats.seen[SIM_SAW_DOUBLED] += copies - 1;
     for (unsigned i = 0; i < copies; i++) {
         uint64_t at_ns = sim->now_ns + (a == b ? 20 * US : delay(sim));
         struct sim_event *copy = sim_at(sim, at_ns, (enum sim_kind)event->kind, event->to);
         *copy = *event;
     }
+}
+
+void sim_send(struct sim *sim, uint32_t a, uint32_t b, const struct sim_event *event)
+{
+    struct sim_event arrived;
+    sim->stats.messages++;
+    if (a != b && cut(sim, a, b))
+        return;
+    if (sim->framed && a != b) {
+        sim_wire_send(sim, a, b, event);
+        return;
+    }
+    sim_wire_pass(sim, event, &arrived);
+    travel(sim, a, b, &arrived);
 }

@@ -10,20 +10,15 @@ static const struct {
     uint64_t seed;
     const char *story;
 } sim_seeds[] = {
-    {3466, "the weftd of a dead source answered FREEZE with REFUSED: home believed that the rank "
-           "went on"},
-    {1666261,
-     "a FREEZE was refused, and accepted when it was repeated, since the rank had come by then; "
-     "home gave the slot back on the first answer, and the rank moved into it on the second"},
-    {9,
+    {2,
      "a move that took the place of a prepared one was refused and left its deadline behind: the "
      "destination woke up for ever"},
-    {143506,
-     "a rank that had ended counted as not there: a late ABORT was answered with GONE, and home "
-     "ended the app because nobody knew where the rank was"},
-    {11271,
+    {22642,
      "a rank that only receives never asks for routes: its acknowledgements went to a dead process "
      "for ever, until routes were learnt from arriving packets"},
+    {34510,
+     "a destination gave its slot back while its ask to hold it was under way; a late ask for the "
+     "lease came between the two, and the slot was held for ever"},
 };
 
 #endif
