@@ -4,11 +4,13 @@
  * A message that was sent stays deliverable for ever, any number of times and in any order: loss,
  * delay, doubling and reordering in one. Deadlines may come at any time, in any order: what holds
  * here holds for all times. Source and destination may die at any step, HOME hears of it later. An
- * answer of the registry may be lost, and may be old when it is read. The registry itself answers
- * in the end, as the liveness properties need.
+ * answer of the registry may be lost, and may be old when it is read. The registry brings a change
+ * to disk before it makes and answers it; it may crash at any step, also between these, where the
+ * change is on disk or is not, and starts again from its log. It answers in the end, as the
+ * liveness properties need: it crashes once.
  *
- * Left out, because the simulation has them: several moves of a rank one after the other, leases,
- * routes, packets and their order, flush markers.
+ * Left out, because slot.pml and the simulation have them: leases; several moves of a rank one
+ * after the other, routes, packets and their order, flush markers.
  *
  * MUTANT breaks one rule on purpose; tests/model/run checks that each is found out. */
 #ifndef MUTANT
@@ -20,6 +22,8 @@
 #define BLIND_REGISTRY 4      /* the registry takes every change */
 #define WAIT_FOR_EVER 5       /* HOME asks source and registry without a deadline */
 #define FORWARD_BY_TIME 6     /* SOURCE gives the rank away when nobody answers */
+#define ANSWER_UNSYNCED 7     /* the registry answers before the change is on disk */
+#define LOG_NOT_READ 8        /* the registry starts empty */
 
 mtype = { leasing, preparing, freezing, pulling, aborting, resolving, flushing, stayed, moved, lost };
 mtype = { here, waiting, frozen, asking, forwarding };
@@ -29,7 +33,9 @@ mtype = { undecided, committed, aborted, unknown };
 mtype home = leasing;
 mtype source = here;
 mtype dest = idle;
-mtype registry = undecided;
+mtype registry = undecided; /* what stands */
+mtype log = undecided;      /* the change on its way to disk */
+bool registry_died;
 
 /* What was sent. */
 bool prepare, freeze, pull, abort_, move_done, discard;               /* by HOME */
@@ -219,19 +225,43 @@ end:
     od
 }
 
+inline change(to)
+{
+    log = to;
+    if
+    :: MUTANT == ANSWER_UNSYNCED -> registry = to
+    :: else -> skip
+    fi
+}
+
+/* What was on its way to disk is there, or is not. */
+inline crash()
+{
+    registry_died = true;
+    if
+    :: MUTANT == LOG_NOT_READ -> registry = undecided
+    :: MUTANT == ANSWER_UNSYNCED && log != undecided -> registry = undecided
+    :: MUTANT != LOG_NOT_READ && log != undecided -> registry = log
+    :: MUTANT != LOG_NOT_READ && (MUTANT != ANSWER_UNSYNCED || log == undecided) -> skip
+    fi;
+    log = undecided
+}
+
 /* A request may come late, be lost, or its answer; who asks asks again. */
 active proctype Registry()
 {
 end:
     do
     :: atomic {
-        wants_abort && (registry == undecided || (MUTANT == BLIND_REGISTRY && registry == committed)) ->
-        registry = aborted
+        wants_abort && log == undecided && (registry == undecided || (MUTANT == BLIND_REGISTRY && registry == committed)) ->
+        change(aborted)
     }
     :: atomic {
-        wants_commit && (registry == undecided || (MUTANT == BLIND_REGISTRY && registry == aborted)) ->
-        registry = committed
+        wants_commit && log == undecided && (registry == undecided || (MUTANT == BLIND_REGISTRY && registry == aborted)) ->
+        change(committed)
     }
+    :: atomic { log != undecided -> registry = log; log = undecided }
+    :: atomic { !registry_died -> crash() }
     :: atomic { wants_abort && registry != undecided && told_source == unknown -> told_source = registry }
     :: atomic { wants_commit && registry != undecided && told_dest == unknown -> told_dest = registry }
     :: atomic { wants_owner && told_home != registry -> told_home = registry }
@@ -249,14 +279,15 @@ end:
 }
 
 /* Nobody runs a rank twice. */
-ltl one_runs { [] !(SOURCE_RUNS && DEST_RUNS && !app_ended) }
+#define ONE_RUNS (!(SOURCE_RUNS && DEST_RUNS && !app_ended))
 /* A move that ended as stayed is never committed afterwards, one that moved was. */
-ltl stayed_stays { [] (home == stayed -> registry != committed) }
-ltl moved_moved { [] ((home == moved || home == flushing) -> registry == committed) }
+#define STAYED_STAYS (home == stayed -> registry != committed)
+#define MOVED_MOVED ((home == moved || home == flushing) -> registry == committed)
 /* The rank is given away only to somebody who has it. */
-ltl never_given_to_nobody { [] (source == forwarding -> registry == committed) }
+#define NEVER_GIVEN_TO_NOBODY (source == forwarding -> registry == committed)
 /* A copy runs only by the registry's word. */
-ltl runs_by_the_word { [] (dest == running -> registry == committed) }
+#define RUNS_BY_THE_WORD (dest == running -> registry == committed)
+ltl safe { [] (ONE_RUNS && STAYED_STAYS && MOVED_MOVED && NEVER_GIVEN_TO_NOBODY && RUNS_BY_THE_WORD) }
 /* Every move ends, and nobody stays frozen or half moved. */
 ltl every_move_ends { <> HOME_DONE }
 ltl nobody_stays_frozen { [] ((source == frozen || source == asking) -> <> (SOURCE_RUNS || source == forwarding || source_dead || app_ended)) }
