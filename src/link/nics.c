@@ -64,7 +64,7 @@ static bool bus_of(const char *name, char bus_out[ETHTOOL_BUSINFO_LEN])
     struct ethtool_drvinfo about = {.cmd = ETHTOOL_GDRVINFO};
     struct ifreq ask = {.ifr_data = (void *)&about};
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    snprintf(ask.ifr_name, sizeof(ask.ifr_name), "%s", name);
+    snprintf(ask.ifr_name, sizeof(ask.ifr_name), "%.*s", (int)sizeof(ask.ifr_name) - 1, name);
     bool told = fd >= 0 && ioctl(fd, SIOCETHTOOL, &ask) == 0 && about.bus_info[0] != '\0';
     if (fd >= 0)
         close(fd);
