@@ -71,7 +71,10 @@
     X(MESSAGE_HELD, "message_held", "peer_rank,sequence,bytes", "", "waits for its turn, or rank") \
     X(MESSAGE_FORWARDED, "message_forwarded", "peer_rank,sequence,bytes", "",                      \
       "it came where the rank had been")                                                           \
-    X(PATH_LOST, "path_lost", "process", "peer,reason", "no data gets to that process")
+    /* by processes of apps, and by hosts */                                                       \
+    X(PATH_LOST, "path_lost", "", "peer,reason",                                                   \
+      "the connection for data to that address broke; it is made anew when it is needed")          \
+    X(PATH_CHANGED, "path_changed", "", "from,to", "transports: data to a peer goes another way")
 /* clang-format on */
 
 enum weft_event_kind {

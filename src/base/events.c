@@ -70,8 +70,9 @@ void weft__events_add(struct weft_events *events, const struct weft_event *event
 
 void weft__events_note(struct weft_events *events, const struct weft_event_note *note)
 {
-    struct weft_event event = {.time_ns = weft__wall_ns(),
-                               .mono_ns = weft__now_ns(),
+    uint64_t now_ns = weft__now_ns(), at_ns = note->mono_ns != 0 ? note->mono_ns : now_ns;
+    struct weft_event event = {.time_ns = weft__wall_ns() - (now_ns - at_ns),
+                               .mono_ns = at_ns,
                                .app = note->app,
                                .kind = note->kind,
                                .rank = note->rank};
@@ -85,6 +86,25 @@ void weft__events_note(struct weft_events *events, const struct weft_event_note 
         used += len + 1;
     }
     weft__events_add(events, &event);
+}
+
+static _Atomic(struct weft_events *) own;
+static _Atomic uint64_t own_app;
+
+void weft__events_own(struct weft_events *events, uint64_t app)
+{
+    atomic_store(&own_app, app);
+    atomic_store(&own, events);
+}
+
+void weft__events_here(const struct weft_event_note *note)
+{
+    struct weft_events *events = atomic_load(&own);
+    struct weft_event_note ours = *note;
+    if (events == NULL)
+        return;
+    ours.app = atomic_load(&own_app);
+    weft__events_note(events, &ours);
 }
 
 /* Whether the event of this sequence was there, and whole. */

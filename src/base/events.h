@@ -29,6 +29,7 @@ struct weft_event_note {
     enum weft_event_kind kind;
     uint64_t app;
     int32_t rank;
+    uint64_t mono_ns; /* when it happened; 0: now */
     uint64_t n[WEFT_EVENT_NUMBERS_MAX];
     const char *text[WEFT_EVENT_TEXTS_MAX]; /* NULL: empty */
 };
@@ -58,6 +59,11 @@ void weft__events_add(struct weft_events *events, const struct weft_event *event
  */
 size_t weft__events_read(const struct weft_events *events, uint64_t *next_io,
                          struct weft_event *events_out, size_t max, uint64_t *lost_io);
+/* The ring of this process, for what happens in layers that know of no host and no app; NULL: none
+ * (any more). app: whose process it is. Thread: one, before and after all others note. */
+void weft__events_own(struct weft_events *events, uint64_t app);
+/* Records in that ring, with its app.  Thread: any.  Blocks: no. */
+void weft__events_here(const struct weft_event_note *note);
 /* How many events of a kind were ever recorded. */
 uint64_t weft__events_count(const struct weft_events *events, enum weft_event_kind kind);
 

@@ -399,6 +399,8 @@ static int app_open(struct weft_process_app *app, int fd)
     if (err == WEFT_OK)
         err = start_server(app);
     if (err == WEFT_OK)
+        weft__app_events_start(app);
+    if (err == WEFT_OK)
         weft__app_traffic_start(app);
     app->lifeline = (struct weft_watch){.ready = lifeline_ready, .fd = fd};
     if (err == WEFT_OK)
@@ -416,6 +418,7 @@ static void app_close(struct weft_process_app *app)
         _exit(1);
     }
     app->closing = true;
+    weft__app_events_last(app);
     weft__client_close(app->asker.client);
     app->asker.client = NULL;
     app->registry_at.client = NULL;

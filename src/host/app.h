@@ -111,6 +111,9 @@ void weft__app_trace_mark(struct weft_process_app *app);
 
 /* app_events.c: what happens here, told to our host.  Thread: owner. */
 void weft__app_events_init(struct weft_process_app *app);
+void weft__app_events_start(struct weft_process_app *app);
+/* Tells what is left, when the process ends.  Blocks: at most 500 ms. */
+void weft__app_events_last(struct weft_process_app *app);
 void weft__app_events_fini(struct weft_process_app *app);
 void weft__app_event(struct weft_process_app *app, const struct weft_event_note *note);
 void weft__app_event_add(struct weft_process_app *app, const struct weft_event *event);

@@ -9,18 +9,28 @@
 
 #include "base/clock.h"
 #include "base/must.h"
+#include "control/client.h"
 #include "host/app.h"
 #include "host/calls.h"
 #include "host/events_wire.h"
 #include "weft/error.h"
 
-enum { KEPT = 1024, KEPT_TRACED = 16384, DELAY_MS = 10, RETRY_MS = 200, TELL_TIMEOUT_MS = 2000 };
+enum {
+    KEPT = 1024,
+    KEPT_TRACED = 16384,
+    DELAY_MS = 10,
+    LOOK_MS = 500,
+    RETRY_MS = 200,
+    TELL_TIMEOUT_MS = 2000,
+    LAST_MS = 500
+};
 
+/* The timer is always armed: other threads note events too, and wake nobody. */
 static void tell_later(struct weft_process_app *app, uint64_t delay_ms)
 {
-    if (!app->events_timer.armed && !app->events_under_way)
-        weft__loop_timer(app->asker.loop, &app->events_timer,
-                         weft__now_ns() + delay_ms * WEFT_NS_PER_MS);
+    uint64_t at_ns = weft__now_ns() + delay_ms * WEFT_NS_PER_MS;
+    if (!app->events_under_way && (!app->events_timer.armed || at_ns < app->events_timer.at_ns))
+        weft__loop_timer(app->asker.loop, &app->events_timer, at_ns);
 }
 
 static void told(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
@@ -40,35 +50,82 @@ static void told(void *ctx, int err, const char *text, const ProtobufCMessage *r
     }
     if (err != WEFT_OK)
         tell_later(app, RETRY_MS);
-    else if (weft__events_read(&app->events, &next, &event, 1, &lost) > 0)
-        tell_later(app, 0);
+    else
+        tell_later(app, weft__events_read(&app->events, &next, &event, 1, &lost) > 0 ? 0 : LOOK_MS);
+}
+
+/* What is new, as a message. Owns: request_free(). */
+struct request {
+    struct weft_event *events;
+    struct weft_events_packed packed;
+    Weft__Events__EventsTell tell;
+};
+
+static void request_make(struct weft_process_app *app, struct request *request)
+{
+    request->events = weft__must_alloc(WEFT_EVENTS_PER_MESSAGE, sizeof(*request->events));
+    app->events_asked = app->events_next;
+    size_t n = weft__events_read(&app->events, &app->events_asked, request->events,
+                                 WEFT_EVENTS_PER_MESSAGE, &app->events_lost);
+    weft__events_pack(request->events, n, &request->packed);
+    weft__events__events_tell__init(&request->tell);
+    request->tell.app = app->orders->app;
+    request->tell.token = app->orders->token;
+    request->tell.process = app->orders->process;
+    request->tell.lost = app->events_lost;
+    request->tell.events = request->packed.list;
+    request->tell.n_events = n;
+}
+
+static bool is_empty(const struct request *request)
+{
+    return request->tell.n_events == 0 && request->tell.lost == 0;
+}
+
+static void request_free(struct request *request)
+{
+    weft__events_packed_free(&request->packed);
+    free(request->events);
 }
 
 static void tell(struct weft_timer *timer)
 {
     struct weft_process_app *app = weft__loop_owner(timer, struct weft_process_app, events_timer);
-    struct weft_event *events = weft__must_alloc(WEFT_EVENTS_PER_MESSAGE, sizeof(*events));
-    Weft__Events__EventsTell tell = WEFT__EVENTS__EVENTS_TELL__INIT;
-    struct weft_events_packed packed;
-    app->events_asked = app->events_next;
-    size_t n = weft__events_read(&app->events, &app->events_asked, events, WEFT_EVENTS_PER_MESSAGE,
-                                 &app->events_lost);
-    weft__events_pack(events, n, &packed);
-    tell.app = app->orders->app;
-    tell.token = app->orders->token;
-    tell.process = app->orders->process;
-    tell.lost = app->events_lost;
-    tell.events = packed.list;
-    tell.n_events = n;
-    app->events_under_way = true;
-    weft__ask(&app->asker, &(struct weft_question){.url = app->orders->host_control,
-                                                   .code = WEFT_CALL_EVENTS_TELL,
-                                                   .request = &tell.base,
-                                                   .timeout_ms = TELL_TIMEOUT_MS,
-                                                   .answered = told,
-                                                   .ctx = app});
-    weft__events_packed_free(&packed);
-    free(events);
+    struct request request;
+    request_make(app, &request);
+    if (is_empty(&request)) {
+        tell_later(app, LOOK_MS);
+    } else {
+        app->events_under_way = true;
+        weft__ask(&app->asker, &(struct weft_question){.url = app->orders->host_control,
+                                                       .code = WEFT_CALL_EVENTS_TELL,
+                                                       .request = &request.tell.base,
+                                                       .timeout_ms = TELL_TIMEOUT_MS,
+                                                       .answered = told,
+                                                       .ctx = app});
+    }
+    request_free(&request);
+}
+
+void weft__app_events_start(struct weft_process_app *app)
+{
+    tell_later(app, LOOK_MS);
+}
+
+void weft__app_events_last(struct weft_process_app *app)
+{
+    struct request request;
+    if (app->asker.client == NULL || app->events.slots == NULL)
+        return;
+    request_make(app, &request);
+    if (!is_empty(&request))
+        (void)weft__client_wait(app->asker.client,
+                                &(struct weft_client_call){.url = app->orders->host_control,
+                                                           .code = WEFT_CALL_EVENTS_TELL,
+                                                           .request = &request.tell.base,
+                                                           .timeout_ms = LAST_MS},
+                                NULL); /* a host that does not answer has other worries */
+    request_free(&request);
 }
 
 void weft__app_events_init(struct weft_process_app *app)
@@ -78,10 +135,12 @@ void weft__app_events_init(struct weft_process_app *app)
     size_t kept = app->orders->trace ? KEPT_TRACED : KEPT;
     if (weft__events_init(&app->events, kept) != WEFT_OK)
         app->events.slots = NULL; /* it does its work without */
+    weft__events_own(&app->events, app->orders->app);
 }
 
 void weft__app_events_fini(struct weft_process_app *app)
 {
+    weft__events_own(NULL, 0);
     weft__events_fini(&app->events);
 }
 
@@ -106,6 +165,7 @@ static void note(struct weft_app_mover *mover, enum weft_event_kind kind, uint64
     struct weft_event_note note = {.kind = kind,
                                    .app = mover->app->orders->app,
                                    .rank = mover->rank,
+                                   .mono_ns = now,
                                    .n = {move, now - mover->phase_ns, number}};
     if (kind == WEFT_EVENT_MOVE_COPIED) {
         note.n[2] = mover->pulled.bytes;

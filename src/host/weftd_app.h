@@ -114,8 +114,9 @@ struct weft_app_thought {
 };
 
 enum { WEFT_APP_TRAFFIC_PLANS = 4 };
-#define WEFT_APP_TRAFFIC_MEMORY_NS (60 * WEFT_NS_PER_S) /* moves that are not undone for traffic   \
-                                                         */
+#define WEFT_APP_TRAFFIC_MEMORY_NS                                                                 \
+    (60 * WEFT_NS_PER_S) /* moves that are not undone for traffic                                  \
+                          */
 
 struct weft_app_fork;   /* weftd_fork.c */
 struct weft_app_output; /* weftd_output.c */
@@ -141,14 +142,14 @@ struct weft_app {
     size_t processes_n;
     struct weft_app_move *moves; /* the newest ones */
     size_t moves_n;
-    struct weft_app_fork *forks;                      /* that are open, or being opened */
-    struct weft_app_plan *plan;                       /* NULL: none */
+    struct weft_app_fork *forks;    /* that are open, or being opened */
+    struct weft_app_plan *plan;     /* NULL: none */
     struct weft_app_freeze *freeze; /* NULL: it was never to be frozen */
     uint64_t home_id;               /* this host, as the app's key in the registry names it, */
     uint64_t first_home;            /* and who it is where there is no key */
     bool app_key;                   /* the registry may have one */
     size_t first_process;           /* of the start or thaw: earlier ones are of an earlier life */
-    struct weft_traffic traffic;                      /* zeroed: its ranks have told of none */
+    struct weft_traffic traffic;    /* zeroed: its ranks have told of none */
     uint64_t traffic_plan_ns[WEFT_APP_TRAFFIC_PLANS]; /* the last plans for the traffic alone,
                                                          newest first */
     uint64_t move_count, moved, aborted;

@@ -30,11 +30,13 @@ int weft__weftd_events_init(struct weft_host *host)
                                            .max_bytes = weft__config_u64("WEFT_EVENTS_MAX"),
                                            .events = &host->events},
             &host->event_file);
+    weft__events_own(&host->events, 0);
     return err;
 }
 
 void weft__weftd_events_fini(struct weft_host *host)
 {
+    weft__events_own(NULL, 0);
     int err = weft__event_file_close(host->event_file);
     host->event_file = NULL;
     weft__events_fini(&host->messages);

@@ -53,7 +53,7 @@ static void tell_asked(struct weft_app *app)
 static void tell_over(struct weft_app *app, int err)
 {
     struct weft_app_move *move = record(app);
-    uint64_t took_ns = weft__now_ns() - app->plan->move_began_ns;
+    uint64_t now = weft__now_ns(), took_ns = now - app->plan->move_began_ns;
     struct weft_event_note note;
     bool moved = move->outcome == WEFT_MOVE_OUTCOME_MOVED;
     app->moved += moved;
@@ -64,6 +64,7 @@ static void tell_over(struct weft_app *app, int err)
         note = (struct weft_event_note){.kind = WEFT_EVENT_MOVE_DONE,
                                         .app = app->id,
                                         .rank = move->rank,
+                                        .mono_ns = now,
                                         .n = {app->move_count, took_ns, move->bytes,
                                               move->forwarded, (uint64_t)(move->pause_ms * 1e6)},
                                         .text = {move->from, move->to, move->transport}};

@@ -22,6 +22,7 @@
 #include "link/paths.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -31,6 +32,7 @@
 #include <uthash.h>
 #include <xxhash.h>
 
+#include "base/events.h"
 #include "base/log.h"
 #include "transport/shim/shim.h"
 #include "transport/slots.h"
@@ -230,11 +232,15 @@ static void leave(struct weft_paths *paths, struct peer *peer)
     if (remote->current != peer->route)
         return; /* another peer has been there */
     remote->current = next_route(paths, remote, peer->route);
-    if (remote->current != peer->route)
-        weft__info("a peer is not reached by path %u (%s): from now on path %u (%s) is used",
-                   peer->path, paths->path[peer->path]->tp->scheme,
-                   remote->routes[remote->current].path,
-                   path_of(paths, remote, remote->current)->tp->scheme);
+    if (remote->current == peer->route)
+        return;
+    char from[40], to[40];
+    snprintf(from, sizeof(from), "path %u (%s)", peer->path, paths->path[peer->path]->tp->scheme);
+    snprintf(to, sizeof(to), "path %u (%s)", remote->routes[remote->current].path,
+             path_of(paths, remote, remote->current)->tp->scheme);
+    weft__events_here(&(struct weft_event_note){
+        .kind = WEFT_EVENT_PATH_CHANGED, .rank = WEFT_EVENT_NO_RANK, .text = {from, to}});
+    weft__info("a peer is not reached by %s: from now on %s is used", from, to);
 }
 
 void weft__paths_leave(struct weft_tp_ep *ep, struct weft_tp_peer id)

@@ -12,10 +12,12 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/events.h"
 #include "base/log.h"
 #include "link/address.h"
 #include "link/impl.h"
@@ -174,6 +176,16 @@ void weft__lane_lose(struct weft_lane *lane, struct weft__lane_to *to, int err)
     lane->lost_first = to;
 }
 
+/* The part of the address that people read. */
+static void note_lost(const struct weft__lane_to *to, int err)
+{
+    char peer[64];
+    snprintf(peer, sizeof(peer), "%.*s", (int)strcspn(to->address, ";"), to->address);
+    weft__events_here(&(struct weft_event_note){.kind = WEFT_EVENT_PATH_LOST,
+                                                .rank = WEFT_EVENT_NO_RANK,
+                                                .text = {peer, weft_error_text(err)}});
+}
+
 void weft__lane_tell_lost(struct weft_lane *lane)
 {
     struct weft__lane_to *to;
@@ -182,6 +194,7 @@ void weft__lane_tell_lost(struct weft_lane *lane)
         int err = to->lost;
         weft__info("lane %s: lost the connection to %s: %s", lane->name, to->address,
                    weft_error_text(err));
+        note_lost(to, err);
         if (lane->paths && to->attached)
             weft__paths_leave(lane->ep, to->tp);
         weft__lane_detach(lane, to);

@@ -86,8 +86,9 @@ static void unknown_commands_and_options_are_mistakes(void **state)
     struct cluster *cluster = *state;
     check(cluster, cluster_weft(cluster, "fly", NULL), USAGE, "fly");
     check(cluster, cluster_weft(cluster, NULL), USAGE, "Usage");
-    static const char *const commands[] = {"run",   "hosts",    "apps", "migrate", "kill",
-                                           "state", "snapshot", "call", "keygen",  "info"};
+    static const char *const commands[] = {"run",    "hosts", "apps",     "migrate",
+                                           "kill",   "state", "snapshot", "call",
+                                           "keygen", "info",  "events",   "timeline"};
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         check(cluster, cluster_weft(cluster, commands[i], "--no-such-option", NULL), USAGE,
               "no-such-option");
@@ -116,8 +117,9 @@ static void hosts_of_one_run_with_bad_ports_are_a_mistake(void **state)
 static void every_command_helps(void **state)
 {
     struct cluster *cluster = *state;
-    static const char *const commands[] = {"run",   "hosts",    "apps", "migrate", "kill",
-                                           "state", "snapshot", "call", "keygen",  "info"};
+    static const char *const commands[] = {"run",    "hosts", "apps",     "migrate",
+                                           "kill",   "state", "snapshot", "call",
+                                           "keygen", "info",  "events",   "timeline"};
     struct child *child = cluster_weft(cluster, "--help", NULL);
     cluster_check(cluster, child->code == 0 && child_said(child, "Usage: weft COMMAND"));
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
