@@ -74,7 +74,7 @@
     /* by processes of apps, and by hosts */                                                       \
     X(PATH_LOST, "path_lost", "", "peer,reason",                                                   \
       "the connection for data to that address broke; it is made anew when it is needed")          \
-    X(PATH_CHANGED, "path_changed", "", "from,to", "transports: data to a peer goes another way")
+    X(PATH_CHANGED, "path_changed", "", "from,to", "data to a peer goes another way from now on")
 /* clang-format on */
 
 enum weft_event_kind {
