@@ -77,6 +77,8 @@ int cli_find_home(struct cli *cli, uint64_t app, char home_out[WEFT_REGISTRY_URL
 {
     home_out[0] = '\0';
     struct cli_search search = {.app = app, .each = is_it, .ctx = home_out};
+    if (!search_host(cli, cli->url, &search)) /* needs no registry */
+        return CLI_OK;
     int code = cli_each_app(cli, &search);
     if (code == CLI_OK && home_out[0] == '\0') {
         fprintf(stderr, "weft: no host knows app %" PRIx64 "; weft apps lists them\n", app);

@@ -31,14 +31,30 @@ struct found {
     size_t n;
 };
 
-static bool note(void *ctx, const char *home, const Weft__Host__AppInfo *app)
+static void add(struct found *found, const char *home, uint64_t app)
 {
-    struct found *found = ctx;
     found->items = weft__must_grow(found->items, found->n + 1, sizeof(*found->items));
-    found->items[found->n].app = app->app;
+    found->items[found->n].app = app;
     snprintf(found->items[found->n].home, sizeof(found->items[found->n].home), "%s", home);
     found->n++;
+}
+
+static bool note(void *found, const char *home, const Weft__Host__AppInfo *app)
+{
+    add(found, home, app->app);
     return true;
+}
+
+/* One app is found without the registry, where its home is asked. */
+static int find(struct cli *cli, uint64_t app, struct found *found)
+{
+    char home[WEFT_REGISTRY_URL_MAX];
+    if (app == 0)
+        return cli_each_app(cli, &(struct cli_search){.each = note, .ctx = found});
+    int code = cli_find_home(cli, app, home);
+    if (code == CLI_OK)
+        add(found, home, app);
+    return code;
 }
 
 struct wanted {
@@ -67,12 +83,7 @@ static int list_apps(struct cli *cli, const struct wanted *wanted)
 {
     struct found found = {0};
     json_t *list = wanted->json != NULL ? json_array() : NULL;
-    int code =
-        cli_each_app(cli, &(struct cli_search){.app = wanted->app, .each = note, .ctx = &found});
-    if (code == CLI_OK && wanted->app != 0 && found.n == 0) {
-        fprintf(stderr, "weft apps: no host knows app %" PRIx64 "\n", wanted->app);
-        code = CLI_REFUSED;
-    }
+    int code = find(cli, wanted->app, &found);
     for (size_t i = 0; i < found.n && code == CLI_OK; i++)
         code = show(cli, &found, i, wanted->in_full || wanted->app != 0, list);
     if (code == CLI_OK && wanted->json != NULL)

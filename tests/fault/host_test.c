@@ -78,6 +78,18 @@ static void without_a_head_apps_go_on_and_new_work_is_refused(void **state)
     scene_ends_well(&scene);
 }
 
+static void without_a_head_the_home_of_an_app_shows_and_ends_it(void **state)
+{
+    struct scene scene;
+    scene_open(&scene, *state);
+    cluster_host_kill(scene.head);
+    const char *at = scene.home->address, *app = scene.app.hex;
+    struct child *shown = cluster_weft(*state, "apps", "--at", at, app, NULL);
+    cluster_check(scene.cluster, shown->code == 0 && child_said(shown, "running"));
+    cluster_check(scene.cluster, cluster_weft(*state, "kill", "--at", at, app, NULL)->code == 0);
+    scene_ends(&scene, 1, "killed");
+}
+
 static void a_head_that_comes_back_is_found_again(void **state)
 {
     struct scene scene;
@@ -228,6 +240,7 @@ int main(int argc, char **argv)
         CASE(a_home_that_dies_ends_its_app_everywhere),
         CASE(a_home_that_is_stopped_politely_ends_its_app_everywhere),
         CASE(without_a_head_apps_go_on_and_new_work_is_refused),
+        CASE(without_a_head_the_home_of_an_app_shows_and_ends_it),
         CASE(a_head_that_comes_back_is_found_again),
         CASE(a_head_that_is_away_during_a_move_decides_it_when_it_is_back),
         CASE(a_head_that_stays_away_during_a_move_ends_the_app_at_last),
