@@ -96,7 +96,9 @@ uint64_t ask_pid(struct cluster *cluster, const struct cluster_app *app, unsigne
     return ask_app(cluster, app, &now) ? now.ranks[rank].pid : 0;
 }
 
-int ask_used(struct cluster *cluster, const struct cluster_host *host)
+/* false: no answer. */
+static bool ask_info(struct cluster *cluster, const struct cluster_host *host, int *used_out,
+                     int *processes_out)
 {
     ProtobufCMessage *message = NULL;
     struct weft_client_call call = {.url = host->url,
@@ -104,12 +106,24 @@ int ask_used(struct cluster *cluster, const struct cluster_host *host)
                                     .reply_type = &weft__host__info_reply__descriptor,
                                     .timeout_ms = ASK_MS};
     if (weft__client_wait(cluster->client, &call, &message) != WEFT_OK)
-        return -1;
+        return false;
     const Weft__Host__InfoReply *reply = (const Weft__Host__InfoReply *)message;
-    int used =
-        (int)(reply->used + reply->processes); /* a process that still ends is no free slot */
+    *used_out = (int)reply->used;
+    *processes_out = (int)reply->processes;
     weft__message_free(message);
-    return used;
+    return true;
+}
+
+int ask_used(struct cluster *cluster, const struct cluster_host *host)
+{
+    int used, processes; /* a process that still ends is no free slot */
+    return ask_info(cluster, host, &used, &processes) ? used + processes : -1;
+}
+
+int ask_leased(struct cluster *cluster, const struct cluster_host *host)
+{
+    int used, processes;
+    return ask_info(cluster, host, &used, &processes) ? used : -1;
 }
 
 bool ask_all_free(struct cluster *cluster)

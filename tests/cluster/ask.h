@@ -41,6 +41,8 @@ bool ask_rank_is(struct cluster *cluster, const struct cluster_app *app, unsigne
 uint64_t ask_pid(struct cluster *cluster, const struct cluster_app *app, unsigned rank);
 /* Used slots as the host itself tells; -1: no answer. */
 int ask_used(struct cluster *cluster, const struct cluster_host *host);
+/* Only slots: a process without ranks may be there. */
+int ask_leased(struct cluster *cluster, const struct cluster_host *host);
 /* No slot in use on any live host. */
 bool ask_all_free(struct cluster *cluster);
 /* Whether the registry counts n hosts as alive. */

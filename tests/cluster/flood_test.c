@@ -187,6 +187,38 @@ static void a_source_that_dies_while_it_forwards_costs_no_message(void **state)
     flood_close(&flood);
 }
 
+/* The senders stand still while the old process dies with all that it held: what arrives is what
+ * their windows keep. */
+static void what_only_the_source_held_is_sent_again_by_those_who_sent_it(void **state)
+{
+    struct cluster *cluster = *state;
+    struct flood flood;
+    flood_open(&flood, cluster);
+    const struct board_rank *sink = &flood.stage.board->ranks[SINK];
+    uint64_t senders[] = {stage_process_on(cluster, &cluster->hosts[0]),
+                          stage_process_on(cluster, &cluster->hosts[1])};
+    uint64_t source = stage_process_on(cluster, &cluster->hosts[2]), seen;
+    struct child *move = stage_hold_move(cluster, &flood.stage, &flood.app, SINK, "c");
+    uint64_t dest = stage_process_on(cluster, &cluster->hosts[3]);
+    stage_signal(cluster, dest, SIGSTOP);
+    atomic_store(&flood.stage.board->hold, 0);
+    do { /* the rank stands, and the senders fill their windows */
+        seen = received(&flood.stage);
+        for (int k = 0; k < 20; k++)
+            child_nap();
+    } while (received(&flood.stage) != seen);
+    for (int i = 0; i < 2; i++)
+        stage_signal(cluster, senders[i], SIGSTOP);
+    stage_signal(cluster, dest, SIGCONT);
+    cluster_await_while(cluster, CLUSTER_MS, atomic_load(&sink->entered) == 2, !child_over(move));
+    stage_signal(cluster, source, SIGKILL);
+    for (int i = 0; i < 2; i++)
+        stage_signal(cluster, senders[i], SIGCONT);
+    cluster_check(cluster, child_wait(move, CLUSTER_MS) == 0);
+    flood_goes_on(&flood);
+    flood_close(&flood);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, cluster_open, cluster_close)
 
 int main(int argc, char **argv)
@@ -199,6 +231,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest failures[] = {
         CASE(moves_that_fail_cost_no_message),
         CASE(a_source_that_dies_while_it_forwards_costs_no_message),
+        CASE(what_only_the_source_held_is_sent_again_by_those_who_sent_it),
     };
     bool all = argc < 2, first = !all && argv[1][0] == 'm', second = !all && argv[1][0] == 'f';
     if (argc > 2)

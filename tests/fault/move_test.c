@@ -207,6 +207,44 @@ static void a_source_that_stands_still_while_its_rank_is_pulled_keeps_it(void **
     wakes(&scene, move, source);
 }
 
+/* Waits until a process that was found before is gone. */
+static void gone(struct scene *scene, uint64_t pid)
+{
+    cluster_await(scene->cluster, SCENE_FATAL_MS, !cluster_is_marked(scene->cluster, pid));
+}
+
+static void a_home_that_dies_in_a_move_ends_the_app_on_both_sides_of_it(void **state)
+{
+    struct scene scene;
+    uint64_t dest;
+    scene_open(&scene, *state);
+    struct child *move = scene_stands(&scene, &dest);
+    uint64_t source = scene_process(&scene, scene.a);
+    cluster_host_kill(scene.home);
+    stage_signal(*state, dest, SIGCONT);
+    cluster_check(scene.cluster, child_wait(move, 2 * CLUSTER_MS) == 3);
+    gone(&scene, source);
+    gone(&scene, dest);
+    scene_ends(&scene, 3, scene.home->address);
+}
+
+static void the_processes_of_an_app_end_with_the_weftd_that_started_them(void **state)
+{
+    struct scene scene;
+    uint64_t dest;
+    scene_open(&scene, *state);
+    struct child *move = scene_stands(&scene, &dest);
+    uint64_t source = scene_process(&scene, scene.a);
+    stage_signal(*state, dest, SIGCONT);
+    scene_moved(&scene, move);
+    cluster_host_kill(scene.a); /* what the rank has left there goes, the rank goes on */
+    gone(&scene, source);
+    stage_runs(*state, &scene.stage, SCENE_RANKS, 5);
+    cluster_host_kill(scene.b);
+    gone(&scene, dest);
+    scene_ends(&scene, 3, "host b");
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, cluster_open, cluster_close)
 
 int main(int argc, char **argv)
@@ -227,6 +265,8 @@ int main(int argc, char **argv)
         CASE(a_destination_host_that_dies_while_packets_are_forwarded_ends_the_app),
         CASE(a_source_that_dies_after_the_commit_costs_nothing),
         CASE(a_source_host_that_dies_after_the_move_costs_nothing),
+        CASE(a_home_that_dies_in_a_move_ends_the_app_on_both_sides_of_it),
+        CASE(the_processes_of_an_app_end_with_the_weftd_that_started_them),
     };
     const struct CMUnitTest still[] = {
         CASE(a_source_that_stands_still_before_its_rank_does_keeps_it),

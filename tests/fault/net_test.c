@@ -129,6 +129,47 @@ static void an_app_survives_connections_that_are_reset(void **state)
     scene_ends_well(&scene);
 }
 
+/* The hosts of a plan are as the registry knows them; b, which it does not hear, has been taken by
+ * another home since. */
+static void a_slot_that_another_home_has_taken_since_the_plan_costs_nothing(void **state)
+{
+    struct cluster *cluster = *state;
+    struct stage stage, occupied;
+    char match[64];
+    (void)setenv("WEFT_DEAD_MS", "30000", 1);
+    struct cluster_host *head = cluster_host(cluster, "head", 0);
+    struct cluster_host *home = cluster_host(cluster, "home", 1);
+    (void)cluster_host(cluster, "a", 1);
+    struct cluster_host *b = cluster_host(cluster, "b", 0);
+    struct cluster_host *other = cluster_host(cluster, "other", 0);
+    stage_open(&stage, cluster);
+    stage_open(&occupied, cluster);
+    struct cluster_app app = cluster_run(cluster, home, "-n", "2", cluster_program("chain"),
+                                         stage.path, "0", "1", "1000", NULL);
+    stage_runs(cluster, &stage, 2, 3);
+    cluster_host_stop(cluster, b);
+    b->slots = 2;
+    cluster_host_again(cluster, b);
+    cluster_await(cluster, CLUSTER_MS, ask_alive(cluster, 5));
+    snprintf(match, sizeof(match), "ip daddr %s", head->address);
+    lab_drop(cluster, b, "output", match);
+    struct cluster_app taker = cluster_run(cluster, other, "-n", "2", cluster_program("alone"),
+                                           occupied.path, "0", "2000", NULL);
+    stage_runs(cluster, &occupied, 2, 1);
+    struct child *move = cluster_weft(cluster, "migrate", "--at", home->address, app.hex, NULL);
+    if (move->code != 1 || !child_said(move, "-> b: aborted") ||
+        !child_said(move, "the destination has no free slot"))
+        cluster_fail(cluster, "weft migrate: exit code %d instead of 1 and the slot named",
+                     move->code);
+    stage_runs(cluster, &stage, 2, 20);
+    lab_heal(cluster, b);
+    stage_finish(cluster, &occupied, &taker);
+    stage_finish(cluster, &stage, &app);
+    stage_all_free(cluster);
+    stage_close(&occupied);
+    stage_close(&stage);
+}
+
 static void a_killed_host_ends_its_apps_and_no_others(void **state)
 {
     struct scene scene;
@@ -189,6 +230,7 @@ int main(int argc, char **argv)
         CASE(an_app_survives_connections_that_are_reset),
     };
     const struct CMUnitTest deaths[] = {
+        CASE(a_slot_that_another_home_has_taken_since_the_plan_costs_nothing),
         CASE(a_killed_host_ends_its_apps_and_no_others),
         CASE(a_killed_head_is_found_again_at_its_address),
         CASE(a_killed_app_process_ends_its_app_alone),
