@@ -52,6 +52,7 @@
     X(WEFT_LINK_RATE, SIZE, "500M", 1024, UINT64_C(1) << 50, "",                                                       \
       "bytes per second that a host's link carries: how dear traffic between hosts is")                                \
     X(WEFT_MESSAGE_US, NUMBER, "10", 0, 1000000, "", "how much longer a message takes between hosts than within one")   \
+    X(WEFT_MOVES_MAX, NUMBER, "2", 1, 65535, "", "ranks that move to a host at once, and that leave it at once")       \
     X(WEFT_MOVE_DEADLINE_MS, NUMBER, "10000", 100, 3600000, "", "time after which a move that has not committed ends") \
     X(WEFT_FREEZE_DEADLINE_MS, NUMBER, "600000", 1000, 86400000, "",                                                   \
       "time after which a freeze or thaw whose memory is not stored or loaded ends")

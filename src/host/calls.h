@@ -27,6 +27,7 @@ enum weft_host_call {
     WEFT_CALL_ROUTE_WANTED,
     WEFT_CALL_MOVE, /* also from the home to app processes */
     WEFT_CALL_TRAFFIC = 0x0170,
+    WEFT_CALL_LEASE_LEAVE, /* from the home to hosts */
     /* from the home to app processes */
     WEFT_CALL_ROUTES = 0x0180,
     WEFT_CALL_START,

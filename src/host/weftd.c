@@ -84,6 +84,8 @@ static const struct route routes[] = {
      weft__weftd_on_migrate},
     {WEFT_CALL_INFO, "info", &weft__host__info_request__descriptor, weft__weftd_on_info},
     {WEFT_CALL_LEASE, "lease", &weft__host__lease_request__descriptor, weft__weftd_on_lease},
+    {WEFT_CALL_LEASE_LEAVE, "lease-leave", &weft__host__lease_leave_request__descriptor,
+     weft__weftd_on_lease_leave},
     {WEFT_CALL_LEASE_COMMIT, "lease-commit", &weft__host__lease_commit_request__descriptor,
      weft__weftd_on_lease_commit},
     {WEFT_CALL_LEASE_END, "lease-end", &weft__host__lease_end_request__descriptor,

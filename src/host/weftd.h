@@ -154,6 +154,8 @@ void weft__weftd_on_drain(void *host, struct weft_call *call, const ProtobufCMes
 /* weftd_slots.c: leases on this host's slots. */
 int weft__weftd_slots_init(struct weft_host *host, uint32_t slots);
 void weft__weftd_on_lease(void *host, struct weft_call *call, const ProtobufCMessage *request);
+void weft__weftd_on_lease_leave(void *host, struct weft_call *call,
+                                const ProtobufCMessage *request);
 void weft__weftd_on_lease_commit(void *host, struct weft_call *call,
                                  const ProtobufCMessage *request);
 void weft__weftd_on_lease_end(void *host, struct weft_call *call, const ProtobufCMessage *request);

@@ -78,14 +78,29 @@ struct weft_app_step {
     char to[WEFT_HOST_NAME_MAX];
 };
 
+struct weft_app;
+/* err: WEFT_EBUSY it has not become its turn in time; text says why. */
+typedef void weft_turn_taken(struct weft_app *app, int err, const char *text);
+
+/* A rank that waits for its turn to move, or has it. */
+struct weft_app_turn {
+    int32_t rank;
+    uint32_t source, dest; /* process numbers */
+    uint64_t lease;        /* at the destination */
+    uint64_t since_ns;
+    bool waits;
+    weft_turn_taken *taken;
+};
+
 /* The plan that is carried out, move by move; at most one per app. */
 struct weft_app_plan {
     struct weft_app_step *steps;
     size_t steps_n, next;
     const char *cause;
     double opportunity_ms, detected_ms;
-    struct weft_call *asked; /* weft migrate waits for the outcome */
-    size_t first_move;       /* index of its first record */
+    struct weft_call *asked;   /* weft migrate waits for the outcome */
+    size_t first_move;         /* index of its first record */
+    struct weft_app_turn turn; /* of the present step */
     bool moving;
     struct weft_move_home machine;
     struct weft_move_message prepare; /* for the destination, which may have to be launched first */
@@ -364,6 +379,12 @@ void weft__weftd_think(struct weft_app *app, const struct weft_app_thought *thou
 /* For people; info points into the thought and to constant texts. */
 void weft__weftd_thought_info(const struct weft_app_thought *thought,
                               Weft__Host__PlanInfo *info_out);
+
+/* weftd_turn.c: for a rank of the app's plan; taken runs later. */
+void weft__weftd_turn_take(struct weft_app *app, int32_t rank, uint32_t dest,
+                           weft_turn_taken *taken);
+/* The rank has not moved: its host need not count it any more. */
+void weft__weftd_turn_stays(struct weft_app *app);
 
 /* weftd_move.c: carries a plan out. */
 void weft__weftd_plan_start(struct weft_app *app, struct weft_app_plan *plan); /* owns plan */

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -145,6 +144,8 @@ static void lease_answered(struct weft_app *app, struct weft_app_process *proces
 {
     const Weft__Host__LeaseReply *reply = (const Weft__Host__LeaseReply *)answer->reply;
     (void)process;
+    if (answer->err == WEFT_OK && reply->busy)
+        return; /* the machine asks again */
     if (answer->err == WEFT_OK && reply->granted == 0)
         feed(app, WEFT_MOVE_LEASED, WEFT_ENOSLOTS, "the destination has no free slot");
     else if (answer->err == WEFT_OK)
@@ -169,6 +170,7 @@ static void ask_agent(struct weft_app *app, const struct weft_move_message *mess
     lease.hold_ms = message->within_ms;
     lease.home = app->host->name;
     lease.home_control = app->host->control;
+    lease.moves = true;
     weft__weftd_app_ask(
         app, &(struct weft_app_question){.process = (uint32_t)message->dest,
                                          .to_host = true,
@@ -376,6 +378,8 @@ static void move_ended(struct weft_app *app)
     snprintf(move->reason, sizeof(move->reason), "%s", plan->machine.reason);
     bool moved = plan->machine.outcome == WEFT_MOVE_OUTCOME_MOVED;
     tell_over(app, plan->machine.err);
+    if (!moved)
+        weft__weftd_turn_stays(app);
     weft__info("app %" PRIx64 ": rank %d %s %s -> %s%s%s", app->id, move->rank,
                moved ? "moved" : "did not move", move->from, move->to,
                move->reason[0] != '\0' ? ": " : "", move->reason);
@@ -454,12 +458,13 @@ static void forget_moves(struct weft_app *app)
     app->moves_n -= half;
 }
 
-static void begin_move(struct weft_app *app, const struct weft_app_step *step,
-                       struct weft_app_process *dest)
+/* A record of the move that begins, or does not. */
+static struct weft_app_move *record_step(struct weft_app *app)
 {
-    struct weft_app_plan *plan = app->plan;
-    const struct weft_app_rank *rank = &app->ranks[step->rank];
-    const struct weft_app_process *source = weft__weftd_app_process(app, rank->process);
+    const struct weft_app_plan *plan = app->plan;
+    const struct weft_app_step *step = &plan->steps[plan->next - 1];
+    const struct weft_app_process *source =
+        weft__weftd_app_process(app, app->ranks[step->rank].process);
     struct weft_app_move *move = record_new(app);
     move->rank = step->rank;
     move->cause = plan->cause;
@@ -468,6 +473,15 @@ static void begin_move(struct weft_app *app, const struct weft_app_step *step,
     move->from_pid = source->pid;
     snprintf(move->from, sizeof(move->from), "%s", source->host);
     snprintf(move->to, sizeof(move->to), "%s", step->to);
+    return move;
+}
+
+static void begin_move(struct weft_app *app, const struct weft_app_step *step,
+                       const struct weft_app_process *dest)
+{
+    struct weft_app_plan *plan = app->plan;
+    const struct weft_app_rank *rank = &app->ranks[step->rank];
+    (void)record_step(app);
     struct weft_move_desc desc = {.params = &app->host->move_params,
                                   .app = app->id,
                                   .move_id = ++app->move_count,
@@ -475,9 +489,8 @@ static void begin_move(struct weft_app *app, const struct weft_app_step *step,
                                   .incarnation = rank->incarnation,
                                   .home = HOME_NUMBER,
                                   .source = rank->process,
-                                  .dest = dest->number};
-    if (getrandom(&desc.lease, sizeof(desc.lease), 0) != sizeof(desc.lease))
-        abort(); /* cannot fail once the machine has booted */
+                                  .dest = dest->number,
+                                  .lease = plan->turn.lease};
     free(plan->descriptor);
     plan->descriptor = NULL;
     plan->descriptor_len = 0;
@@ -491,6 +504,28 @@ static void begin_move(struct weft_app *app, const struct weft_app_step *step,
     weft__weftd_app_next_step(app);
     weft__move_home_init(&plan->machine, &desc);
     machine_step(app, &(struct weft_move_event){.kind = WEFT_MOVE_ON_START});
+}
+
+/* Both hosts let the rank move now, or will not for long. */
+static void turn_taken(struct weft_app *app, int err, const char *text)
+{
+    struct weft_app_plan *plan = app->plan;
+    const struct weft_app_step *step = &plan->steps[plan->next - 1];
+    const struct weft_app_process *dest = weft__weftd_app_process(app, plan->turn.dest);
+    if (app->ranks[step->rank].ended) {
+        weft__weftd_app_lease_end(app, plan->turn.dest, plan->turn.lease);
+        next_step(app);
+    } else if (err != WEFT_OK || dest->dead) {
+        struct weft_app_move *move = record_step(app);
+        move->over = true;
+        move->outcome = WEFT_MOVE_OUTCOME_STAYED;
+        move->done_ms = weft__weftd_app_age_ms(app);
+        snprintf(move->reason, sizeof(move->reason), "%s",
+                 err != WEFT_OK ? text : "the destination died");
+        plan_over(app, true);
+    } else {
+        begin_move(app, step, dest);
+    }
 }
 
 static void next_step(struct weft_app *app)
@@ -507,7 +542,7 @@ static void next_step(struct weft_app *app)
             dest = weft__weftd_app_process_add(app, member);
         if (dest == NULL)
             break;
-        begin_move(app, step, dest);
+        weft__weftd_turn_take(app, step->rank, dest->number, turn_taken);
         return;
     }
     plan_over(app, false);

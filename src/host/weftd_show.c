@@ -158,7 +158,8 @@ static void app_info(struct weft_app *app, Weft__Host__AppInfo *info)
     info->aborted = app->aborted;
     weft__weftd_frozen_info(app, info);
     if (app->plan != NULL)
-        info->pending = (uint32_t)(app->plan->steps_n - app->plan->next + app->plan->moving);
+        info->pending = (uint32_t)(app->plan->steps_n - app->plan->next + app->plan->moving +
+                                   app->plan->turn.waits);
 }
 
 static void answer_one(struct weft_app *app, const Weft__Host__AppsRequest *request,

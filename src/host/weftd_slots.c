@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/config.h"
 #include "base/log.h"
 #include "control/server.h"
 #include "host/weftd_events.h"
@@ -60,7 +61,9 @@ static void expire_fired(struct weft_timer *timer)
 int weft__weftd_slots_init(struct weft_host *host, uint32_t slots)
 {
     host->lease_timer.fire = expire_fired;
-    return weft__leases_init(&host->leases, slots, LEASES_MAX);
+    int err = weft__leases_init(&host->leases, slots, LEASES_MAX);
+    host->leases.moves_max = (uint32_t)weft__config_u64("WEFT_MOVES_MAX");
+    return err;
 }
 
 bool weft__weftd_lease_of(const struct weft_host *host, uint64_t app)
@@ -100,18 +103,22 @@ static int check_lease(const struct weft_host *host, const Weft__Host__LeaseRequ
     return WEFT_OK;
 }
 
-static uint32_t reserve(struct weft_host *host, const Weft__Host__LeaseRequest *request)
+static uint32_t reserve(struct weft_host *host, const Weft__Host__LeaseRequest *request,
+                        int *err_out)
 {
     uint64_t now = weft__now_ns();
     uint32_t granted = 0;
+    *err_out = WEFT_OK;
     for (size_t i = 0; i < request->n_leases; i++) {
         struct weft_lease_ask ask = {.id = request->leases[i],
                                      .app = request->app,
                                      .n = 1,
                                      .overcommit = request->overcommit,
-                                     .deadline_ns = now + request->hold_ms * WEFT_NS_PER_MS};
+                                     .deadline_ns = now + request->hold_ms * WEFT_NS_PER_MS,
+                                     .comes = request->moves};
         uint32_t one;
-        if (weft__leases_reserve(&host->leases, &ask, now, &one) != WEFT_OK)
+        *err_out = weft__leases_reserve(&host->leases, &ask, now, &one);
+        if (*err_out != WEFT_OK)
             break;
         granted += one;
     }
@@ -133,13 +140,14 @@ void weft__weftd_on_lease(void *ctx, struct weft_call *call, const ProtobufCMess
     }
     uint32_t before = weft__leases_used(&host->leases);
     Weft__Host__LeaseReply reply = WEFT__HOST__LEASE_REPLY__INIT;
-    reply.granted = reserve(host, request);
+    reply.granted = reserve(host, request, &err);
+    reply.busy = err == WEFT_EBUSY;
     uint32_t fresh = weft__leases_used(&host->leases) - before;
     host->counts.slots_granted += fresh;
     host->counts.slots_refused += request->n_leases - reply.granted;
     tell(host, WEFT_EVENT_LEASE_GRANTED, request->app, fresh, NULL);
     tell(host, WEFT_EVENT_LEASE_REFUSED, request->app, request->n_leases - reply.granted,
-         weft_error_name(WEFT_ENOSLOTS));
+         weft_error_name(err == WEFT_EBUSY ? err : WEFT_ENOSLOTS));
     reply.slots = host->leases.slots;
     reply.used = weft__leases_used(&host->leases);
     expire_arm(host);
@@ -147,6 +155,24 @@ void weft__weftd_on_lease(void *ctx, struct weft_call *call, const ProtobufCMess
         weft__weftd_slots_changed(host);
     weft__weftd_guest_check(host, request->app);
     weft__call_reply(call, &reply.base);
+}
+
+void weft__weftd_on_lease_leave(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
+{
+    struct weft_host *host = ctx;
+    const Weft__Host__LeaseLeaveRequest *request = (const Weft__Host__LeaseLeaveRequest *)message;
+    uint64_t now = weft__now_ns();
+    uint32_t hold_ms = request->hold_ms < HOLD_MAX_MS ? request->hold_ms : HOLD_MAX_MS;
+    struct weft_lease_ask ask = {.id = request->lease,
+                                 .app = request->app,
+                                 .deadline_ns = hold_ms > 0 ? now + hold_ms * WEFT_NS_PER_MS : 0};
+    int err = weft__weftd_guest_of(host, request->app, request->token, NULL);
+    if (err == WEFT_OK)
+        err = weft__leases_leave(&host->leases, &ask, now);
+    if (err == WEFT_OK)
+        weft__call_reply(call, NULL);
+    else
+        weft__call_fail(call, err, weft_fail_text(err));
 }
 
 static int commit(struct weft_host *host, const Weft__Host__LeaseCommitRequest *request)

@@ -84,6 +84,44 @@ static int reserved_already(const struct weft_lease *lease, const struct weft_le
     return WEFT_OK;
 }
 
+uint32_t weft__leases_moving(const struct weft_leases *table, enum weft_lease_way way,
+                             uint64_t now_ns)
+{
+    uint32_t moving = 0;
+    for (size_t i = 0; i < table->n; i++)
+        moving += table->items[i].way == way && table->items[i].way_until_ns > now_ns;
+    return moving;
+}
+
+/* Whether one more rank may come, or leave. */
+static int may_move(const struct weft_leases *table, enum weft_lease_way way, uint64_t now_ns)
+{
+    if (table->moves_max == 0 || weft__leases_moving(table, way, now_ns) < table->moves_max)
+        return WEFT_OK;
+    return weft_fail(WEFT_EBUSY,
+                     way == WEFT_LEASE_COMES
+                         ? "%u ranks are moving to this host, which is its limit; try again later"
+                         : "%u ranks are leaving this host, which is its limit; try again later",
+                     table->moves_max);
+}
+
+int weft__leases_leave(struct weft_leases *table, const struct weft_lease_ask *ask, uint64_t now_ns)
+{
+    struct weft_lease *lease = find(table, ask->id);
+    if (lease == NULL || lease->app != ask->app)
+        return weft_fail(WEFT_ENOENT, "app %llu has no lease %llu on this host",
+                         (unsigned long long)ask->app, (unsigned long long)ask->id);
+    bool leaves = lease->way == WEFT_LEASE_LEAVES && lease->way_until_ns > now_ns;
+    if (ask->deadline_ns > now_ns && !leaves) {
+        int err = may_move(table, WEFT_LEASE_LEAVES, now_ns);
+        if (err != WEFT_OK)
+            return err;
+    }
+    lease->way = ask->deadline_ns > now_ns ? WEFT_LEASE_LEAVES : WEFT_LEASE_STILL;
+    lease->way_until_ns = ask->deadline_ns;
+    return WEFT_OK;
+}
+
 int weft__leases_reserve(struct weft_leases *table, const struct weft_lease_ask *ask,
                          uint64_t now_ns, uint32_t *granted_out)
 {
@@ -106,12 +144,18 @@ int weft__leases_reserve(struct weft_leases *table, const struct weft_lease_ask 
     uint32_t n = ask->overcommit || ask->n < free_slots ? ask->n : free_slots;
     if (n == 0)
         return weft_fail(WEFT_ENOSLOTS, "all %u slots of this host are taken", table->slots);
-    table->items[table->n++] = (struct weft_lease){.id = ask->id,
-                                                   .app = ask->app,
-                                                   .n = n,
-                                                   .over = n > free_slots ? n - free_slots : 0,
-                                                   .deadline_ns = ask->deadline_ns,
-                                                   .state = WEFT_LEASE_RESERVED};
+    int err = ask->comes ? may_move(table, WEFT_LEASE_COMES, now_ns) : WEFT_OK;
+    if (err != WEFT_OK)
+        return err;
+    table->items[table->n++] =
+        (struct weft_lease){.id = ask->id,
+                            .app = ask->app,
+                            .n = n,
+                            .over = n > free_slots ? n - free_slots : 0,
+                            .deadline_ns = ask->deadline_ns,
+                            .state = WEFT_LEASE_RESERVED,
+                            .way = ask->comes ? WEFT_LEASE_COMES : WEFT_LEASE_STILL,
+                            .way_until_ns = ask->deadline_ns};
     *granted_out = n;
     return WEFT_OK;
 }
@@ -128,6 +172,8 @@ static int keep(struct weft_leases *table, uint64_t id, enum weft_lease_state st
                          (unsigned long long)id);
     if (lease->state < state)
         lease->state = state;
+    if (lease->state == WEFT_LEASE_COMMITTED && lease->way == WEFT_LEASE_COMES)
+        lease->way = WEFT_LEASE_STILL;
     lease->deadline_ns = WEFT_NEVER;
     return WEFT_OK;
 }

@@ -18,6 +18,9 @@
 
 enum weft_lease_state { WEFT_LEASE_RESERVED = 1, WEFT_LEASE_HELD, WEFT_LEASE_COMMITTED };
 
+/* A slot of a rank that moves: here, or away. */
+enum weft_lease_way { WEFT_LEASE_STILL, WEFT_LEASE_COMES, WEFT_LEASE_LEAVES };
+
 struct weft_lease {
     uint64_t
         id; /* chosen by the asker, never reused: for a move, its move id made unique by the app */
@@ -26,10 +29,13 @@ struct weft_lease {
     uint32_t over;        /* of them: beyond what was free */
     uint64_t deadline_ns; /* RESERVED only; else WEFT_NEVER */
     enum weft_lease_state state;
+    enum weft_lease_way way;
+    uint64_t way_until_ns; /* then it counts as STILL again */
 };
 
 struct weft_leases {
     uint32_t slots;
+    uint32_t moves_max; /* at once, each way; 0: any number */
     struct weft_lease *items;
     size_t n, max;
 };
@@ -40,6 +46,7 @@ struct weft_lease_ask {
     uint32_t n;           /* n or fewer are granted */
     bool overcommit;      /* grant all n even if fewer are free */
     uint64_t deadline_ns; /* when the reservation ends by itself */
+    bool comes;           /* for a rank that moves here: COMES until it is committed */
 };
 
 /* Errors: WEFT_ENOMEM; WEFT_EINVAL max is 0. fini of a zeroed table is fine. */
@@ -55,7 +62,7 @@ const struct weft_lease *weft__leases_find(const struct weft_leases *table,
 /* Reserves slots. The same id again answers what it has (a RESERVED one keeps its first deadline).
  * Errors: WEFT_ENOSLOTS none granted; WEFT_EEXIST the id is another app's; WEFT_EAGAIN the table is
  * full; WEFT_EINVAL n is 0; WEFT_ERANGE n is over WEFT_LEASE_SLOTS_MAX; WEFT_ETIMEDOUT the deadline
- * has passed already. */
+ * has passed already; WEFT_EBUSY as many ranks come as may at once. */
 int weft__leases_reserve(struct weft_leases *table, const struct weft_lease_ask *ask,
                          uint64_t now_ns, uint32_t *granted_out);
 /* RESERVED -> HELD: no longer ends by time.  Errors: WEFT_ENOENT; WEFT_ETIMEDOUT its deadline has
@@ -63,6 +70,14 @@ int weft__leases_reserve(struct weft_leases *table, const struct weft_lease_ask 
 int weft__leases_hold(struct weft_leases *table, uint64_t id, uint64_t now_ns);
 /* RESERVED or HELD -> COMMITTED.  Errors: as hold. */
 int weft__leases_commit(struct weft_leases *table, uint64_t id, uint64_t now_ns);
+/* The rank of a lease is about to move away, and counts as such until then, or until the lease
+ * ends; a time that has passed: it stays. Saying so again extends the time. Errors: WEFT_ENOENT the
+ * app has no such lease; WEFT_EBUSY as many leave as may at once. */
+int weft__leases_leave(struct weft_leases *table, const struct weft_lease_ask *ask,
+                       uint64_t now_ns);
+/* How many ranks come or leave now. */
+uint32_t weft__leases_moving(const struct weft_leases *table, enum weft_lease_way way,
+                             uint64_t now_ns);
 /* Leaves the lease at most n slots; 0 ends it. Never grows one; an unknown id is fine (it has
  * ended). */
 void weft__leases_trim(struct weft_leases *table, uint64_t id, uint32_t n);

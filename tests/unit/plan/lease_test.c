@@ -200,9 +200,44 @@ static void a_table_without_room_or_memory_is_an_error(void **state)
 
 #define with_table(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
+static void only_so_many_ranks_come_and_leave_at_once(void **state)
+{
+    (void)state;
+    struct weft_leases table;
+    uint32_t granted;
+    assert_int_equal(weft__leases_init(&table, 8, 8), WEFT_OK);
+    table.moves_max = 1;
+    struct weft_lease_ask first = {.id = 1, .app = 7, .n = 1, .deadline_ns = 100, .comes = true};
+    struct weft_lease_ask second = {.id = 2, .app = 8, .n = 1, .deadline_ns = 100, .comes = true};
+    struct weft_lease_ask still = {.id = 3, .app = 9, .n = 1, .deadline_ns = 500};
+    assert_int_equal(weft__leases_reserve(&table, &first, 10, &granted), WEFT_OK);
+    assert_int_equal(weft__leases_reserve(&table, &first, 11, &granted), WEFT_OK);
+    assert_int_equal(weft__leases_reserve(&table, &second, 11, &granted), WEFT_EBUSY);
+    assert_int_equal(weft__leases_reserve(&table, &still, 11, &granted), WEFT_OK);
+    assert_int_equal(weft__leases_moving(&table, WEFT_LEASE_COMES, 11), 1);
+    assert_int_equal(weft__leases_commit(&table, 1, 12), WEFT_OK);
+    assert_int_equal(weft__leases_reserve(&table, &second, 12, &granted), WEFT_OK);
+    /* leaving is another matter than coming */
+    first.deadline_ns = still.deadline_ns = 200;
+    assert_int_equal(weft__leases_leave(&table, &first, 20), WEFT_OK);
+    assert_int_equal(weft__leases_leave(&table, &first, 21), WEFT_OK);
+    assert_int_equal(weft__leases_leave(&table, &still, 21), WEFT_EBUSY);
+    first.deadline_ns = 0; /* it stays after all */
+    assert_int_equal(weft__leases_leave(&table, &first, 22), WEFT_OK);
+    assert_int_equal(weft__leases_leave(&table, &still, 22), WEFT_OK);
+    assert_int_equal(weft__leases_moving(&table, WEFT_LEASE_LEAVES, 22), 1);
+    assert_int_equal(weft__leases_moving(&table, WEFT_LEASE_LEAVES, 200), 0); /* by its time, */
+    weft__leases_release(&table, 3);
+    assert_int_equal(weft__leases_moving(&table, WEFT_LEASE_LEAVES, 22), 0); /* or by its end */
+    first.app = 8;
+    assert_int_equal(weft__leases_leave(&table, &first, 23), WEFT_ENOENT);
+    weft__leases_fini(&table);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_so_many_ranks_come_and_leave_at_once),
         with_table(fewer_slots_are_granted_when_fewer_are_free),
         with_table(asking_again_with_the_same_id_takes_nothing_more),
         with_table(a_reservation_ends_at_its_deadline_and_is_reported),
