@@ -178,6 +178,17 @@ void weft__arrive_held(struct weft__rank *rank)
     weft__hold_fini(&hold);
 }
 
+/* Where a packet comes from is where its rank is. A rank that only receives asks nobody: without
+ * this its acknowledgements would go to a dead process for ever, where the news of the move were
+ * lost. */
+static void follow(struct weft_exec *exec, const struct weft_packet_header *header)
+{
+    if (header->source_incarnation > weft__route_of(exec, header->source).incarnation &&
+        weft__process_find(exec, header->process))
+        weft__route_learn(exec, &(struct weft_exec_route){header->source, header->process,
+                                                          header->source_incarnation});
+}
+
 void weft__arrive_message(void *ctx, const void *data, size_t len_bytes)
 {
     struct weft_exec *exec = ctx;
@@ -192,6 +203,7 @@ void weft__arrive_message(void *ctx, const void *data, size_t len_bytes)
     switch (header.type) {
     case WEFT_PACKET_DATA:
         weft__counter_add(&exec->count.received, 1);
+        follow(exec, &header);
         weft__arrive(exec, &header, payload);
         break;
     case WEFT_PACKET_ACK:

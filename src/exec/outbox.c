@@ -289,6 +289,26 @@ static void doubt(struct weft_exec *exec, uint32_t number, unsigned lane)
         weft__lane_doubt(exec->lanes.lane[lane], process->peers.of[lane]);
 }
 
+/* Whether packets for a peer wait because its process is dead: the peer may be elsewhere, and
+ * whoever should have told may be dead too.  The caller holds the lock. */
+static bool is_astray(struct weft__rank *rank, int32_t peer)
+{
+    const struct weft__process *process =
+        weft__process_find(rank->exec, weft__route_of(rank->exec, peer).process);
+    return channel_to(rank, peer)->unsent && process &&
+           atomic_load_explicit(&process->dead, memory_order_relaxed);
+}
+
+static bool may_ask(struct weft__rank *rank, uint64_t now_ns)
+{
+    pthread_mutex_lock(&rank->lock);
+    bool may = now_ns >= rank->ask_at_ns;
+    if (may)
+        rank->ask_at_ns = now_ns + WEFT__ASK_NS;
+    pthread_mutex_unlock(&rank->lock);
+    return may;
+}
+
 /* One channel's timers.  The caller holds the lock; an acknowledgement for a rank of this process
  * comes out. */
 static bool tick_channel(struct weft__rank *rank, int32_t peer, uint64_t now_ns,
@@ -314,22 +334,24 @@ static bool tick_channel(struct weft__rank *rank, int32_t peer, uint64_t now_ns,
 
 bool weft__outbox_tick(struct weft__rank *rank, uint64_t now_ns)
 {
-    bool busy = false;
+    const struct weft_exec_callbacks *callbacks = &rank->exec->callbacks;
+    bool busy = false, ask = callbacks->route_wanted && may_ask(rank, now_ns);
     atomic_store_explicit(&rank->backlog, false, memory_order_relaxed); /* set again if it is so */
     for (int32_t i = 0; i < rank->exec->size; i++) {
         struct weft__ack ack = {.to = -1};
-        bool deliver = false;
         pthread_mutex_lock(&rank->lock);
         if (!weft__rank_is_here(rank)) {
             pthread_mutex_unlock(&rank->lock);
             return busy;
         }
-        deliver = tick_channel(rank, i, now_ns, &ack);
+        bool deliver = tick_channel(rank, i, now_ns, &ack), astray = ask && is_astray(rank, i);
         busy = busy || channel_to(rank, i)->first || weft__channel_ack_owed(channel_to(rank, i));
         pthread_mutex_unlock(&rank->lock);
         weft__inbox_give_ack(rank, &ack);
         if (deliver)
             deliver_here(rank, i);
+        if (astray)
+            callbacks->route_wanted(callbacks->ctx, i);
     }
     return busy;
 }

@@ -280,6 +280,50 @@ static void the_forwarder_can_die_and_nothing_is_lost(void **state)
     cluster_close(&cluster);
 }
 
+static void who_hears_of_a_rank_by_its_packets_alone_can_answer_it(void **state)
+{
+    (void)state;
+    static const int placement[] = {0, 1};
+    struct cluster cluster;
+    open_cluster(&cluster, 3, 2, placement, "late.so");
+    cluster_start(&cluster);
+    helper_do(&cluster.helpers[2], "reserve 1");
+    char *descriptor = cluster_freeze(&cluster, 1);
+    cluster_pull(&cluster, 1, 2, descriptor);
+    free(descriptor);
+    cluster_kill(&cluster, 1);
+    helper_do(&cluster.helpers[0], "dead 1");
+    helper_do(&cluster.helpers[2], "dead 1");
+    cluster.place[1] = 2;
+    cluster.incarnation[1]++;
+    helper_do(&cluster.helpers[2], "resume 1 %u", cluster.incarnation[1]);
+    expect_codes(&cluster, 0, 0);
+    cluster_close(&cluster);
+}
+
+static void who_sends_to_a_dead_process_asks_where_the_rank_is(void **state)
+{
+    (void)state;
+    static const int placement[] = {0, 1};
+    struct cluster cluster;
+    open_cluster(&cluster, 3, 2, placement, "flood.so 1");
+    cluster_start(&cluster);
+    helper_do(&cluster.helpers[2], "reserve 1");
+    char *descriptor = cluster_freeze(&cluster, 1);
+    cluster_pull(&cluster, 1, 2, descriptor);
+    free(descriptor);
+    cluster_kill(&cluster, 1);
+    helper_do(&cluster.helpers[0], "dead 1");
+    helper_do(&cluster.helpers[2], "dead 1");
+    free(helper_event(&cluster.helpers[0], "wanted 1"));
+    cluster.place[1] = 2;
+    cluster.incarnation[1]++;
+    helper_do(&cluster.helpers[2], "resume 1 %u", cluster.incarnation[1]);
+    cluster_tell(&cluster, 1, 2, -1);
+    expect_codes(&cluster, 0, 0);
+    cluster_close(&cluster);
+}
+
 static void a_destination_that_dies_before_the_commit_costs_nothing(void **state)
 {
     (void)state;
@@ -316,6 +360,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_move_that_is_called_off_changes_nothing),
         cmocka_unit_test(what_a_rank_exchanges_is_counted_once_across_its_moves),
         cmocka_unit_test(the_forwarder_can_die_and_nothing_is_lost),
+        cmocka_unit_test(who_hears_of_a_rank_by_its_packets_alone_can_answer_it),
+        cmocka_unit_test(who_sends_to_a_dead_process_asks_where_the_rank_is),
         cmocka_unit_test(a_destination_that_dies_before_the_commit_costs_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
