@@ -14,6 +14,10 @@
  * lies in the shared memory or in the argument. They may call everything but what this library
  * offers to ranks: there weft_alloc() returns NULL.
  *
+ * A thread that crashes on another host, or that host, costs the fork alone: the rank is told by
+ * the join. The threads on the rank's own host run in the rank's process and on its real memory:
+ * one that crashes there ends the app, as a crash of the rank does.
+ *
  * While a fork is open its rank cannot move.
  *
  * Thread: the rank's own, for all of these but weft_fork_is_cancelled(); in other threads they fail
@@ -105,7 +109,7 @@ WEFT_API int weft_fork_start(struct weft_fork *fork, weft_fork_function *functio
  * NULL, or what each thread returned, by index.
  * Blocks: at most timeout_ms; UINT32_MAX: until they return.
  * Errors: WEFT_ETIMEDOUT they still run: join again, or close. After any other one the memory is as
- * it was at the start: WEFT_EPEERDEAD and others of damage PEER: a host, or the app's process
+ * it was at the start: WEFT_EPEERDEAD and others of damage PEER: another host, or the app's process
  * there, has died, the text says which and of what; the fork is over, close it. WEFT_ENOEXEC a host
  * has another build of the program; WEFT_ENOSPC the memory does not fit a host's WEFT_FORK_MEMORY;
  * WEFT_EINVAL not started. */

@@ -153,6 +153,17 @@ static void a_thread_that_crashes_is_named_with_its_host_and_signal(void **state
     cluster_check(cluster, child_said(child, "signal 9"));
 }
 
+/* Threads there run in the rank's own process, on its own memory. */
+static void a_thread_that_crashes_on_the_ranks_own_host_ends_the_app(void **state)
+{
+    struct cluster *cluster = *state;
+    struct child *child = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address,
+                                       cluster_program("fork"), "crash", "home", NULL);
+    cluster_check(cluster, child->code == 1);
+    cluster_check(cluster, child_complained(child, "on host home was ended by signal 9"));
+    stage_all_free(cluster);
+}
+
 static void a_join_may_come_early_and_a_close_ends_threads_that_look(void **state)
 {
     struct cluster *cluster = *state;
@@ -286,6 +297,7 @@ int main(void)
         cmocka_unit_test(later_forks_send_what_has_changed_by_any_transport),
         cmocka_unit_test(differences_of_megabytes_come_back),
         cmocka_unit_test(a_thread_that_crashes_is_named_with_its_host_and_signal),
+        cmocka_unit_test(a_thread_that_crashes_on_the_ranks_own_host_ends_the_app),
         cmocka_unit_test(a_join_may_come_early_and_a_close_ends_threads_that_look),
         cmocka_unit_test(threads_do_not_begin_after_their_fork_was_closed),
         cmocka_unit_test(threads_that_do_not_end_go_with_their_process),
