@@ -74,6 +74,8 @@ void weft__ask(struct weft_asker *asker, const struct weft_question *question)
                                     .request = question->request,
                                     .reply_type = question->reply_type,
                                     .timeout_ms = question->timeout_ms,
+                                    .flags = question->lost_ms > 0 ? WEFT_CLIENT_IDEMPOTENT : 0,
+                                    .lost_ms = question->lost_ms,
                                     .done = client_done,
                                     .ctx = answer};
     int err = asker->client != NULL ? weft__client_start(asker->client, &call)

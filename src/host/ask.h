@@ -26,6 +26,8 @@ struct weft_question {
     const ProtobufCMessage *request;
     const ProtobufCMessageDescriptor *reply_type; /* NULL: nobody looks at the reply */
     uint32_t timeout_ms;
+    uint32_t lost_ms; /* > 0: it may run more than once: it is sent again where the connection
+                         breaks, until the server has been out of reach for as long */
     weft_answered *answered; /* NULL: nobody waits for the answer */
     void *ctx;
 };

@@ -250,7 +250,7 @@ struct weft_app_question {
     bool to_host;     /* asked of its host's weftd, not of the process itself */
     bool whenever;    /* the answer counts in a later step too */
     uint16_t code;
-    uint32_t timeout_ms;
+    uint32_t timeout_ms, lost_ms; /* as of struct weft_question */
     const ProtobufCMessage *request;
     const ProtobufCMessageDescriptor *reply_type; /* NULL: nobody looks at the reply */
     weft_app_answered *answered;                  /* NULL: nobody waits */

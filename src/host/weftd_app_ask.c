@@ -35,7 +35,8 @@ void weft__weftd_app_ask(struct weft_app *app, const struct weft_app_question *q
                                 .code = question->code,
                                 .request = question->request,
                                 .reply_type = question->reply_type,
-                                .timeout_ms = question->timeout_ms};
+                                .timeout_ms = question->timeout_ms,
+                                .lost_ms = question->lost_ms};
     if (question->answered != NULL) {
         struct asked *asked = weft__must_alloc(1, sizeof(*asked));
         *asked = (struct asked){.host = app->host,

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/config.h"
 #include "base/log.h"
 #include "base/must.h"
 #include "control/server.h"
@@ -96,12 +97,14 @@ static void end_process(struct weft_app *app, const struct weft_app_process *pro
     end.app = app->id;
     end.token = app->token;
     end.reason = weft__message_text(reason);
-    weft__weftd_app_ask(app, &(struct weft_app_question){.process = process->number,
-                                                         .to_host = true,
-                                                         .code = WEFT_CALL_END,
-                                                         .request = &end.base,
-                                                         .timeout_ms = END_TIMEOUT_MS,
-                                                         .answered = answered});
+    weft__weftd_app_ask(
+        app, &(struct weft_app_question){.process = process->number,
+                                         .to_host = true,
+                                         .code = WEFT_CALL_END,
+                                         .request = &end.base,
+                                         .timeout_ms = END_TIMEOUT_MS,
+                                         .lost_ms = (uint32_t)weft__config_u64("WEFT_DEAD_MS"),
+                                         .answered = answered});
 }
 
 void weft__weftd_app_end_stray(struct weft_app *app, const struct weft_app_process *process)

@@ -23,6 +23,7 @@
 #include <utlist.h>
 
 #include "base/clock.h"
+#include "base/config.h"
 #include "base/log.h"
 #include "base/must.h"
 #include "control/server.h"
@@ -31,7 +32,7 @@
 #include "host/weftd_process.h"
 #include "wire/message.h"
 
-enum { END_GRACE_MS = 5000, REAP_MS = 2000, TELL_TRIES = 5 };
+enum { END_GRACE_MS = 5000, REAP_MS = 2000, TELL_MS = 5000, TELL_TRIES = 2 };
 
 static void exited_off(struct weft_process *process)
 {
@@ -86,12 +87,14 @@ static void tell_home(struct weft_process *process)
     exit_message.text = process->reason;
     exit_message.by_host = process->killed;
     exit_message.token = process->guest->token;
-    weft__ask(&process->host->asker, &(struct weft_question){.url = process->guest->home_control,
-                                                             .code = WEFT_CALL_PROCESS_EXIT,
-                                                             .request = &exit_message.base,
-                                                             .timeout_ms = 2000,
-                                                             .answered = told,
-                                                             .ctx = process});
+    weft__ask(&process->host->asker,
+              &(struct weft_question){.url = process->guest->home_control,
+                                      .code = WEFT_CALL_PROCESS_EXIT,
+                                      .request = &exit_message.base,
+                                      .timeout_ms = TELL_MS,
+                                      .lost_ms = (uint32_t)weft__config_u64("WEFT_DEAD_MS"),
+                                      .answered = told,
+                                      .ctx = process});
 }
 
 static void told(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
@@ -326,12 +329,16 @@ void weft__weftd_on_launch(void *ctx, struct weft_call *call, const ProtobufCMes
         weft__call_reply(call, &ready->base);
 }
 
-/* Ends the process; false: there is none, or somebody waits for its end already. */
+/* Ends the process; false: there is none. Who asked before has lost his connection, or does not
+ * mind. */
 static bool end_process(struct weft_process *process, const Weft__Host__EndRequest *request,
                         struct weft_call *call)
 {
-    if (process == NULL || process->end != NULL)
+    if (process == NULL)
         return false;
+    bool again = process->end != NULL;
+    if (again)
+        weft__call_fail(process->end, WEFT_ECANCELED, "asked again");
     process->end = call;
     if (process->reaped)
         return true;
@@ -339,6 +346,8 @@ static bool end_process(struct weft_process *process, const Weft__Host__EndReque
         weft__weftd_process_kill(process, request->reason);
         return true;
     }
+    if (again)
+        return true;
     if (process->lifeline.fd >= 0)
         (void)shutdown(process->lifeline.fd, SHUT_WR); /* asks it to end */
     weft__loop_timer(process->host->asker.loop, &process->end_timer,

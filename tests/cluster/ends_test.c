@@ -78,27 +78,41 @@ static void a_rank_that_calls_abort_ends_its_app_only(void **state)
     survive(cluster);
 }
 
-/* What the rank printed last is in the pipe of a weftd that stands still, not in the app's result.
- */
-static void an_app_whose_last_output_is_not_to_be_had_has_not_ended_well(void **state)
+/* The weftd of a stands still while its rank ends: what the rank printed last is in its pipe. */
+static int ends_while_a_stands_still(struct cluster *cluster, struct cluster_app *app,
+                                     unsigned still_ms)
 {
-    struct cluster *cluster = *state;
     struct stage stage;
     stage_open(&stage, cluster);
-    struct cluster_app app =
-        cluster_run(cluster, &cluster->hosts[0], "-n", "2", cluster_program("chain"), stage.path,
-                    "0", "1", "1000", NULL);
+    *app = cluster_run(cluster, &cluster->hosts[0], "-n", "2", cluster_program("chain"), stage.path,
+                       "0", "1", "1000", NULL);
     stage_runs(cluster, &stage, 2, 1);
-    cluster_check(cluster, ask_rank_is(cluster, &app, 1, "a"));
+    cluster_check(cluster, ask_rank_is(cluster, app, 1, "a"));
     child_signal(cluster->hosts[1].weftd, SIGSTOP);
     atomic_store(&stage.board->stop, 1);
-    int code = child_wait(app.run, 2 * CLUSTER_MS);
+    (void)child_wait(app->run, still_ms);
     child_signal(cluster->hosts[1].weftd, SIGCONT);
-    cluster_check(cluster, code == 3);
-    cluster_check(cluster, child_complained(app.run, "host a did not answer at the end"));
+    int code = child_wait(app->run, CLUSTER_MS);
     stage_all_free(cluster);
     stage_close(&stage);
-    survive(cluster);
+    return code;
+}
+
+static void an_app_whose_last_output_is_not_to_be_had_has_not_ended_well(void **state)
+{
+    struct cluster_app app;
+    cluster_check(*state, ends_while_a_stands_still(*state, &app, 2 * CLUSTER_MS) == 3);
+    cluster_check(*state, child_complained(app.run, "host a did not answer at the end"));
+    survive(*state);
+}
+
+static void an_app_waits_for_its_last_output_when_connections_break(void **state)
+{
+    enum { HEARTBEATS_MISSED_MS = 5000 };
+    struct cluster_app app;
+    cluster_check(*state, ends_while_a_stands_still(*state, &app, HEARTBEATS_MISSED_MS) == 0);
+    cluster_check(*state, child_said(app.run, "chain rank 1 "));
+    survive(*state);
 }
 
 int main(int argc, char **argv)
@@ -110,6 +124,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_rank_that_touches_forbidden_memory_ends_its_app_only),
         cmocka_unit_test(a_rank_that_calls_abort_ends_its_app_only),
         cmocka_unit_test(an_app_whose_last_output_is_not_to_be_had_has_not_ended_well),
+        cmocka_unit_test(an_app_waits_for_its_last_output_when_connections_break),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

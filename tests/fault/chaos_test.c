@@ -22,7 +22,7 @@ enum {
     EVENTS = 80,
     EVENT_BYTES = 200,
     FAULT_EVERY_MS = 1000,
-    MOVE_EVERY_MS = 600,
+    MOVE_EVERY_MS = 350,
     STALL_MS = 1000,
     END_MS = 240000
 };

@@ -3,6 +3,7 @@
  */
 #include "lab.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -162,6 +164,31 @@ static unsigned ports_left(void)
     return n;
 }
 
+/* Whether somebody is left in the namespace, which lives on with him. */
+static bool leave_room(const struct room *room)
+{
+    struct stat own, other;
+    char path[64];
+    bool left = false;
+    (void)kill(room->holder, SIGKILL);
+    (void)waitpid(room->holder, NULL, 0);
+    DIR *proc = fstat(room->net_fd, &own) == 0 ? opendir("/proc") : NULL;
+    const struct dirent *entry;
+    while (proc != NULL && (entry = readdir(proc)) != NULL) {
+        if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
+            continue;
+        snprintf(path, sizeof(path), "/proc/%.20s/ns/net", entry->d_name);
+        if (stat(path, &other) != 0 || other.st_ino != own.st_ino || other.st_dev != own.st_dev)
+            continue;
+        fprintf(stderr, "left: a namespace, with process %s\n", entry->d_name);
+        left = true;
+    }
+    if (proc != NULL)
+        closedir(proc);
+    close(room->net_fd);
+    return left;
+}
+
 int lab_close(void **state)
 {
     int rc = cluster_close(state);
@@ -169,13 +196,9 @@ int lab_close(void **state)
         fprintf(stderr, "left: ports in the namespaces of hosts\n");
         rc = -1;
     }
-    for (unsigned i = 0; i < CLUSTER_HOSTS_MAX; i++) {
-        if (rooms[i].holder <= 0)
-            continue;
-        (void)kill(rooms[i].holder, SIGKILL);
-        (void)waitpid(rooms[i].holder, NULL, 0);
-        close(rooms[i].net_fd);
-    }
+    for (unsigned i = 0; i < CLUSTER_HOSTS_MAX; i++)
+        if (rooms[i].holder > 0 && leave_room(&rooms[i]))
+            rc = -1;
     memset(rooms, 0, sizeof(rooms));
     nets_n = 1;
     /* The pairs go with the namespaces, but not at once. */
