@@ -51,6 +51,12 @@
     X(MOVE_RESUMED, "move_resumed", "move,pause_ns", "", "it runs there; pause: since it stopped") \
     X(MOVE_FLUSHED, "move_flushed", "move,took_ns,forwarded", "",                                  \
       "no packet for it comes to the old place any more; took: since it was told to forward")      \
+    /* by the app's home: it is written to the store, and comes back */                            \
+    X(FREEZE_ASKED, "freeze_asked", "", "cause", "")                                               \
+    X(APP_FROZEN, "app_frozen", "bytes", "cause", "it is in the store, and has no process")        \
+    X(FREEZE_ABORTED, "freeze_aborted", "", "reason", "it runs on")                                \
+    X(APP_THAWED, "app_thawed", "", "", "it runs again")                                           \
+    X(THAW_ABORTED, "thaw_aborted", "", "reason", "it stays in the store")                         \
     /* by the host whose slots they are */                                                         \
     X(LEASE_GRANTED, "lease_granted", "slots,used,of", "", "of: slots that the host has")          \
     X(LEASE_REFUSED, "lease_refused", "slots,used,of", "error", "")                                \

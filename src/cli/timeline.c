@@ -382,7 +382,7 @@ static void take(struct picture *picture, const struct cli_event *event)
         take_move(picture, event, row);
     else
         put_moment(picture, event, HOST_ROW);
-    if (kind == WEFT_EVENT_APP_ENDED)
+    if (kind == WEFT_EVENT_APP_ENDED || kind == WEFT_EVENT_APP_FROZEN)
         take_end(picture, event->at_ns);
 }
 

@@ -343,6 +343,9 @@ void weft__weftd_frozen_leave(struct weft_app *app);
 void weft__weftd_frozen_recover(struct weft_host *host);
 void weft__weftd_frozen_fini(struct weft_host *host);
 
+/* Tells as events where its ranks are. */
+void weft__weftd_tell_placed(struct weft_app *app);
+
 /* weftd_end.c */
 /* Ends the app for whatever reason (err 0: well); the first one counts. */
 void weft__weftd_app_end(struct weft_app *app, int err, int code, const char *fmt, ...)

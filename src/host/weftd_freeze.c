@@ -6,6 +6,7 @@
  * app is in one place. While the app is in the store its record stays, for those who wait for it;
  * its processes are marked dead and their numbers are never used again. Every answer comes as a
  * task or a call on the owner thread, so a step never runs inside a step. */
+#include "host/weftd_events.h"
 #include "host/weftd_freeze.h"
 
 #include <inttypes.h>
@@ -339,6 +340,15 @@ static uint64_t pause_ends(const struct weft_app_freeze *freeze)
     return weft__now_ns() + (wait_ms < LOOK_MAX_MS ? wait_ms : LOOK_MAX_MS) * WEFT_NS_PER_MS;
 }
 
+static void tell(const struct weft_app_freeze *freeze, enum weft_event_kind kind, const char *text)
+{
+    weft__weftd_event(freeze->app->host, &(struct weft_event_note){.kind = kind,
+                                                                   .app = freeze->app->id,
+                                                                   .rank = WEFT_EVENT_NO_RANK,
+                                                                   .n = {freeze->bytes},
+                                                                   .text = {text}});
+}
+
 static void is_frozen(struct weft_app_freeze *freeze)
 {
     struct weft_app *app = freeze->app;
@@ -354,6 +364,7 @@ static void is_frozen(struct weft_app_freeze *freeze)
     freeze->note[0] = '\0';
     weft__info("app %" PRIx64 " is frozen: %s; %" PRIu64 " bytes", app->id, freeze->cause,
                freeze->bytes);
+    tell(freeze, WEFT_EVENT_APP_FROZEN, freeze->cause);
     weft__weftd_output_news(app);
     weft__freeze_await_room(freeze);
     end_asked(freeze, WEFT_OK, "");
@@ -373,6 +384,8 @@ static void is_thawed(struct weft_app_freeze *freeze)
     freeze->failures = 0;
     freeze->note[0] = '\0';
     weft__info("app %" PRIx64 " runs again", app->id);
+    tell(freeze, WEFT_EVENT_APP_THAWED, "");
+    weft__weftd_tell_placed(app);
     weft__weftd_output_news(app);
     weft__weftd_check_start(app);
     end_asked(freeze, WEFT_OK, "");
@@ -391,6 +404,7 @@ static void is_kept(struct weft_app_freeze *freeze, const struct weft_freeze_act
     freeze->failures++;
     snprintf(freeze->note, sizeof(freeze->note), "%s", action->text);
     weft__info("app %" PRIx64 " stays frozen: %s", app->id, action->text);
+    tell(freeze, WEFT_EVENT_THAW_ABORTED, action->text);
     weft__freeze_await_room(freeze);
     end_asked(freeze, action->err, action->text);
 }
@@ -402,6 +416,7 @@ static void has_stayed(struct weft_app_freeze *freeze, const struct weft_freeze_
     freeze->not_before_ns = pause_ends(freeze);
     snprintf(freeze->note, sizeof(freeze->note), "%s", action->text);
     weft__info("app %" PRIx64 " is not frozen: %s", freeze->app->id, action->text);
+    tell(freeze, WEFT_EVENT_FREEZE_ABORTED, action->text);
     end_asked(freeze, action->err, action->text);
 }
 
@@ -621,6 +636,7 @@ int weft__weftd_freeze_begin(struct weft_app *app, const struct weft_freeze_wish
     snprintf(freeze->cause, sizeof(freeze->cause), "%s", wish->cause);
     parties_set(freeze, 0);
     weft__info("app %" PRIx64 " is to be frozen: %s", app->id, freeze->cause);
+    tell(freeze, WEFT_EVENT_FREEZE_ASKED, freeze->cause);
     weft__freeze_feed(freeze, &(struct weft_freeze_event){.kind = WEFT_FREEZE_ON_FREEZE});
     return WEFT_OK;
 }

@@ -162,14 +162,18 @@ static void start_failed(struct weft_app *app)
                      weft__now_ns() + WHY_MS * WEFT_NS_PER_MS);
 }
 
-/* Ranks that follow each other in one process are one event. */
-static void tell_placed(struct weft_app *app)
+/* Ranks that follow each other in one process are one event; ended ones are nowhere. */
+void weft__weftd_tell_placed(struct weft_app *app)
 {
     for (uint32_t r = 0, n; r < app->size; r += n) {
         const struct weft_app_process *process =
             weft__weftd_app_process(app, app->ranks[r].process);
-        for (n = 1; r + n < app->size && app->ranks[r + n].process == process->number; n++)
-            ;
+        n = 1;
+        if (process == NULL || app->ranks[r].ended)
+            continue;
+        while (r + n < app->size && app->ranks[r + n].process == process->number &&
+               !app->ranks[r + n].ended)
+            n++;
         weft__weftd_event(app->host,
                           &(struct weft_event_note){.kind = WEFT_EVENT_RANK_PLACED,
                                                     .app = app->id,
@@ -223,7 +227,7 @@ static void start_ranks(struct weft_app *app)
     start.token = app->token;
     answer_run(app);
     weft__weftd_app_next_step(app);
-    tell_placed(app);
+    weft__weftd_tell_placed(app);
     for (uint32_t r = 0; r < app->size; r++) {
         struct weft_app_rank *rank = &app->ranks[r];
         const struct weft_app_process *process = weft__weftd_app_process(app, rank->process);

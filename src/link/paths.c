@@ -226,11 +226,10 @@ static unsigned next_route(const struct weft_paths *paths, const struct remote *
 static void leave(struct weft_paths *paths, struct peer *peer)
 {
     struct remote *remote = peer->remote;
-    if (peer->left)
-        return;
+    bool first = !peer->left && remote->current == peer->route;
     peer->left = true;
-    if (remote->current != peer->route)
-        return; /* another peer has been there */
+    if (!first) /* of the peers there, or it says so again */
+        return;
     remote->current = next_route(paths, remote, peer->route);
     if (remote->current == peer->route)
         return;
