@@ -344,18 +344,47 @@ static void lease_answered(void *ctx, int err, const char *text, const ProtobufC
         post(posted, err, text);
 }
 
-static void release_lease(struct weft_app_mover *mover, uint64_t lease)
+/* A slot that is being given back. */
+struct releasing {
+    struct weft_process_app *app;
+    uint64_t lease;
+};
+
+static void lease_released(void *ctx, int err, const char *text, const ProtobufCMessage *reply);
+
+static void end_lease(struct releasing *releasing)
 {
-    struct weft_process_app *app = mover->app;
+    struct weft_process_app *app = releasing->app;
     Weft__Host__LeaseEndRequest end = WEFT__HOST__LEASE_END_REQUEST__INIT;
     end.app = app->orders->app;
     end.token = app->orders->token;
-    end.leases = &lease;
+    end.leases = &releasing->lease;
     end.n_leases = 1;
     weft__ask(&app->asker, &(struct weft_question){.url = app->orders->host_control,
                                                    .code = WEFT_CALL_LEASE_END,
                                                    .request = &end.base,
-                                                   .timeout_ms = LEASE_TIMEOUT_MS});
+                                                   .timeout_ms = LEASE_TIMEOUT_MS,
+                                                   .answered = lease_released,
+                                                   .ctx = releasing});
+}
+
+/* A weftd that stood still has not looked at it: the slot would be taken until the app ends. */
+static void lease_released(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
+{
+    struct releasing *releasing = ctx;
+    (void)text;
+    (void)reply;
+    if (err == WEFT_ETIMEDOUT && !releasing->app->closing)
+        end_lease(releasing);
+    else
+        free(releasing);
+}
+
+static void release_lease(struct weft_app_mover *mover, uint64_t lease)
+{
+    struct releasing *releasing = weft__must_alloc(1, sizeof(*releasing));
+    *releasing = (struct releasing){.app = mover->app, .lease = lease};
+    end_lease(releasing);
 }
 
 static void resume(struct weft_app_mover *mover, uint64_t incarnation)

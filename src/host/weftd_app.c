@@ -243,19 +243,54 @@ void weft__weftd_on_beat(void *ctx, struct weft_call *call, const ProtobufCMessa
 
 /* ---- what ranks and processes tell ---- */
 
-void weft__weftd_app_lease_end(struct weft_app *app, uint32_t process, uint64_t lease)
+/* A slot that is being given back. */
+struct lease_ending {
+    struct weft_host *host;
+    uint64_t app, lease;
+    uint32_t process;
+};
+
+static void lease_ended(void *ctx, int err, const char *text, const ProtobufCMessage *reply);
+
+static void end_lease(struct weft_app *app, struct lease_ending *ending)
 {
     Weft__Host__LeaseEndRequest end = WEFT__HOST__LEASE_END_REQUEST__INIT;
     end.app = app->id;
     end.token = app->token;
-    end.leases = &lease;
+    end.leases = &ending->lease;
     end.n_leases = 1;
-    if (!weft__weftd_app_process(app, process)->dead)
-        weft__weftd_app_ask(app, &(struct weft_app_question){.process = process,
-                                                             .to_host = true,
-                                                             .code = WEFT_CALL_LEASE_END,
-                                                             .request = &end.base,
-                                                             .timeout_ms = LEASE_END_TIMEOUT_MS});
+    weft__ask(
+        &app->host->asker,
+        &(struct weft_question){.url = weft__weftd_app_process(app, ending->process)->host_control,
+                                .code = WEFT_CALL_LEASE_END,
+                                .request = &end.base,
+                                .timeout_ms = LEASE_END_TIMEOUT_MS,
+                                .answered = lease_ended,
+                                .ctx = ending});
+}
+
+/* A host that stood still has not looked at it: the slot would be taken until the app ends. */
+static void lease_ended(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
+{
+    struct lease_ending *ending = ctx;
+    struct weft_app *app = weft__weftd_app_find(ending->host, ending->app);
+    (void)text;
+    (void)reply;
+    if (err == WEFT_ETIMEDOUT && app != NULL && app->state != WEFT_APP_ENDED &&
+        !weft__weftd_app_process(app, ending->process)->dead)
+        end_lease(app, ending);
+    else
+        free(ending);
+}
+
+void weft__weftd_app_lease_end(struct weft_app *app, uint32_t process, uint64_t lease)
+{
+    if (weft__weftd_app_process(app, process)->dead)
+        return;
+    struct lease_ending *ending = weft__must_alloc(1, sizeof(*ending));
+    *ending = (struct lease_ending){
+        .host = app->host, .app = app->id, .lease = lease, .process = process};
+    end_lease(app, ending);
 }
 
 static void take_stats(struct weft_app *app, const Weft__Host__RankExit *news)
