@@ -334,7 +334,7 @@ static void move_ended(struct sim *sim, uint32_t index, struct sim_moving *movin
     uint64_t limit =
         p->lease_ns + p->prepare_ns + p->freeze_ns + p->pull_ns + 3 * p->resolve_ns + p->flush_ns;
     if (sim->hosts[app->home].asleep_ns > moving->started_ns)
-        limit += SIM_STOP_MAX;
+        limit += 2 * SIM_STOP_MAX;
     if (sim->now_ns - moving->started_ns > limit)
         sim_fail(sim, "move %llu took %.0f ms", (unsigned long long)m->id.move_id,
                  (double)(sim->now_ns - moving->started_ns) / 1e6);
