@@ -15,6 +15,7 @@
 #include "cli/app_home.h"
 #include "cli/cli.h"
 #include "cli/cluster.h"
+#include "cli/places.h"
 #include "cli/timeline.h"
 #include "host/calls.h"
 #include "wire/message.h"
@@ -26,7 +27,7 @@ static const char usage[] =
     "\n"
     "Runs PROGRAM (linked with weftcc) as an app of N ranks and shows what they print.\n"
     "\n"
-    "  -n N                 number of ranks (default: 1)\n"
+    "  -n N                 number of ranks (default: 1, or as many as --place has places)\n"
     "  --hosts N            start N hosts on this machine for this run\n"
     "  --slots N            with --hosts: slots of each host\n"
     "  --at HOST            address[:port] of the host that the app is at home on (default: "
@@ -42,7 +43,10 @@ static const char usage[] =
     "                       on that (default: as long again as it has run)\n"
     "  --hint HINT          NORMAL (home first), FORCE_LOCAL (home only), NEVER_ALONE (two ranks\n"
     "                       on a host, or none), UNDERFULL (half of home at first), PACKED (as\n"
-    "                       few hosts as can be)\n"
+    "                       few hosts as can be), CACHED (where the same program had as many\n"
+    "                       ranks last time)\n"
+    "  --place LIST         these places for the ranks, in their order, or none: HOST[:N],...;\n"
+    "                       @FILE reads them from there, a line or more, # begins a comment\n"
     "  --trace[=FILE]       keep the messages around each move, for weft timeline; with FILE its\n"
     "                       picture is written there when the app has ended\n"
     "  --oversubscribe      the home host may take more ranks than it has slots\n"
@@ -67,6 +71,7 @@ struct run {
     bool frozen;        /* as the user was told last */
     bool output_failed; /* what the ranks print can no longer be shown */
     uint64_t hosts, slots;
+    struct cli_places places;
     struct cli cli;
     struct cli_cluster cluster;
     uint64_t app;
@@ -89,6 +94,7 @@ enum {
     OPT_EXPECT,
     OPT_HINT,
     OPT_POLICY,
+    OPT_PLACE,
     OPT_OVER,
     OPT_TRACE,
     OPT_MEMORY,
@@ -102,6 +108,7 @@ static const struct option options[] = {{"hosts", required_argument, NULL, OPT_H
                                         {"expect", required_argument, NULL, OPT_EXPECT},
                                         {"hint", required_argument, NULL, OPT_HINT},
                                         {"policy", required_argument, NULL, OPT_POLICY},
+                                        {"place", required_argument, NULL, OPT_PLACE},
                                         {"oversubscribe", no_argument, NULL, OPT_OVER},
                                         {"trace", optional_argument, NULL, OPT_TRACE},
                                         {"rank-memory", required_argument, NULL, OPT_MEMORY},
@@ -178,6 +185,8 @@ static int take(struct run *run, int option)
     case OPT_POLICY:
         run->request.policy = optarg;
         return WEFT_OK;
+    case OPT_PLACE:
+        return cli_places_read(optarg, &run->places);
     case OPT_OVER:
         run->request.oversubscribe = true;
         return WEFT_OK;
@@ -194,6 +203,17 @@ static int take(struct run *run, int option)
         run->id_file = optarg;
         return WEFT_OK;
     }
+}
+
+/* Without -n there are as many ranks as places, or one. */
+static bool take_places(struct run *run)
+{
+    uint64_t places = run->places.ranks;
+    if (run->request.ranks == 0)
+        run->request.ranks = places != 0 ? (uint32_t)places : 1;
+    run->request.places = run->places.items;
+    run->request.n_places = run->places.n;
+    return places == 0 || places == run->request.ranks;
 }
 
 /* Reads the command line; -1: go on, else the exit code. */
@@ -222,6 +242,9 @@ static int read_options(struct run *run, int argc, char **argv)
         return cli_usage("run", "--slots goes with --hosts; a running weftd has its own");
     if (run->at != NULL && run->hosts != 0)
         return cli_usage("run", "--at and --hosts exclude each other");
+    if (!take_places(run))
+        return cli_usage("run", "--place has places for %" PRIu64 " ranks, -n says %u",
+                         run->places.ranks, run->request.ranks);
     if (realpath(argv[optind], run->program) == NULL)
         return cli_usage("run", "cannot find the program %s: %s", argv[optind], strerror(errno));
     if (getcwd(run->cwd, sizeof(run->cwd)) == NULL)
@@ -410,7 +433,6 @@ int cmd_run(int argc, char **argv)
     static struct run run; /* large, and one per process */
     struct sigaction action = {.sa_handler = on_interrupt};
     weft__host__run_request__init(&run.request);
-    run.request.ranks = 1;
     run.slots = UINT32_MAX;
     int code = read_options(&run, argc, argv);
     if (code >= 0)

@@ -20,6 +20,7 @@
 #include "host/weftd_snapshot.h"
 #include "plan/lease.h"
 #include "plan/move.h"
+#include "plan/placements.h"
 #include "registry/client.h"
 #include "weft/error.h"
 #include "weft/host.h"
@@ -114,6 +115,7 @@ struct weft_host {
     struct weft_app *apps; /* at home here; hash by id, in order of arrival */
     size_t apps_n;
     struct weft_adoptions adoptions;
+    struct weft_placements placements; /* of apps and forks, as they were last; weftd_place.c */
     struct weft_move_params move_params;
     bool leaving; /* its ranks are to leave it, and no new ones come */
     bool leaves;  /* and when it is empty it ends */

@@ -19,6 +19,7 @@
 #include "base/must.h"
 #include "control/server.h"
 #include "host/calls.h"
+#include "host/weftd_place.h"
 #include "wire/message.h"
 
 enum {
@@ -113,6 +114,7 @@ void weft__weftd_apps_fini(struct weft_host *host)
     struct weft_app *app, *next;
     HASH_ITER(hh, host->apps, app, next)
     app_free(app);
+    weft__placements_fini(&host->placements);
 }
 
 /* Compact needs to know whose apps run on which host, which hosts do not tell each other. */
@@ -150,7 +152,9 @@ static int check_request(struct weft_host *host, const Weft__Host__RunRequest *r
     for (size_t i = 0; i < request->n_env; i++)
         if (strchr(request->env[i], '=') == NULL || request->env[i][0] == '=')
             return weft_fail(WEFT_EINVAL, "\"%s\" is no NAME=VALUE", request->env[i]);
-    int err = weft__hint_parse(request->hint, hint_out);
+    int err = weft__weftd_place_check(request);
+    if (err == WEFT_OK)
+        err = weft__hint_parse(request->hint, hint_out);
     return err == WEFT_OK ? policy_of(request, policy_out) : err;
 }
 

@@ -21,6 +21,7 @@
 #include "host/keys.h"
 #include "host/weftd_app.h"
 #include "host/weftd_events.h"
+#include "host/weftd_place.h"
 #include "wire/message.h"
 
 enum { END_TIMEOUT_MS = 8000 };
@@ -43,6 +44,8 @@ static void all_ended(struct weft_app *app)
 {
     app->state = WEFT_APP_ENDED;
     app->ended_ns = weft__now_ns();
+    if (app->err == WEFT_OK)
+        weft__weftd_place_keep(app);
     if (app->err != WEFT_OK)
         weft__info("app %llx ended: %s", (unsigned long long)app->id, app->reason);
     weft__weftd_event(

@@ -24,6 +24,7 @@
 #include "control/server.h"
 #include "exec/fork_calls.h"
 #include "host/calls.h"
+#include "host/weftd_place.h"
 #include "host/weftd_view.h"
 #include "wire/message.h"
 
@@ -34,6 +35,7 @@ enum {
     LEASE_HOLD_MS = 20000,
     LEASE_TIMEOUT_MS = 3000,
     FORKS_MAX = 1024, /* of an app */
+    KEY_MAX = 80,
 };
 
 struct member {
@@ -218,6 +220,34 @@ static void give_up(struct weft_app *app, struct weft_app_fork *fork, int err, c
     weft__call_fail(call, err, copy);
 }
 
+/* A rank that forks as often before is placed alike, where it wants that. */
+static void name(const struct weft_app_fork *fork, char key[KEY_MAX])
+{
+    snprintf(key, KEY_MAX, "fork %" PRIx64 " %d %u", fork->app->id, (int)fork->rank, fork->threads);
+}
+
+static void keep(struct weft_app *app, const struct weft_app_fork *fork)
+{
+    char key[KEY_MAX];
+    size_t n = 0;
+    if (app->hint != WEFT_HINT_CACHED || fork->threads == 0)
+        return;
+    const char **hosts = weft__must_alloc(fork->members_n, sizeof(*hosts));
+    uint32_t *thread_host = weft__must_alloc(fork->threads, sizeof(*thread_host));
+    for (size_t i = 0; i < fork->members_n; i++) {
+        hosts[i] = host_of(app, &fork->members[i]);
+        for (uint32_t k = 0; k < fork->members[i].threads; k++)
+            thread_host[n++] = (uint32_t)i;
+    }
+    name(fork, key);
+    weft__weftd_place_keep_key(
+        app->host, key,
+        &(struct weft_placement_kept){
+            .hosts = hosts, .hosts_n = fork->members_n, .host_of = thread_host, .ranks = n});
+    free(hosts);
+    free(thread_host);
+}
+
 /* ---- launch ---- */
 
 static void answer_open(struct weft_app *app, struct weft_app_fork *fork)
@@ -237,6 +267,7 @@ static void answer_open(struct weft_app *app, struct weft_app_fork *fork)
         reply.members[i] = &items[i];
     }
     reply.n_members = fork->members_n;
+    keep(app, fork);
     next_step(fork, OPEN);
     fork->call = NULL;
     weft__call_reply(call, &reply.base);
@@ -440,6 +471,7 @@ static void count_ours(struct weft_app *app, struct weft_view *view)
 static int plan(struct weft_app *app, struct weft_app_fork *fork)
 {
     struct weft_view view;
+    char key[KEY_MAX];
     weft__weftd_view_init(&view, app->host);
     const char *here = weft__weftd_app_process(app, app->ranks[fork->rank].process)->host;
     bool at_home = strcmp(here, app->host->name) == 0;
@@ -461,8 +493,9 @@ static int plan(struct weft_app *app, struct weft_app_fork *fork)
     if (err == WEFT_OK && ask.ranks == 0)
         err = weft_fail(WEFT_ENOSLOTS, "there is no free slot");
     uint32_t *hosts = weft__must_alloc(ask.ranks, sizeof(*hosts));
+    name(fork, key);
     if (err == WEFT_OK)
-        err = weft__decide(&ask, hosts, NULL);
+        err = weft__weftd_place_by_key(app->host, key, &view, &ask, hosts);
     if (err == WEFT_ENOSLOTS && fork->threads != 0)
         err = weft_fail(err,
                         "a fork of %u threads does not find as many free slots; %zu are free on "

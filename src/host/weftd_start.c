@@ -17,6 +17,7 @@
 #include "control/server.h"
 #include "host/calls.h"
 #include "host/weftd_events.h"
+#include "host/weftd_place.h"
 #include "host/weftd_view.h"
 #include "link/address.h"
 #include "link/lanes.h"
@@ -111,11 +112,14 @@ static int decide(const struct weft_app *app, const struct weft_view *view, uint
                               .hint = app->hint,
                               .overcommit = app->request->oversubscribe ? WEFT_OVERCOMMIT_HOME
                                                                         : WEFT_OVERCOMMIT_NONE};
-    return ask.home < view->n ? weft__decide(&ask, host_of, NULL)
-                              : weft_fail(WEFT_EREGISTRY,
-                                          "the registry has declared host %s dead, and it has "
-                                          "not joined again within %d s",
-                                          app->host->name, LISTED_WITHIN_MS / 1000);
+    if (ask.home == view->n)
+        return weft_fail(WEFT_EREGISTRY,
+                         "the registry has declared host %s dead, and it has not joined again "
+                         "within %d s",
+                         app->host->name, LISTED_WITHIN_MS / 1000);
+    if (app->state != WEFT_APP_STARTING) /* thawed, it goes where there is room */
+        return weft__decide(&ask, host_of, NULL);
+    return weft__weftd_place(app, view, &ask, host_of);
 }
 
 static int plan(struct weft_app *app)
@@ -208,6 +212,7 @@ static void started(struct weft_app *app, struct weft_app_process *process,
         return;
     }
     app->state = WEFT_APP_RUNNING;
+    weft__weftd_place_keep(app);
     tell_started(app);
     weft__weftd_check_start(app);
 }

@@ -56,6 +56,18 @@ static void every_operation_merges_what_three_hosts_have_done(void **state)
     cluster_check(cluster, child_said(child, "5 threads on 3 hosts"));
 }
 
+/* As last time or, the first time, as usual. */
+static void forks_may_be_placed_as_last_time(void **state)
+{
+    struct cluster *cluster = *state;
+    struct child *child =
+        cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "--hint", "CACHED", "-x",
+                     "FORK_TEST=1", cluster_program("fork"), "typed", "3", NULL);
+    cluster_check(cluster, child->code == 0 && child_said(child, "good"));
+    cluster_check(cluster, child_said(child, "5 threads on 3 hosts"));
+    stage_all_free(cluster);
+}
+
 static void any_tracker_finds_what_threads_have_written(void **state)
 {
     struct cluster *cluster = *state;
@@ -293,6 +305,7 @@ int main(void)
 {
     const struct CMUnitTest on_three[] = {
         cmocka_unit_test(every_operation_merges_what_three_hosts_have_done),
+        cmocka_unit_test(forks_may_be_placed_as_last_time),
         cmocka_unit_test(any_tracker_finds_what_threads_have_written),
         cmocka_unit_test(later_forks_send_what_has_changed_by_any_transport),
         cmocka_unit_test(differences_of_megabytes_come_back),
