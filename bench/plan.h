@@ -8,6 +8,8 @@
 int plan_detection(const struct bench *bench);
 int plan_gain(const struct bench *bench);
 int plan_optimality(const struct bench *bench);
+int plan_traffic(const struct bench *bench);
+int plan_count(const struct bench *bench);
 int plan_sim(const struct bench *bench);
 
 /* A cluster, and apps that run on it. */

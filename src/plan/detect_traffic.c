@@ -15,6 +15,8 @@
 #include "plan/assign.h"
 #include "weft/error.h"
 
+enum { CHOICE_HOSTS = 8, CHOICE_RANKS = 64, CHOICES_MAX = 32 };
+
 /* The touched hosts by number, and two placements: the best so far, and one that is tried. */
 struct placing {
     const struct weft_detect *ask;
@@ -92,10 +94,11 @@ static bool somebody_returns(const struct placing *p)
     return false;
 }
 
-static int try_hosts(struct placing *p, bool of_policy, bool has_reason)
+/* Asks for the best placement within the bounds that are set, and keeps it if it is the best so
+ * far. */
+static int try_bounds(struct placing *p, bool has_reason)
 {
     uint64_t cross;
-    set_bounds(p, of_policy);
     int err = weft__assign(&(struct weft_assign){.graph = p->ask->traffic,
                                                  .host_of = p->host_of,
                                                  .hosts_n = p->hosts_n,
@@ -117,6 +120,50 @@ static int try_hosts(struct placing *p, bool of_policy, bool has_reason)
     p->plan->then.traffic = cross;
     memcpy(p->best, p->tried, p->ask->ranks * sizeof(*p->best));
     return WEFT_OK;
+}
+
+static int try_hosts(struct placing *p, bool of_policy, bool has_reason)
+{
+    set_bounds(p, of_policy);
+    return try_bounds(p, has_reason);
+}
+
+/* These hosts, where they have room for all: who is there stays, the others fill them up. */
+static bool set_chosen(struct placing *p, uint32_t chosen)
+{
+    size_t left = p->ask->ranks;
+    for (uint32_t i = 0; i < p->hosts_n; i++) {
+        const struct weft_plan_host *host = weft__policy_touched(p->detection, i);
+        bool in = (chosen & 1u << i) != 0;
+        p->most[i] = in ? weft__policy_room(host) : 0;
+        p->target[i] = in ? host->ours : 0;
+        left -= p->target[i];
+    }
+    for (uint32_t i = 0; i < p->hosts_n; i++) {
+        size_t room = p->most[i] - p->target[i], gets = left < room ? left : room;
+        p->target[i] += (uint32_t)gets;
+        left -= gets;
+    }
+    return left == 0;
+}
+
+/* A policy that wants few hosts may be content with others, as few: which, shows in the traffic. */
+static int try_choices(struct placing *p)
+{
+    unsigned chosen_n = 0, tries = 0;
+    uint32_t end = 1u << (p->hosts_n < CHOICE_HOSTS ? p->hosts_n : CHOICE_HOSTS);
+    int err = WEFT_OK;
+    for (uint32_t i = 0; i < p->hosts_n; i++)
+        chosen_n += weft__policy_touched(p->detection, i)->target > 0;
+    if (p->hosts_n > CHOICE_HOSTS || p->ask->ranks > CHOICE_RANKS)
+        return WEFT_OK;
+    for (uint32_t chosen = 1; chosen < end && tries < CHOICES_MAX && err == WEFT_OK; chosen++) {
+        if ((unsigned)__builtin_popcount(chosen) != chosen_n || !set_chosen(p, chosen))
+            continue;
+        err = try_bounds(p, true);
+        tries++;
+    }
+    return err;
 }
 
 /* The best placement becomes the targets, and the moves that lead to it. */
@@ -145,6 +192,8 @@ static int place(struct placing *p, bool has_reason, bool may_try_policy)
         err = try_hosts(p, false, has_reason);
     if (err == WEFT_OK && (has_reason || may_try_policy))
         err = try_hosts(p, true, has_reason);
+    if (err == WEFT_OK && has_reason && may_try_policy && !plan->must)
+        err = try_choices(p);
     if (err == WEFT_OK && (has_reason || plan->then.traffic < plan->now.traffic))
         take_best(p);
     return err;
@@ -162,7 +211,7 @@ int weft__policy_traffic(const struct weft_detect *ask, const struct weft_detect
     if (err != WEFT_OK)
         return err;
     err = place(&p, has_reason,
-                ask->policy == WEFT_POLICY_BIN_PACK && plan->then.hosts == plan->now.hosts);
+                ask->policy == WEFT_POLICY_BIN_PACK && plan->then.hosts <= plan->now.hosts);
     placing_fini(&p);
     return err;
 }
