@@ -439,7 +439,7 @@ static void on_owner(struct weft_freeze *m, struct out *out, const struct weft_f
         if (same(event->owner, m->owner))
             enter(m, out, WEFT_FREEZE_IS_STOPPING);
         else
-            lost(m, out, WEFT_ESTALE, "the registry names another home of it");
+            give_up(m, out, WEFT_ESTALE, "the registry does not know the app as it is");
         break;
     case WEFT_FREEZE_IS_RECALLING:
         on_recalled(m, out, event->owner);

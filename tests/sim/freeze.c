@@ -62,8 +62,7 @@ struct process {
     bool alive;
     unsigned home, host;
     struct weft_freeze_member member;
-    bool running;      /* its rank computes, */
-    bool present;      /* or is here at least */
+    bool running;      /* its rank computes */
     unsigned share;    /* which of the app's ranks it has */
     uint64_t counter;  /* work of its rank */
     unsigned standing; /* ticks until it stands; 0: it does, or is not asked to */
@@ -231,7 +230,6 @@ static unsigned add_process(struct home *home, unsigned share, bool empty)
                                 .home = (unsigned)(home - world.homes),
                                 .host = (unsigned)dice(HOSTS),
                                 .share = share,
-                                .present = !empty,
                                 .running = !empty};
     weft__freeze_member_init(&process->member, empty);
     return number;
@@ -432,7 +430,7 @@ static void member_perform(unsigned number, const struct weft_freeze_member_acti
         break;
     case WEFT_FREEZE_MEMBER_DO_GO_ON:
     case WEFT_FREEZE_MEMBER_DO_RESUME:
-        process->running = process->present = true;
+        process->running = true;
         break;
     case WEFT_FREEZE_MEMBER_DO_LOAD:
         process->load_wanted = true;
@@ -527,7 +525,6 @@ static void process_died(unsigned number)
 {
     struct process *process = &world.processes[number];
     struct home *home = &world.homes[process->home];
-    bool had = process->present;
     if (!process->alive)
         return;
     kill_process(number);
@@ -537,7 +534,7 @@ static void process_died(unsigned number)
     if (weft__freeze_busy(&home->machine) && party < home->machine.parties_n) {
         feed(home, &(struct weft_freeze_event){.kind = WEFT_FREEZE_ON_DEAD,
                                                .party = party,
-                                               .err = had ? WEFT_EHOSTDEAD : WEFT_OK,
+                                               .err = WEFT_EHOSTDEAD,
                                                .text = "it died"});
         return;
     }
