@@ -54,6 +54,7 @@
     X(WEFT_MESSAGE_US, NUMBER, "10", 0, 1000000, "", "how much longer a message takes between hosts than within one")   \
     X(WEFT_MOVES_MAX, NUMBER, "2", 1, 65535, "", "ranks that move to a host at once, and that leave it at once")       \
     X(WEFT_MOVE_DEADLINE_MS, NUMBER, "10000", 100, 3600000, "", "time after which a move that has not committed ends") \
+    X(WEFT_TENANT, TEXT, "", 0, 0, "", "whose apps weft run starts, for --policy=compact; empty: the user's name")      \
     X(WEFT_FREEZE_DEADLINE_MS, NUMBER, "600000", 1000, 86400000, "",                                                   \
       "time after which a freeze or thaw whose memory is not stored or loaded ends")
 /* clang-format on */

@@ -226,26 +226,26 @@ json_t *cli_app_json(const Weft__Host__AppInfo *app)
     snprintf(id, sizeof(id), "%" PRIx64, app->app);
     for (size_t i = 0; i < app->n_moves; i++)
         json_array_append_new(moves, cli_move_json(app->moves[i]));
-    return json_pack("{s:s, s:o, s:s, s:s, s:i, s:i, s:f, s:I, s:i, s:o, s:i, s:o, s:o, s:o, s:s, "
-                     "s:s, s:I, s:I, s:o, s:I, s:o, s:o}",
-                     "app", id, "program", text_json(app->program), "home", app->home, "state",
-                     app->state, "size", (int)app->size, "migrate_ms", (int)app->migrate_ms,
-                     "age_ms", app->age_ms, "started_wall_ms", (json_int_t)app->started_wall_ms,
-                     "code", app->code, "reason", text_json(app->reason), "pending",
-                     (int)app->pending, "ranks", ranks_json(app), "moves", moves, "processes",
-                     processes_json(app), "policy", app->policy, "hint", app->hint, "moved",
-                     (json_int_t)app->moved, "aborted", (json_int_t)app->aborted, "plan",
-                     cli_plan_json(app->plan), "frozen_bytes", (json_int_t)app->frozen_bytes,
-                     "frozen_where", text_json(app->frozen_where), "freeze_note",
-                     text_json(app->freeze_note));
+    return json_pack(
+        "{s:s, s:o, s:s, s:s, s:i, s:i, s:f, s:I, s:i, s:o, s:i, s:o, s:o, s:o, s:s, "
+        "s:s, s:I, s:I, s:o, s:I, s:o, s:o}",
+        "app", id, "program", text_json(app->program), "home", app->home, "state", app->state,
+        "size", (int)app->size, "migrate_ms", (int)app->migrate_ms, "age_ms", app->age_ms,
+        "started_wall_ms", (json_int_t)app->started_wall_ms, "code", app->code, "reason",
+        text_json(app->reason), "pending", (int)app->pending, "ranks", ranks_json(app), "moves",
+        moves, "processes", processes_json(app), "policy", app->policy, "hint", app->hint, "moved",
+        (json_int_t)app->moved, "aborted", (json_int_t)app->aborted, "plan",
+        cli_plan_json(app->plan), "frozen_bytes", (json_int_t)app->frozen_bytes, "frozen_where",
+        text_json(app->frozen_where), "freeze_note", text_json(app->freeze_note));
 }
 
 json_t *cli_host_json(const struct weft_registry_host *host)
 {
-    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:b, s:b}", "name", host->name, "address",
-                     host->address, "control", host->control, "slots", (int)host->slots, "used",
-                     (int)host->used, "pid", (json_int_t)host->pid, "alive", host->alive, "leaving",
-                     host->leaving);
+    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:b, s:b, s:o, s:b, s:b}", "name", host->name,
+                     "address", host->address, "control", host->control, "slots", (int)host->slots,
+                     "used", (int)host->used, "pid", (json_int_t)host->pid, "alive", host->alive,
+                     "leaving", host->leaving, "tenant", text_json(host->tenant), "shared",
+                     host->shared, "apart", host->apart);
 }
 
 struct listing {

@@ -3,6 +3,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,8 +37,11 @@ static const char usage[] =
     "ranks\n"
     "  --policy POLICY      what better means: bin-pack (fewer hosts, then fewer pairs of ranks "
     "on\n"
-    "                       different hosts), empty-hosts (more hosts that nobody uses) or spot\n"
-    "                       (no moves but from hosts that are about to go)\n"
+    "                       different hosts), empty-hosts (more hosts that nobody uses), compact\n"
+    "                       (the same, and no other tenant beside it on a host) or spot (no moves\n"
+    "                       but from hosts that are about to go; into the store, if there is no "
+    "room)\n"
+    "  --tenant NAME        whose app it is (default: WEFT_TENANT, else your user name)\n"
     "  --expect S           the app will run for about S seconds in all: whether moves pay "
     "depends\n"
     "                       on that (default: as long again as it has run)\n"
@@ -95,6 +99,7 @@ enum {
     OPT_HINT,
     OPT_POLICY,
     OPT_PLACE,
+    OPT_TENANT,
     OPT_OVER,
     OPT_TRACE,
     OPT_MEMORY,
@@ -109,6 +114,7 @@ static const struct option options[] = {{"hosts", required_argument, NULL, OPT_H
                                         {"hint", required_argument, NULL, OPT_HINT},
                                         {"policy", required_argument, NULL, OPT_POLICY},
                                         {"place", required_argument, NULL, OPT_PLACE},
+                                        {"tenant", required_argument, NULL, OPT_TENANT},
                                         {"oversubscribe", no_argument, NULL, OPT_OVER},
                                         {"trace", optional_argument, NULL, OPT_TRACE},
                                         {"rank-memory", required_argument, NULL, OPT_MEMORY},
@@ -187,6 +193,9 @@ static int take(struct run *run, int option)
         return WEFT_OK;
     case OPT_PLACE:
         return cli_places_read(optarg, &run->places);
+    case OPT_TENANT:
+        run->request.tenant = optarg;
+        return WEFT_OK;
     case OPT_OVER:
         run->request.oversubscribe = true;
         return WEFT_OK;
@@ -214,6 +223,21 @@ static bool take_places(struct run *run)
     run->request.places = run->places.items;
     run->request.n_places = run->places.n;
     return places == 0 || places == run->request.ranks;
+}
+
+/* Whose app it is, where nobody has said. */
+static char *default_tenant(void)
+{
+    static char name[WEFT_REGISTRY_TENANT_MAX];
+    const char *set = weft__config_text("WEFT_TENANT");
+    const struct passwd *user = set[0] == '\0' ? getpwuid(geteuid()) : NULL;
+    if (set[0] != '\0')
+        return weft__message_text(set);
+    if (user != NULL && strlen(user->pw_name) < sizeof(name))
+        snprintf(name, sizeof(name), "%s", user->pw_name);
+    else
+        snprintf(name, sizeof(name), "uid %u", (unsigned)geteuid());
+    return name;
 }
 
 /* Reads the command line; -1: go on, else the exit code. */
@@ -249,6 +273,8 @@ static int read_options(struct run *run, int argc, char **argv)
         return cli_usage("run", "cannot find the program %s: %s", argv[optind], strerror(errno));
     if (getcwd(run->cwd, sizeof(run->cwd)) == NULL)
         return cli_usage("run", "cannot read the current folder: %s", strerror(errno));
+    if (run->request.tenant[0] == '\0')
+        run->request.tenant = default_tenant();
     run->request.program = run->program;
     run->request.cwd = run->cwd;
     run->request.env = run->env;

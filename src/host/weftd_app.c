@@ -117,16 +117,6 @@ void weft__weftd_apps_fini(struct weft_host *host)
     weft__placements_fini(&host->placements);
 }
 
-/* Compact needs to know whose apps run on which host, which hosts do not tell each other. */
-static int policy_of(const Weft__Host__RunRequest *request, enum weft_policy *policy_out)
-{
-    int err = weft__policy_parse(request->policy, policy_out);
-    if (err == WEFT_OK && *policy_out == WEFT_POLICY_COMPACT)
-        return weft_fail(WEFT_ENOTSUP, "policy compact is not there yet; use empty-hosts, which "
-                                       "does the same among users who share hosts");
-    return err;
-}
-
 static int check_request(struct weft_host *host, const Weft__Host__RunRequest *request,
                          enum weft_hint *hint_out, enum weft_policy *policy_out)
 {
@@ -152,10 +142,13 @@ static int check_request(struct weft_host *host, const Weft__Host__RunRequest *r
     for (size_t i = 0; i < request->n_env; i++)
         if (strchr(request->env[i], '=') == NULL || request->env[i][0] == '=')
             return weft_fail(WEFT_EINVAL, "\"%s\" is no NAME=VALUE", request->env[i]);
+    if (strlen(request->tenant) >= WEFT_TENANT_MAX)
+        return weft_fail(WEFT_EINVAL, "the name of a tenant has at most %d bytes, \"%s\" has %zu",
+                         WEFT_TENANT_MAX - 1, request->tenant, strlen(request->tenant));
     int err = weft__weftd_place_check(request);
     if (err == WEFT_OK)
         err = weft__hint_parse(request->hint, hint_out);
-    return err == WEFT_OK ? policy_of(request, policy_out) : err;
+    return err == WEFT_OK ? weft__policy_parse(request->policy, policy_out) : err;
 }
 
 static void random_fill(void *out, size_t len)

@@ -168,7 +168,7 @@ static int outlook_init(struct outlook *outlook, struct weft_app *app)
 {
     memset(outlook, 0, sizeof(*outlook));
     outlook->found.moves = weft__must_alloc(app->size, sizeof(*outlook->found.moves));
-    weft__weftd_view_init(&outlook->view, app->host);
+    weft__weftd_view_init(&outlook->view, app);
     int err = weft__weftd_placement_init(&outlook->placement, &outlook->view, app);
     outlook->ask = (struct weft_detect){.roster = &outlook->roster,
                                         .host_of = outlook->placement.host_of,

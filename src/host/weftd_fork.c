@@ -395,6 +395,8 @@ static void lease_all(struct weft_app *app, struct weft_app_fork *fork)
         lease.overcommit = app->request->oversubscribe && fork->threads != 0 &&
                            strcmp(host_of(app, member), app->host->name) == 0;
         lease.home = app->host->name;
+        lease.tenant = app->request->tenant;
+        lease.apart = app->policy == WEFT_POLICY_COMPACT;
         lease.home_control = app->host->control;
         ask_host(app, fork, member,
                  &(struct weft_question){.code = WEFT_CALL_LEASE,
@@ -472,7 +474,7 @@ static int plan(struct weft_app *app, struct weft_app_fork *fork)
 {
     struct weft_view view;
     char key[KEY_MAX];
-    weft__weftd_view_init(&view, app->host);
+    weft__weftd_view_init(&view, app);
     const char *here = weft__weftd_app_process(app, app->ranks[fork->rank].process)->host;
     bool at_home = strcmp(here, app->host->name) == 0;
     struct weft_decide ask = {.hosts = view.hosts,

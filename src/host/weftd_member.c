@@ -90,6 +90,16 @@ static void news_refused(struct news *news, int err)
         news_done(news, err, weft_fail_text(err), NULL);
 }
 
+static void self_tenancy(const struct weft_host *host, struct weft_registry_host *self)
+{
+    struct weft_tenancy tenancy;
+    weft__leases_tenancy(&host->leases, &tenancy);
+    self->occupied = tenancy.any;
+    self->shared = tenancy.mixed;
+    self->apart = tenancy.apart;
+    memcpy(self->tenant, tenancy.tenant, sizeof(self->tenant));
+}
+
 static void self_describe(const struct weft_host *host, struct weft_registry_host *self_out)
 {
     memset(self_out, 0, sizeof(*self_out));
@@ -98,6 +108,7 @@ static void self_describe(const struct weft_host *host, struct weft_registry_hos
     snprintf(self_out->control, sizeof(self_out->control), "%s", host->control);
     self_out->slots = host->leases.slots;
     self_out->used = weft__leases_used(&host->leases);
+    self_tenancy(host, self_out);
     self_out->incarnation = host->incarnation;
     self_out->pid = (uint64_t)getpid();
     self_out->leaving = host->leaving;
@@ -131,8 +142,10 @@ static struct weft_member member_of(struct weft_host *host, const struct news *n
     const struct weft_member *old = weft__weftd_member(host, news->hosts[i].name);
     struct weft_member member = {
         .at = news->hosts[i], .epoch = news->epoch, .listed_ns = weft__now_ns()};
-    if (strcmp(member.at.name, host->name) == 0)
+    if (strcmp(member.at.name, host->name) == 0) {
         member.at.used = weft__leases_used(&host->leases);
+        self_tenancy(host, &member.at);
+    }
     if (old != NULL)
         member.freed_wall_ms = member.at.used < old->at.used ? weft__wall_ms() : old->freed_wall_ms;
     return member;
@@ -339,6 +352,7 @@ void weft__weftd_slots_changed(struct weft_host *host)
         if (used < self->at.used)
             self->freed_wall_ms = weft__wall_ms();
         self->at.used = used;
+        self_tenancy(host, &self->at);
     }
     beat(host);
 }

@@ -169,6 +169,8 @@ static void ask_agent(struct weft_app *app, const struct weft_move_message *mess
     lease.n_leases = 1;
     lease.hold_ms = message->within_ms;
     lease.home = app->host->name;
+    lease.tenant = app->request->tenant;
+    lease.apart = app->policy == WEFT_POLICY_COMPACT;
     lease.home_control = app->host->control;
     lease.moves = true;
     weft__weftd_app_ask(

@@ -85,6 +85,20 @@ void weft__weftd_lease_end_app(struct weft_host *host, uint64_t app)
     weft__weftd_guest_check(host, app);
 }
 
+/* Whether ranks of this tenant may come. */
+static int check_tenant(const struct weft_host *host, const Weft__Host__LeaseRequest *request)
+{
+    struct weft_tenancy tenancy;
+    if (strlen(request->tenant) >= WEFT_TENANT_MAX)
+        return weft_fail(WEFT_EINVAL, "the name of a tenant has at most %d bytes",
+                         WEFT_TENANT_MAX - 1);
+    weft__leases_tenancy(&host->leases, &tenancy);
+    if (weft__tenancy_admits(&tenancy, request->tenant, request->apart))
+        return WEFT_OK;
+    return weft_fail(WEFT_ENOSLOTS, "host %s has ranks of another tenant, and %s", host->name,
+                     tenancy.apart ? "they are to be apart" : "the app's are to be apart");
+}
+
 static int check_lease(const struct weft_host *host, const Weft__Host__LeaseRequest *request)
 {
     if (host->stopping)
@@ -100,7 +114,7 @@ static int check_lease(const struct weft_host *host, const Weft__Host__LeaseRequ
     if (request->overcommit && strcmp(request->home, host->name) != 0)
         return weft_fail(WEFT_EPERM, "only the app's home host itself may take more ranks than it "
                                      "has slots");
-    return WEFT_OK;
+    return check_tenant(host, request);
 }
 
 static uint32_t reserve(struct weft_host *host, const Weft__Host__LeaseRequest *request,
@@ -114,6 +128,8 @@ static uint32_t reserve(struct weft_host *host, const Weft__Host__LeaseRequest *
                                      .app = request->app,
                                      .n = 1,
                                      .overcommit = request->overcommit,
+                                     .tenant = request->tenant,
+                                     .apart = request->apart,
                                      .deadline_ns = now + request->hold_ms * WEFT_NS_PER_MS,
                                      .comes = request->moves};
         uint32_t one;

@@ -122,12 +122,24 @@ static int decide(const struct weft_app *app, const struct weft_view *view, uint
     return weft__weftd_place(app, view, &ask, host_of);
 }
 
+/* An error of decide, which does not know why hosts are closed. */
+static int explain(const struct weft_app *app, const struct weft_view *view, int err)
+{
+    size_t closed = 0;
+    for (size_t i = 0; i < view->n; i++)
+        closed += view->hosts[i].closed;
+    return err == WEFT_ENOSLOTS && closed > 0
+               ? weft_fail(err, "%s; %zu hosts are kept apart from tenant %s", weft_fail_text(err),
+                           closed, app->request->tenant)
+               : err;
+}
+
 static int plan(struct weft_app *app)
 {
     struct weft_view view;
-    weft__weftd_view_init(&view, app->host);
+    weft__weftd_view_init(&view, app);
     uint32_t *host_of = weft__must_alloc(app->size, sizeof(*host_of));
-    int err = decide(app, &view, host_of);
+    int err = explain(app, &view, decide(app, &view, host_of));
     if (err == WEFT_OK)
         place(app, &view, host_of);
     free(host_of);
@@ -138,7 +150,7 @@ static int plan(struct weft_app *app)
 bool weft__weftd_app_has_room(const struct weft_app *app)
 {
     struct weft_view view;
-    weft__weftd_view_init(&view, app->host);
+    weft__weftd_view_init(&view, app);
     uint32_t *host_of = weft__must_alloc(app->size, sizeof(*host_of));
     int err = decide(app, &view, host_of);
     free(host_of);
@@ -486,6 +498,8 @@ static void lease_all(struct weft_app *app)
         lease.overcommit =
             app->request->oversubscribe && strcmp(process->host, app->host->name) == 0;
         lease.home = app->host->name;
+        lease.tenant = app->request->tenant;
+        lease.apart = app->policy == WEFT_POLICY_COMPACT;
         lease.home_control = app->host->control;
         weft__weftd_app_ask(
             app, &(struct weft_app_question){.process = process->number,

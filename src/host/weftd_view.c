@@ -5,13 +5,24 @@
  */
 #include "host/weftd_view.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/must.h"
+#include "plan/lease.h"
 
-void weft__weftd_view_init(struct weft_view *view, const struct weft_host *host)
+/* The host that leases decides; this is what it said last. */
+static bool admits(const struct weft_registry_host *at, const struct weft_app *app)
 {
+    struct weft_tenancy tenancy = {.any = at->occupied, .mixed = at->shared, .apart = at->apart};
+    snprintf(tenancy.tenant, sizeof(tenancy.tenant), "%s", at->tenant);
+    return weft__tenancy_admits(&tenancy, app->request->tenant, app->policy == WEFT_POLICY_COMPACT);
+}
+
+void weft__weftd_view_init(struct weft_view *view, const struct weft_app *app)
+{
+    const struct weft_host *host = app->host;
     view->members = weft__must_alloc(host->members_n, sizeof(const struct weft_member *));
     view->hosts = weft__must_alloc(host->members_n, sizeof(*view->hosts));
     view->n = 0;
@@ -23,6 +34,7 @@ void weft__weftd_view_init(struct weft_view *view, const struct weft_host *host)
         view->hosts[view->n] = (struct weft_plan_host){.id = view->n,
                                                        .slots = member->at.slots,
                                                        .used = member->at.used,
+                                                       .closed = !admits(&member->at, app),
                                                        .leaving = member->at.leaving};
         view->n++;
     }

@@ -11,7 +11,9 @@ struct weft_view {
     size_t n;
 };
 
-void weft__weftd_view_init(struct weft_view *view, const struct weft_host *host);
+/* As the app may use them: hosts that do not admit its tenant, or would have to share, are closed.
+ */
+void weft__weftd_view_init(struct weft_view *view, const struct weft_app *app);
 void weft__weftd_view_fini(struct weft_view *view);
 /* view->n: no live host has this name. */
 size_t weft__weftd_view_find(const struct weft_view *view, const char *name);

@@ -364,7 +364,8 @@ static void on_dead(struct weft_freeze *m, struct out *out, const struct weft_fr
     case WEFT_FREEZE_IS_CLEARING:
         give_up(m, out, event->err, event->text);
         break;
-    case WEFT_FREEZE_IS_TAKING: /* when the registry has told */
+    case WEFT_FREEZE_IS_PLACING: /* when all are placed, */
+    case WEFT_FREEZE_IS_TAKING:  /* or the registry has told */
     case WEFT_FREEZE_IS_RETURNING:
         note(m, event->err, event->text);
         break;

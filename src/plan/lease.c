@@ -7,7 +7,9 @@
  * forgotten; its late repetition makes a new one, which ends by its deadline. */
 #include "plan/lease.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "weft/error.h"
@@ -42,6 +44,26 @@ uint32_t weft__leases_free(const struct weft_leases *table)
 {
     uint32_t used = weft__leases_used(table);
     return table->slots > used ? table->slots - used : 0;
+}
+
+void weft__leases_tenancy(const struct weft_leases *table, struct weft_tenancy *tenancy_out)
+{
+    *tenancy_out = (struct weft_tenancy){.any = table->n > 0};
+    for (size_t i = 0; i < table->n; i++) {
+        const struct weft_lease *lease = &table->items[i];
+        if (i == 0)
+            memcpy(tenancy_out->tenant, lease->tenant, sizeof(lease->tenant));
+        tenancy_out->mixed |= strcmp(tenancy_out->tenant, lease->tenant) != 0;
+        tenancy_out->apart |= lease->apart;
+    }
+}
+
+bool weft__tenancy_admits(const struct weft_tenancy *tenancy, const char *tenant, bool apart)
+{
+    bool alone = !tenancy->any ||
+                 (!tenancy->mixed &&
+                  strncmp(tenancy->tenant, tenant != NULL ? tenant : "", WEFT_TENANT_MAX - 1) == 0);
+    return alone || (!apart && !tenancy->apart);
 }
 
 static struct weft_lease *find(const struct weft_leases *table, uint64_t id)
@@ -140,6 +162,10 @@ int weft__leases_reserve(struct weft_leases *table, const struct weft_lease_ask 
     if (table->n == table->max)
         return weft_fail(WEFT_EAGAIN,
                          "this host has %zu leases, which is its limit; try again later", table->n);
+    struct weft_tenancy tenancy;
+    weft__leases_tenancy(table, &tenancy);
+    if (!weft__tenancy_admits(&tenancy, ask->tenant, ask->apart))
+        return weft_fail(WEFT_ENOSLOTS, "this host has ranks of another tenant");
     uint32_t free_slots = weft__leases_free(table);
     uint32_t n = ask->overcommit || ask->n < free_slots ? ask->n : free_slots;
     if (n == 0)
@@ -147,15 +173,17 @@ int weft__leases_reserve(struct weft_leases *table, const struct weft_lease_ask 
     int err = ask->comes ? may_move(table, WEFT_LEASE_COMES, now_ns) : WEFT_OK;
     if (err != WEFT_OK)
         return err;
-    table->items[table->n++] =
-        (struct weft_lease){.id = ask->id,
-                            .app = ask->app,
-                            .n = n,
-                            .over = n > free_slots ? n - free_slots : 0,
-                            .deadline_ns = ask->deadline_ns,
-                            .state = WEFT_LEASE_RESERVED,
-                            .way = ask->comes ? WEFT_LEASE_COMES : WEFT_LEASE_STILL,
-                            .way_until_ns = ask->deadline_ns};
+    struct weft_lease *lease = &table->items[table->n++];
+    *lease = (struct weft_lease){.id = ask->id,
+                                 .app = ask->app,
+                                 .n = n,
+                                 .over = n > free_slots ? n - free_slots : 0,
+                                 .deadline_ns = ask->deadline_ns,
+                                 .state = WEFT_LEASE_RESERVED,
+                                 .way = ask->comes ? WEFT_LEASE_COMES : WEFT_LEASE_STILL,
+                                 .way_until_ns = ask->deadline_ns,
+                                 .apart = ask->apart};
+    snprintf(lease->tenant, sizeof(lease->tenant), "%s", ask->tenant != NULL ? ask->tenant : "");
     *granted_out = n;
     return WEFT_OK;
 }

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #define WEFT_LEASE_SLOTS_MAX 65536u
+#define WEFT_TENANT_MAX 32 /* with the NUL */
 
 enum weft_lease_state { WEFT_LEASE_RESERVED = 1, WEFT_LEASE_HELD, WEFT_LEASE_COMMITTED };
 
@@ -31,7 +32,18 @@ struct weft_lease {
     enum weft_lease_state state;
     enum weft_lease_way way;
     uint64_t way_until_ns; /* then it counts as STILL again */
+    bool apart;            /* nobody else's lease may be beside it: */
+    char tenant[WEFT_TENANT_MAX];
 };
+
+/* Whose leases a host has. */
+struct weft_tenancy {
+    char tenant[WEFT_TENANT_MAX]; /* of all, or of the first one */
+    bool any, mixed;              /* there are leases; of several tenants */
+    bool apart;                   /* one of them wants no other tenant beside it */
+};
+/* Whether a lease of this tenant could be beside those. */
+bool weft__tenancy_admits(const struct weft_tenancy *tenancy, const char *tenant, bool apart);
 
 struct weft_leases {
     uint32_t slots;
@@ -47,6 +59,8 @@ struct weft_lease_ask {
     bool overcommit;      /* grant all n even if fewer are free */
     uint64_t deadline_ns; /* when the reservation ends by itself */
     bool comes;           /* for a rank that moves here: COMES until it is committed */
+    const char *tenant;   /* cut to WEFT_TENANT_MAX; NULL: "" */
+    bool apart;           /* only where no other tenant has a lease, and none may come later */
 };
 
 /* Errors: WEFT_ENOMEM; WEFT_EINVAL max is 0. fini of a zeroed table is fine. */
@@ -56,13 +70,15 @@ void weft__leases_fini(struct weft_leases *table);
 uint32_t weft__leases_used(
     const struct weft_leases *table); /* all leased slots; may exceed slots by what is over */
 uint32_t weft__leases_free(const struct weft_leases *table);
+void weft__leases_tenancy(const struct weft_leases *table, struct weft_tenancy *tenancy_out);
 const struct weft_lease *weft__leases_find(const struct weft_leases *table,
                                            uint64_t id); /* NULL: none */
 
 /* Reserves slots. The same id again answers what it has (a RESERVED one keeps its first deadline).
- * Errors: WEFT_ENOSLOTS none granted; WEFT_EEXIST the id is another app's; WEFT_EAGAIN the table is
- * full; WEFT_EINVAL n is 0; WEFT_ERANGE n is over WEFT_LEASE_SLOTS_MAX; WEFT_ETIMEDOUT the deadline
- * has passed already; WEFT_EBUSY as many ranks come as may at once. */
+ * Errors: WEFT_ENOSLOTS none granted, also because of another tenant; WEFT_EEXIST the id is another
+ * app's; WEFT_EAGAIN the table is full; WEFT_EINVAL n is 0; WEFT_ERANGE n is over
+ * WEFT_LEASE_SLOTS_MAX; WEFT_ETIMEDOUT the deadline has passed already; WEFT_EBUSY as many ranks
+ * come as may at once. */
 int weft__leases_reserve(struct weft_leases *table, const struct weft_lease_ask *ask,
                          uint64_t now_ns, uint32_t *granted_out);
 /* RESERVED -> HELD: no longer ends by time.  Errors: WEFT_ENOENT; WEFT_ETIMEDOUT its deadline has

@@ -65,9 +65,13 @@ static bool host_of(const Weft__Registry__Host *message, struct weft_registry_ho
     host->pid = message->pid;
     host->alive = message->alive;
     host->leaving = message->leaving;
+    host->occupied = message->occupied;
+    host->shared = message->shared;
+    host->apart = message->apart;
     return copy_text(host->name, sizeof(host->name), message->name) &&
            copy_text(host->address, sizeof(host->address), message->address) &&
-           copy_text(host->control, sizeof(host->control), message->control);
+           copy_text(host->control, sizeof(host->control), message->control) &&
+           copy_text(host->tenant, sizeof(host->tenant), message->tenant);
 }
 
 /* The hosts are the caller's to free. */
@@ -224,6 +228,10 @@ static Weft__Registry__Host host_message(const struct weft_registry_host *host)
     message.incarnation = host->incarnation;
     message.pid = host->pid;
     message.leaving = host->leaving;
+    message.occupied = host->occupied;
+    message.tenant = field(host->tenant);
+    message.shared = host->shared;
+    message.apart = host->apart;
     return message;
 }
 
@@ -293,6 +301,10 @@ int weft__registry_beat(const struct weft_registry_at *at, const struct weft_reg
     request.used = host->used;
     request.slots = host->slots;
     request.leaving = host->leaving;
+    request.occupied = host->occupied;
+    request.tenant = field(host->tenant);
+    request.shared = host->shared;
+    request.apart = host->apart;
     struct weft_client_call remote = {.code = WEFT_REGISTRY_BEAT,
                                       .request = &request.base,
                                       .reply_type = &weft__registry__beat_reply__descriptor};

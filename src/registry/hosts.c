@@ -57,7 +57,8 @@ static size_t place_of(const struct weft_hosts *hosts, const char *name, bool *f
 
 static size_t text_bytes(const struct weft_registry_host *host)
 {
-    return strlen(host->name) + strlen(host->address) + strlen(host->control);
+    return strlen(host->name) + strlen(host->address) + strlen(host->control) +
+           sizeof(host->tenant); /* that may change */
 }
 
 static void remove_at(struct weft_hosts *hosts, size_t at)
@@ -208,6 +209,10 @@ int weft__hosts_beat(struct weft_hosts *hosts, const struct weft_registry_host *
     if (entry->beat_ns < now_ns)
         entry->beat_ns = now_ns;
     entry->host.used = host->used;
+    memcpy(entry->host.tenant, host->tenant, sizeof(host->tenant));
+    entry->host.occupied = host->occupied;
+    entry->host.shared = host->shared;
+    entry->host.apart = host->apart;
     if (entry->host.slots != host->slots || entry->host.leaving != host->leaving) {
         entry->host.slots = host->slots;
         entry->host.leaving = host->leaving;

@@ -25,6 +25,7 @@ enum weft_registry_call {
 #define WEFT_REGISTRY_NAME_MAX 64 /* with the NUL, as the next two */
 #define WEFT_REGISTRY_ADDRESS_MAX 64
 #define WEFT_REGISTRY_URL_MAX 128
+#define WEFT_REGISTRY_TENANT_MAX 32
 
 /* A host of the list.
  * alive false: declared dead (no beat for dead_ms); it stays in the list until its name joins again
@@ -40,6 +41,10 @@ struct weft_registry_host {
     uint64_t pid;
     bool alive;
     bool leaving; /* its ranks are to leave it, and no new ones come */
+    /* Whose ranks it has, a hint like `used`: "" nobody's, unless `shared`: several tenants'. */
+    char tenant[WEFT_REGISTRY_TENANT_MAX];
+    bool occupied, shared;
+    bool apart; /* one of them wants no other tenant beside it */
 };
 
 #endif

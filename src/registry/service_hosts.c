@@ -35,10 +35,13 @@ static int host_of(const Weft__Registry__Host *message, struct weft_registry_hos
         return weft_fail(WEFT_EINVAL, "a join without a host");
     if (strlen(message->name) >= WEFT_REGISTRY_NAME_MAX ||
         strlen(message->address) >= WEFT_REGISTRY_ADDRESS_MAX ||
-        strlen(message->control) >= WEFT_REGISTRY_URL_MAX)
-        return weft_fail(
-            WEFT_EINVAL, "a host's name has at most %d bytes, its address %d, its url %d",
-            WEFT_REGISTRY_NAME_MAX - 1, WEFT_REGISTRY_ADDRESS_MAX - 1, WEFT_REGISTRY_URL_MAX - 1);
+        strlen(message->control) >= WEFT_REGISTRY_URL_MAX ||
+        strlen(message->tenant) >= WEFT_REGISTRY_TENANT_MAX)
+        return weft_fail(WEFT_EINVAL,
+                         "a host's name has at most %d bytes, its address %d, its url %d, its "
+                         "tenant %d",
+                         WEFT_REGISTRY_NAME_MAX - 1, WEFT_REGISTRY_ADDRESS_MAX - 1,
+                         WEFT_REGISTRY_URL_MAX - 1, WEFT_REGISTRY_TENANT_MAX - 1);
     if (!is_name(message->name) || !is_name(message->address) || !is_name(message->control))
         return weft_fail(WEFT_EINVAL,
                          "a host's name, address and url are printable ASCII without spaces");
@@ -47,10 +50,14 @@ static int host_of(const Weft__Registry__Host *message, struct weft_registry_hos
                                             .incarnation = message->incarnation,
                                             .pid = message->pid,
                                             .leaving = message->leaving,
+                                            .occupied = message->occupied,
+                                            .shared = message->shared,
+                                            .apart = message->apart,
                                             .alive = true};
     strcpy(host_out->name, message->name);
     strcpy(host_out->address, message->address);
     strcpy(host_out->control, message->control);
+    strcpy(host_out->tenant, message->tenant);
     return 0;
 }
 
@@ -101,13 +108,19 @@ void weft__registry_on_beat(void *ctx, struct weft_call *call, const ProtobufCMe
     struct weft_registry_host host = {.incarnation = request->incarnation,
                                       .used = request->used,
                                       .slots = request->slots,
-                                      .leaving = request->leaving};
+                                      .leaving = request->leaving,
+                                      .occupied = request->occupied,
+                                      .shared = request->shared,
+                                      .apart = request->apart};
     Weft__Registry__BeatReply reply = WEFT__REGISTRY__BEAT_REPLY__INIT;
-    if (strlen(request->name) >= sizeof(host.name)) {
-        weft__call_fail(call, WEFT_EINVAL, "a host's name has at most 63 bytes");
+    if (strlen(request->name) >= sizeof(host.name) ||
+        strlen(request->tenant) >= sizeof(host.tenant)) {
+        weft__call_fail(call, WEFT_EINVAL,
+                        "a host's name has at most 63 bytes, its tenant at most 31");
         return;
     }
     strcpy(host.name, request->name);
+    strcpy(host.tenant, request->tenant);
     pthread_mutex_lock(&registry->lock);
     uint64_t before = registry->hosts.revision;
     int err = weft__hosts_beat(&registry->hosts, &host, weft__now_ns());
@@ -166,6 +179,10 @@ static int snapshot_answer(struct snapshot *snap)
         message->pid = host->pid;
         message->alive = host->alive;
         message->leaving = host->leaving;
+        message->occupied = host->occupied;
+        message->tenant = host->tenant;
+        message->shared = host->shared;
+        message->apart = host->apart;
         snap->pointers[i] = message;
     }
     snap->reply.hosts = snap->pointers;

@@ -51,6 +51,43 @@ static void fewer_slots_are_granted_when_fewer_are_free(void **state)
     assert_int_equal(weft__leases_free(table), 0);
 }
 
+static int reserve_for(struct weft_leases *table, uint64_t id, const char *tenant, bool apart)
+{
+    struct weft_lease_ask ask = {
+        .id = id, .app = id, .n = 1, .deadline_ns = 100, .tenant = tenant, .apart = apart};
+    uint32_t granted;
+    return weft__leases_reserve(table, &ask, 10, &granted);
+}
+
+static void who_wants_to_be_apart_gets_no_slot_beside_another_tenant(void **state)
+{
+    assert_int_equal(reserve_for(*state, 1, "x", false), WEFT_OK);
+    assert_int_equal(reserve_for(*state, 2, "y", true), WEFT_ENOSLOTS);
+    assert_int_equal(reserve_for(*state, 3, "x", true), WEFT_OK);
+}
+
+static void nobody_gets_a_slot_beside_who_wants_to_be_apart(void **state)
+{
+    struct weft_tenancy tenancy;
+    assert_int_equal(reserve_for(*state, 1, "x", true), WEFT_OK);
+    assert_int_equal(reserve_for(*state, 2, "y", false), WEFT_ENOSLOTS);
+    assert_int_equal(reserve_for(*state, 3, "x", false), WEFT_OK);
+    weft__leases_tenancy(*state, &tenancy);
+    assert_true(tenancy.any && tenancy.apart && !tenancy.mixed);
+    assert_string_equal(tenancy.tenant, "x");
+    weft__leases_release(*state, 1); /* x is content with others now */
+    assert_int_equal(reserve_for(*state, 2, "y", false), WEFT_OK);
+    weft__leases_tenancy(*state, &tenancy);
+    assert_true(tenancy.mixed && !tenancy.apart);
+}
+
+static void tenants_that_do_not_mind_share(void **state)
+{
+    assert_int_equal(reserve_for(*state, 1, "x", false), WEFT_OK);
+    assert_int_equal(reserve_for(*state, 2, "y", false), WEFT_OK);
+    assert_int_equal(reserve_for(*state, 3, "x", true), WEFT_ENOSLOTS);
+}
+
 static void asking_again_with_the_same_id_takes_nothing_more(void **state)
 {
     struct weft_leases *table = *state;
@@ -239,6 +276,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_so_many_ranks_come_and_leave_at_once),
         with_table(fewer_slots_are_granted_when_fewer_are_free),
+        with_table(tenants_that_do_not_mind_share),
+        with_table(nobody_gets_a_slot_beside_who_wants_to_be_apart),
+        with_table(who_wants_to_be_apart_gets_no_slot_beside_another_tenant),
         with_table(asking_again_with_the_same_id_takes_nothing_more),
         with_table(a_reservation_ends_at_its_deadline_and_is_reported),
         with_table(a_reservation_past_its_deadline_cannot_be_kept_even_before_it_is_swept),
