@@ -326,7 +326,6 @@ static int arm(struct weft__rank *rank)
     struct cell *own = cell_of(rank);
     const struct weft_exec *exec = rank->exec;
     const struct weft__trap_desc desc = {.gate = &own->gate,
-                                         .begin = exec->base,
                                          .end = exec->base + (uint64_t)exec->size * exec->stride,
                                          .call = weft__system_call,
                                          .fault = on_fault,

@@ -8,7 +8,10 @@
 
 #include <asm/prctl.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -111,6 +114,23 @@ static void on_affinity(struct weft__system *system, struct weft__trap_call *cal
         memcpy(at(call->args[2]), &one, sizeof(one));
         call->result = sizeof(one);
     }
+}
+
+/* Nobody else is there to be woken. */
+static void on_futex(struct weft__system *system, struct weft__trap_call *call)
+{
+    int what = (int)call->args[1] & FUTEX_CMD_MASK;
+    if (what == FUTEX_WAIT || what == FUTEX_WAIT_BITSET)
+        go_through(system, call);
+    else
+        call->result = what == FUTEX_WAKE || what == FUTEX_WAKE_BITSET ? 0 : -ENOSYS;
+}
+
+/* Advice that may be ignored. */
+static void on_nothing(struct weft__system *system, struct weft__trap_call *call)
+{
+    (void)system;
+    call->result = 0;
 }
 
 /* ---- signals ---- */
@@ -269,6 +289,26 @@ static void on_file(struct weft__system *system, struct weft__trap_call *call)
         call->result = -EBADF;
 }
 
+static void on_dup(struct weft__system *system, struct weft__trap_call *call)
+{
+    int64_t into = call->number == SYS_dup ? 3 : (int)call->args[1];
+    call->result = -EBADF;
+    if (is_own(system, (int)call->args[0]) && into >= 3 &&
+        into < (int64_t)sizeof(system->state->files) * 8)
+        on_open(system, call);
+}
+
+static void on_fcntl(struct weft__system *system, struct weft__trap_call *call)
+{
+    call->result = -EBADF;
+    if (!is_own(system, (int)call->args[0]))
+        return;
+    if (call->args[1] == F_DUPFD || call->args[1] == F_DUPFD_CLOEXEC)
+        on_open(system, call);
+    else
+        go_through(system, call);
+}
+
 unsigned weft__system_open_files(const struct weft__system_state *state)
 {
     unsigned n = 0;
@@ -296,6 +336,12 @@ static const struct {
     ON(getpid, on_thread),
     ON(getppid, on_thread),
     ON(set_robust_list, on_thread),
+    ON(futex, on_futex),
+    ON(sigaltstack, on_nothing),
+    ON(mlock, on_nothing),
+    ON(munlock, on_nothing),
+    ON(msync, on_nothing),
+    ON(sched_setaffinity, on_nothing),
     ON(exit, on_exit_call),
     ON(exit_group, on_exit_call),
     ON(sched_getaffinity, on_affinity),
@@ -307,6 +353,10 @@ static const struct {
     ON(openat, on_open),
     ON(creat, on_open),
     ON(close, on_close),
+    ON(dup, on_dup),
+    ON(dup2, on_dup),
+    ON(dup3, on_dup),
+    ON(fcntl, on_fcntl),
     ON(read, on_file),
     ON(readv, on_file),
     ON(pread64, on_file),
@@ -363,6 +413,11 @@ static const struct {
     ON(nanosleep, go_through),
     ON(clock_nanosleep, on_clock_nanosleep),
     ON(sched_yield, go_through),
+    ON(poll, go_through),
+    ON(ppoll, go_through),
+    ON(select, go_through),
+    ON(pselect6, go_through),
+    ON(utimensat, go_through),
 #undef ON
 };
 
@@ -375,19 +430,48 @@ static void on_prlimit(struct weft__system *system, struct weft__trap_call *call
         go_through(system, call);
 }
 
+/* What people run into, by name. */
+static const struct {
+    int64_t number;
+    int error;
+    const char *what;
+} refused[] = {
+    {SYS_clone, ENOSYS, "clone (a thread or a child process)"},
+    {SYS_clone3, ENOSYS, "clone3 (a thread or a child process)"},
+    {SYS_fork, ENOSYS, "fork"},
+    {SYS_vfork, ENOSYS, "vfork"},
+    {SYS_execve, ENOSYS, "execve"},
+    {SYS_socket, EPERM, "socket"},
+    {SYS_socketpair, EPERM, "socketpair"},
+    {SYS_pipe, EPERM, "pipe"},
+    {SYS_pipe2, EPERM, "pipe2"},
+    {SYS_shmget, ENOSYS, "shmget (shared memory)"},
+    {SYS_memfd_create, EPERM, "memfd_create"},
+    {SYS_chdir, EPERM, "chdir (ranks of a process share a folder)"},
+    {SYS_setitimer, ENOSYS, "setitimer (no signals are sent to ranks)"},
+    {SYS_timer_create, ENOSYS, "timer_create (no signals are sent to ranks)"},
+    {SYS_alarm, ENOSYS, "alarm (no signals are sent to ranks)"},
+    {SYS_kill, ENOSYS, "kill with a signal that has a handler"},
+    {SYS_tgkill, ENOSYS, "raise of a signal that has a handler"},
+};
+
 static void refuse(struct weft__system *system, struct weft__trap_call *call)
 {
+    char number[32];
+    const char *what = number;
+    snprintf(number, sizeof(number), "number %lld", (long long)call->number);
     call->result = call->number == SYS_rseq ? -ENOSYS : -EPERM;
-    if (call->number == SYS_clone || call->number == SYS_clone3 || call->number == SYS_fork ||
-        call->number == SYS_vfork || call->number == SYS_execve)
-        call->result = -ENOSYS;
-    if (call->number != SYS_rseq && !system->told) {
-        system->told = true;
-        weft__warn(
-            "rank %d: system call %lld is refused in a cell; run the program in process mode "
-            "if it needs it",
-            (int)system->rank, (long long)call->number);
-    }
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+        if (refused[i].number == call->number) {
+            what = refused[i].what;
+            call->result = -refused[i].error;
+        }
+    if (call->number == SYS_rseq || system->told)
+        return;
+    system->told = true;
+    weft__warn("rank %d: system call %s is refused: ranks that can be moved do without it; link "
+               "the program without -static-pie if it needs it",
+               (int)system->rank, what);
 }
 
 void weft__system_call(void *ctx, struct weft__trap_call *call)

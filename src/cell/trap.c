@@ -106,11 +106,6 @@ static void chain(int number, siginfo_t *info, void *context)
     }
 }
 
-static bool is_in_cell(const struct weft__trap *trap, uint64_t pc)
-{
-    return pc >= trap->desc.begin && pc < trap->desc.end;
-}
-
 /* The second part: on the signal stack, with the worker's thread pointer. */
 __attribute__((noinline)) static void handle(const struct weft__trap *trap, siginfo_t *info,
                                              ucontext_t *context, uint64_t *fs)
@@ -137,11 +132,11 @@ PLAIN static void on_signal(int number, siginfo_t *info, void *context)
         return;
     }
     const struct weft__trap *trap = *(struct weft__trap *const *)bottom;
-    if (!is_in_cell(trap, (uint64_t)user->uc_mcontext.gregs[REG_RIP])) {
+    uint64_t rank_fs = thread_pointer();
+    if (rank_fs == trap->desc.gate->host_fs) { /* the runtime itself, wherever the code is */
         chain(number, info, context);
         return;
     }
-    uint64_t rank_fs = thread_pointer();
     set_thread_pointer(trap->desc.gate->host_fs);
     handle(trap, info, user, &rank_fs);
     set_thread_pointer(rank_fs);

@@ -34,7 +34,7 @@ struct weft__trap;
 
 struct weft__trap_desc {
     struct weft__gate *gate;
-    uint64_t begin, end; /* of the cells' addresses: below the runtime's code, libraries and all */
+    uint64_t end; /* of the cells' addresses: below the runtime's code, libraries and all */
     void (*call)(void *ctx, struct weft__trap_call *call);
     /* The program cannot go on. */
     void (*fault)(void *ctx, struct weft__trap_fault *fault);

@@ -40,7 +40,7 @@ struct weft__range {
     uint32_t exposures_foreign; /* of memory outside the range: the rank cannot move */
     uint32_t padding;
     uint64_t program_offset; /* of the program's memory; the end of the range: there is none */
-    uint64_t points; /* migration points that the rank has come to; its thread's */
+    uint64_t points;         /* migration points that the rank has come to; its thread's */
     struct weft_channel channels[]; /* by rank */
 };
 

@@ -115,7 +115,6 @@ static int64_t run(struct cell *cell, char *const *argv, char output[256])
     cell->gate.frame = &cell->system.space.space->frame;
     uint64_t sp = build_stack(cell, argv);
     const struct weft__trap_desc desc = {.gate = &cell->gate,
-                                         .begin = BASE,
                                          .end = BASE + STRIDE,
                                          .call = weft__system_call,
                                          .fault = on_fault,
