@@ -25,6 +25,14 @@ const char *weft__event_name(uint32_t kind)
     return kind < WEFT_EVENT_KINDS ? kinds[kind].name : "";
 }
 
+uint32_t weft__event_kind(const char *name)
+{
+    uint32_t kind = WEFT_EVENT_KINDS;
+    while (--kind > WEFT_EVENT_NOTHING && strcmp(kinds[kind].name, name) != 0)
+        ;
+    return kind;
+}
+
 /* ---- fields ---- */
 
 /* The next of the names separated by commas; false: there is none. */

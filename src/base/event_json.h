@@ -17,6 +17,9 @@ size_t weft__event_json(const struct weft_event *event, const char *host,
 /* "app_started", ...; "" for what is no kind. */
 const char *weft__event_name(uint32_t kind);
 
+/* The kind of that name; WEFT_EVENT_NOTHING: there is none. */
+uint32_t weft__event_kind(const char *name);
+
 /* The fields of an event, in order: numbers, then texts. */
 struct weft_event_field {
     const char *name;

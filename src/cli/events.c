@@ -60,9 +60,10 @@ static void take(struct cli_events *events, size_t source, const Weft__Events__E
     events->events =
         weft__must_grow(events->events, events->n + reply->n_events, sizeof(*events->events));
     for (size_t i = 0; i < reply->n_events; i++) {
-        struct cli_event *event = &events->events[events->n++];
+        struct cli_event *event = &events->events[events->n];
         weft__events_unpack(reply->events[i], &event->event);
         event->source = (uint32_t)source;
+        events->n += event->event.kind != WEFT_EVENT_NOTHING; /* of a newer version, maybe */
     }
 }
 

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/event_json.h"
 #include "base/must.h"
+#include "wire/message.h"
 
 /* The length of the texts: up to and with the last zero byte behind anything else. */
 static size_t texts_len(const struct weft_event *event)
@@ -36,7 +38,7 @@ void weft__events_pack(const struct weft_event *events, size_t n, struct weft_ev
         message->time_ns = events[i].time_ns;
         message->mono_ns = events[i].mono_ns;
         message->app = events[i].app;
-        message->kind = events[i].kind;
+        message->kind = weft__message_text(weft__event_name(events[i].kind));
         message->rank = events[i].rank;
         message->n = (uint64_t *)(uintptr_t)events[i].n; /* packing does not write */
         message->n_n = numbers_n(&events[i]);
@@ -64,7 +66,7 @@ void weft__events_unpack(const Weft__Events__Event *message, struct weft_event *
     event->time_ns = message->time_ns;
     event->mono_ns = message->mono_ns;
     event->app = message->app;
-    event->kind = message->kind;
+    event->kind = weft__event_kind(message->kind);
     event->rank = message->rank;
     for (size_t i = 0; i < message->n_n && i < WEFT_EVENT_NUMBERS_MAX; i++)
         event->n[i] = message->n[i];

@@ -20,7 +20,8 @@ void weft__events_pack(const struct weft_event *events, size_t n,
                        struct weft_events_packed *packed_out);
 void weft__events_packed_free(struct weft_events_packed *packed);
 
-/* Never fails: numbers and texts that are too many are left out. */
+/* Never fails: numbers and texts that are too many are left out; a kind that we do not know is
+ * WEFT_EVENT_NOTHING. */
 void weft__events_unpack(const Weft__Events__Event *message, struct weft_event *event_out);
 
 #endif

@@ -113,7 +113,8 @@ static void take(struct weft_host *host, struct weft_guest *guest,
             continue;
         guest->events_next = event.sequence + 1;
         event.app = tell->app;
-        keep(host, &event);
+        if (event.kind != WEFT_EVENT_NOTHING)
+            keep(host, &event);
     }
 }
 

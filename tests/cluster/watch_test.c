@@ -298,7 +298,7 @@ static void counters_add_up_after_a_known_run(void **state)
         counters = counters_of(cluster, cluster->hosts[i].address);
         granted += number_of(counters, "leases.granted");
         released += number_of(counters, "leases.released");
-        cluster_check(cluster, number_of(counters, "leases.refused") == (i == 1));
+        cluster_check(cluster, (number_of(counters, "leases.refused") > 0) == (i == 1));
         cluster_check(cluster, number_of(counters, "events.skipped") == 0);
         json_decref(counters);
     }

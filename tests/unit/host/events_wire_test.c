@@ -48,7 +48,7 @@ static void events_arrive_as_they_were(void **state)
 static void empty_and_full_events_arrive_too(void **state)
 {
     (void)state;
-    struct weft_event event = {.kind = 1};
+    struct weft_event event = {.kind = WEFT_EVENT_KINDS - 1};
     struct weft_event out = again(&event);
     assert_memory_equal(&out, &event, sizeof(event));
     memset(event.text, 'x', sizeof(event.text) - 1);
@@ -68,7 +68,9 @@ static void what_is_too_much_is_left_out(void **state)
     message.n = numbers;
     message.n_n = sizeof(numbers) / sizeof(numbers[0]);
     message.texts = (ProtobufCBinaryData){.data = texts, .len = sizeof(texts)};
+    message.kind = weft__message_text("a_kind_of_tomorrow");
     weft__events_unpack(&message, &out);
+    assert_int_equal(out.kind, WEFT_EVENT_NOTHING);
     assert_int_equal(out.n[WEFT_EVENT_NUMBERS_MAX - 1], WEFT_EVENT_NUMBERS_MAX);
     assert_int_equal(strlen(out.text), WEFT_EVENT_TEXT_MAX - 1);
 }
