@@ -243,8 +243,8 @@ static int look(struct weft_app *app, const struct check *check, struct weft_app
         err = weft__detect(&outlook.ask, &outlook.found);
     counts->checks++;
     weft__times_add(&counts->look, (weft__now_ns() - began_ns) / WEFT_NS_PER_US);
-    bool wants_store = err == WEFT_OK && outlook.found.freeze &&
-                       app->policy == WEFT_POLICY_SPOT && check->asked == NULL;
+    bool wants_store = err == WEFT_OK && outlook.found.freeze && app->policy == WEFT_POLICY_SPOT &&
+                       check->asked == NULL;
     if (wants_store)
         err = freeze(app, "its host is about to go, and no other has room");
     else if (err == WEFT_OK && outlook.found.freeze)
