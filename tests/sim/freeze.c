@@ -14,23 +14,14 @@
  *
  * A mutant breaks one rule on purpose; the simulation has to notice (--mutant NAME exits with 0
  * when it does). One file: the world has no part that another one could use. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "plan/freeze.h"
+#include "freeze.h"
+#include "freeze_world.h"
 #include "weft/error.h"
-
-enum {
-    HOMES = 2,
-    HOSTS = 3,
-    PROCESSES_MAX = 256,
-    MESSAGES_MAX = 4096,
-    ACTIONS_MAX = PROCESSES_MAX + 4,
-    STEPS_MAX = 4000
-};
 
 static const struct weft_freeze_params params = {
     .round_first_ns = 3,
@@ -58,51 +49,6 @@ static uint64_t dice(uint64_t n)
 
 /* ---- the world ---- */
 
-struct process {
-    bool alive;
-    unsigned home, host;
-    struct weft_freeze_member member;
-    bool running;      /* its rank computes */
-    unsigned share;    /* which of the app's ranks it has */
-    uint64_t counter;  /* work of its rank */
-    unsigned standing; /* ticks until it stands; 0: it does, or is not asked to */
-    bool stop_wanted, save_wanted, load_wanted;
-};
-
-enum to { TO_HOME, TO_PROCESS };
-enum what { EVENT, MEMBER_ORDER, MEMBER_EVENT, REGISTRY_READ, REGISTRY_CAS, END_PROCESS };
-
-/* Anything that happens later. */
-struct message {
-    uint64_t at;
-    enum what what;
-    unsigned home; /* incarnation of it, so that answers to a dead one are dropped */
-    uint64_t life;
-    unsigned process;
-    struct weft_freeze_event event;
-    struct weft_freeze_member_event member;
-    struct weft_move_owner expect, want;
-    uint64_t processes_first; /* END: which parties it is about */
-};
-
-struct home {
-    bool alive;
-    bool knows; /* has a record of the app */
-    uint64_t life;
-    struct weft_freeze machine;
-    struct weft_freeze_party parties[HOSTS];
-    unsigned numbers[HOSTS]; /* of the parties' processes */
-    bool writes;             /* the manifest is being written */
-    bool ended;              /* the app has ended here */
-};
-
-/* What the store has: one file per share, by number of the freeze, and a manifest. */
-struct file {
-    bool there;
-    uint64_t number;
-    uint64_t counter;
-};
-
 static struct {
     uint64_t now;
     struct home homes[HOMES];
@@ -116,12 +62,12 @@ static struct {
     struct file manifests[HOMES];
     uint64_t work[HOSTS]; /* what has been done for each share, by whoever ran it */
     bool ended;           /* the app has ended: a dead home, a lost rank */
-    unsigned frozen, thawed, stayed, kept, lost, taken;
+    struct freeze_counts *counts;
     const char *broken;
 } world;
 
 static const char *mutant = "";
-static bool talks; /* one run: what the homes do is printed */
+static bool talks;
 
 static bool is_mutant(const char *name)
 {
@@ -328,25 +274,25 @@ static void perform(struct home *home, const struct weft_freeze_action *action)
                 erase(&world.homes[i]);
         break;
     case WEFT_FREEZE_DO_STAYED:
-        world.stayed++;
+        world.counts->stayed++;
         break;
     case WEFT_FREEZE_DO_FROZEN:
-        world.frozen++;
+        world.counts->frozen++;
         break;
     case WEFT_FREEZE_DO_KEPT:
-        world.kept++;
+        world.counts->kept++;
         break;
     case WEFT_FREEZE_DO_THAWED:
-        world.thawed++;
+        world.counts->thawed++;
         break;
     case WEFT_FREEZE_DO_LOST:
-        world.lost++;
+        world.counts->lost++;
         world.ended = true;
         end_app(home);
         erase(home);
         break;
     case WEFT_FREEZE_DO_TAKEN:
-        world.taken++;
+        world.counts->taken++;
         end_app(home);
         break;
     }
@@ -806,9 +752,12 @@ static void settle(void)
         broken("the app neither runs whole nor lies whole in the store");
 }
 
-static bool run(uint64_t seed)
+const char *freeze_run(uint64_t seed, const struct freeze_how *how, struct freeze_counts *counts)
 {
+    mutant = how->mutant;
+    talks = how->talks;
     begin_world(seed);
+    world.counts = counts;
     world.faults = seed % 8 != 0;
     for (int i = 0; i < 1200 && world.broken == NULL && !world.ended; i++) {
         wish();
@@ -816,53 +765,5 @@ static bool run(uint64_t seed)
     }
     if (world.broken == NULL)
         settle();
-    return world.broken == NULL;
-}
-
-int main(int argc, char **argv)
-{
-    static const struct option options[] = {{"runs", required_argument, NULL, 'r'},
-                                            {"seed", required_argument, NULL, 's'},
-                                            {"mutant", required_argument, NULL, 'm'},
-                                            {0}};
-    uint64_t runs = 1000, first = 1, frozen = 0, thawed = 0, stayed = 0, kept = 0, lost = 0,
-             taken = 0;
-    int option;
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (option == 'r')
-            runs = strtoull(optarg, NULL, 10);
-        else if (option == 's')
-            first = strtoull(optarg, NULL, 10);
-        else if (option == 'm')
-            mutant = optarg;
-        else
-            return 2;
-    }
-    talks = runs == 1;
-    for (uint64_t seed = first; seed < first + runs; seed++) {
-        bool well = run(seed);
-        if (!well && mutant[0] != '\0') {
-            printf("mutant %s: noticed with seed %llu: %s\n", mutant, (unsigned long long)seed,
-                   world.broken);
-            return 0;
-        }
-        if (!well) {
-            printf("seed %llu, time %llu: %s\n", (unsigned long long)seed,
-                   (unsigned long long)world.now, world.broken);
-            return 1;
-        }
-        frozen += world.frozen;
-        thawed += world.thawed;
-        stayed += world.stayed;
-        kept += world.kept;
-        lost += world.lost;
-        taken += world.taken;
-    }
-    printf(
-        "%llu runs: %llu freezes, %llu thaws; %llu and %llu given up, %llu apps lost, %llu taken "
-        "by another home\n",
-        (unsigned long long)runs, (unsigned long long)frozen, (unsigned long long)thawed,
-        (unsigned long long)stayed, (unsigned long long)kept, (unsigned long long)lost,
-        (unsigned long long)taken);
-    return mutant[0] != '\0';
+    return world.broken;
 }
