@@ -48,8 +48,9 @@ struct weft_host_store;
 /* A host of the cluster, as the registry last told it. */
 struct weft_member {
     struct weft_registry_host at;
-    uint64_t epoch;         /* of the list that it was last in, */
-    uint64_t listed_ns;     /* and when that was */
+    uint64_t epoch;         /* of the list that it was last in */
+    uint64_t missing_epoch; /* of the first list without it, */
+    uint64_t missing_ns;    /* and when that came */
     uint64_t freed_wall_ms; /* when its use was last seen to go down */
 };
 
@@ -102,7 +103,8 @@ struct weft_host {
     struct weft_timer beat_timer, watch_timer;
     uint64_t beat_sent_ns;     /* the newest beat, or join */
     uint32_t registry_dead_ms; /* after which the head declares us dead */
-    uint64_t beat_answered_ns; /* when the head last answered */
+    uint64_t beat_fired_ns;    /* when it was last time to beat */
+    bool stood_still;          /* ourselves, for long enough to be dead, since the last answer */
     bool beating;              /* a beat is under way, */
     bool joining;              /* or a join, */
     bool beat_again;           /* and what it says is out of date */

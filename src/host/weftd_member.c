@@ -4,7 +4,8 @@
  * refresh that fetches the used slots when a decision is due. Used slots are hints all the same:
  * each host alone decides about its slots, by leases. A head that does not answer changes nothing
  * here: hosts and running apps live on, and beats go on until it is back; after a restart of the
- * head (new epoch) the host joins again. A host that learns that it was declared dead ends its
+ * head (new epoch) the host joins again, as the same incarnation, however long the head was away. A
+ * host that learns that it was declared dead, or that stood still itself for as long, ends its
  * processes, because their apps have been ended, and joins as a new incarnation.
  */
 #include <errno.h>
@@ -129,19 +130,24 @@ struct weft_member *weft__weftd_member(const struct weft_host *host, const char 
     return bsearch(&wanted, host->members, host->members_n, sizeof(wanted), by_name);
 }
 
-/* A host that a registry with a new epoch does not list yet is given time to join it again. */
-static bool may_come_back(const struct weft_member *member, uint64_t epoch)
+/* A host that a registry with a new epoch does not list yet is given time to join it again, from
+ * the first list without it on: before that there may have been no registry to join. */
+static bool may_come_back(struct weft_member *member, uint64_t epoch)
 {
     uint64_t grace_ns = 2 * weft__config_u64("WEFT_DEAD_MS") * WEFT_NS_PER_MS;
-    return member->at.alive && member->epoch != epoch &&
-           weft__now_ns() - member->listed_ns < grace_ns;
+    if (!member->at.alive || member->epoch == epoch)
+        return false;
+    if (member->missing_epoch != epoch) {
+        member->missing_epoch = epoch;
+        member->missing_ns = weft__now_ns();
+    }
+    return weft__now_ns() - member->missing_ns < grace_ns;
 }
 
 static struct weft_member member_of(struct weft_host *host, const struct news *news, size_t i)
 {
     const struct weft_member *old = weft__weftd_member(host, news->hosts[i].name);
-    struct weft_member member = {
-        .at = news->hosts[i], .epoch = news->epoch, .listed_ns = weft__now_ns()};
+    struct weft_member member = {.at = news->hosts[i], .epoch = news->epoch};
     if (strcmp(member.at.name, host->name) == 0) {
         member.at.used = weft__leases_used(&host->leases);
         self_tenancy(host, &member.at);
@@ -179,7 +185,7 @@ static void tell_change(struct weft_host *host, const struct weft_registry_host 
 
 /* Tells the apps what has become of a host that was in the list before; false: the list keeps it.
  */
-static bool is_gone(struct weft_host *host, const struct weft_member *before, uint64_t epoch)
+static bool is_gone(struct weft_host *host, struct weft_member *before, uint64_t epoch)
 {
     const struct weft_member *now = weft__weftd_member(host, before->at.name);
     if (now == NULL && may_come_back(before, epoch))
@@ -245,7 +251,7 @@ static void beat(struct weft_host *host);
 /* The registry has answered what we sent last: it counts us as alive. */
 static void answered(struct weft_host *host)
 {
-    host->beat_answered_ns = weft__now_ns();
+    host->stood_still = false;
     weft__state_server_alive(
         host->state, host->incarnation, host->beat_sent_ns,
         &(struct weft_registry_reply){.epoch = host->epoch, .dead_ms = host->registry_dead_ms});
@@ -259,6 +265,18 @@ static void tell_epoch(struct weft_host *host, uint64_t epoch)
                                                           .n = {epoch, host->epoch}});
 }
 
+/* Others have ended what runs here. */
+static void declared_dead(struct weft_host *host)
+{
+    weft__error("this host was declared dead after a silence; its processes end and it joins anew");
+    weft__weftd_processes_end(host, "its host was declared dead");
+    host->incarnation++;
+    host->stood_still = false;
+    weft__weftd_group_hosts(host, host->groups_revision);
+}
+
+static void join_again(struct weft_host *host);
+
 static void joined_again(struct news *news)
 {
     struct weft_host *host = news->host;
@@ -270,6 +288,10 @@ static void joined_again(struct news *news)
         host->registry_dead_ms = news->dead_ms;
         answered(host);
         weft__info("joined again, epoch %llu", (unsigned long long)news->epoch);
+    } else if (news->err == WEFT_ESTALE && !host->stopping) {
+        declared_dead(host);
+        join_again(host);
+        return;
     } else if (news->err != WEFT_EREGISTRY && news->err != WEFT_ESHUTDOWN) {
         weft__error("cannot join again: %s", news->text);
     }
@@ -299,15 +321,10 @@ static void take_beaten(struct weft_host *host, const struct news *news)
     }
     if (news->err != WEFT_ESTALE)
         return;
-    if (weft__now_ns() - host->beat_answered_ns >
-        weft__config_u64("WEFT_DEAD_MS") * WEFT_NS_PER_MS) {
-        weft__error(
-            "this host was declared dead after a silence; its processes end and it joins anew");
-        weft__weftd_processes_end(host, "was declared dead");
-        host->incarnation++;
-        weft__weftd_group_hosts(host, host->groups_revision);
-    }
-    join_again(host);
+    if (host->stood_still)
+        declared_dead(host);
+    join_again(
+        host); /* a registry that has started anew takes us as we are, else it says what we are */
 }
 
 static void beaten(struct news *news)
@@ -339,6 +356,11 @@ static void beat(struct weft_host *host)
 static void beat_fired(struct weft_timer *timer)
 {
     struct weft_host *host = weft__loop_owner(timer, struct weft_host, beat_timer);
+    uint64_t now_ns = weft__now_ns();
+    if (host->beat_fired_ns != 0 &&
+        now_ns - host->beat_fired_ns > weft__config_u64("WEFT_DEAD_MS") * WEFT_NS_PER_MS)
+        host->stood_still = true;
+    host->beat_fired_ns = now_ns;
     beat(host);
     weft__loop_timer(host->asker.loop, timer,
                      weft__now_ns() + weft__config_u64("WEFT_HEARTBEAT_MS") * WEFT_NS_PER_MS);

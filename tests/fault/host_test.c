@@ -105,6 +105,22 @@ static void a_head_that_comes_back_is_found_again(void **state)
     scene_ends_well(&scene);
 }
 
+/* For longer than it takes to declare a host dead, and to wait for one that does not join again. */
+static void a_head_that_was_away_for_long_ends_no_app(void **state)
+{
+    enum { AWAY_MS = 12000 };
+    struct scene scene;
+    scene_open(&scene, *state);
+    cluster_host_kill(scene.head);
+    for (uint64_t until = child_now_ms() + AWAY_MS; child_now_ms() < until;)
+        stage_runs(*state, &scene.stage, SCENE_RANKS, 1);
+    cluster_host_again(*state, scene.head);
+    cluster_await(scene.cluster, CLUSTER_MS, ask_alive(*state, 4));
+    stage_runs(*state, &scene.stage, SCENE_RANKS, 20);
+    stage_move(*state, &scene.app, SCENE_MOVER, "b");
+    scene_ends_well(&scene);
+}
+
 static void a_head_that_is_away_during_a_move_decides_it_when_it_is_back(void **state)
 {
     struct scene scene;
@@ -242,6 +258,7 @@ int main(int argc, char **argv)
         CASE(without_a_head_apps_go_on_and_new_work_is_refused),
         CASE(without_a_head_the_home_of_an_app_shows_and_ends_it),
         CASE(a_head_that_comes_back_is_found_again),
+        CASE(a_head_that_was_away_for_long_ends_no_app),
         CASE(a_head_that_is_away_during_a_move_decides_it_when_it_is_back),
         CASE(a_head_that_stays_away_during_a_move_ends_the_app_at_last),
         CASE(a_head_that_ends_alone_takes_its_log_along),
