@@ -2,8 +2,8 @@
  * host. What does not need a host that has died comes to the result of a run without faults; what
  * does ends with a reason that names it; nothing hangs, and nothing is left.
  *
- * fault_chaos_test SECONDS [SEED [ROUNDS]]: so many rounds, each with hosts and a seed of its own,
- * and with faults for so long. CHAOS_VERBOSE=1 prints every event. */
+ * fault_chaos_test SECONDS [SEED [ROUNDS [EVERY_MS]]]: so many rounds, each with hosts and a seed
+ * of its own, and with faults for so long. CHAOS_VERBOSE=1 prints every event. */
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,7 +27,7 @@ enum {
     END_MS = 240000
 };
 
-static long seconds = 20, first_seed = 1, rounds = 1;
+static long seconds = 20, first_seed = 1, rounds = 1, fault_every_ms = FAULT_EVERY_MS;
 static struct chaos chaos; /* large */
 static char events[EVENTS][EVENT_BYTES];
 static unsigned events_n;
@@ -99,7 +99,7 @@ static void faults(void)
         }
         if (child_now_ms() >= fault_ms) {
             chaos_strike(&chaos);
-            fault_ms = child_now_ms() + FAULT_EVERY_MS;
+            fault_ms = child_now_ms() + (uint64_t)fault_every_ms;
         }
         child_nap();
     }
@@ -217,6 +217,8 @@ int main(int argc, char **argv)
         first_seed = strtol(argv[2], NULL, 10);
     if (argc > 3)
         rounds = strtol(argv[3], NULL, 10);
+    if (argc > 4)
+        fault_every_ms = strtol(argv[4], NULL, 10);
     if (!lab_enter())
         return 77;
     return cmocka_run_group_tests(tests, NULL, NULL);
