@@ -189,8 +189,9 @@ static void get(struct end *end, const struct data_task *task, unsigned i)
     struct slot *slot = &end->slots[i % task->window];
     size_t at = i % task->window * task->bytes;
     int err;
-    while (atomic_load(&slot->busy))
-        await(end, &end->got, atomic_load(&end->got) + 1, task->asleep);
+    uint32_t got_before = atomic_load(&end->got); /* before busy: this slot may be the last one */
+    for (; atomic_load(&slot->busy); got_before++)
+        await(end, &end->got, got_before + 1, task->asleep);
     slot->get = (struct weft_lane_get){.peer = end->peer,
                                        .key = end->key,
                                        .remote_offset = at,

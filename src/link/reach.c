@@ -9,6 +9,7 @@
 #include "link/reach.h"
 
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -153,6 +154,26 @@ static int try_one(const struct weft__select *select, const struct weft__address
     return try_path(select, &theirs->paths[i], bind);
 }
 
+/* A lane of this host has paths of its own choice: one that was reached is used only where the two
+ * have a name in common. */
+static void tell_use(const struct weft__select *select, const struct weft__address *theirs,
+                     FILE *out)
+{
+    static const struct weft_tp_handlers handlers = {.message = ignore};
+    struct weft__select own = *select;
+    struct weft__selected selected;
+    struct weft__address_routes routes;
+    own.open.handlers = &handlers;
+    own.open.ctx = NULL;
+    if (weft__select(&own, &selected) != WEFT_OK)
+        return; /* that no transport works here is told elsewhere */
+    int err = weft__address_pair(&selected.address, theirs, &routes);
+    if (err != WEFT_OK)
+        fprintf(out, "to it no data goes: %s\n", weft_fail_text(err));
+    selected.transport->core->close(selected.ep);
+    free(selected.report);
+}
+
 int weft__reach_report(const struct weft__select *select, const char *lane, FILE *out)
 {
     struct weft__address theirs;
@@ -172,5 +193,7 @@ int weft__reach_report(const struct weft__select *select, const char *lane, FILE
         else
             fprintf(out, "%s\n", weft_fail_text(reached));
     }
+    if (err == WEFT_OK)
+        tell_use(select, &theirs, out);
     return err;
 }

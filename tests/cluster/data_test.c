@@ -69,6 +69,12 @@ static void hosts_that_cannot_reach_each_other_share_no_app(void **state)
         struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n",
                                          "2", cluster_program("hello"), NULL);
         cluster_check(cluster, run->code != 0 && child_complained(run, alike));
+        struct child *said = cluster_weft(cluster, "explain", "--at", cluster->hosts[0].address,
+                                          other->address, NULL);
+        cluster_check(cluster, said->code == 0);
+        bool differs = strcmp(settings[i][0], "WEFT_DATA") == 0;
+        cluster_check(cluster, child_said(said, "to it no data goes") == differs);
+        cluster_check(cluster, child_said(said, "set WEFT_DATA to the same") == differs);
         cluster_host_stop(cluster, other);
     }
 }
