@@ -139,7 +139,9 @@ struct ofi_ep {
     uint32_t rma_generation;
     unsigned rma_rounds; /* the one-sided half may be connecting: to be looked at so often */
     int epoll_fd;
-    int timer_fd; /* -1: none */
+    bool masked;    /* epoll_fd does not look at the halves: progress.c */
+    unsigned turns; /* of progress since somebody wanted to sleep */
+    int timer_fd;   /* -1: none */
     bool timer_runs;
     unsigned rounds;  /* of progress since the clock was looked at */
     uint64_t tick_ns; /* the last tick; 0: nothing was under way */

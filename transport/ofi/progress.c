@@ -2,21 +2,30 @@
  *
  * Completions of both endpoints are read until there are none (bounded, so that a flood does not
  * keep the caller for ever); operations whose end is known stand in the ready list, and their done
- * runs here and nowhere else but in close.
+ * runs here and nowhere else but in close. Reading the messages' only in every fourth turn while
+ * gets are under way was tried: it gains nothing.
  *
  * Sleeping: fi_trywait() says whether the completion queues' descriptors are armed. net's does
  * nothing, which leaves its descriptor readable after the first completion; fi_wait() with no
  * time-out on the wait set does the same work properly.
+ *
+ * Sockets stand in an epoll set of the provider's, that in one of its wait object, that in this
+ * endpoint's, and that in those of its users: each piece that arrives wakes them all the way up,
+ * also while nobody sleeps. Of gets over net that took 3 % at 64 KiB and 9 % at 1 MiB. So who only
+ * spins is found out, and the endpoint's set then looks at nothing until somebody wants to sleep.
  */
 #include <string.h>
+#include <sys/epoll.h>
 
 #include <rdma/fi_errno.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "transport/ofi/impl.h"
 #include "weft/error.h"
 
 #define BATCHES 16
+#define SPINNING_TURNS 200u
 
 static struct ofi_buffer *buffer_of(struct ofi_context *context)
 {
@@ -90,9 +99,25 @@ static int finish(struct ofi_ep *ep)
     return n;
 }
 
+/* Makes the endpoint's descriptor tell of completions, or not. */
+static void mask(struct ofi_ep *ep, bool masked)
+{
+    const struct ofi_half *halves[] = {&ep->msg, &ep->rma};
+    ep->masked = masked;
+    for (unsigned i = 0; i < 2; i++) {
+        int fd = halves[i]->wait_fd;
+        struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+        int op = masked ? EPOLL_CTL_DEL : EPOLL_CTL_ADD;
+        int rc = fd < 0 ? 0 : epoll_ctl(ep->epoll_fd, op, fd, &event);
+        weft__check(rc == 0);
+    }
+}
+
 int weft__ofi_progress(struct weft_tp_ep *tp)
 {
     struct ofi_ep *ep = ofi_ep_of(tp);
+    if (++ep->turns > SPINNING_TURNS && !ep->masked)
+        mask(ep, true);
     int n = weft__ofi_reap(ep, &ep->msg);
     if (ep->rmas || ep->rma_rounds) {
         n += weft__ofi_reap(ep, &ep->rma);
@@ -129,6 +154,9 @@ static bool armed(struct ofi_half *half)
 int weft__ofi_wait_arm(struct weft_tp_ep *tp)
 {
     struct ofi_ep *ep = ofi_ep_of(tp);
+    ep->turns = 0;
+    if (ep->masked)
+        mask(ep, false);
     weft__ofi_silence_arm(ep);
     if (ep->ready.first || ep->unposted || ep->waiting || ep->renew || ep->lost_n || ep->broken)
         return WEFT_EAGAIN;

@@ -148,6 +148,7 @@ static void a_key_ends_with_the_last_lane_that_has_registered_the_range(void **s
 struct work {
     pthread_t thread;
     unsigned lane;
+    struct weft_lane_region *region;
     atomic_uint wrong;
 };
 
@@ -192,10 +193,9 @@ enum { PULLS = 300 };
 static void *pull_often(void *ctx)
 {
     struct work *work = ctx;
-    struct weft_lane_region *region;
     struct weft_lane_key key;
-    int err =
-        weft__lane_register(sets[0].lane[work->lane], from, BYTES, WEFT_TP_READ, &region, &key);
+    int err = weft__lane_register(sets[0].lane[work->lane], from, BYTES, WEFT_TP_READ,
+                                  &work->region, &key);
     for (unsigned i = 0; i < PULLS && err == WEFT_OK; i++)
         err = pull(work->lane, &key);
     atomic_fetch_add(&work->wrong, err != WEFT_OK);
@@ -217,6 +217,8 @@ static void four_lanes_on_one_interface_move_bytes_at_a_time(void **state)
         assert_int_equal(atomic_load(&work[i].wrong), 0);
     }
     assert_int_equal(registrations(), 1);
+    for (unsigned i = 0; i < WEFT_LANES_MAX; i++)
+        weft__lane_unregister(sets[0].lane[i], work[i].region);
     close_both();
 }
 
@@ -224,8 +226,12 @@ static void four_lanes_on_one_interface_move_bytes_at_a_time(void **state)
 static bool enter_net(void)
 {
     if (unshare(CLONE_NEWNET) != 0 ||
-        system("ip link set lo up && ip link add d1 type veth peer name d2 && for i in 1 2; do "
-               "ip addr add 10.9.$i.1/24 dev d$i && ip link set d$i up || exit 1; done") != 0) {
+        system(
+            "ip link set lo up && ip link add d1 type veth peer name d2 && for i in 1 2; do "
+            "ip addr add 10.9.$i.1/24 dev d$i && ip link set d$i up || exit 1; done; "
+            /* the kernel says a moment later that they are up */
+            "for k in $(seq 600); do [ $(ip -o link show up | grep -c 'state UP') = 2 ] && exit 0; "
+            "sleep 0.05; done; exit 1") != 0) {
         printf("skipped: no network namespace of our own: needs root (CAP_SYS_ADMIN)\n");
         return false;
     }
