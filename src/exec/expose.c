@@ -179,7 +179,7 @@ static struct weft__registration *keep(struct weft__rank *rank, struct weft__reg
 static const struct weft__registration *look_up(struct weft__rank *rank, uint64_t id, unsigned lane,
                                                 struct weft__exposure *exposure_out)
 {
-    struct weft__exposure *found = weft__rank_is_here(rank) ? find(rank, id) : NULL;
+    struct weft__exposure *found = weft__rank_is_readable(rank) ? find(rank, id) : NULL;
     *exposure_out = found ? *found : (struct weft__exposure){0};
     struct weft__registration *one = found ? rank->registrations : NULL;
     while (one && (one->expose_id != id || one->lane != lane))

@@ -314,21 +314,30 @@ static void write_manifest(struct weft_app_freeze *freeze)
 static void erased(struct weft_host *host, uint64_t id, int err, const char *text,
                    const ProtobufCBinaryData *bytes)
 {
-    struct weft_app *app = weft__weftd_app_find(host, id);
+    (void)host;
     (void)bytes;
     if (err != WEFT_OK)
         weft__warn("app %" PRIx64 ": what was stored of it is not removed: %s", id, text);
-    if (app != NULL && app->freeze != NULL)
-        app->freeze->erasing = false;
 }
 
-static void erase(struct weft_app_freeze *freeze)
+static void erase_keys(const struct weft_app_freeze *freeze, const char *prefix)
 {
     struct weft_store_desc desc = {
         .what = WEFT_STORE_ERASE, .app = freeze->app->id, .done = erased};
-    freeze->erasing = true;
-    snprintf(desc.key, sizeof(desc.key), "%s", freeze->folder);
+    snprintf(desc.key, sizeof(desc.key), "%s", prefix);
     weft__weftd_store_do(freeze->app->host, &desc);
+}
+
+/* What the freeze that was given up, or thawed, has left: the manifest first. The next freeze may
+ * begin at once: its ranks have other keys, and its manifest is written after this. */
+static void erase(const struct weft_app_freeze *freeze)
+{
+    char key[WEFT_FREEZE_KEY_MAX];
+    bool thawed = freeze->machine.state == WEFT_FREEZE_IS_RUNNING && freeze->resumed;
+    snprintf(key, sizeof(key), "%sapp", freeze->folder);
+    erase_keys(freeze, key);
+    prefix_of(freeze, thawed, key);
+    erase_keys(freeze, key);
 }
 
 /* ---- how it ends ---- */
@@ -381,6 +390,7 @@ static void is_thawed(struct weft_app_freeze *freeze)
         freeze->ranks[r] = (struct weft_frozen_rank){0};
     }
     parties_clear(freeze);
+    freeze->resumed = false;
     freeze->failures = 0;
     freeze->note[0] = '\0';
     weft__info("app %" PRIx64 " runs again", app->id);
@@ -618,8 +628,6 @@ static int may_freeze(const struct weft_app *app)
     if (app->forks != NULL)
         return weft_fail(WEFT_EBUSY,
                          "ranks of the app have forked threads, which cannot be frozen");
-    if (app->freeze != NULL && app->freeze->erasing)
-        return weft_fail(WEFT_EBUSY, "what was stored of the app is being removed; try again");
     return WEFT_OK;
 }
 
@@ -735,7 +743,7 @@ void weft__weftd_freeze_free(struct weft_app *app, const char *reason)
     if (freeze->keep)
         app->app_key = false;
     else
-        erase(freeze);
+        erase_keys(freeze, freeze->folder);
     for (uint32_t r = 0; r < app->size; r++)
         free(freeze->ranks[r].descriptor);
     parties_clear(freeze);

@@ -25,7 +25,6 @@ struct weft_app_freeze {
     char cause[64];
     char note[WEFT_FREEZE_TEXT_MAX];       /* why the last freeze or thaw was given up */
     bool thaws_itself;                     /* as soon as there is room */
-    bool erasing;                          /* what is in the store is waste, and about to go */
     bool looking;                          /* for room */
     bool resumed;                          /* routes and incarnations are those of the thaw */
     bool keep;                             /* the app's record ends, not what is in the store */
