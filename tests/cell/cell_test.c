@@ -16,7 +16,7 @@
 #include "stage.h"
 #include "weft/error.h"
 
-enum { RANKS = 4, MOVES_LEAST = 3, LINE = 80 };
+enum { RANKS = 4, MOVES_LEAST = 3, FREEZES_MOST = 5, LINE = 80 };
 
 static int by_text(const void *a, const void *b)
 {
@@ -50,6 +50,45 @@ static unsigned move_on(struct cluster *cluster, const struct cluster_app *app)
     }
     cluster_check(cluster, ask_app(cluster, app, &now));
     return now.moved;
+}
+
+/* Freezes and thaws the app until it ends; how many times that was done. */
+static unsigned freeze_on(struct cluster *cluster, const struct cluster_app *app)
+{
+    const char *at = cluster->hosts[1].address;
+    unsigned n = 0;
+    while (!child_over(app->run) && n < FREEZES_MOST) {
+        if (cluster_weft(cluster, "freeze", "--at", at, app->hex, NULL)->code != 0)
+            continue; /* it ends just now, or is at a place where it cannot be moved */
+        cluster_check(cluster,
+                      cluster_weft(cluster, "thaw", "--at", at, app->hex, NULL)->code == 0);
+        n++;
+    }
+    cluster_check(cluster, child_wait(app->run, 3 * CLUSTER_MS) == 0);
+    return n;
+}
+
+static void freezes_change_nothing(void **state)
+{
+    struct cluster *cluster = *state;
+    char still[RANKS][LINE], frozen[RANKS][LINE];
+    const char *program = CELL_PROGRAMS "/features", *folder = cluster_file(cluster, "frozen");
+    (void)setenv("WEFT_SNAPSHOT_DIR", folder, 1);
+    cluster_three(cluster, RANKS);
+    (void)unsetenv("WEFT_SNAPSHOT_DIR");
+    struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n", "4",
+                                     program, "300", NULL);
+    cluster_check(cluster, run->code == 0);
+    read_lines(cluster, run, still);
+    struct cluster_app app =
+        cluster_run(cluster, &cluster->hosts[0], "-n", "4", program, "300", NULL);
+    unsigned freezes = freeze_on(cluster, &app);
+    read_lines(cluster, app.run, frozen);
+    print_message("%u freezes\n", freezes);
+    cluster_check(cluster, freezes >= 1);
+    for (unsigned i = 0; i < RANKS; i++)
+        assert_string_equal(still[i], frozen[i]);
+    cluster_remove(folder);
 }
 
 static void moves_change_nothing(struct cluster *cluster, const char *program, const char *rounds)
@@ -112,6 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(what_c_programs_do_survives_moves),
         CASE(what_cxx_programs_do_survives_moves),
+        CASE(freezes_change_nothing),
         CASE(a_program_that_goes_wrong_ends_its_app_with_a_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
