@@ -44,7 +44,7 @@ static struct {
 } disk;
 
 static uint64_t dice_state;
-static long runs = 60, first_seed = 1;
+static long runs = 40, first_seed = 1;
 
 static uint64_t dice(uint64_t below)
 {
