@@ -72,8 +72,9 @@ static double y_of(const struct axes *axes, double value)
 static void draw_axes(FILE *out, const struct plot *plot, const struct axes *axes)
 {
     char number[32];
-    for (double value = 0; value < axes->top + axes->step / 2; value += axes->step) {
-        double y = y_of(axes, value);
+    int ticks = (int)lround(axes->top / axes->step);
+    for (int tick = 0; tick <= ticks; tick++) {
+        double value = tick * axes->step, y = y_of(axes, value);
         fprintf(out,
                 "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"%s\" "
                 "stroke-width=\"1\"/>\n",

@@ -100,8 +100,10 @@ int main(int argc, char **argv)
 {
     MPI_Init(&argc, &argv);
     struct run *run = weft_alloc(sizeof(*run));
-    if (!run)
+    if (!run) {
         MPI_Abort(MPI_COMM_WORLD, 1);
+        return 1;
+    }
     *run = (struct run){.mark = argc > 3 ? atol(argv[3]) : -1, .moved_at = -1};
     MPI_Comm_rank(MPI_COMM_WORLD, &run->rank);
     MPI_Comm_size(MPI_COMM_WORLD, &run->size);

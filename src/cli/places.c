@@ -67,25 +67,35 @@ static int add(struct cli_places *places, char *word)
                : weft_fail(WEFT_ERANGE, "there are places for more than %d ranks", RANKS_MAX);
 }
 
+static void drop(struct cli_places *places)
+{
+    for (size_t i = 0; i < places->n; i++)
+        free(places->items[i]);
+    free(places->items);
+    free(places->text);
+}
+
 int cli_places_read(const char *text, struct cli_places *places_out)
 {
     struct cli_places places = {0};
-    char *copy = NULL, *rest = NULL;
+    char *rest = NULL;
     int err = WEFT_OK;
     if (text[0] == '@')
-        err = read_file(text + 1, &copy);
+        err = read_file(text + 1, &places.text);
     else
-        copy = strdup(text);
-    if (err != WEFT_OK || copy == NULL)
+        places.text = strdup(text);
+    if (err != WEFT_OK || places.text == NULL)
         return err != WEFT_OK ? err : WEFT_ENOMEM;
     if (text[0] == '@')
-        blank_comments(copy);
-    for (char *word = strtok_r(copy, ", \t\r\n", &rest); word != NULL && err == WEFT_OK;
+        blank_comments(places.text);
+    for (char *word = strtok_r(places.text, ", \t\r\n", &rest); word != NULL && err == WEFT_OK;
          word = strtok_r(NULL, ", \t\r\n", &rest))
         err = add(&places, word);
     if (err == WEFT_OK && places.n == 0)
         err = weft_fail(WEFT_EINVAL, "'%s' has no places", text);
     if (err == WEFT_OK)
         *places_out = places;
+    else
+        drop(&places);
     return err;
 }

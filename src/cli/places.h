@@ -12,10 +12,11 @@ struct cli_places {
     Weft__Host__Place **items;
     size_t n;
     uint64_t ranks; /* of all */
+    char *text;     /* that the names lie in */
 };
 
-/* Reads them.  Owns: until the process ends.  Errors: -errno of the file; WEFT_EINVAL and
- * WEFT_ERANGE, naming what is wrong; WEFT_ENOMEM. */
+/* Reads them.  Owns: its memory is the caller's, until the process ends.  Errors: -errno of the
+ * file; WEFT_EINVAL and WEFT_ERANGE, naming what is wrong; WEFT_ENOMEM. */
 int cli_places_read(const char *text, struct cli_places *places_out);
 
 #endif

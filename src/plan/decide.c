@@ -237,7 +237,8 @@ static int decide_twice(const struct weft_decide *ask, enum weft_hint hint, cons
     int err = decide(&count, hint);
     if (err != WEFT_OK)
         return err;
-    struct filling f = {.ask = ask, .order = order, .last = ask->home, .host_of = host_of_out};
+    struct filling f = {.ask = ask, .order = order, .last = ask->home};
+    f.host_of = host_of_out;
     err = decide(&f, hint);
     if (err == WEFT_OK && over_out != NULL)
         *over_out = f.over;

@@ -204,7 +204,7 @@ struct under_way {
     int64_t mine, sum[ROUNDS];
 };
 
-static void start_round(struct under_way *u, int round)
+static void start_round(struct under_way *u, int round, MPI_Request *requests)
 {
     size_t block = COUNT * sizeof(double), bytes = block * (size_t)u->w.size;
     u->out[round] = weft_alloc(bytes);
@@ -212,10 +212,9 @@ static void start_round(struct under_way *u, int round)
     fill(&u->w, u->out[round], block, 2 * round);
     fill(&u->w, u->in[round], block, 2 * round + 1);
     MPI_Ialltoall(MPI_IN_PLACE, 0, MPI_DOUBLE, u->in[round], COUNT, MPI_DOUBLE, MPI_COMM_WORLD,
-                  &u->requests[3 * round]);
-    MPI_Iallreduce(&u->mine, &u->sum[round], 1, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD,
-                   &u->requests[3 * round + 1]);
-    MPI_Ibarrier(MPI_COMM_WORLD, &u->requests[3 * round + 2]);
+                  &requests[0]);
+    MPI_Iallreduce(&u->mine, &u->sum[round], 1, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD, &requests[1]);
+    MPI_Ibarrier(MPI_COMM_WORLD, &requests[2]);
 }
 
 static void check_round(struct under_way *u, int round)
@@ -239,7 +238,7 @@ static int under_way_main(void *argument)
     u->w = w;
     u->mine = w.rank;
     for (int round = 0; round < ROUNDS; round++) {
-        start_round(u, round);
+        start_round(u, round, &u->requests[3 * round]);
         if (native_random() % 2 == 0)
             native_move_region();
     }

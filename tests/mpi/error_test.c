@@ -124,7 +124,7 @@ static int alltoall_errors_main(void *argument)
 {
     int x[2] = {1, 2}, y[2] = {0, 0};
     MPI_Request r = MPI_REQUEST_NULL;
-    const MPI_Comm world = MPI_COMM_WORLD;
+    MPI_Comm world = MPI_COMM_WORLD;
     (void)argument;
     cases_init(NULL, NULL);
     check(MPI_Alltoall(x, 1, MPI_INT, y, 1, MPI_INT, NO_COMM) == MPI_ERR_COMM);
