@@ -9,6 +9,7 @@ static const struct bench_part parts[] = {
     {"count", plan_count, "what counting the traffic of ranks costs a message"},
     {"optimality", plan_optimality, "plans against the best of all placements and two cursors"},
     {"traffic", plan_traffic, "the same where it is known what the ranks exchange"},
+    {"events", plan_events, "what recording an event costs"},
     {"sim", plan_sim, "how many moves a second are simulated"},
     {"gain", plan_gain, "an all-to-all program that is moved together while it runs"},
 };

@@ -6,6 +6,7 @@
 #include "plan/detect.h"
 
 int plan_detection(const struct bench *bench);
+int plan_events(const struct bench *bench);
 int plan_gain(const struct bench *bench);
 int plan_optimality(const struct bench *bench);
 int plan_traffic(const struct bench *bench);

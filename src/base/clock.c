@@ -54,3 +54,15 @@ uint64_t weft__wall_ns(void)
 {
     return read_clock(CLOCK_REALTIME);
 }
+
+void weft__clock_compare(struct weft_clock_offset *offset, uint64_t theirs_ns, uint64_t asked_ns,
+                         uint64_t answered_ns)
+{
+    uint64_t within_ns = (answered_ns - asked_ns + 1) / 2;
+    if (within_ns >= offset->within_ns)
+        return;
+    int64_t ns = (int64_t)(theirs_ns - (asked_ns + (answered_ns - asked_ns) / 2));
+    uint64_t distance = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns;
+    offset->within_ns = within_ns;
+    offset->ns = distance <= within_ns ? 0 : ns;
+}

@@ -25,6 +25,17 @@ uint64_t weft__wall_ms(void);
 /* The same in nanoseconds. */
 uint64_t weft__wall_ns(void);
 
+/* How far another machine's monotonic clock is ahead of ours. */
+struct weft_clock_offset {
+    int64_t ns;         /* 0 where the clocks may be one and the same */
+    uint64_t within_ns; /* so exactly; UINT64_MAX: not known yet */
+};
+/* theirs: what their clock said between two moments of ours, a question and its answer. That moment
+ * is taken to be the middle: the error is half of the time between at most. The closest answer so
+ * far counts. */
+void weft__clock_compare(struct weft_clock_offset *offset, uint64_t theirs_ns, uint64_t asked_ns,
+                         uint64_t answered_ns);
+
 static inline uint64_t weft__clock_now(const struct weft_clock *clock)
 {
     return clock->now_ns(clock->ctx);

@@ -31,7 +31,7 @@ static void add_hosts(void *ctx, const struct weft_registry_host *hosts, size_t 
         events->sources =
             weft__must_grow(events->sources, events->sources_n + 1, sizeof(*events->sources));
         struct cli_event_source *source = &events->sources[events->sources_n++];
-        *source = (struct cli_event_source){.within_ns = UINT64_MAX};
+        *source = (struct cli_event_source){.clock = {.within_ns = UINT64_MAX}};
         snprintf(source->url, sizeof(source->url), "%s", hosts[i].control);
         snprintf(source->host, sizeof(source->host), "%s", hosts[i].name);
     }
@@ -40,19 +40,6 @@ static void add_hosts(void *ctx, const struct weft_registry_host *hosts, size_t 
 int cli_events_hosts(struct cli *cli, struct cli_events *events)
 {
     return cli_hosts(cli, add_hosts, events);
-}
-
-/* asked, answered: on our clock. */
-static void compare_clocks(struct cli_event_source *source, uint64_t theirs, uint64_t asked,
-                           uint64_t answered)
-{
-    uint64_t within = (answered - asked) / 2;
-    if (within >= source->within_ns)
-        return;
-    int64_t offset = (int64_t)(theirs - (asked + within));
-    uint64_t distance = (uint64_t)(offset < 0 ? -offset : offset);
-    source->within_ns = within;
-    source->offset_ns = distance <= within + 1 ? 0 : offset;
 }
 
 static void take(struct cli_events *events, size_t source, const Weft__Events__EventsReply *reply)
@@ -88,7 +75,7 @@ static int ask(struct cli *cli, struct cli_events *events, size_t i, bool messag
     if (err != WEFT_OK)
         return err;
     const Weft__Events__EventsReply *reply = (const Weft__Events__EventsReply *)message;
-    compare_clocks(source, reply->mono_ns, asked, weft__now_ns());
+    weft__clock_compare(&source->clock, reply->mono_ns, asked, weft__now_ns());
     bool anew = source->incarnation != 0 && reply->next < source->next[messages];
     source->incarnation = reply->incarnation;
     source->next[messages] = anew ? 0 : reply->next;
@@ -114,7 +101,7 @@ static void put_in_order(struct cli_events *events)
         struct cli_event *event = &events->events[i];
         const struct cli_event_source *source = &events->sources[event->source];
         event->host = source->host;
-        event->at_ns = event->event.mono_ns - (uint64_t)source->offset_ns;
+        event->at_ns = event->event.mono_ns - (uint64_t)source->clock.ns;
     }
     if (events->n > 0)
         qsort(events->events, events->n, sizeof(*events->events), by_time);

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/events.h"
 #include "cli/cli.h"
 
@@ -16,18 +17,15 @@ struct cli_event {
     const char *host; /* the source's */
 };
 
-/* One host. Its clock is compared with ours at every answer: the closest answer counts, and where
- * the difference is not more than that answer was under way the clocks count as one (they are, on
- * one machine). */
+/* One host; its clock is compared with ours at every answer. */
 struct cli_event_source {
     char url[WEFT_REGISTRY_URL_MAX];
     char host[WEFT_REGISTRY_NAME_MAX];
     uint64_t incarnation;
-    uint64_t next[2];   /* of events, of traced messages */
-    uint64_t lost;      /* events that were not kept any more */
-    int64_t offset_ns;  /* its monotonic clock minus ours, */
-    uint64_t within_ns; /* so exactly; UINT64_MAX: not known yet */
-    bool silent;        /* it did not answer last time */
+    uint64_t next[2]; /* of events, of traced messages */
+    uint64_t lost;    /* events that were not kept any more */
+    struct weft_clock_offset clock;
+    bool silent; /* it did not answer last time */
 };
 
 struct cli_events {

@@ -400,8 +400,8 @@ static json_t *put_hosts(struct picture *picture)
             NULL);
         name_row(picture, (uint32_t)i, HOST_ROW);
         json_array_append_new(clocks, json_pack("{s:s, s:I, s:I}", "host", source->host,
-                                                "offset_ns", (json_int_t)source->offset_ns,
-                                                "within_ns", (json_int_t)source->within_ns));
+                                                "offset_ns", (json_int_t)source->clock.ns,
+                                                "within_ns", (json_int_t)source->clock.within_ns));
     }
     return clocks;
 }
