@@ -50,7 +50,8 @@ enum chaos_kind {
 struct chaos_active {
     enum chaos_kind kind;
     unsigned host;
-    uint64_t pid; /* CHAOS_STOP_PROCESS */
+    uint64_t pid;        /* CHAOS_STOP_PROCESS */
+    struct child *drain; /* CHAOS_DRAIN: the command */
     uint64_t until_ms;
     unsigned number; /* of the fault: names its rules */
     unsigned harm;   /* place in harms */

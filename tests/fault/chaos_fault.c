@@ -216,11 +216,12 @@ static bool drain(struct chaos *chaos, unsigned host, uint64_t for_ms)
         return false;
     chaos_note(chaos, "drain of %s for at most %llu ms", host_of(chaos, host)->name,
                (unsigned long long)for_ms);
-    begin(chaos, CHAOS_DRAIN, host, for_ms);
+    struct child *command =
+        cluster_start(chaos->cluster, "weft", "drain", "--at", host_of(chaos, other)->address,
+                      "--timeout", "30", stay, host_of(chaos, host)->name, NULL);
+    begin(chaos, CHAOS_DRAIN, host, for_ms)->drain = command;
     chaos->draining[host] = true;
-    chaos_command(chaos, cluster_start(chaos->cluster, "weft", "drain", "--at",
-                                       host_of(chaos, other)->address, "--timeout", "30", stay,
-                                       host_of(chaos, host)->name, NULL));
+    chaos_command(chaos, command);
     return true;
 }
 
@@ -281,22 +282,32 @@ static bool slow(struct chaos *chaos, unsigned host, uint64_t for_ms)
 
 /* ---- one fault ---- */
 
+/* A running app, the first one from a random place on; NULL: there is none. */
+static const struct chaos_app *pick_app(struct chaos *chaos)
+{
+    uint64_t draw = chaos_dice(chaos, CHAOS_APPS);
+    for (unsigned i = 0; i < CHAOS_APPS; i++) {
+        const struct chaos_app *app = &chaos->apps[(draw + i) % CHAOS_APPS];
+        if (app->run != NULL)
+            return app;
+    }
+    return NULL;
+}
+
 void chaos_migrate(struct chaos *chaos)
 {
     char rank[16];
-    uint64_t draw = chaos_dice(chaos, CHAOS_APPS), which = chaos_dice(chaos, 64);
-    unsigned to = (unsigned)chaos_dice(chaos, CHAOS_HOSTS);
-    const struct chaos_app *app = &chaos->apps[draw];
-    char *id = app->run != NULL ? child_read(app->id_file) : strdup("");
+    const struct chaos_app *app = pick_app(chaos);
+    uint64_t which = chaos_dice(chaos, 64);
+    const struct cluster_host *to = host_of(chaos, (unsigned)chaos_dice(chaos, CHAOS_HOSTS));
+    char *id = app != NULL ? child_read(app->id_file) : strdup("");
     id[strcspn(id, "\n")] = '\0';
-    snprintf(rank, sizeof(rank), "%u", app->ranks > 0 ? (unsigned)which % app->ranks : 0);
     if (id[0] != '\0') {
+        snprintf(rank, sizeof(rank), "%u", (unsigned)which % app->ranks);
         chaos->count.moves_asked++;
-        chaos_note(chaos, "rank %s of app %u (%s) is to go to %s", rank, app->number, id,
-                   host_of(chaos, to)->name);
-        chaos_command(chaos,
-                      cluster_start(chaos->cluster, "weft", "migrate", "--at", app->home->address,
-                                    id, rank, host_of(chaos, to)->name, NULL));
+        chaos_note(chaos, "rank %s of app %u (%s) is to go to %s", rank, app->number, id, to->name);
+        chaos_command(chaos, cluster_start(chaos->cluster, "weft", "migrate", "--at",
+                                           app->home->address, id, rank, to->name, NULL));
     }
     free(id);
 }
@@ -393,11 +404,14 @@ static void end(struct chaos *chaos, const struct chaos_active *fault)
         chaos_note(chaos, "%s at %s is over", kinds[fault->kind].name, host->name);
 }
 
-/* A stop is over with its process. */
+/* A drain is not cancelled before it has begun: its command may be slow. */
 static bool is_due(const struct chaos *chaos, const struct chaos_active *fault, bool all)
 {
     if (fault->kind == CHAOS_KILL_HOST)
         return is_up(chaos, fault->host);
+    if (fault->kind == CHAOS_DRAIN && !child_over(fault->drain) &&
+        !child_said(fault->drain, "slots in use"))
+        return false;
     return all || fault->until_ms <= child_now_ms();
 }
 
@@ -467,6 +481,13 @@ void chaos_command(struct chaos *chaos, struct child *child)
     chaos_fail(chaos, "more than %d commands at once", CHAOS_COMMANDS);
 }
 
+static void note_end(struct chaos *chaos, const struct child *child)
+{
+    char *out = child_read(child->code == 0 ? child->out : child->err);
+    chaos_note(chaos, "%s: %d, %.*s", child->out, child->code, (int)strcspn(out, "\n"), out);
+    free(out);
+}
+
 void chaos_commands(struct chaos *chaos)
 {
     for (unsigned i = 0; i < CHAOS_COMMANDS; i++) {
@@ -481,6 +502,7 @@ void chaos_commands(struct chaos *chaos)
         if (command->child->code > 4)
             chaos_fail(chaos, "the command with output %s ends with %d", command->child->out,
                        command->child->code);
+        note_end(chaos, command->child);
         command->child = NULL;
     }
 }

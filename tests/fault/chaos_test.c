@@ -151,8 +151,8 @@ static void print(const struct chaos_count *count)
            count->started - count->identical - count->refused);
     for (unsigned i = 0; i < CHAOS_ENDS && count->ends[i].n > 0; i++)
         printf("    %4u x %s\n", count->ends[i].n, count->ends[i].text);
-    printf("moves: %u committed, %u aborted (of apps that could still be asked)\n", count->moved,
-           count->aborted);
+    printf("moves: %u asked for; of apps that could still tell: %u committed, %u aborted\n",
+           count->moves_asked, count->moved, count->aborted);
     for (unsigned i = 0; i < CHAOS_ENDS && count->reasons[i].n > 0; i++)
         printf("    %4u x %s\n", count->reasons[i].n, count->reasons[i].text);
     printf("faults: %u", n);
