@@ -3,7 +3,9 @@
  * The owner hears no acknowledgement; that may be the path, or the peer's program may be stopped or
  * moving. So the peer's lane is asked, over the path in question; it answers over the path that it
  * uses itself. Only where that does not come either the path is left. The question carries the
- * asker's address, because messages name no sender. Time is looked at when the owner doubts again,
+ * asker's address, because messages name no sender. Where there is no room for it, because messages
+ * to the peer wait, these tell: as long as some of them go it is asked again, and when none goes
+ * any more it counts as one that does not answer. Time is looked at when the owner doubts again,
  * which it does for as long as nothing comes: there is no timer.
  */
 #include <stdatomic.h>
@@ -30,12 +32,14 @@ void weft__lane_doubt(struct weft_lane *lane, struct weft_lane_peer peer)
 
 static void ask(struct weft_lane *lane, struct weft__lane_to *to, uint64_t now_ns)
 {
-    to->asked_ns = now_ns;
-    to->question = now_ns;
-    struct iovec parts[] = {{&to->question, sizeof(to->question)},
+    uint64_t question = now_ns;
+    struct iovec parts[] = {{&question, sizeof(question)},
                             {lane->address, strlen(lane->address) + 1}};
     int err = weft__lane_send_as(lane, to, LANE_QUESTION, parts, 2);
-    if (err != WEFT_OK) /* a peer that takes nothing does not answer either */
+    to->asked_ns = now_ns;
+    to->question = err == WEFT_OK ? question : 0;
+    to->taken_then = to->taken;
+    if (err != WEFT_OK)
         weft__debug("lane %s: cannot ask %s: %s", lane->name, to->address, weft_error_text(err));
 }
 
@@ -44,7 +48,8 @@ void weft__lane_doubted(struct weft_lane *lane, struct weft__lane_to *to)
     uint64_t now_ns = weft__now_ns();
     if (!to->attached || now_ns - to->trusted_ns < TRUST_NS)
         return;
-    if (!to->asked_ns) {
+    bool in_vain = to->asked_ns && !to->question; /* its share of the buffers was out */
+    if (!to->asked_ns || (in_vain && to->taken != to->taken_then)) {
         ask(lane, to, now_ns);
     } else if (now_ns - to->asked_ns >= ANSWER_NS) {
         to->asked_ns = 0;
@@ -79,7 +84,7 @@ void weft__lane_answered(struct weft_lane *lane, const unsigned char *bytes, siz
         memcpy(&question, bytes, sizeof(question));
     for (uint32_t id = 0; id < n; id++) {
         struct weft__lane_to *to = weft__lane_to_get(lane, (struct weft_lane_peer){id});
-        if (!to || !to->asked_ns || to->question != question)
+        if (!to || !to->asked_ns || !question || to->question != question)
             continue;
         to->asked_ns = 0;
         to->trusted_ns = weft__now_ns();

@@ -73,8 +73,10 @@ struct weft__lane_to {
     bool pending;        /* in the list of peers with queued messages */
     uint64_t trusted_ns; /* when it was connected or has answered; where there are several paths */
     uint64_t asked_ns;   /* when it was asked whether it hears us; 0: it was not, or has answered */
-    uint64_t question;
-    int lost; /* why the connection broke, until the owner has been told */
+    uint64_t question;   /* 0: there was no room for one */
+    uint32_t taken;      /* messages that the transport has taken; wraps */
+    uint32_t taken_then; /* when it was asked */
+    int lost;            /* why the connection broke, until the owner has been told */
     struct weft_tp_peer tp;
     struct weft__lane_item *first, *last;
     struct weft__lane_to *next_pending;

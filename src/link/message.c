@@ -178,6 +178,8 @@ static void sent(struct weft_tp_op *op, int err)
         if (weft_error_damage(err) == WEFT_DAMAGE_PEER && to->attached &&
             to->tp.id == buffer->tp.id)
             weft__lane_lose(lane, to, err);
+    } else {
+        to->taken++;
     }
     give_buffer(lane, buffer);
 }

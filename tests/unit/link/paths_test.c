@@ -142,6 +142,31 @@ static void a_peer_that_answers_keeps_its_path(void **state)
     pair_close(&a, &b);
 }
 
+/* As much as the lane takes, so that there is no room for a question. */
+static void send_until_full(struct end *end)
+{
+    static unsigned char bytes[PAIR_MESSAGE_MAX];
+    struct iovec part = {bytes, sizeof(bytes)};
+    while (weft__lane_send(end->lane, end->other, &part, 1) == WEFT_OK)
+        continue;
+}
+
+static void a_peer_that_takes_messages_slowly_keeps_its_path(void **state)
+{
+    (void)state;
+    struct end a = {0}, b = {0};
+    open_with(&a, "tcp,zmq", &b, "tcp,zmq");
+    send_until_heard(&a, &b, 1);
+    uint64_t until_ns = weft__now_ns() + 7 * WEFT_NS_PER_S;
+    while (weft__now_ns() < until_ns) {
+        send_until_full(&a);
+        weft__lane_doubt(a.lane, a.other);
+        pair_move(&a, &b);
+    }
+    assert_int_equal(atomic_load(&a.lost), 0);
+    pair_close(&a, &b);
+}
+
 static void a_peer_that_is_doubted_is_reached_by_the_next_path(void **state)
 {
     (void)state;
@@ -277,6 +302,7 @@ int main(void)
         cmocka_unit_test(messages_go_on_over_the_next_path),
         cmocka_unit_test(gets_under_way_fail_with_damage_to_the_peer_and_the_next_ones_work),
         cmocka_unit_test(a_peer_that_answers_keeps_its_path),
+        cmocka_unit_test(a_peer_that_takes_messages_slowly_keeps_its_path),
         cmocka_unit_test(a_peer_that_is_doubted_is_reached_by_the_next_path),
         cmocka_unit_test(forged_keys_and_stale_ones_are_refused_on_every_path),
         cmocka_unit_test(lanes_that_share_one_of_their_paths_use_that),
