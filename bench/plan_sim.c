@@ -47,7 +47,7 @@ int plan_sim(const struct bench *bench)
                                          .unit = "1/s"};
     unsigned runs = bench->quick ? QUICK_RUNS : RUNS;
     snprintf(series.config, sizeof(series.config),
-             "%u runs a round, every second over endpoints; per second of processor time", runs);
+             "%u runs a round, every third over endpoints; per second of processor time", runs);
     sim_init(&sim);
     for (unsigned round = 0; round < bench->rounds; round++)
         bench_add(&series, rate(&sim, FIRST_SEED + (uint64_t)round * runs, runs));

@@ -5,7 +5,7 @@
  * Everything follows from one seed. The code under test is the real one: move machines, leases,
  * decisions and detection (src/plan), channels, holds, routes and packets (src/group), the keys of
  * ranks and the bytes of move messages (src/host/keys.c, move_wire.c), the registry's table
- * (src/registry/values.c), and what carries the bytes in every second run (transport/fault over
+ * (src/registry/values.c), and what carries the bytes in every third run (transport/fault over
  * transport/inproc). What stands in for the rest is here. Inside tests/sim only. */
 #ifndef WEFT_SIM_H
 #define WEFT_SIM_H
@@ -119,7 +119,8 @@ enum sim_kind {
     SIM_CALM
 };
 
-enum sim_role { SIM_ROLE_HOME, SIM_ROLE_SOURCE, SIM_ROLE_DEST };
+/* SCRIBE: a home that has the owner of a rank written down before the rank is frozen. */
+enum sim_role { SIM_ROLE_HOME, SIM_ROLE_SOURCE, SIM_ROLE_DEST, SIM_ROLE_SCRIBE };
 
 /* What travels on a lane. */
 struct sim_packet {
@@ -204,6 +205,8 @@ struct sim_host {
 /* A move as its home sees it. */
 struct sim_moving {
     bool on;
+    bool registry_asked, registry_answers; /* before the rank is frozen */
+    struct weft_move_message freeze;       /* that waits for the answer */
     struct weft_move_home machine;
     uint64_t started_ns, tick_ns;
 };
@@ -344,6 +347,9 @@ void sim_step_source(struct sim *sim, uint32_t number, uint32_t rank,
                      const struct weft_move_event *event);
 void sim_step_dest(struct sim *sim, uint32_t number, uint32_t rank,
                    const struct weft_move_event *event);
+/* The registry's answer to what home had it write down. */
+void sim_written_down(struct sim *sim, uint32_t app, struct sim_moving *moving,
+                      const struct weft_move_event *word);
 void sim_on_message(struct sim *sim, struct sim_event *event);
 void sim_on_move_event(struct sim *sim, struct sim_event *event);
 void sim_on_marker(struct sim *sim, uint32_t number, const struct weft_packet_header *header);

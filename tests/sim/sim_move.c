@@ -352,6 +352,43 @@ static void move_ended(struct sim *sim, uint32_t index, struct sim_moving *movin
         sim_at(sim, sim->now_ns + sim_between(sim, 100 * US, 20 * MS), SIM_PLAN, index + 1);
 }
 
+/* A rank is frozen only where the registry has just written its owner down. */
+static void say_freeze(struct sim *sim, uint32_t app, const struct weft_move_message *freeze)
+{
+    struct sim_moving *moving = sim_moving_of(sim, app, freeze->move_id);
+    struct weft_move_owner source = {freeze->source, freeze->incarnation};
+    struct weft_move_action write = {
+        .kind = WEFT_MOVE_DO_CAS, .message = *freeze, .expect = source, .want = source};
+    moving->freeze = *freeze;
+    if (moving->registry_answers)
+        say(sim, app + 1, freeze);
+    else if (!moving->registry_asked)
+        sim_registry_ask(sim, &write, SIM_ROLE_SCRIBE, app + 1);
+    moving->registry_asked = true;
+}
+
+void sim_written_down(struct sim *sim, uint32_t app, struct sim_moving *moving,
+                      const struct weft_move_event *word)
+{
+    const struct weft_move_message *freeze = &moving->freeze;
+    struct weft_move_event cancel = {.kind = WEFT_MOVE_ON_CANCEL,
+                                     .text = "the registry cannot write down who has the rank"};
+    if (moving->machine.state != WEFT_HOME_FREEZING || !home_acts(sim, app))
+        return;
+    if (word->err == WEFT_OK && word->owner.host == freeze->source &&
+        word->owner.incarnation == freeze->incarnation) {
+        moving->registry_answers = true;
+        say(sim, app + 1, freeze);
+        return;
+    }
+    if (word->err != WEFT_OK && sim_chance(sim, 970)) { /* calls are lost here far more often */
+        moving->registry_asked = false;
+        return;
+    }
+    sim_saw(sim, SIM_SAW_NOT_WRITTEN);
+    sim_step_home(sim, app, moving, &cancel);
+}
+
 static void perform(struct sim *sim, enum sim_role role, uint32_t number,
                     const struct weft_move_action *action)
 {
@@ -361,7 +398,9 @@ static void perform(struct sim *sim, enum sim_role role, uint32_t number,
         sim_trace(sim, "  %u does %s (rank %u, move %llu) %s", number,
                   weft__move_action_name(action->kind), move->rank,
                   (unsigned long long)move->move_id, move->text);
-    if (action->kind == WEFT_MOVE_DO_SEND)
+    if (action->kind == WEFT_MOVE_DO_SEND && move->kind == WEFT_MOVE_FREEZE)
+        say_freeze(sim, app, move);
+    else if (action->kind == WEFT_MOVE_DO_SEND)
         say(sim, number, move);
     else if (action->kind == WEFT_MOVE_DO_END_APP)
         sim_end_app(sim, app, move->text);

@@ -60,6 +60,11 @@ static void step(struct asking *asking, const struct weft_move_event *word)
         struct sim_moving *moving = sim_moving_of(sim, app, asking->move_id);
         if (moving)
             sim_step_home(sim, app, moving, word);
+    } else if (asking->role == SIM_ROLE_SCRIBE) {
+        uint32_t app = sim_app_of(sim, asking->number);
+        struct sim_moving *moving = sim_moving_of(sim, app, asking->move_id);
+        if (moving)
+            sim_written_down(sim, app, moving, word);
     } else if (asking->role == SIM_ROLE_SOURCE) {
         sim_step_source(sim, asking->number, asking->rank, word);
     } else {
@@ -78,7 +83,7 @@ static void owner_known(void *ctx, int err, struct weft_move_owner owner)
     struct sim *sim = asking->sim;
     bool won = same(owner, asking->want), lost = !won && !same(owner, asking->expect);
     struct weft_move_event word = {.kind = WEFT_MOVE_ON_OWNER, .err = err, .owner = owner};
-    if (err == WEFT_OK && asking->change) {
+    if (err == WEFT_OK && asking->change && asking->role != SIM_ROLE_SCRIBE) {
         bool commit = asking->role == SIM_ROLE_DEST;
         sim->stats.seen[commit ? SIM_SAW_COMMIT_WON : SIM_SAW_ABORT_WON] += won;
         sim->stats.seen[commit ? SIM_SAW_COMMIT_LOST : SIM_SAW_ABORT_LOST] += lost;
@@ -113,7 +118,7 @@ void sim_registry_ask(struct sim *sim, const struct weft_move_action *action, en
                                  .want = action->want,
                                  .done = owner_known,
                                  .ctx = asking};
-    if (asking->change && sim_registry_away(sim))
+    if (asking->change && role != SIM_ROLE_SCRIBE && sim_registry_away(sim))
         sim_saw(sim, role == SIM_ROLE_DEST ? SIM_SAW_AWAY_AT_COMMIT : SIM_SAW_AWAY_AT_ABORT);
     if (asking->change)
         weft__owner_cas(&ask);

@@ -15,6 +15,7 @@
     X(ABORT_WON, "abort set")                                                                      \
     X(ABORT_LOST, "abort lost against commit")                                                     \
     X(WON_BEFORE, "a change found set by an earlier try")                                          \
+    X(NOT_WRITTEN, "a rank not frozen because the registry did not write down its owner")          \
     X(AWAY_AT_COMMIT, "registry away at the commit")                                               \
     X(AWAY_AT_ABORT, "registry away at the abort")                                                 \
     X(AWAY_LONG, "registry away for longer than a move has")                                       \
