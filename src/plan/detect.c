@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/nearest.h"
 #include "weft/error.h"
 
@@ -59,6 +60,7 @@ void weft__policy_fill(const struct weft_detection *detection, size_t n, bool un
             host = weft__policy_open(detection, WEFT_ROSTER_SHARED);
         else if (host == NULL && unused_too)
             host = weft__policy_open(detection, WEFT_ROSTER_UNUSED);
+        weft__check(host != NULL); /* the rooms add up to enough */
         uint32_t gets = more(host) < n ? more(host) : (uint32_t)n;
         host->target += gets;
         n -= gets;
