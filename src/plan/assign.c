@@ -9,7 +9,7 @@
  * placements from nothing that fill one host after the other. What the ranks of each host pull a
  * rank with is kept in a matrix, so that a change is weighed in constant time.
  *
- * Bounds: passes, changes per pass and looks at changes in all (LOOKS_MAX) are limited; in worlds
+ * Bounds: passes, changes per pass and looks at changes (LOOKS_MAX) are limited; in worlds
  * of more than EXHAUSTIVE ranks swaps are looked for from the rank that wants to move most only. A
  * world that is too large for the matrix keeps the first beginning. Rejected: multi-level
  * partitioning (apps of a few hundred ranks do not need it), random restarts (two planners must not
@@ -22,8 +22,9 @@
 #include "weft/error.h"
 
 #define MATRIX_MAX ((size_t)4 << 20)
-#define LOOKS_MAX ((size_t)4 << 20)
+#define LOOKS_MAX ((size_t)512 << 10) /* some 15 ms */
 #define EXHAUSTIVE 64u
+#define FEW 16u /* ranks: a placement from nothing begins at each host in turn */
 #define PASSES_MAX 8u
 #define WORSE_MAX 8u /* changes in a row that do not come to a better state */
 #define AVERSE (INT64_C(1) << 58)
@@ -39,7 +40,7 @@ struct work {
     int64_t *bases;  /* sum over the ranks of a host */
     int64_t *pull;   /* by rank and host: weight of the edges to its ranks */
     bool *fixed, *locked;
-    size_t looks;
+    size_t looks, limit; /* so far; of the present beginning */
 };
 
 struct change {
@@ -238,7 +239,7 @@ static int64_t pass(struct work *w, uint32_t *best)
     unsigned worse = 0;
     memset(w->locked, 0, w->n * sizeof(*w->locked));
     memcpy(best, w->at, w->n * sizeof(*best));
-    for (uint32_t step = 0; step < w->n && worse < WORSE_MAX && w->looks < LOOKS_MAX; step++) {
+    for (uint32_t step = 0; step < w->n && worse < WORSE_MAX && w->looks < w->limit; step++) {
         struct change change = w->n <= EXHAUSTIVE ? best_of_all(w) : best_of_one(w);
         if (change.rank == NONE && w->n <= EXHAUSTIVE)
             break;
@@ -311,7 +312,7 @@ static bool grow_once(struct work *w)
 
 static void grow(struct work *w)
 {
-    while (w->looks < LOOKS_MAX / 4 && grow_once(w))
+    for (size_t end = w->looks + LOOKS_MAX / 5; w->looks < end && grow_once(w);)
         ;
     fill_in_order(w); /* what the bound has left over */
 }
@@ -388,7 +389,8 @@ static bool may_stay(const struct work *w)
 
 static void refine(struct work *w, uint32_t *scratch, uint32_t *out, int64_t *least)
 {
-    for (unsigned i = 0; i < PASSES_MAX && w->looks < LOOKS_MAX; i++)
+    w->limit = w->looks + LOOKS_MAX / 5; /* an equal share for each beginning */
+    for (unsigned i = 0; i < PASSES_MAX && w->looks < w->limit; i++)
         if (pass(w, scratch) <= 0)
             break;
     int64_t cost = cost_of(w);
@@ -400,9 +402,9 @@ static void refine(struct work *w, uint32_t *scratch, uint32_t *out, int64_t *le
 
 static void try_regrown(struct work *w, uint32_t *scratch, uint32_t *out, int64_t *least)
 {
-    uint32_t firsts = w->n <= EXHAUSTIVE ? (uint32_t)w->k : 1;
-    for (uint32_t first = 0; first < firsts && w->looks < LOOKS_MAX; first++) {
-        if ((size_t)w->n * w->n > LOOKS_MAX / 4)
+    uint32_t firsts = w->n <= FEW ? (uint32_t)w->k : 1;
+    for (uint32_t first = 0; first < firsts && w->looks < 2 * LOOKS_MAX; first++) {
+        if ((size_t)w->n * w->n > LOOKS_MAX / 2)
             return;
         if (regrow(w, w->ask->target, first))
             refine(w, scratch, out, least);

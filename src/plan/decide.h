@@ -21,10 +21,10 @@ struct weft_plan_host {
     bool has_app;    /* decide: it runs the app already, or has a process of it */
     bool closed;     /* takes no rank that is not there: another tenant's, say */
     bool leaving;    /* is about to go: takes no rank, and detect moves those that are there */
-    uint32_t ours;   /* detect's own, as the next two: ranks of the app in question here, */
+    bool open;       /* detect's own, as the next three: whether it may get ranks, */
+    uint32_t ours;   /* ranks of the app in question here, */
     uint32_t target; /* ranks wanted here, */
-    uint32_t number; /* its place among the touched hosts, */
-    bool open;       /* whether it may get ranks */
+    uint32_t number; /* its place among the touched hosts */
 };
 
 enum weft_hint {
