@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/log.h"
@@ -194,6 +195,7 @@ static void tell_routes(struct weft_app_freeze *freeze)
 
 static void perform_order(struct weft_app_freeze *freeze, const struct weft_freeze_action *action)
 {
+    weft__check(freeze->numbers != NULL && action->party < freeze->machine.parties_n);
     const struct weft_app_process *process =
         weft__weftd_app_process(freeze->app, freeze->numbers[action->party]);
     if (action->order == WEFT_FREEZE_RESUME)

@@ -205,16 +205,23 @@ static void adopt(struct adoption *adoption)
         weft__freeze_await_room(app->freeze);
 }
 
+/* What a registry does not know may be another cluster's, or it has lost its log: it stays. */
+static bool is_waste(const struct adoption *adoption)
+{
+    return adoption->owner.host != UINT64_MAX && adoption->owner.host != WEFT_FREEZE_STORE;
+}
+
 static void owner_task(struct weft_task *task)
 {
     struct adoption *adoption = weft__loop_owner(task, struct adoption, task);
-    bool frozen = adoption->err == WEFT_OK && adoption->owner.host == WEFT_FREEZE_STORE;
+    bool frozen = adoption->err == WEFT_OK && adoption->owner.host == WEFT_FREEZE_STORE &&
+                  adoption->frozen != NULL;
     if (adoption->host->stopping) {
         refuse(adoption, WEFT_ESHUTDOWN, "the host is shutting down");
     } else if (frozen) {
         adopt(adoption);
     } else {
-        if (adoption->err == WEFT_OK && adoption->asked == NULL)
+        if (adoption->err == WEFT_OK && adoption->asked == NULL && is_waste(adoption))
             erase_waste(adoption->host, adoption->app);
         refuse(adoption, adoption->err != WEFT_OK ? WEFT_EREGISTRY : WEFT_ENOENT,
                adoption->err != WEFT_OK ? "the registry cannot be reached"
@@ -229,6 +236,17 @@ static void owner_known(void *ctx, int err, struct weft_move_owner owner)
     adoption->err = err;
     adoption->owner = owner;
     weft__loop_must_post(adoption->host->asker.loop, &adoption->task);
+}
+
+static void ask_registry(struct adoption *adoption)
+{
+    adoption->task.run = owner_task;
+    weft__owner_read(&(struct weft_owner_ask){.at = adoption->host->registry_at,
+                                              .app = adoption->app,
+                                              .rank = WEFT_KEY_OF_APP,
+                                              .initial = {.host = UINT64_MAX},
+                                              .done = owner_known,
+                                              .ctx = adoption});
 }
 
 /* The adoption is found again by what it is about: one per app at a time. */
@@ -262,13 +280,7 @@ static void manifest_read(struct weft_host *host, uint64_t id, int err, const ch
         refuse(adoption, err, text[0] != '\0' ? text : weft_fail_text(err));
         return;
     }
-    adoption->task.run = owner_task;
-    weft__owner_read(&(struct weft_owner_ask){.at = host->registry_at,
-                                              .app = id,
-                                              .rank = WEFT_KEY_OF_APP,
-                                              .initial = {.host = UINT64_MAX},
-                                              .done = owner_known,
-                                              .ctx = adoption});
+    ask_registry(adoption);
 }
 
 static void read_manifest(struct weft_host *host, struct adoption *adoption, const char *key)
@@ -356,13 +368,12 @@ static void listed_to_recover(struct weft_host *host, uint64_t none, int err, co
             continue;
         last = app;
         const char *key = find_manifest(keys, app);
-        if (key == NULL) {
-            erase_waste(host, app);
-            continue;
-        }
         struct adoption *adoption = weft__must_alloc(1, sizeof(*adoption));
         *adoption = (struct adoption){.host = host, .app = app};
-        read_manifest(host, adoption, key);
+        if (key != NULL)
+            read_manifest(host, adoption, key);
+        else
+            ask_registry(adoption); /* a freeze that was never committed */
     }
 }
 

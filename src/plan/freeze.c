@@ -117,7 +117,6 @@ static void ask_registry(struct weft_freeze *m, struct out *out)
     if (m->asked)
         return;
     switch (m->state) {
-    case WEFT_FREEZE_IS_READING:
     case WEFT_FREEZE_IS_RECALLING:
         (void)emit(out, WEFT_FREEZE_DO_READ_OWNER);
         break;
@@ -125,6 +124,7 @@ static void ask_registry(struct weft_freeze *m, struct out *out)
     case WEFT_FREEZE_IS_RETURNING:
         want(m, out, WEFT_FREEZE_STORE);
         break;
+    case WEFT_FREEZE_IS_CLAIMING:
     case WEFT_FREEZE_IS_TAKING:
         want(m, out, m->self);
         break;
@@ -146,7 +146,7 @@ static uint64_t time_of(const struct weft_freeze *m, enum weft_freeze_state stat
     case WEFT_FREEZE_IS_WRITING:
     case WEFT_FREEZE_IS_CLEARING:
         return m->params->write_ns;
-    case WEFT_FREEZE_IS_READING:
+    case WEFT_FREEZE_IS_CLAIMING:
     case WEFT_FREEZE_IS_RECALLING:
     case WEFT_FREEZE_IS_COMMITTING:
     case WEFT_FREEZE_IS_RETURNING:
@@ -247,7 +247,7 @@ static void give_up(struct weft_freeze *m, struct out *out, int err, const char 
 {
     note(m, err, text);
     switch (m->state) {
-    case WEFT_FREEZE_IS_READING:
+    case WEFT_FREEZE_IS_CLAIMING:
         stayed(m, out);
         break;
     case WEFT_FREEZE_IS_STOPPING:
@@ -350,7 +350,7 @@ static void on_dead(struct weft_freeze *m, struct out *out, const struct weft_fr
     party->dead = true;
     party->lost = event->err != WEFT_OK;
     switch (m->state) {
-    case WEFT_FREEZE_IS_READING:
+    case WEFT_FREEZE_IS_CLAIMING:
     case WEFT_FREEZE_IS_RESUMING:
         if (party->lost)
             lost(m, out, event->err, event->text);
@@ -428,6 +428,17 @@ static void on_decided(struct weft_freeze *m, struct out *out)
     }
 }
 
+/* Before any rank is stopped: an answer of an earlier claim may come late, or first of all. */
+static void on_claimed(struct weft_freeze *m, struct out *out, struct weft_move_owner owner)
+{
+    if (owner.host == m->self && owner.incarnation > m->owner.incarnation) {
+        m->owner = owner;
+        enter(m, out, WEFT_FREEZE_IS_STOPPING);
+    } else if (!same(owner, m->owner)) {
+        give_up(m, out, WEFT_ESTALE, "the registry does not know the app as it is");
+    }
+}
+
 static void on_owner(struct weft_freeze *m, struct out *out, const struct weft_freeze_event *event)
 {
     struct weft_move_owner goal = {m->state == WEFT_FREEZE_IS_TAKING ? m->self : WEFT_FREEZE_STORE,
@@ -436,11 +447,8 @@ static void on_owner(struct weft_freeze *m, struct out *out, const struct weft_f
     if (event->err != WEFT_OK)
         return; /* asked again, until the deadline */
     switch (m->state) {
-    case WEFT_FREEZE_IS_READING:
-        if (same(event->owner, m->owner))
-            enter(m, out, WEFT_FREEZE_IS_STOPPING);
-        else
-            give_up(m, out, WEFT_ESTALE, "the registry does not know the app as it is");
+    case WEFT_FREEZE_IS_CLAIMING:
+        on_claimed(m, out, event->owner);
         break;
     case WEFT_FREEZE_IS_RECALLING:
         on_recalled(m, out, event->owner);
@@ -475,7 +483,7 @@ static void on_deadline(struct weft_freeze *m, struct out *out)
     case WEFT_FREEZE_IS_LOADING:
         give_up(m, out, WEFT_ETIMEDOUT, "its ranks were not loaded in time");
         break;
-    case WEFT_FREEZE_IS_READING:
+    case WEFT_FREEZE_IS_CLAIMING:
     case WEFT_FREEZE_IS_RECALLING:
     case WEFT_FREEZE_IS_CLEARING:
         give_up(m, out, WEFT_EREGISTRY, "the registry cannot be reached");
@@ -586,7 +594,7 @@ static void on_event(struct weft_freeze *m, struct out *out, const struct weft_f
     switch (event->kind) {
     case WEFT_FREEZE_ON_FREEZE:
         if (m->state == WEFT_FREEZE_IS_RUNNING)
-            begin(m, out, WEFT_FREEZE_IS_READING);
+            begin(m, out, WEFT_FREEZE_IS_CLAIMING);
         break;
     case WEFT_FREEZE_ON_THAW:
         if (m->state == WEFT_FREEZE_IS_FROZEN) {

@@ -5,7 +5,7 @@
  * in each process of the app. The order of a freeze that succeeds:
  *
  *   HOME                         each process                           the registry, the store
- *   READ -------------------------------------------------------------> (HOME, e)
+ *   CLAIM ------------------------------------------------------------> (HOME, e-1) -> (HOME, e)
  *   STOP ----------------------> its ranks stop, each at a migration
  *                                point, until all of the app stand
  *   <----------------- standing
@@ -18,6 +18,9 @@
  * and of a thaw: PLACE (slots are leased, processes started), LOAD (each process fetches its
  * ranks), CLEAR (keys of the app's earlier life in the registry), CAS (store, e) -> (HOME, e+1),
  * RESUME.
+ *
+ * The claim makes the registry know the app, so that what a home that dies leaves in the store is
+ * known as waste; without the registry no rank is stopped.
  *
  * The registry's compare-and-set decides, and nothing else. While it says HOME, the ranks are the
  * processes' and what is in the store is waste; while it says store, no rank runs and all of its
@@ -64,7 +67,7 @@ enum weft_freeze_order {
 /* X(name): where a freeze or thaw is */
 #define WEFT_FREEZE_STATES(X)                                                                      \
     X(RUNNING)                                                                                     \
-    X(READING)                                                                                     \
+    X(CLAIMING)                                                                                    \
     X(STOPPING)                                                                                    \
     X(SAVING)                                                                                      \
     X(WRITING)                                                                                     \

@@ -93,12 +93,13 @@ static bool state_is(struct scene *scene, const char *state)
     return ask_state_is(scene->cluster, &scene->app, state);
 }
 
-/* It runs, lies in the store, or is no more. */
-static bool settled(struct scene *scene, uint64_t from)
+/* It runs, lies in the store, or is no more: a home that was started again looks for it first. */
+static bool settled(struct scene *scene, uint64_t from, const char *folder)
 {
     struct ask_app app;
     return state_is(scene, "frozen") || state_is(scene, "ended") || steps(scene) > from + 20 ||
-           (child_over(scene->app.run) && !ask_app(scene->cluster, &scene->app, &app));
+           (child_over(scene->app.run) && stored(folder) == 0 &&
+            !ask_app(scene->cluster, &scene->app, &app));
 }
 
 /* With room for it a frozen app can be thawed, sooner or later: who died may have to be noticed
@@ -133,7 +134,7 @@ static void verdict(struct scene *scene, struct child *command, const char *fold
     struct cluster *cluster = scene->cluster;
     cluster_check(cluster, child_wait(command, VERDICT_MS) >= 0);
     uint64_t from = steps(scene);
-    cluster_await(cluster, VERDICT_MS, settled(scene, from));
+    cluster_await(cluster, VERDICT_MS, settled(scene, from, folder));
     bool frozen = state_is(scene, "frozen");
     fprintf(stderr, "    the command: %d, then it %s\n", command->code,
             frozen                       ? "is frozen"

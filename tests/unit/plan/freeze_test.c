@@ -85,7 +85,8 @@ static struct scene stops(void)
     struct scene scene = runs();
     set_parties(&scene);
     step(&scene, (struct weft_freeze_event){.kind = WEFT_FREEZE_ON_FREEZE});
-    assert_true(does(&scene, WEFT_FREEZE_DO_READ_OWNER));
+    assert_true(does(&scene, WEFT_FREEZE_DO_CAS));
+    assert_int_equal(scene.actions[0].want.host, SELF);
     return scene;
 }
 
@@ -99,7 +100,7 @@ static void committing(struct scene *scene)
 {
     *scene = stops();
     settle(scene);
-    owner_is(scene, SELF, 4);
+    owner_is(scene, SELF, 5);
     assert_true(orders(scene, WEFT_FREEZE_STOP));
     all_answer(scene, WEFT_FREEZE_STOP);
     assert_true(orders(scene, WEFT_FREEZE_SAVE));
@@ -109,7 +110,7 @@ static void committing(struct scene *scene)
     assert_true(does(scene, WEFT_FREEZE_DO_CAS));
     assert_int_equal(scene->actions[0].expect.host, SELF);
     assert_int_equal(scene->actions[0].want.host, WEFT_FREEZE_STORE);
-    assert_int_equal(scene->actions[0].want.incarnation, 5);
+    assert_int_equal(scene->actions[0].want.incarnation, 6);
 }
 
 static void an_app_is_frozen_when_the_registry_says_so_and_not_before(void **state)
@@ -117,12 +118,12 @@ static void an_app_is_frozen_when_the_registry_says_so_and_not_before(void **sta
     struct scene scene;
     (void)state;
     committing(&scene);
-    owner_is(&scene, SELF, 4); /* not done yet: asked again, with the next tick */
+    owner_is(&scene, SELF, 5); /* not done yet: asked again, with the next tick */
     assert_int_equal(scene.home.state, WEFT_FREEZE_IS_COMMITTING);
     scene.now = weft__freeze_deadline(&scene.home);
     step(&scene, (struct weft_freeze_event){.kind = WEFT_FREEZE_ON_TICK});
     assert_true(does(&scene, WEFT_FREEZE_DO_CAS));
-    owner_is(&scene, WEFT_FREEZE_STORE, 5);
+    owner_is(&scene, WEFT_FREEZE_STORE, 6);
     assert_true(orders(&scene, WEFT_FREEZE_END));
     all_answer(&scene, WEFT_FREEZE_END);
     assert_true(does(&scene, WEFT_FREEZE_DO_FROZEN));
@@ -134,7 +135,7 @@ static void what_cannot_be_stored_goes_on_and_says_why(void **state)
     struct scene scene = stops();
     (void)state;
     settle(&scene);
-    owner_is(&scene, SELF, 4);
+    owner_is(&scene, SELF, 5);
     all_answer(&scene, WEFT_FREEZE_STOP);
     answer(&scene, 0, WEFT_FREEZE_SAVE, WEFT_ENOSPC);
     assert_true(orders(&scene, WEFT_FREEZE_GO_ON));
@@ -156,6 +157,16 @@ static void without_the_registry_nothing_is_stopped(void **state)
     assert_int_equal(scene.home.err, WEFT_EREGISTRY);
 }
 
+static void a_registry_that_knows_the_app_otherwise_stops_nothing(void **state)
+{
+    struct scene scene = stops();
+    (void)state;
+    settle(&scene);
+    owner_is(&scene, SELF, 0); /* it has lost its log */
+    assert_true(does(&scene, WEFT_FREEZE_DO_STAYED));
+    assert_int_equal(scene.home.err, WEFT_ESTALE);
+}
+
 static void a_registry_that_falls_silent_at_the_commit_ends_the_app(void **state)
 {
     struct scene scene;
@@ -174,7 +185,7 @@ static void who_dies_unstored_takes_the_app_along_and_who_is_stored_does_not(voi
         .kind = WEFT_FREEZE_ON_DEAD, .err = WEFT_EHOSTDEAD, .text = "it died"};
     (void)state;
     settle(&scene);
-    owner_is(&scene, SELF, 4);
+    owner_is(&scene, SELF, 5);
     all_answer(&scene, WEFT_FREEZE_STOP);
     answer(&scene, 0, WEFT_FREEZE_SAVE, WEFT_OK);
     step(&scene, dead);
@@ -200,7 +211,7 @@ those_with_the_fewest_points_go_on_in_the_first_round_and_all_in_the_second(void
                                       .text = "rank 3"};
     (void)state;
     settle(&scene);
-    owner_is(&scene, SELF, 4);
+    owner_is(&scene, SELF, 5);
     step(&scene, waits);
     for (int i = 0; i < 2; i++) { /* asks how far all are, then begins a round */
         scene.now = weft__freeze_deadline(&scene.home);
@@ -398,6 +409,7 @@ int main(void)
         cmocka_unit_test(an_app_is_frozen_when_the_registry_says_so_and_not_before),
         cmocka_unit_test(what_cannot_be_stored_goes_on_and_says_why),
         cmocka_unit_test(without_the_registry_nothing_is_stopped),
+        cmocka_unit_test(a_registry_that_knows_the_app_otherwise_stops_nothing),
         cmocka_unit_test(a_registry_that_falls_silent_at_the_commit_ends_the_app),
         cmocka_unit_test(who_dies_unstored_takes_the_app_along_and_who_is_stored_does_not),
         cmocka_unit_test(
