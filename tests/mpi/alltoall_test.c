@@ -118,13 +118,11 @@ static int every_type_main(void *argument)
 
 static void every_block_comes_where_it_belongs(void **state)
 {
-    static int counts[] = {0, 1, 300, -1}, large[] = {5000, -1};
-    static const int sizes[] = {1, 2, 3, 4, 5, 8};
+    static int counts[] = {0, 1, 700, -1};
+    static const int sizes[] = {1, 2, 3, 5};
     (void)state;
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
         cases_run(&(struct native_options){.ranks = sizes[i], .seed = i}, every_type_main, counts);
-    for (int n = 1; n <= 4; n++)
-        cases_run_all(n, every_type_main, large);
 }
 
 static int many_main(void *argument)
@@ -140,7 +138,7 @@ static int many_main(void *argument)
 
 static void more_ranks_than_go_together_meet_each_other_too(void **state)
 {
-    static const int sizes[] = {16, 17, 33};
+    static const int sizes[] = {16, 33};
     (void)state;
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
         cases_run(&(struct native_options){.ranks = sizes[i], .seed = i, .region_bytes = 4u << 20},
@@ -195,7 +193,7 @@ static void a_block_too_long_is_an_error_and_the_next_collective_works(void **st
 }
 
 /* Many under way, in place and not, with other collectives between them, regions moving. */
-enum { ROUNDS = 3, COUNT = 600 };
+enum { ROUNDS = 2, COUNT = 600 };
 
 struct under_way {
     struct world w;
@@ -246,7 +244,7 @@ static int under_way_main(void *argument)
     for (int left = 3 * ROUNDS; left > 0; left--) {
         int index;
         check(MPI_Waitany(3 * ROUNDS, u->requests, &index, MPI_STATUS_IGNORE) == MPI_SUCCESS);
-        if (native_random() % 4 == 0)
+        if (native_random() % 8 == 0)
             native_move_region();
     }
     for (int round = 0; round < ROUNDS; round++)
@@ -259,7 +257,7 @@ static int under_way_main(void *argument)
 static void exchanges_under_way_do_not_mix_and_survive_moves(void **state)
 {
     (void)state;
-    for (int n = 1; n <= 5; n++)
+    for (int n = 1; n <= 4; n++)
         cases_run(
             &(struct native_options){.ranks = n, .seed = (uint64_t)n, .region_bytes = 1u << 20},
             under_way_main, NULL);

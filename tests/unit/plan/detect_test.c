@@ -43,11 +43,12 @@ static void of_equally_good_placements_the_one_with_fewest_moves_is_taken(void *
     check_under(&(struct vector){"33322", "30211", "aaade", "aaadd"}, WEFT_POLICY_BIN_PACK, "");
 }
 
-/* The tests of faabric pull request 214 follow: one lonely rank, several hosts, an MPI world. Its
- * other ones are about what is not the planner's here: that an app without a period is left alone,
- * that checks come by themselves, and that nothing is pending once an app has ended, are shown on
- * real hosts (tests/cluster/place_test.c); its table of pending migrations to add to, get from and
- * remove from is not there, because a plan is its app's home's alone. */
+/* The tests of faabric pull request 214 follow: one lonely rank, several hosts, an MPI world; its
+ * hint UNDERFULL is in decide_test.c. Its other ones are about what is not the planner's here: that
+ * an app without a period is left alone, that checks come by themselves and stop, and that nothing
+ * is pending once an app has ended, are shown on real hosts (tests/cluster/place_test.c). Its table
+ * of pending migrations to add to, get from and remove from is not there, because a plan is its
+ * app's home's alone; nor are its messages as JSON, because a period travels as protobuf only. */
 
 static void one_free_slot_at_home_brings_the_lonely_rank_there(void **state)
 {
