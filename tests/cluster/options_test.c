@@ -73,6 +73,8 @@ static void a_host_that_does_not_exist_ends_the_command_within_ten_seconds(void 
     const char *commands[][5] = {{"hosts", "--at", address, NULL},
                                  {"apps", "--at", address, NULL},
                                  {"info", "--at", address, NULL},
+                                 {"events", "--at", address, NULL},
+                                 {"timeline", "--at", address, "1", NULL},
                                  {"run", "--at", address, cluster_program("hello"), NULL}};
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         struct child *child = cluster_start_list(cluster, "weft", commands[i]);

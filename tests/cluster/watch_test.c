@@ -231,6 +231,31 @@ static void a_host_that_dies_is_told_by_the_head(void **state)
     cluster_check(cluster, child_wait(follow, CLUSTER_MS) == 128 + SIGTERM);
 }
 
+static void freezing_and_thawing_are_told(void **state)
+{
+    struct cluster *cluster = *state;
+    struct scene scene;
+    size_t at = 0;
+    (void)setenv("WEFT_SNAPSHOT_DIR", cluster_file(cluster, "frozen"), 1);
+    scene_open(cluster, &scene, "--migrate=0");
+    (void)unsetenv("WEFT_SNAPSHOT_DIR");
+    struct child *child = cluster_weft(cluster, "freeze", "--at", scene.at, scene.app.hex, NULL);
+    cluster_check(cluster, child->code == 0);
+    child = cluster_weft(cluster, "thaw", "--at", scene.at, scene.app.hex, NULL);
+    cluster_check(cluster, child->code == 0);
+    stage_runs(cluster, &scene.stage, RANKS, 5);
+    scene_end(cluster, &scene);
+    json_t *events = events_of(cluster, &scene);
+    static const char *const kinds[] = {"app_started", "freeze_asked", "app_frozen",
+                                        "app_thawed",  "rank_placed",  "app_ended"};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (next_of(events, kinds[i], &at) == NULL)
+            cluster_fail(cluster, "%s is missing, or out of order", kinds[i]);
+    cluster_check(cluster, sum_of(events, "app_frozen", "bytes") > 0);
+    cluster_check(cluster, sum_of(events, "rank_placed", "ranks") == 2 * RANKS);
+    json_decref(events);
+}
+
 static void every_host_writes_its_events_to_its_file(void **state)
 {
     struct cluster *cluster = *state;
@@ -495,6 +520,7 @@ int main(int argc, char **argv)
         CASE(moves_that_are_given_up_are_told_with_the_reason),
         CASE(events_are_followed_as_they_come_also_of_hosts_that_come_later),
         CASE(a_host_that_dies_is_told_by_the_head),
+        CASE(freezing_and_thawing_are_told),
         CASE(every_host_writes_its_events_to_its_file),
         CASE(counters_add_up_after_a_known_run),
         CASE(apps_say_where_ranks_are_and_why_one_could_not_move),
