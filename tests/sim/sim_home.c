@@ -60,6 +60,20 @@ static bool choose(struct sim *sim, struct sim_app *app, struct choice *choice_o
     return to != host_of[rank] && sim->hosts[to].up && !sim->hosts[to].shunned;
 }
 
+/* The number of a process that was on the host in its earlier life; 0: there was none. */
+static uint32_t number_again(struct sim *sim, uint32_t app, uint32_t at)
+{
+    for (uint32_t number = SIM_PROC_FIRST; number < sim->procs_n; number++) {
+        struct sim_process *p = &sim->procs[number];
+        if (p->app != app || p->host != at || p->alive || !p->launched)
+            continue;
+        p->launched = p->buried = false;
+        p->instance = sim->hosts[at].instance;
+        return number;
+    }
+    return 0;
+}
+
 /* The number of the app's process on a host, a new one where there is none. */
 static uint32_t process_on(struct sim *sim, uint32_t app, uint32_t at)
 {
@@ -69,6 +83,9 @@ static uint32_t process_on(struct sim *sim, uint32_t app, uint32_t at)
         if (p->app == app && p->host == at && p->instance == sim->hosts[at].instance && usable)
             return number;
     }
+    uint32_t again = sim->mutant == SIM_MUTANT_NUMBER_REUSED ? number_again(sim, app, at) : 0;
+    if (again != 0)
+        return again;
     return sim->procs_n < SIM_PROCS_MAX ? sim_process_new(sim, app, at) : 0;
 }
 

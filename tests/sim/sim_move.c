@@ -562,10 +562,6 @@ static bool launch(struct sim *sim, uint32_t number)
     struct sim_host *host = &sim->hosts[p->host];
     if (!host->up)
         return true;
-    if (sim->mutant == SIM_MUTANT_NUMBER_REUSED && !p->alive && p->instance != host->instance) {
-        p->launched = p->buried = false;
-        p->instance = host->instance;
-    }
     if (p->launched || p->instance != host->instance)
         return p->alive;
     sim_at(sim, sim->now_ns + sim_between(sim, 100 * US, 20 * MS), SIM_LAUNCH, number);

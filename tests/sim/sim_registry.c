@@ -256,7 +256,9 @@ static void on_cas(struct sim *sim, const struct sim_event *event)
     struct weft_values_change change = change_of(&event->registry);
     bool wins = false;
     if (registry->syncing) { /* it has to be checked against the change before it */
-        *sim_at(sim, registry->sync_at_ns + 1, SIM_CAS, SIM_REGISTRY) = *event;
+        uint64_t soon_ns = sim->now_ns + 10 * US;
+        uint64_t synced_ns = registry->sync_at_ns + 1;
+        *sim_at(sim, soon_ns > synced_ns ? soon_ns : synced_ns, SIM_CAS, SIM_REGISTRY) = *event;
         return;
     }
     weft__values_check(&registry->keys, &change, event->registry.revision, &wins);

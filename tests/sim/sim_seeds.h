@@ -10,13 +10,13 @@ static const struct {
     uint64_t seed;
     const char *story;
 } sim_seeds[] = {
-    {2,
+    {1,
      "a move that took the place of a prepared one was refused and left its deadline behind: the "
      "destination woke up for ever"},
-    {22642,
+    {20420,
      "a rank that only receives never asks for routes: its acknowledgements went to a dead process "
      "for ever, until routes were learnt from arriving packets"},
-    {34510,
+    {24136,
      "a destination gave its slot back while its ask to hold it was under way; a late ask for the "
      "lease came between the two, and the slot was held for ever"},
 };
