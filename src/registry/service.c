@@ -86,7 +86,7 @@ int weft__registry_open(const struct weft_registry_desc *desc, struct weft_regis
         registry->log = registry->journal.id;
         weft__hosts_init(&registry->hosts, registry->epoch);
         if (desc->self && strlen(desc->self) < sizeof(registry->hosts.self))
-            strcpy(registry->hosts.self, desc->self);
+            memcpy(registry->hosts.self, desc->self, strlen(desc->self) + 1);
         err = start_thread(registry);
         if (err)
             weft__journal_close(&registry->journal);
