@@ -55,8 +55,11 @@ static size_t place_of(const struct weft_hosts *hosts, const char *name, bool *f
     return low;
 }
 
+/* 0 for an entry that is not filled in yet. */
 static size_t text_bytes(const struct weft_registry_host *host)
 {
+    if (host->name[0] == '\0')
+        return 0;
     return strlen(host->name) + strlen(host->address) + strlen(host->control) +
            sizeof(host->tenant); /* that may change */
 }
