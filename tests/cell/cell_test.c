@@ -16,7 +16,7 @@
 #include "stage.h"
 #include "weft/error.h"
 
-enum { RANKS = 4, MOVES_LEAST = 3, FREEZES_MOST = 5, LINE = 80 };
+enum { RANKS = 4, MOVES = 25, FREEZES = 3, LINE = 80 };
 
 static int by_text(const void *a, const void *b)
 {
@@ -38,88 +38,79 @@ static void read_lines(struct cluster *cluster, struct child *run, char lines[RA
     qsort(lines, RANKS, LINE, by_text);
 }
 
-/* Moves ranks by hand from host to host until the app ends; how many moves took place. */
-static unsigned move_on(struct cluster *cluster, const struct cluster_app *app)
+/* Moves ranks by hand from host to host. */
+static void move_on(struct cluster *cluster, const struct cluster_app *app)
 {
-    unsigned turn = 0;
-    struct ask_app now = {0};
-    while (!child_over(app->run)) {
-        (void)ask_migrate(cluster, app, (int)(turn % RANKS),
-                          cluster->hosts[(turn / RANKS + turn) % 3].name, NULL);
+    unsigned turn = 0, moved = 0;
+    while (moved < MOVES && !child_over(app->run)) {
+        struct ask_app now;
+        int err = ask_migrate(cluster, app, (int)(turn % RANKS),
+                              cluster->hosts[(turn / RANKS + turn) % 3].name, NULL);
         turn++;
+        if (err == WEFT_OK && ask_app(cluster, app, &now))
+            moved = now.moved;
     }
-    cluster_check(cluster, ask_app(cluster, app, &now));
-    return now.moved;
+    cluster_check(cluster, moved >= MOVES);
 }
 
-/* Freezes and thaws the app until it ends; how many times that was done. */
-static unsigned freeze_on(struct cluster *cluster, const struct cluster_app *app)
+/* Freezes the app to files, and thaws it. */
+static void freeze_on(struct cluster *cluster, const struct cluster_app *app)
 {
     const char *at = cluster->hosts[1].address;
-    unsigned n = 0;
-    while (!child_over(app->run) && n < FREEZES_MOST) {
+    for (unsigned n = 0; n < FREEZES;) {
+        cluster_check(cluster, !child_over(app->run));
         if (cluster_weft(cluster, "freeze", "--at", at, app->hex, NULL)->code != 0)
-            continue; /* it ends just now, or is at a place where it cannot be moved */
+            continue; /* a rank is at a place where it cannot be moved */
         cluster_check(cluster,
                       cluster_weft(cluster, "thaw", "--at", at, app->hex, NULL)->code == 0);
         n++;
     }
-    cluster_check(cluster, child_wait(app->run, 3 * CLUSTER_MS) == 0);
-    return n;
+}
+
+typedef void disturbance(struct cluster *cluster, const struct cluster_app *app);
+
+/* The program prints the same, whether it is disturbed while it runs or not. */
+static void changes_nothing(struct cluster *cluster, const char *program, disturbance *disturb)
+{
+    char still[RANKS][LINE], disturbed[RANKS][LINE], rounds[16];
+    cluster_three(cluster, RANKS);
+    const char *home = cluster->hosts[0].address, *end = cluster_file(cluster, "end");
+    struct cluster_app app =
+        cluster_run(cluster, &cluster->hosts[0], "-n", "4", program, "0", end, NULL);
+    disturb(cluster, &app);
+    FILE *file = fopen(end, "w");
+    cluster_check(cluster, file && fclose(file) == 0);
+    cluster_check(cluster, child_wait(app.run, 3 * CLUSTER_MS) == 0);
+    read_lines(cluster, app.run, disturbed);
+    cluster_check(cluster, sscanf(disturbed[0], "%*[^:]: %*s after %15s", rounds) == 1);
+    struct child *run =
+        cluster_weft(cluster, "run", "--at", home, "-n", "4", program, rounds, NULL);
+    cluster_check(cluster, run->code == 0);
+    read_lines(cluster, run, still);
+    for (unsigned i = 0; i < RANKS; i++)
+        if (strcmp(still[i], disturbed[i]) != 0)
+            cluster_fail(cluster, "disturbed: %s, else: %s", disturbed[i], still[i]);
+    stage_all_free(cluster);
 }
 
 static void freezes_change_nothing(void **state)
 {
     struct cluster *cluster = *state;
-    char still[RANKS][LINE], frozen[RANKS][LINE];
-    const char *program = CELL_PROGRAMS "/features", *folder = cluster_file(cluster, "frozen");
+    const char *folder = cluster_file(cluster, "frozen");
     (void)setenv("WEFT_SNAPSHOT_DIR", folder, 1);
-    cluster_three(cluster, RANKS);
+    changes_nothing(cluster, CELL_PROGRAMS "/features", freeze_on);
     (void)unsetenv("WEFT_SNAPSHOT_DIR");
-    struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n", "4",
-                                     program, "300", NULL);
-    cluster_check(cluster, run->code == 0);
-    read_lines(cluster, run, still);
-    struct cluster_app app =
-        cluster_run(cluster, &cluster->hosts[0], "-n", "4", program, "300", NULL);
-    unsigned freezes = freeze_on(cluster, &app);
-    read_lines(cluster, app.run, frozen);
-    print_message("%u freezes\n", freezes);
-    cluster_check(cluster, freezes >= 1);
-    for (unsigned i = 0; i < RANKS; i++)
-        assert_string_equal(still[i], frozen[i]);
     cluster_remove(folder);
-}
-
-static void moves_change_nothing(struct cluster *cluster, const char *program, const char *rounds)
-{
-    char still[RANKS][LINE], moved[RANKS][LINE];
-    cluster_three(cluster, RANKS);
-    struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n", "4",
-                                     program, rounds, NULL);
-    cluster_check(cluster, run->code == 0);
-    read_lines(cluster, run, still);
-    struct cluster_app app =
-        cluster_run(cluster, &cluster->hosts[0], "-n", "4", program, rounds, NULL);
-    unsigned moves = move_on(cluster, &app);
-    cluster_check(cluster, app.run->code == 0);
-    read_lines(cluster, app.run, moved);
-    print_message("%u moves\n", moves);
-    cluster_check(cluster, moves >= MOVES_LEAST);
-    for (unsigned i = 0; i < RANKS; i++)
-        if (strcmp(still[i], moved[i]) != 0)
-            cluster_fail(cluster, "with moves: %s, without: %s", moved[i], still[i]);
-    stage_all_free(cluster);
 }
 
 static void what_c_programs_do_survives_moves(void **state)
 {
-    moves_change_nothing(*state, CELL_PROGRAMS "/features", "150");
+    changes_nothing(*state, CELL_PROGRAMS "/features", move_on);
 }
 
 static void what_cxx_programs_do_survives_moves(void **state)
 {
-    moves_change_nothing(*state, CELL_PROGRAMS "/featurescc", "1200");
+    changes_nothing(*state, CELL_PROGRAMS "/featurescc", move_on);
 }
 
 static void expect_end(struct cluster *cluster, const char *how, const char *words)

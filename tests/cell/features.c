@@ -1,5 +1,6 @@
 /* What C programs do, around calls of MPI at which the rank may be moved: each part keeps something
- * alive across them that a move could break. Prints a sum that does not depend on the host. */
+ * alive across them that a move could break. Prints a sum that does not depend on the host.
+ * Arguments: rounds; or 0, and a file: as many as until it exists. */
 #include <alloca.h>
 #include <ctype.h>
 #include <errno.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static int world_rank, world_size;
 static uint64_t checksum = 1;
@@ -202,6 +204,14 @@ static void messages_on_their_way(void)
                 fail("a message");
 }
 
+/* Whether the file is there, as rank 0 sees it: all make as many rounds. */
+static int is_to_end(const char *path)
+{
+    int end = world_rank == 0 && access(path, F_OK) == 0;
+    MPI_Bcast(&end, 1, MPI_INT, 0, MPI_COMM_WORLD);
+    return end;
+}
+
 int main(int argc, char **argv)
 {
     static char buffer[BUFSIZ];
@@ -209,9 +219,9 @@ int main(int argc, char **argv)
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &world_rank);
     MPI_Comm_size(MPI_COMM_WORLD, &world_size);
-    int rounds = argc > 1 ? atoi(argv[1]) : 1;
+    int rounds = argc > 1 ? atoi(argv[1]) : 1, i;
     printf("rank %d ", world_rank);
-    for (int i = 0; i < rounds; i++) {
+    for (i = 0; rounds ? i < rounds : !is_to_end(argv[2]); i++) {
         lists_in_the_heap();
         mix((uint64_t)deep(2000, NULL));
         sorting_with_a_callback_that_communicates();
@@ -223,7 +233,7 @@ int main(int argc, char **argv)
         large_blocks();
         messages_on_their_way();
     }
-    printf("of %d: %016llx\n", world_size, (unsigned long long)checksum);
+    printf("of %d: %016llx after %d rounds\n", world_size, (unsigned long long)checksum, i);
     MPI_Finalize();
     return 0;
 }

@@ -1,7 +1,9 @@
-// What C++ programs do, around calls of MPI at which the rank may be moved.
+// What C++ programs do, around calls of MPI at which the rank may be moved. Arguments: rounds; or
+// 0, and a file: as many as until it exists.
 #include <algorithm>
 #include <cstdint>
 #include <exception>
+#include <fstream>
 #include <functional>
 #include <iostream>
 #include <locale>
@@ -133,19 +135,26 @@ static void streams()
         fail("a stream");
 }
 
+static bool is_to_end(const char *path)
+{
+    int end = world_rank == 0 && std::ifstream(path).good();
+    MPI_Bcast(&end, 1, MPI_INT, 0, MPI_COMM_WORLD);
+    return end;
+}
+
 int main(int argc, char **argv)
 {
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &world_rank);
     MPI_Comm_size(MPI_COMM_WORLD, &world_size);
-    int rounds = argc > 1 ? std::stoi(argv[1]) : 1;
-    for (int i = 0; i < rounds; i++) {
+    int rounds = argc > 1 ? std::stoi(argv[1]) : 1, i;
+    for (i = 0; rounds ? i < rounds : !is_to_end(argv[2]); i++) {
         exceptions();
         containers(i);
         streams();
     }
     std::cout << "rank " << world_rank << " of " << world_size << ": " << std::hex << checksum
-              << std::endl;
+              << std::dec << " after " << i << " rounds" << std::endl;
     MPI_Finalize();
     return 0;
 }
