@@ -35,7 +35,7 @@ static uint64_t steps_of(struct chaos *chaos, uint64_t least, uint64_t most)
 
 static void plan_heat(struct chaos *chaos, struct chaos_app *app, struct plan *plan)
 {
-    uint64_t steps = steps_of(chaos, 1000, 16000), seed = chaos_dice(chaos, 1000);
+    uint64_t steps = steps_of(chaos, 3000, 20000), seed = chaos_dice(chaos, 1000);
     snprintf(plan->program, sizeof(plan->program), "%s", CHAOS_HEAT_PATH);
     snprintf(plan->args[0], sizeof(plan->args[0]), "--nx=120");
     snprintf(plan->args[1], sizeof(plan->args[1]), "--ny=20");
@@ -55,7 +55,7 @@ static void plan_heat(struct chaos *chaos, struct chaos_app *app, struct plan *p
 static void plan_other(struct chaos *chaos, struct chaos_app *app, struct plan *plan)
 {
     bool swap = app->work == CHAOS_SWAP;
-    uint64_t steps = steps_of(chaos, 200, 3000), seed = chaos_dice(chaos, 1u << 30);
+    uint64_t steps = steps_of(chaos, 800, 4000), seed = chaos_dice(chaos, 1u << 30);
     uint64_t nap_us = chaos_dice(chaos, 1500);
     snprintf(plan->program, sizeof(plan->program), "%s", cluster_program(programs[app->work]));
     snprintf(plan->args[0], sizeof(plan->args[0]), "%" PRIu64, steps);
