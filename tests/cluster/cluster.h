@@ -16,7 +16,7 @@
 
 enum {
     CLUSTER_HOSTS_MAX = 8,
-    CLUSTER_CHILDREN_MAX = 256,
+    CLUSTER_CHILDREN_MAX = 1024,
     CLUSTER_RANKS_MAX = 16,
     CLUSTER_MS = 20000 /* for what has to happen soon; generous: machines are loaded */
 };

@@ -106,7 +106,8 @@ struct chaos {
     struct chaos_command commands[CHAOS_COMMANDS];
     unsigned faults_n, apps_n;
     bool draining[CHAOS_HOSTS];
-    uint64_t restart_ms[CHAOS_HOSTS];                    /* 0: not down */
+    struct child *cancels[CHAOS_HOSTS]; /* weft drain --cancel under way; NULL: none */
+    uint64_t restart_ms[CHAOS_HOSTS];   /* 0: not down */
     uint64_t process_kills_ms[CHAOS_HOSTS][CHAOS_HARMS]; /* 0: blamed for an end already */
     unsigned process_kills_n[CHAOS_HOSTS];
     unsigned fds[CHAOS_HOSTS]; /* before */

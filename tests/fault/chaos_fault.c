@@ -364,11 +364,24 @@ static void end_drain(struct chaos *chaos, unsigned host)
 {
     if (!chaos->draining[host] || child_over(host_of(chaos, host)->weftd))
         return; /* it has left: it is started again, or was killed meanwhile */
-    chaos_note(chaos, "%s takes work again", host_of(chaos, host)->name);
-    chaos_command(chaos,
-                  cluster_start(chaos->cluster, "weft", "drain", "--at", host_of(chaos, 0)->address,
-                                "--cancel", host_of(chaos, host)->name, NULL));
-    chaos->draining[host] = false;
+    chaos_note(chaos, "%s is to take work again", host_of(chaos, host)->name);
+    chaos->cancels[host] =
+        cluster_start(chaos->cluster, "weft", "drain", "--at", host_of(chaos, 0)->address,
+                      "--cancel", host_of(chaos, host)->name, NULL);
+    chaos_command(chaos, chaos->cancels[host]);
+}
+
+/* A cancellation that did not reach the host, or its head, is made again. */
+static void look_at_cancel(struct chaos *chaos, unsigned host)
+{
+    if (!chaos->draining[host])
+        chaos->cancels[host] = NULL;
+    if (chaos->cancels[host] == NULL || !child_over(chaos->cancels[host]) || !is_up(chaos, 0))
+        return;
+    chaos->draining[host] = chaos->cancels[host]->code != 0;
+    chaos->cancels[host] = NULL;
+    if (chaos->draining[host])
+        end_drain(chaos, host);
 }
 
 static void end(struct chaos *chaos, const struct chaos_active *fault)
@@ -441,8 +454,8 @@ void chaos_mend(struct chaos *chaos, bool all)
 {
     for (unsigned host = 0; host < CHAOS_HOSTS; host++) {
         restart(chaos, host, all);
-        if (cluster_host_serves(host_of(chaos, host)))
-            continue;
+        (void)cluster_host_serves(host_of(chaos, host));
+        look_at_cancel(chaos, host);
     }
     for (unsigned i = 0; i < chaos->active_n;) {
         struct chaos_active fault = chaos->active[i];
@@ -459,7 +472,7 @@ bool chaos_is_mended(struct chaos *chaos)
 {
     chaos_mend(chaos, true);
     for (unsigned host = 0; host < CHAOS_HOSTS; host++)
-        if (!is_up(chaos, host))
+        if (!is_up(chaos, host) || chaos->draining[host])
             return false;
     for (unsigned i = 0; i < CHAOS_COMMANDS; i++)
         if (chaos->commands[i].child != NULL)
