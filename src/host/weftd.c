@@ -242,7 +242,7 @@ static void stop_fired(struct weft_timer *timer)
     struct weft_app *app, *next;
     bool ended = weft__weftd_processes_n(host) == 0;
     HASH_ITER(hh, host->apps, app, next)
-    ended = ended && app->state == WEFT_APP_ENDED;
+    ended = ended && app->state == WEFT_APP_ENDED && !weft__weftd_output_end_awaited(app);
     if (ended || weft__now_ns() > host->stop_by_ns)
         weft__loop_stop(host->asker.loop);
     else

@@ -358,6 +358,8 @@ struct weft_app_output *weft__weftd_output_new(struct weft_app *app);
 void weft__weftd_output_free(struct weft_app_output *output); /* answers who waits */
 /* Answers who waits: something has happened that is told with output. */
 void weft__weftd_output_news(struct weft_app *app);
+/* Whether a client that was answered just now has not heard of the end, and is about to ask. */
+bool weft__weftd_output_end_awaited(const struct weft_app *app);
 void weft__weftd_output_ended(struct weft_app *app); /* nothing more comes: answers who waits */
 void weft__weftd_on_output(void *host, struct weft_call *call, const ProtobufCMessage *request);
 void weft__weftd_on_wait(void *host, struct weft_call *call, const ProtobufCMessage *request);

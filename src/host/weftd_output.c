@@ -15,7 +15,7 @@
 #include "host/output.h"
 #include "host/weftd_app.h"
 
-enum { ATTENTIVE_MS = 5000, WAIT_MAX_MS = 60000 };
+enum { ASKS_AGAIN_MS = 1000, ATTENTIVE_MS = 5000, WAIT_MAX_MS = 60000 };
 
 /* A client that waits for output or the end. */
 struct waiter {
@@ -34,7 +34,9 @@ struct held {
 struct weft_app_output {
     struct weft_app *app;
     struct weft_output *queue;
-    uint64_t fetched_ns; /* when a client last asked */
+    uint64_t fetched_ns;  /* when a client last asked, */
+    uint64_t answered_ns; /* and when one was last answered */
+    bool end_told;
     struct waiter *waiters;
     struct held *held;
     struct weft_timer patience; /* how long those are held without a client */
@@ -103,6 +105,8 @@ static void answer(struct waiter *waiter)
     }
     weft__weftd_frozen_tell(app, frozen, sizeof(frozen));
     reply.frozen = frozen;
+    app->output->answered_ns = weft__now_ns();
+    app->output->end_told |= reply.ended != 0;
     weft__call_reply(waiter->call, &reply.base);
     free(batch.out);
     weft__loop_timer_off(app->host->asker.loop, &waiter->timer);
@@ -123,6 +127,13 @@ void weft__weftd_output_free(struct weft_app_output *output)
     hosts_go_on(output);
     weft__output_free(output->queue);
     free(output);
+}
+
+bool weft__weftd_output_end_awaited(const struct weft_app *app)
+{
+    const struct weft_app_output *output = app->output;
+    return !output->end_told && output->answered_ns != 0 &&
+           weft__now_ns() < output->answered_ns + ASKS_AGAIN_MS * WEFT_NS_PER_MS;
 }
 
 void weft__weftd_output_news(struct weft_app *app)

@@ -56,12 +56,11 @@ static size_t place_of(const struct weft_hosts *hosts, const char *name, bool *f
 }
 
 /* 0 for an entry that is not filled in yet. */
+/* 0 of an entry that is not filled in yet. The tenant may change: there is room for any. */
 static size_t text_bytes(const struct weft_registry_host *host)
 {
-    if (host->name[0] == '\0')
-        return 0;
-    return strlen(host->name) + strlen(host->address) + strlen(host->control) +
-           sizeof(host->tenant); /* that may change */
+    size_t len = strlen(host->name) + strlen(host->address) + strlen(host->control);
+    return len > 0 ? len + sizeof(host->tenant) : 0;
 }
 
 static void remove_at(struct weft_hosts *hosts, size_t at)

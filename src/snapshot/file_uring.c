@@ -9,6 +9,7 @@
 #include <liburing.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,12 +44,18 @@ static int uring_supported(void)
     return able ? WEFT_OK : not_permitted(EOPNOTSUPP);
 }
 
+/* A ring may lie where another thread's was a moment ago, and the library maps and unmaps by plain
+ * system calls: the lock says so to those who look for races. */
+static pthread_mutex_t mapping = PTHREAD_MUTEX_INITIALIZER;
+
 static int uring_open(uint32_t depth, void **queue_out)
 {
     struct queue *queue = calloc(1, sizeof(*queue));
     if (queue == NULL)
         return weft_fail(WEFT_ENOMEM, "no memory to read and write files");
+    pthread_mutex_lock(&mapping);
     int err = io_uring_queue_init(depth, &queue->ring, 0);
+    pthread_mutex_unlock(&mapping);
     if (err != 0) {
         free(queue);
         return weft_fail(err, "cannot make an io_uring of %u entries: %s", depth, strerror(-err));
@@ -107,7 +114,9 @@ static struct weft_file_op *uring_next(void *arg)
 static void uring_close(void *arg)
 {
     struct queue *queue = arg;
+    pthread_mutex_lock(&mapping);
     io_uring_queue_exit(&queue->ring);
+    pthread_mutex_unlock(&mapping);
     free(queue);
 }
 

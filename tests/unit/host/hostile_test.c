@@ -60,8 +60,11 @@ static void absurd_runs_are_refused(void **state)
     daemon_run_init(rig, &run, 1, "gone");
     run.request.policy = weft__message_text("bin-sack");
     assert_int_equal(ask_a(rig, WEFT_CALL_RUN, &run.request.base), WEFT_EINVAL);
-    run.request.policy = weft__message_text("compact");
-    assert_int_equal(ask_a(rig, WEFT_CALL_RUN, &run.request.base), WEFT_ENOTSUP);
+    run.request.policy = weft__message_text("compactest");
+    assert_int_equal(ask_a(rig, WEFT_CALL_RUN, &run.request.base), WEFT_EINVAL);
+    run.request.policy = weft__message_text("");
+    run.request.tenant = weft__message_text("a tenant with a name of more than 31 bytes");
+    assert_int_equal(ask_a(rig, WEFT_CALL_RUN, &run.request.base), WEFT_EINVAL);
     daemon_run_init(rig, &run, 1, "gone");
     run.request.rank_memory = 3ull << 30;
     assert_int_equal(ask_a(rig, WEFT_CALL_RUN, &run.request.base), WEFT_EINVAL);
