@@ -330,6 +330,45 @@ static void wrong_tokens_change_nothing(void **state)
     end_well(rig, app, token);
 }
 
+static void absurd_reports_of_traffic_are_refused(void **state)
+{
+    struct daemons *rig = *state;
+    uint64_t token, app = run_three(rig, &token);
+    uint32_t peers[65] = {1};
+    uint64_t numbers[65] = {5};
+    Weft__Host__TrafficRow row = WEFT__HOST__TRAFFIC_ROW__INIT, *rows[] = {&row};
+    Weft__Host__TrafficReport report = WEFT__HOST__TRAFFIC_REPORT__INIT;
+    Weft__Host__LeaseLeaveRequest leave = WEFT__HOST__LEASE_LEAVE_REQUEST__INIT;
+    report.app = leave.app = app;
+    report.token = leave.token = token;
+    report.rows = rows;
+    report.n_rows = 1;
+    row.peers = peers;
+    row.sent_bytes = row.sent = row.got_bytes = row.got = numbers;
+    row.n_peers = row.n_sent_bytes = row.n_sent = row.n_got_bytes = row.n_got = 1;
+    assert_int_equal(ask_a(rig, WEFT_CALL_TRAFFIC, &report.base), WEFT_OK);
+    row.n_got = 0; /* lists of different lengths */
+    assert_int_equal(ask_a(rig, WEFT_CALL_TRAFFIC, &report.base), WEFT_EPROTO);
+    row.n_got = 1;
+    row.rank = 3; /* of three */
+    assert_int_equal(ask_a(rig, WEFT_CALL_TRAFFIC, &report.base), WEFT_EPROTO);
+    row.rank = 0;
+    peers[0] = UINT32_MAX;
+    assert_int_equal(ask_a(rig, WEFT_CALL_TRAFFIC, &report.base), WEFT_EPROTO);
+    memset(peers, 0, sizeof(peers));
+    row.n_peers = row.n_sent_bytes = row.n_sent = row.n_got_bytes = row.n_got = 65;
+    assert_int_equal(ask_a(rig, WEFT_CALL_TRAFFIC, &report.base), WEFT_EPROTO);
+    report.n_rows = 0;
+    report.token++;
+    assert_int_equal(ask_a(rig, WEFT_CALL_TRAFFIC, &report.base), WEFT_EACCES);
+    leave.lease = 1; /* not its own */
+    assert_int_equal(ask_a(rig, WEFT_CALL_LEASE_LEAVE, &leave.base), WEFT_ENOENT);
+    leave.token++;
+    assert_int_equal(ask_a(rig, WEFT_CALL_LEASE_LEAVE, &leave.base), WEFT_EACCES);
+    await_state(rig, app, "running");
+    end_well(rig, app, token);
+}
+
 static void absurd_news_of_a_process_change_nothing(void **state)
 {
     static const int32_t ranks[] = {-1, 3, INT32_MIN, INT32_MAX};
@@ -475,6 +514,7 @@ int main(void)
         cmocka_unit_test(ranks_cannot_end_before_they_start),
         cmocka_unit_test(wrong_tokens_change_nothing),
         cmocka_unit_test(absurd_news_of_a_process_change_nothing),
+        cmocka_unit_test(absurd_reports_of_traffic_are_refused),
         cmocka_unit_test(absurd_offsets_are_refused),
         cmocka_unit_test(absurd_moves_are_refused),
         cmocka_unit_test(a_second_move_waits_its_turn_and_the_end_of_the_app_answers_the_first),
