@@ -36,6 +36,8 @@ struct end {
     struct slot slots[DATA_WINDOW_MAX];
     _Atomic uint32_t heard; /* messages and ended gets; what a sleeper watches */
     _Atomic uint32_t received, got;
+    uint32_t answered; /* messages that tasks so far were to hear; the progress thread may hear the
+                          first one of a task before the task begins here */
     unsigned char *sink, *bytes;
 };
 
@@ -260,7 +262,7 @@ static double ask(void *ctx, const struct data_task *task)
 static void answer(void *ctx, const struct data_task *task)
 {
     struct end *end = ctx;
-    uint32_t seen = atomic_load(&end->received);
+    uint32_t seen = end->answered;
     bool answers = task->what == DATA_PASS || task->what == DATA_RATE;
     if (!task->asleep)
         weft__lane_polling(end->lane, true);
@@ -269,6 +271,7 @@ static void answer(void *ctx, const struct data_task *task)
         if (answers)
             say(end, task->bytes);
     }
+    end->answered = seen + data_messages(task) * data_answers(task);
     if (!task->asleep)
         weft__lane_polling(end->lane, false);
 }
