@@ -12,6 +12,18 @@
 
 enum { FREE_MS = 40000, WARM_MS = 150, FDS_MORE_MAX = 8, FDS_MS = 20000 };
 
+/* As cluster_await, with the events in the failure. */
+#define chaos_await(chaos, timeout_ms, condition)                                                  \
+    do {                                                                                           \
+        struct child_patience patience_ = child_patience((uint64_t)(timeout_ms));                  \
+        while (!(condition)) {                                                                     \
+            if (child_patience_over(&patience_))                                                   \
+                chaos_fail(chaos, "at the end, not within %u ms: %s", (unsigned)(timeout_ms),      \
+                           #condition);                                                            \
+            child_nap();                                                                           \
+        }                                                                                          \
+    } while (0)
+
 static unsigned fds_of(const struct cluster_host *host)
 {
     char path[64];
@@ -37,8 +49,8 @@ static bool runs_at(struct chaos *chaos, const struct cluster_host *host)
 static void warm(struct chaos *chaos)
 {
     for (unsigned i = 0; i < CHAOS_HOSTS; i++)
-        cluster_await(chaos->cluster, WARM_MS, runs_at(chaos, &chaos->cluster->hosts[i]));
-    cluster_await(chaos->cluster, FREE_MS, ask_all_free(chaos->cluster));
+        chaos_await(chaos, WARM_MS, runs_at(chaos, &chaos->cluster->hosts[i]));
+    chaos_await(chaos, FREE_MS, ask_all_free(chaos->cluster));
 }
 
 void chaos_measure(struct chaos *chaos)
@@ -58,11 +70,11 @@ static bool fds_are_few(const struct chaos *chaos)
 
 void chaos_check_left(struct chaos *chaos)
 {
-    cluster_await(chaos->cluster, FREE_MS, ask_alive(chaos->cluster, CHAOS_HOSTS));
-    cluster_await(chaos->cluster, FREE_MS, ask_all_free(chaos->cluster));
+    chaos_await(chaos, FREE_MS, ask_alive(chaos->cluster, CHAOS_HOSTS));
+    chaos_await(chaos, FREE_MS, ask_all_free(chaos->cluster));
     warm(chaos);
     for (unsigned i = 0; i < CHAOS_HOSTS; i++)
         fprintf(stderr, "    file descriptors of %s: %u before, %u after\n",
                 chaos->cluster->hosts[i].name, chaos->fds[i], fds_of(&chaos->cluster->hosts[i]));
-    cluster_await(chaos->cluster, FDS_MS, fds_are_few(chaos));
+    chaos_await(chaos, FDS_MS, fds_are_few(chaos));
 }

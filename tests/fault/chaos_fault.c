@@ -300,7 +300,9 @@ void chaos_migrate(struct chaos *chaos)
     const struct chaos_app *app = pick_app(chaos);
     uint64_t which = chaos_dice(chaos, 64);
     const struct cluster_host *to = host_of(chaos, (unsigned)chaos_dice(chaos, CHAOS_HOSTS));
-    char *id = app != NULL ? child_read(app->id_file) : strdup("");
+    if (app == NULL)
+        return;
+    char *id = child_read(app->id_file);
     id[strcspn(id, "\n")] = '\0';
     if (id[0] != '\0') {
         snprintf(rank, sizeof(rank), "%u", (unsigned)which % app->ranks);
