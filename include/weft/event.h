@@ -70,7 +70,6 @@
     X(HOST_UNDRAINED, "host_undrained", "", "peer", "takes ranks again")                           \
     /* by each host */                                                                             \
     X(REGISTRY_EPOCH, "registry_epoch", "epoch,before", "", "the registry was started anew")       \
-    /* by the processes of an app */                                                               \
     /* by the processes of an app that is run with --trace: packets around a move */               \
     X(MESSAGE_SENT, "message_sent", "peer_rank,sequence,bytes", "", "peer_rank: the receiver")     \
     X(MESSAGE_RECEIVED, "message_received", "peer_rank,sequence,bytes", "", "by the rank")         \

@@ -30,7 +30,6 @@ static const char thaw_usage[] =
     "\n"
     "Exit codes: 0 it runs, 1 it stays frozen, 2 to 4 as weft.\n";
 
-/* The url of the app's home; "": no live host knows it. */
 static bool is_it(void *home_out, const char *home, const Weft__Host__AppInfo *app)
 {
     if (strcmp(app->state, "ended") == 0)
@@ -39,6 +38,7 @@ static bool is_it(void *home_out, const char *home, const Weft__Host__AppInfo *a
     return false;
 }
 
+/* The url of the app's home; "": no live host knows it. */
 static int find_home(struct cli *cli, uint64_t app, char home_out[WEFT_REGISTRY_URL_MAX])
 {
     home_out[0] = '\0';

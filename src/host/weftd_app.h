@@ -129,9 +129,8 @@ struct weft_app_thought {
 };
 
 enum { WEFT_APP_TRAFFIC_PLANS = 4 };
-#define WEFT_APP_TRAFFIC_MEMORY_NS                                                                 \
-    (60 * WEFT_NS_PER_S) /* moves that are not undone for traffic                                  \
-                          */
+/* For so long a move is not undone for traffic. */
+#define WEFT_APP_TRAFFIC_MEMORY_NS (60 * WEFT_NS_PER_S)
 
 struct weft_app_fork;   /* weftd_fork.c */
 struct weft_app_output; /* weftd_output.c */

@@ -323,8 +323,8 @@ static void take_beaten(struct weft_host *host, const struct news *news)
         return;
     if (host->stood_still)
         declared_dead(host);
-    join_again(
-        host); /* a registry that has started anew takes us as we are, else it says what we are */
+    /* A registry that has started anew takes us as we are, else it says what we are. */
+    join_again(host);
 }
 
 static void beaten(struct news *news)
