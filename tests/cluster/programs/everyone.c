@@ -2,7 +2,6 @@
  * large enough to be fetched by gets, and checks what it hears. Ends when FILE exists. */
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <mpi.h>
@@ -10,7 +9,7 @@
 enum { RANKS_MAX = 16, TAG = 3, SMALL = 1000, LARGE = 16000 };
 
 static int rank, size;
-static uint64_t *out[RANKS_MAX], *in[RANKS_MAX];
+static uint64_t out[RANKS_MAX][LARGE], in[RANKS_MAX][LARGE];
 static MPI_Request requests[2 * RANKS_MAX];
 
 static uint64_t word_of(int from, int to, uint64_t step, int i)
@@ -53,12 +52,6 @@ int main(int argc, char **argv)
     MPI_Comm_size(MPI_COMM_WORLD, &size);
     if (argc < 2 || size > RANKS_MAX)
         MPI_Abort(MPI_COMM_WORLD, 2);
-    for (int i = 0; i < size; i++) {
-        out[i] = malloc(LARGE * sizeof(uint64_t));
-        in[i] = malloc(LARGE * sizeof(uint64_t));
-        if (out[i] == NULL || in[i] == NULL)
-            MPI_Abort(MPI_COMM_WORLD, 3);
-    }
     for (uint64_t step = 0; stop == 0; step++) {
         uint64_t here = rank == 0 && access(argv[1], F_OK) == 0;
         take_step(step);
