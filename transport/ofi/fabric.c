@@ -191,7 +191,8 @@ static int cq_open(struct ofi_ep *ep, struct ofi_half *half)
     if (rc != 0)
         return weft__ofi_failed(ep, "no descriptor to sleep on", rc);
     struct epoll_event event = {.events = EPOLLIN, .data.fd = half->wait_fd};
-    if (epoll_ctl(ep->epoll_fd, EPOLL_CTL_ADD, half->wait_fd, &event) != 0)
+    /* A half that is made anew while nobody sleeps is looked at when somebody wants to. */
+    if (!ep->masked && epoll_ctl(ep->epoll_fd, EPOLL_CTL_ADD, half->wait_fd, &event) != 0)
         return weft_fail(-errno, "cannot sleep on libfabric's %s: %s", ep->provider,
                          strerrordesc_np(errno));
     return WEFT_OK;
