@@ -524,6 +524,7 @@ static void turn_taken(struct weft_app *app, int err, const char *text)
         move->done_ms = weft__weftd_app_age_ms(app);
         snprintf(move->reason, sizeof(move->reason), "%s",
                  err != WEFT_OK ? text : "the destination died");
+        weft__weftd_turn_stays(app);
         plan_over(app, true);
     } else {
         begin_move(app, step, dest);

@@ -46,7 +46,6 @@ static void busy(struct weft_app *app, const char *text)
     struct weft_app_plan *plan = app->plan;
     uint64_t now = weft__now_ns();
     if (now - plan->turn.since_ns > weft__config_u64("WEFT_MOVE_DEADLINE_MS") * WEFT_NS_PER_MS) {
-        weft__weftd_turn_stays(app);
         over(app, WEFT_EBUSY, text);
         return;
     }
@@ -74,6 +73,8 @@ static void ask_dest(struct weft_app *app)
     lease.n_leases = 1;
     lease.hold_ms = hold_ms(app);
     lease.home = app->host->name;
+    lease.tenant = app->request->tenant;
+    lease.apart = app->policy == WEFT_POLICY_COMPACT;
     lease.home_control = app->host->control;
     lease.moves = true;
     weft__weftd_app_ask(

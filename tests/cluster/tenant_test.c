@@ -84,6 +84,28 @@ static void where_every_host_is_another_tenants_it_is_refused(void **state)
     cluster_check(cluster, try_at(cluster, home, "y", "compact")->code == 0);
 }
 
+static int try_on_b(struct cluster *cluster, const char *tenant)
+{
+    return cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "--tenant", tenant,
+                        "--place", "b:1", cluster_program("hello"), NULL)
+        ->code;
+}
+
+static void ranks_that_move_are_their_tenants_where_they_go(void **state)
+{
+    struct cluster *cluster = *state;
+    struct stage stage;
+    cluster_three(cluster, 4);
+    struct cluster_app y = start(cluster, &cluster->hosts[0], &stage, "y", "compact");
+    stage_move(cluster, &y, 0, "b"); /* to a host that nobody is on, */
+    stage_move(cluster, &y, 1, "b"); /* and beside its own */
+    cluster_check(cluster, try_on_b(cluster, "x") == 4);
+    cluster_check(cluster, try_on_b(cluster, "y") == 0);
+    end(cluster, &stage, &y);
+    stage_all_free(cluster);
+    cluster_check(cluster, try_on_b(cluster, "x") == 0);
+}
+
 static void of_two_homes_that_want_one_host_at_once_one_gets_it(void **state)
 {
     struct cluster *cluster = *state;
@@ -122,6 +144,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         CASE(an_app_that_wants_to_be_apart_goes_past_hosts_of_others),
         CASE(where_every_host_is_another_tenants_it_is_refused),
+        CASE(ranks_that_move_are_their_tenants_where_they_go),
         CASE(of_two_homes_that_want_one_host_at_once_one_gets_it),
     };
     if (argc > 1)
