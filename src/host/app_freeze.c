@@ -95,7 +95,9 @@ static void stopped_run(struct weft_task *task)
 {
     struct stopped *stopped = weft__loop_owner(task, struct stopped, task);
     struct weft_app_frozen *rank = stopped->rank;
-    if (stopped->err == WEFT_OK) {
+    if (rank->freezer->app->closing) { /* the exec is gone */
+        free(stopped->bytes);
+    } else if (stopped->err == WEFT_OK) {
         const struct weft_region *region;
         free(rank->descriptor); /* of an earlier round */
         rank->descriptor = stopped->bytes;

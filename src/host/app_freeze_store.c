@@ -124,8 +124,10 @@ static int all(struct trip *trip)
     int err = WEFT_OK;
     for (size_t i = 0; i < freezer->ranks_n && err == WEFT_OK; i++) {
         struct weft_app_frozen *rank = &freezer->ranks[i];
-        if (atomic_load(&freezer->thread_stop))
-            return weft_fail(WEFT_ECANCELED, "it was given up");
+        if (atomic_load(&freezer->thread_stop)) {
+            snprintf(freezer->thread_text, sizeof(freezer->thread_text), "it was given up");
+            return WEFT_ECANCELED;
+        }
         snprintf(trip->key, sizeof(trip->key), "%s%d", freezer->prefix, rank->rank);
         err = freezer->loads ? load(trip, rank) : store(trip, rank);
         snprintf(freezer->thread_text, sizeof(freezer->thread_text), "rank %d cannot be %s: %s",
