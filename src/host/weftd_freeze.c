@@ -23,6 +23,7 @@
 #include "host/calls.h"
 #include "host/keys.h"
 #include "host/weftd_store.h"
+#include "wire/frame.h"
 #include "wire/message.h"
 
 enum { ORDER_TIMEOUT_MS = 5000, END_TIMEOUT_MS = 8000, LOOK_MS = 1000, LOOK_MAX_MS = 60000 };
@@ -299,6 +300,17 @@ static void written(struct weft_host *host, uint64_t id, int err, const char *te
             &(struct weft_freeze_event){.kind = WEFT_FREEZE_ON_WRITTEN, .err = err, .text = text});
 }
 
+/* Nobody could read it again. */
+static void manifest_too_long(const struct weft_app *app, size_t len_bytes)
+{
+    struct question *question = question_new(app, WEFT_FREEZE_ON_WRITTEN);
+    question->event.err = WEFT_EMSGSIZE;
+    snprintf(question->text, sizeof(question->text),
+             "its manifest has %zu bytes for %" PRIu32 " ranks, the limit is %u", len_bytes,
+             app->size, WEFT_FRAME_BODY_MAX);
+    weft__loop_must_post(app->host->asker.loop, &question->task);
+}
+
 static void write_manifest(struct weft_app_freeze *freeze)
 {
     struct weft_app *app = freeze->app;
@@ -310,7 +322,12 @@ static void write_manifest(struct weft_app_freeze *freeze)
         freeze->bytes += freeze->ranks[r].bytes;
     snprintf(desc.key, sizeof(desc.key), "%sapp", freeze->folder);
     weft__frozen_pack(app, &desc.bytes, &desc.len_bytes);
-    weft__weftd_store_do(app->host, &desc);
+    if (desc.len_bytes <= WEFT_FRAME_BODY_MAX) {
+        weft__weftd_store_do(app->host, &desc);
+    } else {
+        free(desc.bytes);
+        manifest_too_long(app, desc.len_bytes);
+    }
 }
 
 static void erased(struct weft_host *host, uint64_t id, int err, const char *text,

@@ -270,17 +270,19 @@ static void manifest_read(struct weft_host *host, uint64_t id, int err, const ch
     ProtobufCMessage *message = NULL;
     if (adoption == NULL)
         return;
-    if (err == WEFT_OK)
-        err = weft__message_decode(&weft__host__frozen_app__descriptor, bytes->data, bytes->len,
-                                   &message);
+    if (err != WEFT_OK) {
+        refuse(adoption, err, text);
+        return;
+    }
+    err = weft__message_decode(&weft__host__frozen_app__descriptor, bytes->data, bytes->len,
+                               &message);
     adoption->frozen = (Weft__Host__FrozenApp *)message;
     if (err == WEFT_OK)
         err = check(adoption->frozen);
-    if (err != WEFT_OK) {
-        refuse(adoption, err, text[0] != '\0' ? text : weft_fail_text(err));
-        return;
-    }
-    ask_registry(adoption);
+    if (err == WEFT_OK)
+        ask_registry(adoption);
+    else
+        refuse(adoption, err, weft_fail_text(err));
 }
 
 static void read_manifest(struct weft_host *host, struct adoption *adoption, const char *key)
