@@ -471,7 +471,7 @@ int cli_timeline_write(struct cli *cli, uint64_t app, const char *path)
     if (code == CLI_OK && !is_known(&events, app)) {
         fprintf(stderr, "weft: no host keeps an event of app %" PRIx64 "; weft events shows them\n",
                 app);
-        code = CLI_USAGE;
+        code = CLI_REFUSED;
     }
     if (code == CLI_OK) {
         json_t *trace = cli_timeline(&events, app);

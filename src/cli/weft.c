@@ -40,7 +40,7 @@ static void help(FILE *out)
         fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].help);
     fprintf(out,
             "\n'weft COMMAND --help' tells more. Exit codes: 0 ok, 1 the app failed, 2 usage,\n"
-            "3 a host or the network failed, 4 refused (no slots, not permitted).\n");
+            "3 a host or the network failed, 4 refused (no slots, not permitted, not there).\n");
 }
 
 /* What was printed must have arrived: a full disk or a closed pipe is a failure. */

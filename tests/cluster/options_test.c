@@ -119,9 +119,9 @@ static void hosts_of_one_run_with_bad_ports_are_a_mistake(void **state)
 static void every_command_helps(void **state)
 {
     struct cluster *cluster = *state;
-    static const char *const commands[] = {"run",    "hosts", "apps",     "migrate",
-                                           "kill",   "state", "snapshot", "call",
-                                           "keygen", "info",  "events",   "timeline"};
+    static const char *const commands[] = {
+        "run",    "hosts", "apps",   "migrate",  "kill",  "state",  "snapshot", "call",
+        "keygen", "info",  "events", "timeline", "drain", "freeze", "thaw",     "explain"};
     struct child *child = cluster_weft(cluster, "--help", NULL);
     cluster_check(cluster, child->code == 0 && child_said(child, "Usage: weft COMMAND"));
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {

@@ -509,7 +509,7 @@ static void without_trace_no_message_is_kept(void **state)
     cluster_check(cluster, check_arrows(cluster, trace) == 0);
     json_decref(trace);
     struct child *none = cluster_weft(cluster, "timeline", "--at", scene.at, "123", NULL);
-    cluster_check(cluster, none->code == 2 && child_complained(none, "123"));
+    cluster_check(cluster, none->code == 4 && child_complained(none, "123"));
 }
 
 int main(int argc, char **argv)
