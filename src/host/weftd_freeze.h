@@ -34,6 +34,7 @@ struct weft_app_freeze {
     char prefix[WEFT_FREEZE_KEY_MAX];      /* and of its ranks' */
     struct weft_frozen_rank *ranks;        /* by rank */
     uint64_t bytes, frozen_wall_ms;
+    char where[512];      /* as people are told */
     size_t first_process; /* of the thaw that is being placed */
 };
 

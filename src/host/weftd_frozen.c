@@ -471,7 +471,6 @@ void weft__weftd_frozen_tell(const struct weft_app *app, char *text, size_t room
 
 void weft__weftd_frozen_info(const struct weft_app *app, Weft__Host__AppInfo *info)
 {
-    static char where[512];
     const char *state = weft__weftd_frozen_state(app);
     if (state != NULL)
         info->state = weft__message_text(state);
@@ -480,9 +479,9 @@ void weft__weftd_frozen_info(const struct weft_app *app, Weft__Host__AppInfo *in
     info->freeze_note = weft__message_text(app->freeze->note);
     if (app->state != WEFT_APP_FROZEN && app->state != WEFT_APP_THAWING)
         return;
-    weft__frozen_where(app, where, sizeof(where));
+    weft__frozen_where(app, app->freeze->where, sizeof(app->freeze->where));
     info->frozen_bytes = app->freeze->bytes;
-    info->frozen_where = where;
+    info->frozen_where = app->freeze->where;
 }
 
 void weft__weftd_frozen_leave(struct weft_app *app)

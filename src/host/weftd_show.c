@@ -53,15 +53,6 @@ static const char *rank_state(const struct weft_app *app, uint32_t r)
     return "running";
 }
 
-/* Where its newest move was given up because it could not leave: why. */
-static const char *why_pinned(const struct weft_app *app, int32_t rank)
-{
-    for (size_t i = app->moves_n; i-- > 0;)
-        if (app->moves[i].rank == rank && app->moves[i].over)
-            return app->moves[i].err == WEFT_EPINNED ? app->moves[i].reason : "";
-    return "";
-}
-
 static void rank_info(struct weft_app *app, uint32_t r, Weft__Host__RankInfo *info)
 {
     const struct weft_app_rank *rank = &app->ranks[r];
@@ -75,7 +66,6 @@ static void rank_info(struct weft_app *app, uint32_t r, Weft__Host__RankInfo *in
     info->first_host = weft__message_text(rank->first_host);
     info->first_pid = rank->first_pid;
     info->code = rank->code;
-    info->pinned = weft__message_text(why_pinned(app, (int32_t)r));
 }
 
 static const char *process_state(const struct weft_app *app, const struct weft_app_process *process)
@@ -107,6 +97,17 @@ struct details {
     Weft__Host__ProcessInfo *processes;
 };
 
+/* Where the newest move of a rank was given up because it could not leave: why. */
+static void note_pinned(const struct weft_app *app, Weft__Host__RankInfo *ranks)
+{
+    for (size_t i = 0; i < app->moves_n; i++) {
+        const struct weft_app_move *move = &app->moves[i];
+        if (move->over)
+            ranks[move->rank].pinned =
+                weft__message_text(move->err == WEFT_EPINNED ? move->reason : "");
+    }
+}
+
 static void details_init(struct details *details, struct weft_app *app, Weft__Host__AppInfo *info)
 {
     details->ranks = weft__must_alloc(app->size, sizeof(*details->ranks));
@@ -119,6 +120,7 @@ static void details_init(struct details *details, struct weft_app *app, Weft__Ho
         rank_info(app, r, &details->ranks[r]);
         info->ranks[info->n_ranks++] = &details->ranks[r];
     }
+    note_pinned(app, details->ranks);
     for (size_t i = 0; i < app->moves_n; i++) {
         weft__weftd_move_info(&app->moves[i], &details->moves[i]);
         info->moves[info->n_moves++] = &details->moves[i];
