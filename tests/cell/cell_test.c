@@ -57,8 +57,9 @@ static void move_on(struct cluster *cluster, const struct cluster_app *app)
 static void freeze_on(struct cluster *cluster, const struct cluster_app *app)
 {
     const char *at = cluster->hosts[1].address;
+    struct child_patience patience = child_patience(6 * CLUSTER_MS);
     for (unsigned n = 0; n < FREEZES;) {
-        cluster_check(cluster, !child_over(app->run));
+        cluster_check(cluster, !child_over(app->run) && !child_patience_over(&patience));
         if (cluster_weft(cluster, "freeze", "--at", at, app->hex, NULL)->code != 0)
             continue; /* a rank is at a place where it cannot be moved */
         cluster_check(cluster,
