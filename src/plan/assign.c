@@ -26,8 +26,8 @@
 #define EXHAUSTIVE 64u
 #define FEW 16u /* ranks: a placement from nothing begins at each host in turn */
 #define PASSES_MAX 8u
-#define WORSE_MAX 8u /* changes in a row that do not come to a better state */
-#define AVERSE (INT64_C(1) << 58)
+#define WORSE_MAX 8u              /* changes in a row that do not come to a better state */
+#define AVERSE (INT64_C(1) << 60) /* of all ranks together: more than any traffic */
 #define NONE UINT32_MAX
 
 struct work {
@@ -40,6 +40,7 @@ struct work {
     int64_t *bases;  /* sum over the ranks of a host */
     int64_t *pull;   /* by rank and host: weight of the edges to its ranks */
     bool *fixed, *locked;
+    int64_t averse;      /* price of going back to a host that was left */
     size_t looks, limit; /* so far; of the present beginning */
 };
 
@@ -105,7 +106,7 @@ static int64_t price(const struct work *w, uint32_t rank, uint32_t host)
     if (w->ask->host_of[rank] == host)
         return 0;
     bool back = w->ask->left != NULL && w->ask->left[rank] == host;
-    return (int64_t)w->ask->move_cost + (back ? AVERSE : 0);
+    return (int64_t)w->ask->move_cost + (back ? w->averse : 0);
 }
 
 /* What is saved when the rank goes there and nobody else moves. */
@@ -445,7 +446,7 @@ static void work_fini(struct work *w)
 static int work_init(struct work *w, const struct weft_assign *ask)
 {
     size_t n = ask->graph->n, k = ask->hosts_n;
-    *w = (struct work){.ask = ask, .n = ask->graph->n, .k = k};
+    *w = (struct work){.ask = ask, .n = ask->graph->n, .k = k, .averse = AVERSE / ((int64_t)n + 1)};
     w->at = malloc((n + 1) * sizeof(*w->at));
     w->count = calloc(k + 1, sizeof(*w->count));
     w->came = calloc(k + 1, sizeof(*w->came));

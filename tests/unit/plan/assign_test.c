@@ -171,6 +171,25 @@ static void a_rank_does_not_go_back_to_the_host_that_it_has_left(void **state)
     weft__graph_fini(&s.graph);
 }
 
+static void many_ranks_do_not_go_back_together_either(void **state)
+{
+    (void)state;
+    struct scene s;
+    char now[RANKS_MAX];
+    for (uint32_t n = 8; n < RANKS_MAX; n *= 3) {
+        memset(now, 'a', n);
+        now[n] = '\0';
+        set_up(&s, now, 3, n);
+        for (uint32_t i = 0; i < n; i++)
+            s.left[i] = 1;
+        s.ask.left = s.left;
+        s.target[0] = 0;
+        s.target[1] = n;
+        check(&s, now);
+        weft__graph_fini(&s.graph);
+    }
+}
+
 static void only_ranks_of_hosts_with_too_many_move_when_told_so(void **state)
 {
     (void)state;
@@ -306,6 +325,7 @@ int main(void)
         cmocka_unit_test(a_rank_goes_where_its_peers_are_and_not_for_less_than_a_move_costs),
         cmocka_unit_test(without_free_slots_nobody_moves),
         cmocka_unit_test(a_rank_does_not_go_back_to_the_host_that_it_has_left),
+        cmocka_unit_test(many_ranks_do_not_go_back_together_either),
         cmocka_unit_test(only_ranks_of_hosts_with_too_many_move_when_told_so),
         cmocka_unit_test(small_cases_come_close_to_the_best_of_all_placements),
         cmocka_unit_test(every_move_pays_its_price),
