@@ -53,13 +53,14 @@ static void tell(const struct weft_freeze *m, struct out *out, enum weft_freeze_
     memcpy(action->text, m->text, sizeof(action->text));
 }
 
-/* The first reason counts. */
+/* The first reason counts; text may be that of the machine. */
 static void note(struct weft_freeze *m, int err, const char *text)
 {
     if (m->err != WEFT_OK)
         return;
     m->err = err != WEFT_OK ? err : WEFT_ECANCELED;
-    snprintf(m->text, sizeof(m->text), "%s", text != NULL ? text : "");
+    if (text != m->text)
+        snprintf(m->text, sizeof(m->text), "%s", text != NULL ? text : "");
 }
 
 static uint64_t after(uint64_t now_ns, uint64_t wait_ns)
@@ -472,7 +473,8 @@ static void on_deadline(struct weft_freeze *m, struct out *out)
 {
     switch (m->state) {
     case WEFT_FREEZE_IS_STOPPING:
-        give_up(m, out, WEFT_ETIMEDOUT, m->text); /* who has not come to stand, as told last */
+        give_up(m, out, WEFT_ETIMEDOUT, /* who has not come to stand, as told last */
+                m->text[0] != '\0' ? m->text : "its ranks have not come to stand in time");
         break;
     case WEFT_FREEZE_IS_SAVING:
         give_up(m, out, WEFT_ETIMEDOUT, "its ranks were not stored in time");

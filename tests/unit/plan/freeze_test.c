@@ -145,6 +145,29 @@ static void what_cannot_be_stored_goes_on_and_says_why(void **state)
     assert_int_equal(scene.home.state, WEFT_FREEZE_IS_RUNNING);
 }
 
+static void who_does_not_come_to_stand_in_time_is_named(void **state)
+{
+    struct scene scene = stops();
+    (void)state;
+    settle(&scene);
+    owner_is(&scene, SELF, 5);
+    struct scene silent = scene;
+    settle(&silent);
+    step(&scene, (struct weft_freeze_event){.kind = WEFT_FREEZE_ON_ANSWER,
+                                            .order = WEFT_FREEZE_STOP,
+                                            .number = scene.home.number,
+                                            .waits = true,
+                                            .text = "rank 3 computes"});
+    scene.now = silent.now += weft__freeze_defaults.stop_ns;
+    step(&scene, (struct weft_freeze_event){.kind = WEFT_FREEZE_ON_TICK});
+    assert_true(orders(&scene, WEFT_FREEZE_GO_ON));
+    assert_int_equal(scene.home.err, WEFT_ETIMEDOUT);
+    assert_string_equal(scene.home.text, "rank 3 computes");
+    step(&silent, (struct weft_freeze_event){.kind = WEFT_FREEZE_ON_TICK});
+    assert_int_equal(silent.home.err, WEFT_ETIMEDOUT);
+    assert_string_equal(silent.home.text, "its ranks have not come to stand in time");
+}
+
 static void without_the_registry_nothing_is_stopped(void **state)
 {
     struct scene scene = stops();
@@ -408,6 +431,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_app_is_frozen_when_the_registry_says_so_and_not_before),
         cmocka_unit_test(what_cannot_be_stored_goes_on_and_says_why),
+        cmocka_unit_test(who_does_not_come_to_stand_in_time_is_named),
         cmocka_unit_test(without_the_registry_nothing_is_stopped),
         cmocka_unit_test(a_registry_that_knows_the_app_otherwise_stops_nothing),
         cmocka_unit_test(a_registry_that_falls_silent_at_the_commit_ends_the_app),
