@@ -9,7 +9,7 @@
  * The memory is copied into the reserved range rather than mapped there: the copy belongs to
  * whoever has fetched it, and the range must be one that can move on.
  */
-#include <stdlib.h>
+#include <stdio.h>
 
 #include "exec/impl.h"
 #include "exec/move.h"
@@ -45,7 +45,16 @@ int weft__exec_freeze_ended(struct weft_exec *exec, int32_t number, uint8_t **by
     if (!rank)
         return weft_fail(WEFT_ENOENT, "rank %d is not here", (int)number);
     int err = stand(rank);
-    return err ? err : weft__move_describe(rank, true, bytes_out, len_out);
+    if (err)
+        return err;
+    err = weft__move_describe(rank, true, bytes_out, len_out);
+    if (err) {
+        char text[256];
+        snprintf(text, sizeof(text), "%s", weft_fail_text(err));
+        (void)weft__exec_thaw(exec, number, 0); /* it has ended, as before */
+        err = weft_fail(err, "%s", text);
+    }
+    return err;
 }
 
 int weft__exec_memory(struct weft_exec *exec, int32_t number, const struct weft_region **region_out,

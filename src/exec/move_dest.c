@@ -57,6 +57,7 @@ int weft__exec_reserve(struct weft_exec *exec, int32_t number)
     if (free_to_come)
         rank->state = WEFT_RANK_RESERVED;
     rank->discard_wanted = false;
+    rank->finished = false;
     pthread_mutex_unlock(&rank->lock);
     if (!free_to_come)
         return weft_fail(WEFT_EEXIST, "rank %d is here already (%s)", (int)number,
@@ -251,7 +252,9 @@ int weft__exec_pull(struct weft_exec *exec, const struct weft_exec_pull *what)
         free_pulling(pulling);
         return err;
     }
-    err = weft__move_check(rank, &move);
+    err = move.finished
+              ? weft_fail(WEFT_EPROTO, "rank %d has ended: it does not move", (int)what->rank)
+              : weft__move_check(rank, &move);
     if (!err)
         err = weft__image_decode(move.image, move.image_len, &pulling->image);
     if (!err)

@@ -226,6 +226,11 @@ static void a_rank_that_has_ended_is_kept_as_such(void **state)
     close_exec(&app);
     open_exec(&app, "exits", "return");
     assert_int_equal(weft__exec_reserve(app.exec, 0), 0);
+    assert_int_equal(
+        weft__exec_pull(app.exec, &(struct weft_exec_pull){.rank = 0,
+                                                           .descriptor = app.descriptor,
+                                                           .len_bytes = app.len_bytes}),
+        WEFT_EPROTO); /* it has nothing to run on with */
     assert_int_equal(load(&app), 0);
     app.exited = false;
     assert_int_equal(weft__exec_resume(app.exec, 0, 2), 0);
