@@ -286,6 +286,15 @@ int weft__outbox_post(struct weft_exec *exec, uint32_t process, struct weft_pack
 int weft__outbox_post_on(struct weft_exec *exec, uint32_t process,
                          struct weft_packet_header *header, const void *payload, unsigned lane);
 
+/* Of a message in parts. */
+static inline size_t weft__parts_len(const struct iovec *parts, unsigned n)
+{
+    size_t len = 0;
+    for (unsigned i = 0; i < n; i++)
+        len += parts[i].iov_len;
+    return len;
+}
+
 /* traffic.c */
 /* A packet of the rank to a peer, or a get of the peer's memory that is done.  The caller holds the
  * lock. */

@@ -98,14 +98,6 @@ void weft__inbox_data(struct weft__rank *rank, const struct weft_packet_header *
     settle(rank, header->source, ack_out);
 }
 
-static size_t parts_len(const struct iovec *parts, unsigned n)
-{
-    size_t len = 0;
-    for (unsigned i = 0; i < n; i++)
-        len += parts[i].iov_len;
-    return len;
-}
-
 bool weft__inbox_direct(struct weft__rank *rank, int32_t source, uint64_t sequence,
                         const struct iovec *parts, unsigned n)
 {
@@ -113,7 +105,7 @@ bool weft__inbox_direct(struct weft__rank *rank, int32_t source, uint64_t sequen
     bool taken = weft__rank_is_here(rank) && channel_of(rank, source)->next_in == sequence &&
                  put(rank, source, parts, n);
     if (taken) {
-        weft__trace(rank, WEFT_EXEC_TRACED_RECEIVED, source, sequence, parts_len(parts, n));
+        weft__trace(rank, WEFT_EXEC_TRACED_RECEIVED, source, sequence, weft__parts_len(parts, n));
         weft__channel_accept(channel_of(rank, source), 0);
         weft__channel_ack_told(channel_of(rank, source));
         weft__rank_ring(rank);

@@ -146,14 +146,6 @@ static uint64_t direct_sequence(struct weft__rank *rank, int32_t dest)
     return sequence;
 }
 
-static size_t length(const struct iovec *parts, unsigned n)
-{
-    size_t len = 0;
-    for (unsigned i = 0; i < n; i++)
-        len += parts[i].iov_len;
-    return len;
-}
-
 static bool send_direct(struct weft__rank *rank, int32_t dest, const struct iovec *parts,
                         unsigned n)
 {
@@ -161,7 +153,7 @@ static bool send_direct(struct weft__rank *rank, int32_t dest, const struct iove
     uint64_t sequence = receiver ? direct_sequence(rank, dest) : 0;
     if (!sequence || !weft__inbox_direct(receiver, rank->number, sequence, parts, n))
         return false;
-    size_t len = length(parts, n);
+    size_t len = weft__parts_len(parts, n);
     pthread_mutex_lock(&rank->lock);
     weft__channel_push_accepted(channel_to(rank, dest));
     weft__traffic_sent(rank, dest, len);
@@ -175,7 +167,7 @@ static bool send_direct(struct weft__rank *rank, int32_t dest, const struct iove
 static int push(struct weft__rank *rank, int32_t dest, const struct iovec *parts, unsigned n)
 {
     struct weft__range *range = rank->range;
-    size_t len = length(parts, n);
+    size_t len = weft__parts_len(parts, n);
     struct weft_channel *channel = channel_to(rank, dest);
     if (!weft__channel_room(channel, &rank->exec->limits, (uint32_t)len))
         return WEFT_EAGAIN;
@@ -293,18 +285,17 @@ static void doubt(struct weft_exec *exec, uint32_t number, unsigned lane)
  * whoever should have told may be dead too.  The caller holds the lock. */
 static bool is_astray(struct weft__rank *rank, int32_t peer)
 {
+    if (!channel_to(rank, peer)->unsent)
+        return false;
     const struct weft__process *process =
         weft__process_find(rank->exec, weft__route_of(rank->exec, peer).process);
-    return channel_to(rank, peer)->unsent && process &&
-           atomic_load_explicit(&process->dead, memory_order_relaxed);
+    return process && atomic_load_explicit(&process->dead, memory_order_relaxed);
 }
 
 static bool may_ask(struct weft__rank *rank, uint64_t now_ns)
 {
     pthread_mutex_lock(&rank->lock);
     bool may = now_ns >= rank->ask_at_ns;
-    if (may)
-        rank->ask_at_ns = now_ns + WEFT__ASK_NS;
     pthread_mutex_unlock(&rank->lock);
     return may;
 }
@@ -345,6 +336,8 @@ bool weft__outbox_tick(struct weft__rank *rank, uint64_t now_ns)
             return busy;
         }
         bool deliver = tick_channel(rank, i, now_ns, &ack), astray = ask && is_astray(rank, i);
+        if (astray)
+            rank->ask_at_ns = now_ns + WEFT__ASK_NS;
         busy = busy || channel_to(rank, i)->first || weft__channel_ack_owed(channel_to(rank, i));
         pthread_mutex_unlock(&rank->lock);
         weft__inbox_give_ack(rank, &ack);
