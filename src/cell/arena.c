@@ -39,6 +39,11 @@ const struct weft__arena_extent *weft__arena_find(const struct weft__arena *aren
     return i < arena->n ? &arena->extents[i] : NULL;
 }
 
+bool weft__arena_has_room(const struct weft__arena *arena)
+{
+    return arena->n + CUTS <= arena->max;
+}
+
 static void insert(struct weft__arena *arena, uint32_t i, const struct weft__arena_extent *extent)
 {
     memmove(&arena->extents[i + 1], &arena->extents[i], (arena->n - i) * sizeof(*extent));
@@ -92,7 +97,7 @@ static int check(const struct weft__arena *arena, uint64_t address, uint64_t *le
     if (*len_bytes == 0 || address % WEFT__ARENA_PAGE)
         return WEFT_EINVAL;
     if (len < *len_bytes || address < arena->begin || address > arena->end ||
-        len > arena->end - address || arena->n + CUTS > arena->max)
+        len > arena->end - address || !weft__arena_has_room(arena))
         return WEFT_ENOMEM;
     *len_bytes = len;
     return WEFT_OK;

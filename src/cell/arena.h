@@ -51,6 +51,8 @@ int weft__arena_unmap(struct weft__arena *arena, uint64_t address, uint64_t len_
 /* Errors: WEFT_EINVAL; WEFT_ENOMEM something of it is not mapped, or no room to note it. */
 int weft__arena_protect(struct weft__arena *arena, uint64_t address, uint64_t len_bytes,
                         uint32_t prot);
+/* Whether one more change can be noted. */
+bool weft__arena_has_room(const struct weft__arena *arena);
 /* The extent that holds the address, or the first above it, or NULL. */
 const struct weft__arena_extent *weft__arena_find(const struct weft__arena *arena,
                                                   uint64_t address);

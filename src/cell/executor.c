@@ -301,9 +301,10 @@ static int first_stack(struct weft__rank *rank, uint64_t *sp_out)
                                           .aux_n = sizeof(aux) / sizeof(aux[0]),
                                           .path = rank->exec->program.path,
                                           .random = random};
-    uint64_t *sp = NULL;
+    uint64_t *sp;
     int err = weft__stack_build(&desc, &sp);
-    *sp_out = (uint64_t)(uintptr_t)sp;
+    if (!err)
+        *sp_out = (uint64_t)(uintptr_t)sp;
     return err;
 }
 

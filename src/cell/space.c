@@ -77,13 +77,14 @@ static int64_t dress(const struct weft__space_host *host, const struct weft__are
     return 0;
 }
 
-/* Maps and dresses; what was there goes. */
+/* Maps and dresses; what was there goes, but not for a call that is refused. */
 static int64_t place(struct weft__space_host *host, const struct weft__arena_map *what)
 {
     uint64_t address = 0, len = pages(what->len_bytes);
     struct weft__arena *arena = &host->space->arena;
     if (what->fixed && !what->careful && what->address >= arena->begin &&
-        what->address < arena->end && len <= arena->end - what->address) {
+        what->address < arena->end && len <= arena->end - what->address &&
+        what->address % PAGE == 0 && weft__arena_has_room(arena)) {
         int64_t rc = clear(host, what->address, what->address + len);
         if (rc)
             return rc;
@@ -200,9 +201,9 @@ int weft__space_check(uint64_t begin, uint64_t end)
     const struct weft__space *space = at(begin);
     uint64_t table = begin + pages(sizeof(*space));
     const struct weft__arena *arena = &space->arena;
-    bool sound = space->magic == MAGIC && space->begin == begin && space->end == end &&
-                 (uintptr_t)arena->extents == table && arena->max == EXTENTS && arena->end == end &&
-                 arena->begin >= table + EXTENTS * sizeof(*arena->extents) &&
+    bool sound = table < end && space->magic == MAGIC && space->begin == begin &&
+                 space->end == end && (uintptr_t)arena->extents == table && arena->max == EXTENTS &&
+                 arena->end == end && arena->begin >= table + EXTENTS * sizeof(*arena->extents) &&
                  weft__arena_is_sound(arena);
     for (uint32_t i = 0; sound && i < arena->n; i++)
         sound = arena->extents[i].source <= WEFT__SPACE_PROGRAM;
@@ -246,11 +247,9 @@ int64_t weft__space_brk(struct weft__space_host *host, uint64_t address)
 }
 
 /* Bytes of a file become memory of the rank's own: it sees the file as it is now. */
-static int64_t read_file(const struct weft__space_host *host, uint64_t address,
-                         const uint64_t args[6])
+static int64_t read_file(uint64_t address, const uint64_t args[6])
 {
     uint64_t done = 0;
-    (void)host;
     while (done < args[1]) {
         ssize_t n =
             pread((int)args[4], at(address + done), args[1] - done, (off_t)(args[5] + done));
@@ -284,7 +283,7 @@ int64_t weft__space_mmap(struct weft__space_host *host, const uint64_t args[6])
     int64_t address = place(host, &map);
     if (address < 0 || !file)
         return address;
-    int64_t rc = read_file(host, (uint64_t)address, args);
+    int64_t rc = read_file((uint64_t)address, args);
     if (rc >= 0 && prot != RW)
         rc = weft__space_mprotect(host, (uint64_t)address, args[1], (int)prot);
     if (rc < 0) {
@@ -301,7 +300,7 @@ int64_t weft__space_munmap(struct weft__space_host *host, uint64_t address, uint
     if (address % PAGE || len == 0 || address < arena->begin || address > arena->end ||
         len > arena->end - address)
         return -EINVAL;
-    if (arena->n + 3 > arena->max)
+    if (!weft__arena_has_room(arena))
         return -ENOMEM;
     int64_t rc = clear(host, address, address + len);
     return rc ? rc : code_of(weft__arena_unmap(arena, address, len));

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,7 +39,21 @@ static void go_through(struct weft__system *system, struct weft__trap_call *call
     call->result = rc == -1 ? -errno : rc;
 }
 
+/* Whether a descriptor is the program's to use: the runtime has its own. */
+static bool is_own(const struct weft__system *system, int64_t fd)
+{
+    return fd >= 0 && fd < (int64_t)sizeof(system->state->files) * 8 &&
+           (fd < 3 || system->state->files[fd / 64] & UINT64_C(1) << (fd % 64));
+}
+
 /* ---- memory ---- */
+
+static int64_t map(struct weft__system *system, const uint64_t args[6])
+{
+    if (!(args[3] & MAP_ANONYMOUS) && !is_own(system, (int)args[4]))
+        return -EBADF;
+    return weft__space_mmap(&system->space, args);
+}
 
 static void on_memory(struct weft__system *system, struct weft__trap_call *call)
 {
@@ -49,7 +64,7 @@ static void on_memory(struct weft__system *system, struct weft__trap_call *call)
         call->result = weft__space_brk(space, args[0]);
         break;
     case SYS_mmap:
-        call->result = weft__space_mmap(space, args);
+        call->result = map(system, args);
         break;
     case SYS_munmap:
         call->result = weft__space_munmap(space, args[0], args[1]);
@@ -131,6 +146,15 @@ static void on_nothing(struct weft__system *system, struct weft__trap_call *call
 {
     (void)system;
     call->result = 0;
+}
+
+/* May be asked, not told. */
+static void on_prlimit(struct weft__system *system, struct weft__trap_call *call)
+{
+    if (call->args[2])
+        call->result = -EPERM;
+    else
+        go_through(system, call);
 }
 
 /* ---- signals ---- */
@@ -260,12 +284,6 @@ static void on_open(struct weft__system *system, struct weft__trap_call *call)
     note(system, call->result, true);
 }
 
-static bool is_own(const struct weft__system *system, int64_t fd)
-{
-    return fd >= 0 && fd < (int64_t)sizeof(system->state->files) * 8 &&
-           (fd < 3 || system->state->files[fd / 64] & UINT64_C(1) << (fd % 64));
-}
-
 /* The first three belong to all ranks of the process. */
 static void on_close(struct weft__system *system, struct weft__trap_call *call)
 {
@@ -280,7 +298,7 @@ static void on_close(struct weft__system *system, struct weft__trap_call *call)
     }
 }
 
-/* Calls whose first argument is a descriptor: the runtime's own are not the program's to use. */
+/* Calls whose first argument is a descriptor. */
 static void on_file(struct weft__system *system, struct weft__trap_call *call)
 {
     if (is_own(system, (int)call->args[0]))
@@ -291,11 +309,31 @@ static void on_file(struct weft__system *system, struct weft__trap_call *call)
 
 static void on_dup(struct weft__system *system, struct weft__trap_call *call)
 {
-    int64_t into = call->number == SYS_dup ? 3 : (int)call->args[1];
     call->result = -EBADF;
-    if (is_own(system, (int)call->args[0]) && into >= 3 &&
-        into < (int64_t)sizeof(system->state->files) * 8)
+    if (is_own(system, (int)call->args[0]))
         on_open(system, call);
+}
+
+/* dup2() and dup3() would close what has the number; where that is not the program's, it is taken
+ * only while nobody has it. */
+static void on_dup_to(struct weft__system *system, struct weft__trap_call *call)
+{
+    int from = (int)call->args[0], into = (int)call->args[1];
+    call->result = -EBADF;
+    if (!is_own(system, from) || into < 3 || into >= (int)sizeof(system->state->files) * 8)
+        return;
+    if (is_own(system, into)) {
+        go_through(system, call);
+        return;
+    }
+    bool cloexec = call->number == SYS_dup3 && call->args[2] & O_CLOEXEC;
+    int got = fcntl(from, cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, into);
+    call->result = got < 0 ? -errno : got;
+    if (got >= 0 && got != into) {
+        close(got);
+        call->result = -EBUSY;
+    }
+    note(system, call->result, true);
 }
 
 static void on_fcntl(struct weft__system *system, struct weft__trap_call *call)
@@ -336,6 +374,7 @@ static const struct {
     ON(getpid, on_thread),
     ON(getppid, on_thread),
     ON(set_robust_list, on_thread),
+    ON(rseq, on_thread),
     ON(futex, on_futex),
     ON(sigaltstack, on_nothing),
     ON(mlock, on_nothing),
@@ -354,8 +393,8 @@ static const struct {
     ON(creat, on_open),
     ON(close, on_close),
     ON(dup, on_dup),
-    ON(dup2, on_dup),
-    ON(dup3, on_dup),
+    ON(dup2, on_dup_to),
+    ON(dup3, on_dup_to),
     ON(fcntl, on_fcntl),
     ON(read, on_file),
     ON(readv, on_file),
@@ -405,6 +444,7 @@ static const struct {
     ON(getegid, go_through),
     ON(getrusage, go_through),
     ON(getrlimit, go_through),
+    ON(prlimit64, on_prlimit),
     ON(times, go_through),
     ON(time, go_through),
     ON(gettimeofday, go_through),
@@ -420,15 +460,6 @@ static const struct {
     ON(utimensat, go_through),
 #undef ON
 };
-
-/* prlimit64 may be asked, not told. */
-static void on_prlimit(struct weft__system *system, struct weft__trap_call *call)
-{
-    if (call->args[2])
-        call->result = -EPERM;
-    else
-        go_through(system, call);
-}
 
 /* What people run into, by name. */
 static const struct {
@@ -460,13 +491,13 @@ static void refuse(struct weft__system *system, struct weft__trap_call *call)
     char number[32];
     const char *what = number;
     snprintf(number, sizeof(number), "number %lld", (long long)call->number);
-    call->result = call->number == SYS_rseq ? -ENOSYS : -EPERM;
+    call->result = -EPERM;
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
         if (refused[i].number == call->number) {
             what = refused[i].what;
             call->result = -refused[i].error;
         }
-    if (call->number == SYS_rseq || system->told)
+    if (system->told)
         return;
     system->told = true;
     weft__warn("rank %d: system call %s is refused: ranks that can be moved do without it; link "
@@ -478,9 +509,7 @@ void weft__system_call(void *ctx, struct weft__trap_call *call)
 {
     struct weft__system *system = ctx;
     uint64_t number = (uint64_t)call->number;
-    if (number == SYS_prlimit64)
-        on_prlimit(system, call);
-    else if (number < sizeof(calls) / sizeof(calls[0]) && calls[number].known)
+    if (number < sizeof(calls) / sizeof(calls[0]) && calls[number].known)
         calls[number].what(system, call);
     else
         refuse(system, call);

@@ -187,7 +187,9 @@ static void threads_and_files_of_others_are_refused(void **state)
     (void)state;
     struct cell cell;
     assert_int_equal(end(&cell, "thread"), 0);
+    assert_true(dup2(2, 100) == 100);
     assert_int_equal(end(&cell, "files"), 0);
+    assert_int_equal(close(100), 0);
 }
 
 static int skip_where_there_are_no_cells(void **state)

@@ -1,9 +1,11 @@
 /* Ends as its argument says. */
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static volatile int *nowhere;
@@ -23,6 +25,20 @@ static void *thread(void *arg)
     return arg;
 }
 
+/* Descriptor 100 is the host's, 101 nobody's. */
+static int files(void)
+{
+    if (close(200) == 0 || write(200, "x", 1) != -1)
+        return 1;
+    if (dup2(1, 100) != -1 || errno != EBUSY || dup2(100, 101) != -1 || errno != EBADF)
+        return 2;
+    if (mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, 100, 0) != MAP_FAILED || errno != EBADF)
+        return 4;
+    if (dup2(1, 101) != 101 || dup2(1, 101) != 101 || write(101, "x", 1) != 1 || close(101) != 0)
+        return 5;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *how = argc > 1 ? argv[1] : "";
@@ -36,7 +52,7 @@ int main(int argc, char **argv)
     if (strcmp(how, "thread") == 0)
         return pthread_create(&id, NULL, thread, NULL) == 0;
     if (strcmp(how, "files") == 0)
-        return close(200) == 0 || write(200, "x", 1) != -1;
+        return files();
     if (strcmp(how, "exit") == 0)
         exit(9);
     return 3;

@@ -35,6 +35,11 @@ static int memory(void)
     if (mmap(NULL, 4096, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED ||
         errno != ENODEV)
         return 5;
+    page[0] = 7;
+    if (mmap(page + 1, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) !=
+            MAP_FAILED ||
+        errno != EINVAL || page[0] != 7)
+        return 6;
     free(large);
     free(small);
     return 0;
