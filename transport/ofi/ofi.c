@@ -2,8 +2,8 @@
  *
  * Parts: library.c (loads libfabric), fabric.c (its objects and the choice of a provider),
  * domain.c, peer.c, msg.c, region.c, rma.c, progress.c, error.c, signals.c. Everything runs on the
- * thread that drives the endpoint; libfabric is opened with FI_THREAD_DOMAIN and manual progress,
- * and starts no thread.
+ * thread that drives the endpoint; libfabric is opened with FI_THREAD_DOMAIN (FI_THREAD_SAFE where
+ * endpoints share a domain) and manual progress, and starts no thread.
  */
 #include "transport/ofi/ofi.h"
 
