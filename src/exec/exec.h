@@ -136,9 +136,10 @@ struct weft_exec_trace {
 /* What happens now is worth a look: each rank keeps half of its trace_n packets more, then no more
  * until they are taken.  Thread: any.  Blocks: no. */
 void weft__exec_trace_mark(struct weft_exec *exec);
-/* Takes the packets of a rank, oldest first; out: room for trace_n. Returns how many.  Thread: any.
- */
-size_t weft__exec_trace_take(struct weft_exec *exec, int32_t rank, struct weft_exec_trace *out);
+/* Takes the packets of a rank, oldest first; packets_out: room for trace_n. Returns how many.
+ * Thread: any.  Blocks: no. */
+size_t weft__exec_trace_take(struct weft_exec *exec, int32_t rank,
+                             struct weft_exec_trace *packets_out);
 
 /* ---- calls to a rank from outside ---- */
 

@@ -9,7 +9,6 @@
 
 #include "base/clock.h"
 #include "exec/impl.h"
-#include "weft/error.h"
 
 struct weft__trace {
     size_t n;      /* room */
@@ -55,7 +54,8 @@ void weft__exec_trace_mark(struct weft_exec *exec)
     }
 }
 
-size_t weft__exec_trace_take(struct weft_exec *exec, int32_t number, struct weft_exec_trace *out)
+size_t weft__exec_trace_take(struct weft_exec *exec, int32_t number,
+                             struct weft_exec_trace *packets_out)
 {
     struct weft__rank *rank =
         number >= 0 && number < exec->size ? weft__rank_find(exec, number) : NULL;
@@ -66,7 +66,7 @@ size_t weft__exec_trace_take(struct weft_exec *exec, int32_t number, struct weft
     struct weft__trace *trace = rank->trace;
     uint64_t from = trace->head > trace->n ? trace->head - trace->n : 0;
     for (uint64_t i = from; i < trace->head; i++)
-        out[n++] = trace->packets[i % trace->n];
+        packets_out[n++] = trace->packets[i % trace->n];
     trace->head = trace->stop = 0;
     pthread_mutex_unlock(&rank->lock);
     return n;

@@ -37,7 +37,8 @@ static bool take(struct weft_channel *channel, int32_t peer, struct weft_exec_tr
     return true;
 }
 
-size_t weft__exec_traffic(struct weft_exec *exec, int32_t number, struct weft_exec_traffic *entries)
+size_t weft__exec_traffic(struct weft_exec *exec, int32_t number,
+                          struct weft_exec_traffic *entries_out)
 {
     struct weft__rank *rank =
         number >= 0 && number < exec->size ? weft__rank_find(exec, number) : NULL;
@@ -48,7 +49,7 @@ size_t weft__exec_traffic(struct weft_exec *exec, int32_t number, struct weft_ex
         int32_t end = exec->size - from > PEERS_AT_A_TIME ? from + PEERS_AT_A_TIME : exec->size;
         pthread_mutex_lock(&rank->lock);
         for (int32_t peer = from; peer < end && weft__rank_is_here(rank); peer++)
-            n += take(&rank->range->channels[peer], peer, &entries[n]);
+            n += take(&rank->range->channels[peer], peer, &entries_out[n]);
         pthread_mutex_unlock(&rank->lock);
     }
     return n;

@@ -47,18 +47,18 @@ static void exchange(const struct window *w, int64_t step)
 {
     const struct weft_mpi_alltoall *desc = w->desc;
     int32_t peer = partner(w, step);
-    struct weft_mpi_data from = {
+    struct weft_mpi_data received = {
         .into = block_into(w, peer), .count = desc->into_count, .type = desc->into_type};
-    struct weft_mpi_data to = from;
+    struct weft_mpi_data sent = received;
     if (desc->from) {
-        to.from = (const unsigned char *)desc->from + peer * w->from_bytes;
-        to.count = desc->from_count;
-        to.type = desc->from_type;
+        sent.from = (const unsigned char *)desc->from + peer * w->from_bytes;
+        sent.count = desc->from_count;
+        sent.type = desc->from_type;
     } else {
-        to.from = scratch(w, step);
+        sent.from = scratch(w, step);
     }
-    weft__mpi_schedule_recv(w->request, peer, &from);
-    weft__mpi_schedule_send(w->request, peer, &to);
+    weft__mpi_schedule_recv(w->request, peer, &received);
+    weft__mpi_schedule_send(w->request, peer, &sent);
 }
 
 static void add_window(const struct window *w, int64_t first, int64_t end)

@@ -341,7 +341,7 @@ static void weigh_row(struct weighing *w, uint32_t i)
 
 int weft__traffic_graph(const struct weft_traffic *traffic,
                         const struct weft_traffic_placed *placed, uint64_t now_ns,
-                        struct weft_graph *out)
+                        struct weft_graph *graph_out)
 {
     struct weighing w = {.traffic = traffic,
                          .cost = &placed->cost,
@@ -356,11 +356,11 @@ int weft__traffic_graph(const struct weft_traffic *traffic,
     for (uint32_t i = 0; i < placed->n && err == WEFT_OK; i++)
         weigh_row(&w, i);
     if (err == WEFT_OK)
-        err = weft__graph_init(out, placed->n, w.pairs, w.pairs_n);
+        err = weft__graph_init(graph_out, placed->n, w.pairs, w.pairs_n);
     if (err == WEFT_OK) {
         double all = w.bytes_ns + w.messages_ns;
-        memcpy(out->base, w.base, placed->n * sizeof(*w.base));
-        out->message_share = all > 0 ? w.messages_ns / all : 0;
+        memcpy(graph_out->base, w.base, placed->n * sizeof(*w.base));
+        graph_out->message_share = all > 0 ? w.messages_ns / all : 0;
     }
     free(w.base);
     free(w.pairs);

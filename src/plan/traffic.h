@@ -95,6 +95,6 @@ struct weft_traffic_placed {
 /* Owns: weft__graph_fini().  Errors: WEFT_ENOMEM. */
 int weft__traffic_graph(const struct weft_traffic *traffic,
                         const struct weft_traffic_placed *placed, uint64_t now_ns,
-                        struct weft_graph *out);
+                        struct weft_graph *graph_out);
 
 #endif

@@ -55,7 +55,6 @@ static size_t place_of(const struct weft_hosts *hosts, const char *name, bool *f
     return low;
 }
 
-/* 0 for an entry that is not filled in yet. */
 /* 0 of an entry that is not filled in yet. The tenant may change: there is room for any. */
 static size_t text_bytes(const struct weft_registry_host *host)
 {
