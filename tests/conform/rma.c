@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "tests/conform/conform.h"
 #include "transport/regcache.h"
 #include "weft/error.h"
@@ -225,6 +226,35 @@ static void a_forged_key_is_refused_and_touches_nothing(void **state)
         expect_refusal(&m, &desc, false);
         expect_recovery(&m, WEFT_TP_READ);
     }
+    memory_close(&m);
+}
+
+static void spin(struct memory *m, unsigned turns)
+{
+    for (unsigned i = 0; i < turns; i++) {
+        assert_true(m->a.tp->core->progress(m->a.ep) >= 0);
+        assert_true(m->b.tp->core->progress(m->b.ep) >= 0);
+    }
+}
+
+static void who_has_only_spun_can_sleep_after_a_connection_broke(void **state)
+{
+    (void)state;
+    struct memory m;
+    struct probe probe;
+    uint64_t give_up = weft__now_ns() + 60 * WEFT_NS_PER_S;
+    memory_open(&m, 300000, WEFT_TP_READ | WEFT_TP_WRITE);
+    struct weft_tp_rma_desc desc = describe(&m, 0, 0, 300000);
+    assert_int_equal(probe_rma(&m.a, &m.b, &desc, false), WEFT_OK);
+    desc.remote_key.key ^= 1;
+    spin(&m, 1000);
+    probe_init(&probe, NULL);
+    int err = probe_rma_start(&m.a, &m.b, &probe, &desc, false);
+    while (err == WEFT_OK && !probe.done && weft__now_ns() < give_up)
+        spin(&m, 100);
+    assert_true(err != WEFT_OK || (probe.done && probe.err != WEFT_OK));
+    spin(&m, 1000);
+    expect_recovery(&m, WEFT_TP_READ);
     memory_close(&m);
 }
 
@@ -471,6 +501,7 @@ int conform_rma(void)
         cmocka_unit_test(many_operations_at_once_all_complete),
         cmocka_unit_test(flush_completes_after_the_puts_before_it),
         cmocka_unit_test(a_forged_key_is_refused_and_touches_nothing),
+        cmocka_unit_test(who_has_only_spun_can_sleep_after_a_connection_broke),
         cmocka_unit_test(one_byte_beyond_the_range_is_refused_and_touches_nothing),
         cmocka_unit_test(writing_what_is_read_only_is_refused_and_touches_nothing),
         cmocka_unit_test(reading_what_is_write_only_is_refused),
