@@ -57,6 +57,8 @@ static void resolved(struct weft_app_frozen *rank, enum weft_app_stop stop)
 static void try_ended(struct weft_app_frozen *rank)
 {
     struct weft_app_freezer *freezer = rank->freezer;
+    free(rank->descriptor); /* of an earlier round */
+    rank->descriptor = NULL;
     int err = weft__exec_freeze_ended(freezer->app->exec, rank->rank, &rank->descriptor,
                                       &rank->len_bytes);
     if (err == WEFT_OK) {
