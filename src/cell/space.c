@@ -130,6 +130,8 @@ static int load_segment(struct weft__space_host *host, const struct weft__elf_se
     uint64_t address = host->space->origin + segment->address;
     uint64_t begin = address & ~(PAGE - 1), end = pages(address + segment->mem_bytes);
     bool writable = segment->prot & PROT_WRITE;
+    if (!writable && segment->mem_bytes > segment->file_bytes)
+        return weft_fail(WEFT_ENOEXEC, "the program has constants that are not in its file");
     const struct weft__arena_map map = {.address = begin,
                                         .len_bytes = end - begin,
                                         .fixed = true,

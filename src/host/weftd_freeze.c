@@ -398,6 +398,14 @@ static void is_frozen(struct weft_app_freeze *freeze)
     end_asked(freeze, WEFT_OK, "");
 }
 
+/* What the registry keeps of the app is another home's now. */
+static void disown(struct weft_app *app)
+{
+    app->app_key = false;
+    for (uint32_t r = 0; r < app->size; r++)
+        app->ranks[r].key = false;
+}
+
 static void is_thawed(struct weft_app_freeze *freeze)
 {
     struct weft_app *app = freeze->app;
@@ -493,6 +501,7 @@ static bool perform(struct weft_app_freeze *freeze, const struct weft_freeze_act
         return false;
     case WEFT_FREEZE_DO_TAKEN:
         freeze->keep = true;
+        disown(freeze->app);
         weft__weftd_app_end(freeze->app, WEFT_ESTALE, 1, "another host has thawed it");
         return false;
     }
