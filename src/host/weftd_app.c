@@ -385,8 +385,10 @@ void weft__weftd_apps_host_dead(struct weft_host *host, const char *name)
     snprintf(why, sizeof(why), "host %s, which runs a rank of it, is dead", name);
     HASH_ITER(hh, host->apps, app, next)
     for (size_t i = 0; i < app->processes_n; i++)
-        if (strcmp(app->processes[i].host, name) == 0)
+        if (strcmp(app->processes[i].host, name) == 0) {
             weft__weftd_app_process_dead(app, &app->processes[i], WEFT_EHOSTDEAD, why);
+            weft__weftd_end_host_dead(app, &app->processes[i], why);
+        }
 }
 
 /* The head may hear a host that the home does not. That host hears nothing from here either, and

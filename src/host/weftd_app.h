@@ -32,6 +32,7 @@ struct weft_app_process {
     uint32_t number;
     bool launching;    /* its host is asked to start it */
     bool launched;     /* it has greeted */
+    bool ending;       /* its host has been asked to end it, and has not answered */
     bool dead;         /* it, or its host, has died, or it could not be launched */
     uint32_t ranks;    /* that are there and have not ended */
     uint64_t heard_ns; /* when its host last asked whether the app lives */
@@ -351,6 +352,9 @@ void weft__weftd_app_end(struct weft_app *app, int err, int code, const char *fm
     WEFT_PRINTF(4, 5);
 /* Ends what the app may have on the host of a process that could not be launched. */
 void weft__weftd_app_end_stray(struct weft_app *app, const struct weft_app_process *process);
+/* The process is on a host that has been declared dead: its end is not waited for any longer. */
+void weft__weftd_end_host_dead(struct weft_app *app, struct weft_app_process *process,
+                               const char *why);
 
 /* weftd_output.c */
 struct weft_app_output *weft__weftd_output_new(struct weft_app *app);

@@ -84,6 +84,9 @@ static void output_missing(struct weft_app *app, const struct weft_app_process *
 static void process_ended(struct weft_app *app, struct weft_app_process *process,
                           const struct weft_app_answer *answer)
 {
+    if (!process->ending)
+        return; /* its host has died meanwhile */
+    process->ending = false;
     if (answer->err != WEFT_OK)
         weft__warn("app %llx: host %s did not confirm its end: %s", (unsigned long long)app->id,
                    process->host, answer->text);
@@ -91,6 +94,14 @@ static void process_ended(struct weft_app *app, struct weft_app_process *process
         output_missing(app, process);
     if (--app->awaited == 0)
         all_ended(app);
+}
+
+/* A host that has died is not asked on. */
+void weft__weftd_end_host_dead(struct weft_app *app, struct weft_app_process *process,
+                               const char *why)
+{
+    if (app->state == WEFT_APP_ENDING)
+        process_ended(app, process, &(struct weft_app_answer){.err = WEFT_EHOSTDEAD, .text = why});
 }
 
 static void end_process(struct weft_app *app, const struct weft_app_process *process,
@@ -135,6 +146,7 @@ void weft__weftd_app_end(struct weft_app *app, int err, int code, const char *fm
     for (size_t i = 0; i < app->processes_n; i++)
         if (!app->processes[i].dead) {
             app->awaited++;
+            app->processes[i].ending = true;
             end_process(app, &app->processes[i], app->reason, process_ended);
         }
     if (app->awaited == 0)

@@ -58,7 +58,8 @@ static void parties_clear(struct weft_app_freeze *freeze)
     freeze->machine.parties_n = 0;
 }
 
-/* The processes from `first` on that are, or may be, alive. */
+/* The processes from `first` on that are alive. One that was never launched (the only rank that
+ * wanted to go there has given that up) would be waited for in vain. */
 static void parties_set(struct weft_app_freeze *freeze, size_t first)
 {
     const struct weft_app *app = freeze->app;
@@ -67,7 +68,7 @@ static void parties_set(struct weft_app_freeze *freeze, size_t first)
     freeze->numbers = weft__must_alloc(app->processes_n, sizeof(*freeze->numbers));
     size_t n = 0;
     for (size_t i = first; i < app->processes_n; i++)
-        if (!app->processes[i].dead)
+        if (app->processes[i].launched && !app->processes[i].dead)
             freeze->numbers[n++] = app->processes[i].number;
     freeze->machine.parties = freeze->parties;
     freeze->machine.parties_n = n;
