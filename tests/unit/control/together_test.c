@@ -233,6 +233,7 @@ static void who_leaves_a_barrier_does_not_count(void **state)
     }
     assert_true(PARTY_UNTIL(waiting_n() == CALLERS - 1));
     assert_int_equal(atomic_load(&waiting.released), 0);
+    assert_true(PARTY_UNTIL(atomic_load(&left.over) == 1)); /* what it was told lies there */
     assert_int_equal(left.err, WEFT_ECANCELED);
     assert_int_equal(
         party_start(&party, BARRIER, "the last", PARTY_TIMEOUT_MS, &answers[CALLERS - 1]), WEFT_OK);
