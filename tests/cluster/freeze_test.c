@@ -16,6 +16,7 @@
 #include "cluster.h"
 #include "snapshots.h"
 #include "stage.h"
+#include "weft/error.h"
 
 enum { RANKS = 4, ROUNDS = 3, SLOW_MS = 3 * CLUSTER_MS };
 
@@ -335,6 +336,25 @@ static void a_rank_that_cannot_be_stored_lets_all_go_on(void **state)
     scene_close(&scene);
 }
 
+/* The move has made a record of a process on b, which was never launched. */
+static void a_move_that_was_given_up_is_no_obstacle(void **state)
+{
+    struct cluster *cluster = *state;
+    struct scene scene;
+    scene_open(cluster, &scene);
+    const char *at = scene.home->address;
+    cluster_check(cluster,
+                  cluster_weft(cluster, "drain", "--at", at, "--stay", "b", NULL)->code == 0);
+    cluster_check(cluster, ask_migrate(cluster, &scene.app, 0, "b", NULL) != WEFT_OK ||
+                               ask_rank_is(cluster, &scene.app, 0, "home"));
+    cluster_check(cluster,
+                  cluster_weft(cluster, "drain", "--at", at, "--cancel", "b", NULL)->code == 0);
+    cluster_check(cluster, freeze_at(&scene, scene.home)->code == 0);
+    check_frozen(&scene);
+    cluster_check(cluster, thaw_at(&scene, scene.home)->code == 0);
+    scene_close(&scene);
+}
+
 static void a_frozen_app_can_be_killed(void **state)
 {
     struct scene scene;
@@ -364,6 +384,7 @@ int main(int argc, char **argv)
         CASE(a_home_that_was_killed_finds_its_frozen_apps_again),
         CASE(what_cannot_be_frozen_says_why_and_goes_on),
         CASE(a_rank_that_cannot_be_stored_lets_all_go_on),
+        CASE(a_move_that_was_given_up_is_no_obstacle),
         CASE(a_frozen_app_can_be_killed),
     };
     if (argc > 1)
