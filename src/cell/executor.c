@@ -20,7 +20,6 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 
 #include "cell/gate.h"
 #include "cell/stack.h"
@@ -32,7 +31,6 @@
 
 #define PAGE UINT64_C(4096)
 #define HEAP_SHARE (UINT64_C(64) << 20)
-#define STACK_DEFAULT (UINT64_C(8) << 20)
 #define COLOURS 64u /* page sets of a second-level cache, roughly */
 
 /* Of one stay. */
@@ -266,15 +264,6 @@ static int fail(struct weft__rank *rank, int err)
 
 /* ---- running ---- */
 
-static uint64_t stack_bytes(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
-        limit.rlim_cur < STACK_DEFAULT)
-        return STACK_DEFAULT;
-    return limit.rlim_cur;
-}
-
 static int first_stack(struct weft__rank *rank, uint64_t *sp_out)
 {
     const struct weft__elf *elf = &rank->exec->program.elf;
@@ -339,7 +328,7 @@ static int begin(struct weft__rank *rank, uint64_t *sp_out)
     struct cell *own = cell_of(rank);
     const struct weft__space_desc desc = {.begin = space_begin(rank),
                                           .end = part_end(rank),
-                                          .stack_bytes = stack_bytes(),
+                                          .stack_bytes = weft__stay_stack_bytes(),
                                           .colour = (uint64_t)rank->number % COLOURS * PAGE};
     int err = weft__space_init(&own->system.space, &desc, &rank->exec->program.elf);
     if (err)

@@ -86,7 +86,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-static size_t stack_bytes(void)
+size_t weft__stay_stack_bytes(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_STACK, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ||
@@ -99,7 +99,7 @@ static int start_thread(struct weft__rank *rank)
 {
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, stack_bytes());
+    pthread_attr_setstacksize(&attributes, weft__stay_stack_bytes());
     atomic_store(&rank->stay.order, ORDER_NONE);
     atomic_fetch_add(&rank->exec->threads, 1);
     int error = pthread_create(&rank->stay.thread, &attributes, run, rank);

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "exec/program.h"
@@ -44,5 +45,8 @@ void weft__stay_resume(struct weft__rank *rank);
 void weft__stay_close(struct weft__rank *rank);
 /* Ends the rank with this code; when is_exit, as if main had returned it.  Thread: the rank's. */
 void weft__stay_quit(struct weft__rank *rank, int code, bool is_exit) __attribute__((noreturn));
+
+/* What a rank's stack has: RLIMIT_STACK, within bounds. */
+size_t weft__stay_stack_bytes(void);
 
 #endif

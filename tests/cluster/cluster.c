@@ -4,6 +4,7 @@
  */
 #include "cluster.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -212,6 +213,19 @@ const char *cluster_file(struct cluster *cluster, const char *suffix)
     char *text = path[cluster->files_n % 16];
     snprintf(text, sizeof(path[0]), "%s/f%u.%s", cluster->work, cluster->files_n++, suffix);
     return text;
+}
+
+unsigned cluster_host_fds(const struct cluster_host *host)
+{
+    char path[64];
+    unsigned n = 0;
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)host->weftd->pid);
+    DIR *dir = opendir(path);
+    while (dir != NULL && readdir(dir) != NULL)
+        n++;
+    if (dir != NULL)
+        closedir(dir);
+    return n;
 }
 
 /* ---- processes ---- */

@@ -89,6 +89,8 @@ void cluster_host_stop(struct cluster *cluster, struct cluster_host *host);
 /* kill -9 */
 void cluster_host_kill(struct cluster_host *host);
 
+unsigned cluster_host_fds(const struct cluster_host *host); /* that its weftd has open */
+
 /* Paths. The texts live as long as the cluster, or for ever. */
 const char *cluster_bin(const char *program);                          /* weft, weftd */
 const char *cluster_program(const char *program);                      /* a program for ranks */

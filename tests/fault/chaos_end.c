@@ -1,5 +1,4 @@
 /* What must be as it was before the faults. */
-#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,19 +23,6 @@ enum { FREE_MS = 40000, WARM_MS = 150, FDS_MORE_MAX = 8, FDS_MS = 20000 };
         }                                                                                          \
     } while (0)
 
-static unsigned fds_of(const struct cluster_host *host)
-{
-    char path[64];
-    unsigned n = 0;
-    snprintf(path, sizeof(path), "/proc/%d/fd", (int)host->weftd->pid);
-    DIR *dir = opendir(path);
-    while (dir != NULL && readdir(dir) != NULL)
-        n++;
-    if (dir != NULL)
-        closedir(dir);
-    return n;
-}
-
 static bool runs_at(struct chaos *chaos, const struct cluster_host *host)
 {
     return cluster_weft(chaos->cluster, "run", "--at", host->address, "-n", "18",
@@ -57,13 +43,13 @@ void chaos_measure(struct chaos *chaos)
 {
     warm(chaos);
     for (unsigned i = 0; i < CHAOS_HOSTS; i++)
-        chaos->fds[i] = fds_of(&chaos->cluster->hosts[i]);
+        chaos->fds[i] = cluster_host_fds(&chaos->cluster->hosts[i]);
 }
 
 static bool fds_are_few(const struct chaos *chaos)
 {
     for (unsigned i = 0; i < CHAOS_HOSTS; i++)
-        if (fds_of(&chaos->cluster->hosts[i]) > chaos->fds[i] + FDS_MORE_MAX)
+        if (cluster_host_fds(&chaos->cluster->hosts[i]) > chaos->fds[i] + FDS_MORE_MAX)
             return false;
     return true;
 }
@@ -75,6 +61,7 @@ void chaos_check_left(struct chaos *chaos)
     warm(chaos);
     for (unsigned i = 0; i < CHAOS_HOSTS; i++)
         fprintf(stderr, "    file descriptors of %s: %u before, %u after\n",
-                chaos->cluster->hosts[i].name, chaos->fds[i], fds_of(&chaos->cluster->hosts[i]));
+                chaos->cluster->hosts[i].name, chaos->fds[i],
+                cluster_host_fds(&chaos->cluster->hosts[i]));
     chaos_await(chaos, FDS_MS, fds_are_few(chaos));
 }

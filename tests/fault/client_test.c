@@ -2,7 +2,6 @@
  * whatever they do, the others are served, and when they are gone nothing of them is left.
  */
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -90,19 +89,6 @@ static void send_half(int fd, size_t keep)
 
 /* ---- the host ---- */
 
-static unsigned files_of(const struct cluster_host *host)
-{
-    char path[64];
-    unsigned n = 0;
-    snprintf(path, sizeof(path), "/proc/%d/fd", (int)host->weftd->pid);
-    DIR *dir = opendir(path);
-    while (dir != NULL && readdir(dir) != NULL)
-        n++;
-    if (dir != NULL)
-        closedir(dir);
-    return n;
-}
-
 static void takes_work(struct cluster *cluster, const struct cluster_host *host)
 {
     struct child *run =
@@ -144,7 +130,7 @@ static void a_client_that_dies_between_two_parts_is_forgotten(void **state)
     struct cluster *cluster = *state;
     struct cluster_host *host = cluster_host(cluster, "home", 1);
     takes_work(cluster, host); /* with all that a host opens for its first app */
-    unsigned before = files_of(host);
+    unsigned before = cluster_host_fds(host);
     for (size_t i = 0; i < HALVES; i++) {
         int fd = tcp_connect(host);
         cluster_check(cluster, fd >= 0 && zmtp_connect(fd));
@@ -156,7 +142,7 @@ static void a_client_that_dies_between_two_parts_is_forgotten(void **state)
     }
     cluster_check(cluster, ping_anew(host) == WEFT_OK);
     takes_work(cluster, host);
-    cluster_await(cluster, CLUSTER_MS, files_of(host) <= before);
+    cluster_await(cluster, CLUSTER_MS, cluster_host_fds(host) <= before);
 }
 
 static void thousands_that_say_nothing_keep_nobody_out(void **state)
@@ -167,19 +153,19 @@ static void thousands_that_say_nothing_keep_nobody_out(void **state)
     allow_files(4 * SILENT);
     struct cluster_host *host = cluster_host(cluster, "home", 1);
     takes_work(cluster, host); /* with all that a host opens for its first app */
-    unsigned before = files_of(host);
+    unsigned before = cluster_host_fds(host);
     for (unsigned i = 0; i < SILENT; i++) {
         fds[open] = tcp_connect(host);
         open += fds[open] >= 0;
         if (i % BATCH == 0) /* what finds the host's backlog full waits a second */
-            cluster_await(cluster, CLUSTER_MS, files_of(host) >= before + open);
+            cluster_await(cluster, CLUSTER_MS, cluster_host_fds(host) >= before + open);
     }
     cluster_check(cluster, open == SILENT);
     cluster_check(cluster, ping_anew(host) == WEFT_OK);
     takes_work(cluster, host);
     for (unsigned i = 0; i < open; i++)
         close(fds[i]);
-    cluster_await(cluster, CLUSTER_MS, files_of(host) <= before);
+    cluster_await(cluster, CLUSTER_MS, cluster_host_fds(host) <= before);
     cluster_check(cluster, ping_anew(host) == WEFT_OK);
 }
 
@@ -191,7 +177,7 @@ static void a_host_without_files_left_lives_on(void **state)
     int fds[CROWD];
     takes_work(cluster, host);
     cluster_check(cluster, ask_ping(cluster, host));
-    unsigned before = files_of(host);
+    unsigned before = cluster_host_fds(host);
     cluster_check(cluster, prlimit(host->weftd->pid, RLIMIT_NOFILE, NULL, &limit) == 0);
     few = limit;
     few.rlim_cur = before + 3;
@@ -211,7 +197,7 @@ static void a_host_without_files_left_lives_on(void **state)
     cluster_await(cluster, CLUSTER_MS, ping_anew(host) == WEFT_OK); /* with the few that it has */
     cluster_check(cluster, prlimit(host->weftd->pid, RLIMIT_NOFILE, &limit, NULL) == 0);
     takes_work(cluster, host);
-    cluster_await(cluster, CLUSTER_MS, files_of(host) <= before + 1);
+    cluster_await(cluster, CLUSTER_MS, cluster_host_fds(host) <= before + 1);
 }
 
 /* Asks and asks, and reads no answer. */
