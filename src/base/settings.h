@@ -55,6 +55,9 @@
     X(WEFT_MOVES_MAX, NUMBER, "2", 1, 65535, "", "ranks that move to a host at once, and that leave it at once")       \
     X(WEFT_MOVE_DEADLINE_MS, NUMBER, "10000", 100, 3600000, "", "time after which a move that has not committed ends") \
     X(WEFT_TENANT, TEXT, "", 0, 0, "", "whose apps weft run starts, for --policy=compact; empty: the user's name")      \
+    X(WEFT_TORTURE_MOVE, NUMBER, "0", 0, 1000000000, "",                                                               \
+      "runtime calls of a rank after which weft run has it moved to some host, again and again; 0: never")              \
+    X(WEFT_TORTURE_SEED, NUMBER, "1", 0, UINT64_MAX, "", "of the hosts that are drawn for WEFT_TORTURE_MOVE")          \
     X(WEFT_FREEZE_DEADLINE_MS, NUMBER, "600000", 1000, 86400000, "",                                                   \
       "time after which a freeze or thaw whose memory is not stored or loaded ends")
 /* clang-format on */

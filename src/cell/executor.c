@@ -69,9 +69,10 @@ static uint64_t part_end(const struct weft__rank *rank)
 /* The rank stops here if somebody wants it to. */
 static void point(struct weft_cell *cell, int64_t result)
 {
+    struct weft__rank *rank = cell->host;
+    weft__torture(rank);
     if (__builtin_expect(!atomic_load_explicit(&cell->move_pending, memory_order_relaxed), 1))
         return;
-    struct weft__rank *rank = cell->host;
     struct cell *own = cell_of(rank);
     unsigned files = weft__system_open_files(own->system.state);
     own->gate.frame->result = result;

@@ -273,6 +273,8 @@ static int read_options(struct run *run, int argc, char **argv)
         return cli_usage("run", "cannot find the program %s: %s", argv[optind], strerror(errno));
     if (getcwd(run->cwd, sizeof(run->cwd)) == NULL)
         return cli_usage("run", "cannot read the current folder: %s", strerror(errno));
+    run->request.torture_move = (uint32_t)weft__config_u64("WEFT_TORTURE_MOVE");
+    run->request.torture_seed = weft__config_u64("WEFT_TORTURE_SEED");
     if (run->request.tenant[0] == '\0')
         run->request.tenant = default_tenant();
     run->request.program = run->program;

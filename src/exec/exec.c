@@ -148,6 +148,8 @@ static struct weft_exec *make(const struct weft_exec_desc *desc)
         .process = desc->process,
         .uncounted = desc->uncounted,
         .trace_n = desc->trace_n,
+        .torture_move = desc->torture_move,
+        .torture_seed = desc->torture_seed,
         .callbacks = desc->callbacks,
         .executor = &weft__executor_native,
         .limits = WEFT_CHANNEL_LIMITS_DEFAULT,

@@ -54,6 +54,9 @@ struct weft_exec_callbacks {
     /* After weft__exec_depart: every process has said that it sends here no more (or died); the
      * forward entry is gone. */
     void (*flushed)(void *ctx, int32_t rank, uint32_t incarnation, uint64_t forwarded_packets);
+    /* The rank stands at a runtime call and wants to be moved to some host, drawn by this number:
+     * weft__exec_torture_over says that it has been, or cannot be. Only with torture_move. */
+    void (*torture)(void *ctx, int32_t rank, uint64_t draw);
     void *ctx;
 };
 
@@ -80,6 +83,9 @@ struct weft_exec_desc {
     uint64_t token;   /* of the app */
     bool uncounted;   /* does not count what pairs of ranks exchange: to measure what that costs */
     size_t trace_n;   /* packets that are remembered of each rank; 0: none */
+    uint32_t torture_move; /* a rank in a cell wants to be moved after so many of its runtime calls,
+                              again and again; 0: it does not */
+    uint64_t torture_seed; /* of what it draws */
 };
 
 #define WEFT_EXEC_BASE_DEFAULT 0x200000000000ull
@@ -197,6 +203,10 @@ int weft__exec_thaw(struct weft_exec *exec, int32_t rank, uint32_t incarnation);
 /* The move is committed: the rank is at `to` now, whose process must be known. The range goes, what
  * was held and what still comes is forwarded until flushed.  Errors: as thaw; WEFT_EINVAL. */
 int weft__exec_depart(struct weft_exec *exec, const struct weft_exec_route *to);
+
+/* What the callback `torture` wanted is over: a rank that still waits for it goes on. Fine where it
+ * does not, or is not here any more.  Thread: any.  Blocks: no. */
+void weft__exec_torture_over(struct weft_exec *exec, int32_t rank);
 
 /* ---- moving, at the destination ---- */
 

@@ -113,6 +113,7 @@ struct weft__rank {
     struct weft__registration *registrations;
 
     /* Source of a move. */
+    atomic_bool tortured; /* it waits to be moved: torture.c */
     struct weft__wish wish;
     bool told_of_wish; /* while it waits for calls */
     struct weft_image *image;
@@ -144,6 +145,8 @@ struct weft_exec {
     uint32_t process;
     bool uncounted; /* what pairs of ranks exchange */
     size_t trace_n;
+    uint32_t torture_move;
+    uint64_t torture_seed;
     char *host;
     struct weft_program program;
     char **argv, **envp;
@@ -304,6 +307,16 @@ static inline void weft__traffic_sent(struct weft__rank *rank, int32_t dest, siz
         rank->range->channels[dest].traffic.sent_bytes += len_bytes;
 }
 void weft__traffic_got(struct weft__rank *rank, int32_t source, size_t len_bytes);
+
+/* torture.c: the rank waits until it is to stop, or cannot be moved.  Thread: the rank's. */
+void weft__torture_now(struct weft__rank *rank);
+/* A runtime call of the rank is done. */
+static inline void weft__torture(struct weft__rank *rank)
+{
+    uint32_t every = rank->exec->torture_move;
+    if (__builtin_expect(every != 0, 0) && ++rank->range->torture_calls >= every)
+        weft__torture_now(rank);
+}
 
 /* trace.c: the caller holds the lock. */
 void weft__trace_open(struct weft__rank *rank);

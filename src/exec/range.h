@@ -41,6 +41,8 @@ struct weft__range {
     uint32_t padding;
     uint64_t program_offset; /* of the program's memory; the end of the range: there is none */
     uint64_t points;         /* migration points that the rank has come to; its thread's */
+    uint32_t torture_calls;  /* runtime calls since it last wanted to be moved */
+    uint32_t torture_draws;  /* times that it has wanted to */
     struct weft_channel channels[]; /* by rank */
 };
 

@@ -280,11 +280,14 @@ static int start_exec(struct weft_process_app *app)
                                                 .app_abort = weft__app_abort,
                                                 .route_wanted = weft__app_route_wanted,
                                                 .flushed = weft__app_flushed,
+                                                .torture = weft__app_torture,
                                                 .ctx = app},
                                   .client = app->asker.client,
                                   .home = orders->home_control,
                                   .token = orders->token,
-                                  .trace_n = orders->trace ? WEFT_APP_TRACE_PACKETS : 0};
+                                  .trace_n = orders->trace ? WEFT_APP_TRACE_PACKETS : 0,
+                                  .torture_move = orders->torture_move,
+                                  .torture_seed = orders->torture_seed};
     int err = weft__exec_open(&desc, &app->exec);
     free(argv);
     if (err == WEFT_OK && orders->n_ranks > 0)
@@ -425,6 +428,7 @@ static void app_close(struct weft_process_app *app)
     if (app->asker.loop != NULL)
         weft__loop_drain(app->asker.loop);
     weft__app_tell_fini(app);
+    weft__app_torture_fini(app);
     weft__app_movers_fini(app);
     weft__app_freezer_free(app);
     weft__app_events_fini(app);

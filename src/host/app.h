@@ -55,6 +55,7 @@ struct weft_process_app {
     struct weft_telling *tellings;    /* news for the home, in order */
     size_t tellings_under_way;
     struct weft_timer tell_timer;
+    struct weft_torture_wish *wishes; /* of its ranks to be moved */
     struct weft_timer traffic_timer;
     uint64_t traffic_told_ns;
     size_t traffic_under_way;    /* reports */
@@ -121,6 +122,10 @@ void weft__app_event_add(struct weft_process_app *app, const struct weft_event *
 void weft__app_source_stepped(struct weft_app_mover *mover, enum weft_move_source_state before);
 void weft__app_dest_stepped(struct weft_app_mover *mover, enum weft_move_dest_state before);
 void weft__app_resumed(struct weft_app_mover *mover);
+
+/* app_torture.c: of the exec's callbacks; any thread. */
+void weft__app_torture(void *app, int32_t rank, uint64_t draw);
+void weft__app_torture_fini(struct weft_process_app *app); /* after the last answer has come */
 
 /* app_traffic.c: what its ranks exchange, told to the home every WEFT_TRAFFIC_MS. */
 void weft__app_traffic_start(struct weft_process_app *app);

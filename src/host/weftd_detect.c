@@ -404,6 +404,29 @@ static int answer_dry_move(struct weft_app *app, const struct weft_app_plan *pla
     return err;
 }
 
+/* Another host than the rank's that has a free slot; text as long as names are.
+ * Errors: WEFT_ENOSLOTS. */
+static int draw_host(struct weft_app *app, const Weft__Host__MigrateRequest *request,
+                     char *name_out)
+{
+    struct weft_view view;
+    weft__weftd_view_init(&view, app);
+    const struct weft_app_process *now =
+        weft__weftd_app_process(app, app->ranks[request->rank].process);
+    size_t *fit = weft__must_alloc(view.n, sizeof(*fit)), n = 0;
+    for (size_t i = 0; i < view.n; i++)
+        if (strcmp(view.members[i]->at.name, now->host) != 0 &&
+            weft__plan_host_free(&view.hosts[i]) > 0)
+            fit[n++] = i;
+    if (n > 0)
+        snprintf(name_out, WEFT_HOST_NAME_MAX, "%s", view.members[fit[request->draw % n]]->at.name);
+    free(fit);
+    weft__weftd_view_fini(&view);
+    return n > 0 ? WEFT_OK
+                 : weft_fail(WEFT_ENOSLOTS, "no host but the one of rank %d has a free slot",
+                             request->rank);
+}
+
 /* weft migrate APP RANK HOST */
 static int migrate_rank(struct weft_app *app, const Weft__Host__MigrateRequest *request,
                         struct weft_call *call)
@@ -411,26 +434,30 @@ static int migrate_rank(struct weft_app *app, const Weft__Host__MigrateRequest *
     if (request->rank < 0 || (uint32_t)request->rank >= app->size)
         return weft_fail(WEFT_EINVAL, "the app has ranks 0 to %u, not %d", app->size - 1,
                          request->rank);
-    const struct weft_member *member = weft__weftd_member(app->host, request->host);
-    if (member == NULL || !member->at.alive)
-        return weft_fail(WEFT_ENOENT, "no live host is called \"%s\"; weft hosts lists them",
-                         request->host);
     if (app->ranks[request->rank].ended)
         return weft_fail(WEFT_EINVAL, "rank %d has ended", request->rank);
+    char drawn[WEFT_HOST_NAME_MAX];
+    const char *host = request->any_host ? drawn : request->host;
+    int err = request->any_host ? draw_host(app, request, drawn) : WEFT_OK;
+    if (err != WEFT_OK)
+        return err;
+    const struct weft_member *member = weft__weftd_member(app->host, host);
+    if (member == NULL || !member->at.alive)
+        return weft_fail(WEFT_ENOENT, "no live host is called \"%s\"; weft hosts lists them", host);
     const struct weft_app_process *now =
         weft__weftd_app_process(app, app->ranks[request->rank].process);
-    if (strcmp(now->host, request->host) == 0)
-        return weft_fail(WEFT_EINVAL, "rank %d is on host %s already", request->rank,
-                         request->host);
+    if (strcmp(now->host, host) == 0)
+        return weft_fail(WEFT_EINVAL, "rank %d is on host %s already", request->rank, host);
     if (app->plan != NULL)
         return weft_fail(WEFT_EBUSY, "a plan of this app is being carried out; try again");
     if (weft__weftd_freeze_busy(app))
         return weft_fail(WEFT_EBUSY, "the app is being frozen");
-    struct weft_app_plan *plan = plan_new(1, "asked by hand", weft__weftd_app_age_ms(app));
+    struct weft_app_plan *plan =
+        plan_new(1, request->any_host ? "torture" : "asked by hand", weft__weftd_app_age_ms(app));
     plan->steps[0].rank = request->rank;
-    snprintf(plan->steps[0].to, sizeof(plan->steps[0].to), "%s", request->host);
+    snprintf(plan->steps[0].to, sizeof(plan->steps[0].to), "%s", host);
     if (request->dry_run) {
-        int err = answer_dry_move(app, plan, call);
+        err = answer_dry_move(app, plan, call);
         plan_drop(plan);
         return err;
     }
@@ -455,7 +482,7 @@ void weft__weftd_on_migrate(void *ctx, struct weft_call *call, const ProtobufCMe
         weft__call_fail(call, WEFT_ENOENT, why);
         return;
     }
-    if (request->rank == -1 && request->host[0] == '\0') {
+    if (request->rank == -1 && request->host[0] == '\0' && !request->any_host) {
         check_now(app, call, request->dry_run);
         return;
     }

@@ -380,6 +380,8 @@ void weft__weftd_app_launch(struct weft_app *app, struct weft_app_process *proce
     launch.stride = app->stride;
     launch.home_name = app->host->name;
     launch.trace = request->trace;
+    launch.torture_move = request->torture_move;
+    launch.torture_seed = request->torture_seed;
     launch.registry_log = app->registry_log;
     process->launching = true;
     weft__weftd_app_ask(
