@@ -113,7 +113,7 @@ int weft__mpi_error_raise(struct weft_mpi *mpi, const struct weft_mpi_comm *comm
                           const char *where, const char *fmt, ...)
 {
     if (!comm)
-        comm = &mpi->comms[1];
+        comm = mpi->self;
     if (comm->errhandler == MPI_ERRORS_RETURN)
         return code;
     char text[WEFT_MPI_TEXT_MAX];

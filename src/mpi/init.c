@@ -10,8 +10,8 @@
 
 #include "base/heap.h"
 #include "mpi/coll.h"
+#include "mpi/comm.h"
 #include "mpi/error.h"
-#include "mpi/match.h"
 #include "mpi/out.h"
 #include "mpi/protocol.h"
 #include "mpi/request.h"
@@ -77,7 +77,6 @@ static void init_state(struct weft_mpi *mpi, struct weft_cell *cell)
     weft__mpi_list_init(&mpi->starting);
     weft__mpi_list_init(&mpi->getting);
     weft__mpi_list_init(&mpi->ready);
-    weft__mpi_comm_init(mpi);
 }
 
 static int init(const char *where, int required, int *provided)
@@ -95,7 +94,7 @@ static int init(const char *where, int required, int *provided)
     cell->mpi = mpi;
     weft__mpi_out_limits(mpi);
     mpi->dests = weft__heap_calloc(cell->heap, (size_t)cell->size, sizeof(*mpi->dests));
-    if (!mpi->dests)
+    if (!mpi->dests || !weft__mpi_comm_init(mpi))
         fail_init(cell, "the rank's region is full");
     mpi->thread_level = required < MPI_THREAD_FUNNELED ? MPI_THREAD_SINGLE : MPI_THREAD_FUNNELED;
     mpi->initialized = true;
@@ -148,15 +147,10 @@ static void finish_messages(struct weft_mpi *mpi)
     }
 }
 
-static void drop_messages(struct weft_mpi *mpi, struct weft_mpi_link *unexpected)
-{
-    while (!weft__mpi_list_empty(unexpected))
-        weft__mpi_match_drop(mpi, WEFT_MPI_ITEM(unexpected->next, struct weft_mpi_message, link));
-}
-
 /* Receives that the program has left behind are given up, and stop pinning the rank. */
-static void drop_receives(struct weft_mpi *mpi, struct weft_mpi_link *posted)
+static void drop_receives(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
 {
+    struct weft_mpi_link *posted = &comm->queues[0].posted;
     while (!weft__mpi_list_empty(posted))
         weft__mpi_request_complete(mpi, WEFT_MPI_ITEM(posted->next, struct weft_mpi_request, link),
                                    MPI_SUCCESS);
@@ -166,18 +160,16 @@ int PMPI_Finalize(void)
 {
     struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
     finish_messages(mpi);
-    struct weft_mpi_request *barrier = weft__mpi_coll_barrier(mpi, &mpi->comms[0]);
+    struct weft_mpi_request *barrier = weft__mpi_coll_barrier(mpi, mpi->world);
     if (!barrier)
         return WEFT_MPI_RAISE(mpi, NULL, MPI_ERR_NO_MEM, "the rank's region is full");
     weft__mpi_schedule_start(mpi, barrier);
     weft__mpi_protocol_finish(mpi, barrier);
     weft__mpi_request_free(mpi, barrier);
     weft__mpi_protocol_flush(mpi);
-    for (int i = 0; i < WEFT_MPI_COMMS; i++) {
-        drop_receives(mpi, &mpi->comms[i].queues[0].posted);
-        drop_messages(mpi, &mpi->comms[i].queues[0].unexpected);
-    }
+    weft__mpi_comm_each(mpi, drop_receives);
     weft__mpi_request_fini(mpi);
+    weft__mpi_comm_fini(mpi);
     weft__heap_free(mpi->cell->heap, mpi->dests);
     mpi->dests = NULL;
     mpi->finalized = true;

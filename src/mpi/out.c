@@ -105,7 +105,7 @@ bool weft__mpi_out_make_rts(struct weft_mpi *mpi, struct weft_mpi_request *reque
     request->exposed = true;
     out->header.kind = WEFT_MPI_RTS;
     out->header.expose_id = request->expose_id;
-    out->header.cookie = (uint64_t)request->index + 1;
+    out->header.cookie = request->index + 1;
     out->payload_len = 0;
     return true;
 }
@@ -119,11 +119,10 @@ void weft__mpi_out_post(struct weft_mpi *mpi, struct weft_mpi_request *request)
         settle(mpi, &request->out, err);
 }
 
-void weft__mpi_out_fin(struct weft_mpi *mpi, int32_t dest, uint32_t context, uint64_t cookie)
+void weft__mpi_out_fin(struct weft_mpi *mpi, int32_t dest, uint32_t cookie)
 {
     struct weft_mpi_out out = {.dest = dest};
-    out.header =
-        (struct weft_mpi_header){.kind = WEFT_MPI_FIN, .context = context, .cookie = cookie};
+    out.header = (struct weft_mpi_header){.kind = WEFT_MPI_FIN, .cookie = cookie};
     if (try_now(mpi, &out) != WEFT_EAGAIN)
         return;
     struct weft_mpi_out *kept = weft__heap_alloc(mpi->cell->heap, sizeof(*kept));

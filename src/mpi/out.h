@@ -15,7 +15,7 @@ void weft__mpi_out_post(struct weft_mpi *mpi, struct weft_mpi_request *request);
  * where that fails. */
 bool weft__mpi_out_make_rts(struct weft_mpi *mpi, struct weft_mpi_request *request);
 /* Tells the sender that its message has been received. */
-void weft__mpi_out_fin(struct weft_mpi *mpi, int32_t dest, uint32_t context, uint64_t cookie);
+void weft__mpi_out_fin(struct weft_mpi *mpi, int32_t dest, uint32_t cookie);
 /* Tries what waits for credit. */
 void weft__mpi_out_retry(struct weft_mpi *mpi);
 /* The MPI error for an error of the runtime. */

@@ -48,9 +48,9 @@ int weft__mpi_p2p_check(struct weft_mpi *mpi, const char *where, const struct we
     if (args->buf == MPI_IN_PLACE)
         return weft__mpi_error_raise(mpi, comm, MPI_ERR_BUFFER, where,
                                      "MPI_IN_PLACE has no meaning here");
-    if ((args->peer < 0 || args->peer >= comm->size) && args->peer != MPI_PROC_NULL && !any_peer)
+    if ((args->peer < 0 || args->peer >= comm->peers) && args->peer != MPI_PROC_NULL && !any_peer)
         return weft__mpi_error_raise(mpi, comm, MPI_ERR_RANK, where,
-                                     "rank %d in a communicator of %d", args->peer, comm->size);
+                                     "rank %d in a communicator of %d", args->peer, comm->peers);
     if (args->tag < 0 && !any_tag)
         return weft__mpi_error_raise(mpi, comm, MPI_ERR_TAG, where, "tag %d", args->tag);
     return MPI_SUCCESS;

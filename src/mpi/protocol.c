@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/heap.h"
+#include "mpi/comm.h"
 #include "mpi/error.h"
 #include "mpi/match.h"
 #include "mpi/out.h"
@@ -59,15 +60,15 @@ static void take_bytes(struct weft_mpi *mpi, struct weft_mpi_request *recv,
     weft__mpi_request_complete(mpi, recv, MPI_SUCCESS);
 }
 
-static uint32_t context_of(const struct weft_mpi_request *request)
+static uint64_t context_of(const struct weft_mpi_request *request)
 {
-    return request->comm->context + (request->collective ? 1u : 0u);
+    return request->comm->context | (request->collective ? 1u : 0u);
 }
 
 static void end_get(struct weft_mpi *mpi, struct weft_mpi_request *recv, int err)
 {
     const struct weft_mpi_type *type = weft__mpi_type_get(recv->type);
-    weft__mpi_out_fin(mpi, recv->world_source, context_of(recv), recv->cookie);
+    weft__mpi_out_fin(mpi, recv->world_source, recv->cookie);
     if (err == WEFT_OK && recv->packed)
         weft__mpi_type_unpack(type, recv->packed, recv->got_bytes, recv->buf);
     weft__mpi_request_complete(mpi, recv, weft__mpi_out_error(err));
@@ -125,7 +126,7 @@ static void take_message(struct weft_mpi *mpi, struct weft_mpi_request *recv,
         take_exposed(mpi, recv, header, message->world_source);
     } else {
         if (header->cookie)
-            weft__mpi_out_fin(mpi, message->world_source, header->context, header->cookie);
+            weft__mpi_out_fin(mpi, message->world_source, header->cookie);
         take_bytes(mpi, recv, header, message->bytes);
     }
     weft__mpi_match_drop(mpi, message);
@@ -199,7 +200,7 @@ static void send_away(struct weft_mpi *mpi, struct weft_mpi_request *send)
     out->payload = message_bytes(send);
     out->payload_len = send->len_bytes;
     if (send->sync)
-        out->header.cookie = (uint64_t)send->index + 1;
+        out->header.cookie = send->index + 1;
     if (!send->packed)
         weft__mpi_request_pin(mpi, send, send->len_bytes);
     if (send->len_bytes > weft__mpi_out_eager_max(mpi) && !weft__mpi_out_make_rts(mpi, send))
@@ -234,17 +235,15 @@ static void on_message(struct weft_mpi *mpi, const struct weft_mpi_header *heade
                        const void *bytes, int32_t source)
 {
     struct weft_mpi_comm *comm = weft__mpi_comm_by_context(mpi, header->context);
-    if (!comm)
-        weft__mpi_error_fatal(mpi, MPI_ERR_INTERN, "packet of rank %d for unknown context %u",
-                              source, header->context);
-    struct weft_mpi_queue *queue = weft__mpi_match_queue(comm, header->context != comm->context);
+    struct weft_mpi_queue *queue =
+        comm ? weft__mpi_match_queue(comm, (header->context & 1u) != 0) : &mpi->early;
     struct weft_mpi_request *recv = weft__mpi_match_posted(queue, header->source, header->tag);
     bool eager = header->kind == WEFT_MPI_EAGER;
     if (!recv) {
         weft__mpi_match_keep(mpi, queue, header, eager ? bytes : NULL)->world_source = source;
     } else if (eager) {
         if (header->cookie)
-            weft__mpi_out_fin(mpi, source, header->context, header->cookie);
+            weft__mpi_out_fin(mpi, source, header->cookie);
         take_bytes(mpi, recv, header, bytes);
     } else {
         take_exposed(mpi, recv, header, source);

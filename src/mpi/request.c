@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/heap.h"
+#include "mpi/comm.h"
 #include "mpi/error.h"
 #include "mpi/schedule.h"
 #include "mpi/status.h"
@@ -50,6 +51,7 @@ struct weft_mpi_request *weft__mpi_request_new(struct weft_mpi *mpi, struct weft
     request->index = index;
     request->kind = (uint8_t)kind;
     request->comm = comm;
+    weft__mpi_comm_hold(comm);
     mpi->requests_n++;
     return request;
 }
@@ -61,6 +63,8 @@ void weft__mpi_request_free(struct weft_mpi *mpi, struct weft_mpi_request *reque
     request->packed = NULL;
     request->schedule = NULL;
     request->kind = WEFT_MPI_FREE;
+    weft__mpi_comm_put(mpi, request->comm);
+    request->comm = NULL;
     weft__mpi_list_append(&mpi->free, &request->link);
     mpi->requests_n--;
 }

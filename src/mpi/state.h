@@ -11,11 +11,10 @@
 
 #include "mpi/abi.h"
 #include "mpi/list.h"
+#include "mpi/table.h"
 #include "weft/cell.h"
 
-#define WEFT_MPI_MAGIC 0x69706d01u /* "mpi" and the version of this layout */
-#define WEFT_MPI_COMMS 2           /* world and self */
-#define WEFT_MPI_CONTEXTS (2 * WEFT_MPI_COMMS)
+#define WEFT_MPI_MAGIC 0x69706d02u /* "mpi" and the version of this layout */
 #define WEFT_MPI_CHUNK 64u /* requests in the first chunk; each further one has twice as many */
 #define WEFT_MPI_CHUNKS_MAX 13u /* every handle fits into an int */
 #define WEFT_MPI_TAG_UB INT32_MAX
@@ -24,6 +23,8 @@
  * handle's value. */
 #define WEFT_MPI_HANDLE_SHIFT 12
 #define WEFT_MPI_HANDLE_MASK 0xfffu
+#define WEFT_MPI_COMM_KIND 0x100u
+#define WEFT_MPI_GROUP_KIND 0x108u
 #define WEFT_MPI_REQUEST_KIND 0x180u
 
 struct weft_mpi_request;
@@ -34,11 +35,11 @@ enum weft_mpi_kind { WEFT_MPI_EAGER = 1, WEFT_MPI_RTS, WEFT_MPI_FIN };
 
 struct weft_mpi_header {
     uint32_t kind;
-    uint32_t context; /* of the communicator; its lowest bit: collective */
-    int32_t source;   /* rank in the communicator */
+    uint32_t cookie; /* the sender's request, where it waits for FIN; else 0 */
+    int32_t source;  /* rank in the communicator, of the sender's group */
     int32_t tag;
+    uint64_t context;   /* of the communicator; its lowest bit: collective. FIN: 0 */
     uint64_t len_bytes; /* of the message */
-    uint64_t cookie;    /* the sender's request, where it waits for FIN; else 0 */
     uint64_t expose_id; /* RTS */
 };
 
@@ -73,13 +74,26 @@ struct weft_mpi_queue {
     struct weft_mpi_link unexpected; /* messages */
 };
 
+/* Ranks in an order. Counted: communicators and handles of the program share it. Never changes. */
+struct weft_mpi_group {
+    uint32_t refs;
+    int32_t size;
+    int32_t rank;               /* of this rank; MPI_UNDEFINED: it is not in it */
+    const int32_t *world_ranks; /* in this block; NULL: the same numbers as in the world */
+};
+
 struct weft_mpi_comm {
-    MPI_Comm handle;
-    uint32_t context; /* of point to point; + 1: of collectives */
-    int32_t rank, size;
-    const int32_t *world_ranks; /* NULL: the same numbers as in the world */
+    MPI_Comm handle;            /* MPI_COMM_NULL: the program has freed it, or never gets it */
+    uint32_t refs;              /* the handle, requests, communicators that use it; see comm.h */
+    uint64_t context;           /* of point to point; + 1: of collectives */
+    int32_t rank, size;         /* in its group */
+    int32_t peers;              /* ranks to talk to: size, or the size of the remote group */
+    const int32_t *world_ranks; /* of the peers; NULL: the same numbers as in the world */
+    struct weft_mpi_group *group, *remote; /* remote NULL: an intracommunicator */
     MPI_Errhandler errhandler;
-    uint32_t collectives; /* started so far */
+    uint32_t collectives;       /* started so far */
+    struct weft_mpi_comm *next; /* of those whose contexts share a bucket */
+    bool open;                  /* messages find it */
     struct weft_mpi_queue queues[2];
 };
 
@@ -111,7 +125,7 @@ struct weft_mpi_request {
     int32_t source, got_tag;
     int error;
     int32_t world_source; /* of a rendezvous */
-    uint64_t cookie;
+    uint32_t cookie;
     uint64_t expose_id;
     struct weft_cell_get get;
 };
@@ -121,8 +135,13 @@ struct weft_mpi {
     bool initialized, finalized;
     int thread_level;
     struct weft_cell *cell;
-    struct weft_mpi_comm comms[WEFT_MPI_COMMS];
-    int32_t self_rank; /* world rank, as the communicator self's table */
+    struct weft_mpi_comm *world, *self;
+    struct weft_mpi_table comms;
+    struct weft_mpi_comm **buckets; /* open communicators, by context */
+    uint32_t buckets_n, open_n;     /* buckets: a power of two */
+    uint64_t contexts;              /* that this rank has given out */
+    struct weft_mpi_table groups;
+    struct weft_mpi_queue early; /* messages of communicators that this rank has not opened yet */
     uint64_t packet_max;
     struct weft_mpi_request *chunks[WEFT_MPI_CHUNKS_MAX];
     uint32_t chunks_n;
@@ -146,9 +165,8 @@ struct weft_mpi_comm *weft__mpi_comm_find(struct weft_mpi *mpi, MPI_Comm handle)
 /* The communicator of a handle that the program gave to `where`.  Errors: MPI_ERR_COMM, raised. */
 int weft__mpi_comm_get(struct weft_mpi *mpi, const char *where, MPI_Comm handle,
                        struct weft_mpi_comm **comm_out);
-struct weft_mpi_comm *weft__mpi_comm_by_context(struct weft_mpi *mpi, uint32_t context);
-void weft__mpi_comm_init(struct weft_mpi *mpi);
 
+/* The world rank of a rank that comm sends to and receives from. */
 static inline int32_t weft__mpi_comm_world_rank(const struct weft_mpi_comm *comm, int32_t rank)
 {
     return comm->world_ranks ? comm->world_ranks[rank] : rank;

@@ -38,7 +38,7 @@ enum weft_mpi_base {
 };
 
 /* The standard's groups of types, which say what operations are allowed (MPI 5.0 section 6.9.2). */
-enum weft_mpi_group {
+enum weft_mpi_type_group {
     WEFT_MPI_GROUP_NONE,
     WEFT_MPI_GROUP_INTEGER,
     WEFT_MPI_GROUP_FORTRAN_INTEGER,

@@ -2,6 +2,7 @@
  * a program that polls makes progress and yields. */
 #include "mpi/wait.h"
 
+#include "mpi/comm.h"
 #include "mpi/error.h"
 #include "mpi/protocol.h"
 #include "mpi/request.h"
@@ -19,17 +20,21 @@ static int release(struct weft_mpi *mpi, struct weft_mpi_request *request, MPI_S
 static int release_and_raise(struct weft_mpi *mpi, const char *where,
                              struct weft_mpi_request *request, MPI_Status *status)
 {
-    const struct weft_mpi_comm *comm = request->comm;
+    struct weft_mpi_comm *comm = request->comm;
     int source = request->source, tag = request->got_tag;
     size_t room = request->len_bytes;
+    if (request->error == MPI_SUCCESS)
+        return release(mpi, request, status);
+    weft__mpi_comm_hold(comm);
     int err = release(mpi, request, status);
-    if (err == MPI_SUCCESS)
-        return MPI_SUCCESS;
     if (err == MPI_ERR_TRUNCATE)
-        return weft__mpi_error_raise(mpi, comm, err, where,
-                                     "message of rank %d with tag %d into %zu bytes", source, tag,
-                                     room);
-    return weft__mpi_error_raise(mpi, comm, err, where, "the request failed");
+        err = weft__mpi_error_raise(mpi, comm, err, where,
+                                    "message of rank %d with tag %d into %zu bytes", source, tag,
+                                    room);
+    else
+        err = weft__mpi_error_raise(mpi, comm, err, where, "the request failed");
+    weft__mpi_comm_put(mpi, comm);
+    return err;
 }
 
 int weft__mpi_wait_finish(struct weft_mpi *mpi, const char *where, struct weft_mpi_request *request,
@@ -127,7 +132,7 @@ struct many {
 static int take_many(struct weft_mpi *mpi, const char *where, const struct many *many,
                      MPI_Status statuses[])
 {
-    const struct weft_mpi_comm *failed = NULL;
+    struct weft_mpi_comm *failed = NULL;
     for (int i = 0; i < many->n; i++) {
         int err = MPI_SUCCESS;
         MPI_Request *handle = &many->handles[many->indices ? many->indices[i] : i];
@@ -137,17 +142,18 @@ static int take_many(struct weft_mpi *mpi, const char *where, const struct many 
             continue;
         }
         struct weft_mpi_request *request = weft__mpi_request_find(mpi, *handle);
-        const struct weft_mpi_comm *comm = request->comm;
+        if (request->error && !failed)
+            weft__mpi_comm_hold(failed = request->comm);
         err = release(mpi, request, status);
         *handle = MPI_REQUEST_NULL;
         if (status)
             status->MPI_ERROR = err;
-        if (err && !failed)
-            failed = comm;
     }
     if (!failed)
         return MPI_SUCCESS;
-    return weft__mpi_error_raise(mpi, failed, MPI_ERR_IN_STATUS, where, "a request failed");
+    int err = weft__mpi_error_raise(mpi, failed, MPI_ERR_IN_STATUS, where, "a request failed");
+    weft__mpi_comm_put(mpi, failed);
+    return err;
 }
 
 int PMPI_Wait(MPI_Request *request, MPI_Status *status)

@@ -167,8 +167,9 @@ static int unsupported_main(void *argument)
     MPI_Request request;
     (void)argument;
     cases_init(NULL, NULL);
-    check(MPI_Comm_split(comm, 0, 0, &other) == MPI_ERR_UNSUPPORTED_OPERATION);
-    check(MPI_Comm_free(&comm) == MPI_ERR_UNSUPPORTED_OPERATION);
+    check(MPI_Dist_graph_create(comm, 0, NULL, NULL, NULL, NULL, MPI_INFO_NULL, 0, &other) ==
+          MPI_ERR_UNSUPPORTED_OPERATION);
+    check(MPI_Comm_free(&comm) == MPI_ERR_COMM);
     check(MPI_Cart_create(MPI_COMM_WORLD, 1, &one, &zero, 0, &other) ==
           MPI_ERR_UNSUPPORTED_OPERATION);
     check(MPI_Type_contiguous(3, MPI_INT, &type) == MPI_ERR_UNSUPPORTED_OPERATION);
@@ -196,7 +197,8 @@ static int fatal_unsupported_main(void *argument)
     MPI_Comm other;
     (void)argument;
     MPI_Init(NULL, NULL);
-    MPI_Comm_split(MPI_COMM_WORLD, 0, 0, &other);
+    MPI_Comm_spawn("x", MPI_ARGV_NULL, 1, MPI_INFO_NULL, 0, MPI_COMM_WORLD, &other,
+                   MPI_ERRCODES_IGNORE);
     return 0;
 }
 
@@ -295,7 +297,7 @@ static void fatal_errors_end_the_app_with_a_sentence(void **state)
 {
     (void)state;
     cases_run_fatal(1, fatal_unsupported_main, MPI_ERR_UNSUPPORTED_OPERATION,
-                    "MPI_Comm_split: unsupported operation");
+                    "MPI_Comm_spawn: unsupported operation");
     cases_run_fatal(3, fatal_rank_main, MPI_ERR_RANK,
                     "rank 1: MPI_Send: invalid rank: rank 99 in a communicator of 3");
     cases_run_fatal(1, fatal_truncate_main, MPI_ERR_TRUNCATE,
