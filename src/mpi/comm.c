@@ -79,12 +79,12 @@ static void adopt_early(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
 {
     struct weft_mpi_link *early = &mpi->early.unexpected;
     for (struct weft_mpi_link *link = early->next, *next; link != early; link = next) {
-        uint64_t context = WEFT_MPI_ITEM(link, struct weft_mpi_message, link)->header.context;
+        struct weft_mpi_message *message = WEFT_MPI_ITEM(link, struct weft_mpi_message, link);
+        uint64_t context = message->header.context;
         next = link->next;
-        if ((context & ~(uint64_t)1) != comm->context)
-            continue;
-        weft__mpi_list_remove(link);
-        weft__mpi_list_append(&weft__mpi_match_queue(comm, (context & 1) != 0)->unexpected, link);
+        if ((context & ~(uint64_t)1) == comm->context)
+            weft__mpi_match_move(mpi, message, &mpi->early,
+                                 weft__mpi_match_queue(comm, (context & 1) != 0));
     }
 }
 
@@ -151,8 +151,11 @@ struct weft_mpi_comm *weft__mpi_comm_new(struct weft_mpi *mpi, struct weft_mpi_g
 static void drop_messages(struct weft_mpi *mpi, struct weft_mpi_queue *queue)
 {
     struct weft_mpi_link *list = &queue->unexpected;
-    while (!weft__mpi_list_empty(list))
-        weft__mpi_match_drop(mpi, WEFT_MPI_ITEM(list->next, struct weft_mpi_message, link));
+    while (!weft__mpi_list_empty(list)) {
+        struct weft_mpi_message *message = WEFT_MPI_ITEM(list->next, struct weft_mpi_message, link);
+        weft__mpi_match_take(mpi, queue, message);
+        weft__mpi_match_drop(mpi, message);
+    }
 }
 
 static void destroy(struct weft_mpi *mpi, struct weft_mpi_comm *comm)

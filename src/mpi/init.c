@@ -12,6 +12,7 @@
 #include "mpi/coll.h"
 #include "mpi/comm.h"
 #include "mpi/error.h"
+#include "mpi/match.h"
 #include "mpi/out.h"
 #include "mpi/protocol.h"
 #include "mpi/request.h"
@@ -151,9 +152,12 @@ static void finish_messages(struct weft_mpi *mpi)
 static void drop_receives(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
 {
     struct weft_mpi_link *posted = &comm->queues[0].posted;
-    while (!weft__mpi_list_empty(posted))
-        weft__mpi_request_complete(mpi, WEFT_MPI_ITEM(posted->next, struct weft_mpi_request, link),
-                                   MPI_SUCCESS);
+    while (!weft__mpi_list_empty(posted)) {
+        struct weft_mpi_request *request =
+            WEFT_MPI_ITEM(posted->next, struct weft_mpi_request, link);
+        weft__mpi_match_withdraw(mpi, request);
+        weft__mpi_request_complete(mpi, request, MPI_SUCCESS);
+    }
 }
 
 int PMPI_Finalize(void)
@@ -170,6 +174,7 @@ int PMPI_Finalize(void)
     weft__mpi_comm_each(mpi, drop_receives);
     weft__mpi_request_fini(mpi);
     weft__mpi_comm_fini(mpi);
+    weft__mpi_match_fini(mpi);
     weft__heap_free(mpi->cell->heap, mpi->dests);
     mpi->dests = NULL;
     mpi->finalized = true;

@@ -14,7 +14,7 @@ static bool look(struct weft_mpi *mpi, const struct weft_mpi_args *args, MPI_Sta
     struct weft_mpi_queue *queue =
         weft__mpi_match_queue(weft__mpi_comm_find(mpi, args->comm), false);
     const struct weft_mpi_message *message =
-        weft__mpi_match_unexpected(queue, args->peer, args->tag);
+        weft__mpi_match_unexpected(mpi, queue, args->peer, args->tag);
     if (!message)
         return false;
     weft__mpi_status_set(status, message->header.source, message->header.tag,

@@ -148,12 +148,13 @@ void weft__mpi_protocol_recv(struct weft_mpi *mpi, struct weft_mpi_request *requ
         return;
     }
     struct weft_mpi_message *message =
-        weft__mpi_match_unexpected(queue, request->peer, request->tag);
+        weft__mpi_match_unexpected(mpi, queue, request->peer, request->tag);
     if (message) {
+        weft__mpi_match_take(mpi, queue, message);
         take_message(mpi, request, message);
         return;
     }
-    weft__mpi_list_append(&queue->posted, &request->link);
+    weft__mpi_match_post(mpi, request);
     weft__mpi_request_pin(mpi, request, room_bytes(request));
 }
 
@@ -179,7 +180,7 @@ static void send_to_self(struct weft_mpi *mpi, struct weft_mpi_request *send)
 {
     struct weft_mpi_queue *queue = weft__mpi_match_queue(send->comm, send->collective);
     const struct weft_mpi_header *header = &send->out.header;
-    struct weft_mpi_request *recv = weft__mpi_match_posted(queue, header->source, header->tag);
+    struct weft_mpi_request *recv = weft__mpi_match_posted(mpi, queue, header->source, header->tag);
     if (recv) {
         take_bytes(mpi, recv, header, message_bytes(send));
         weft__mpi_request_complete(mpi, send, MPI_SUCCESS);
@@ -237,7 +238,7 @@ static void on_message(struct weft_mpi *mpi, const struct weft_mpi_header *heade
     struct weft_mpi_comm *comm = weft__mpi_comm_by_context(mpi, header->context);
     struct weft_mpi_queue *queue =
         comm ? weft__mpi_match_queue(comm, (header->context & 1u) != 0) : &mpi->early;
-    struct weft_mpi_request *recv = weft__mpi_match_posted(queue, header->source, header->tag);
+    struct weft_mpi_request *recv = weft__mpi_match_posted(mpi, queue, header->source, header->tag);
     bool eager = header->kind == WEFT_MPI_EAGER;
     if (!recv) {
         weft__mpi_match_keep(mpi, queue, header, eager ? bytes : NULL)->world_source = source;

@@ -63,15 +63,20 @@ struct weft_mpi_dest {
 /* A message that came before its receive. */
 struct weft_mpi_message {
     struct weft_mpi_link link;
+    struct weft_mpi_link index[3]; /* match.c's: by source and tag, by source, by tag */
     struct weft_mpi_header header;
     int32_t world_source;
     struct weft_mpi_request *local; /* the send of this rank to itself that waits to be received */
     unsigned char bytes[];          /* EAGER: the data */
 };
 
+/* Zeroed but for its lists: nothing has come yet. */
 struct weft_mpi_queue {
     struct weft_mpi_link posted;     /* requests */
     struct weft_mpi_link unexpected; /* messages */
+    uint32_t posted_n, unexpected_n;
+    uint32_t posted_wild_n; /* of them, receives from any source or with any tag */
+    uint32_t indexed;       /* bits of match.c: what it has in tables */
 };
 
 /* Ranks in an order. Counted: communicators and handles of the program share it. Never changes. */
@@ -81,6 +86,13 @@ struct weft_mpi_group {
     int32_t rank;               /* of this rank; MPI_UNDEFINED: it is not in it */
     const int32_t *world_ranks; /* in this block; NULL: the same numbers as in the world */
 };
+/* Items of many queues by source and tag; match.c's. */
+struct weft_mpi_index {
+    struct weft_mpi_link *buckets; /* mask + 1; zeroed ones are empty; NULL: none yet */
+    uint32_t mask;
+    uint32_t n; /* items */
+};
+#define WEFT_MPI_INDICES 4
 
 struct weft_mpi_comm {
     MPI_Comm handle;            /* MPI_COMM_NULL: the program has freed it, or never gets it */
@@ -103,6 +115,8 @@ struct weft_mpi_request {
     struct weft_mpi_link
         link; /* of the queue where it waits: posted, getting, starting, ready, free */
     struct weft_mpi_out out;
+    struct weft_mpi_link index_link; /* match.c's */
+    uint64_t order;                  /* of a posted receive */
     struct weft_mpi_comm *comm;
     struct weft_mpi_request *parent; /* the collective that it is a part of */
     struct weft_mpi_schedule *schedule;
@@ -154,6 +168,8 @@ struct weft_mpi {
     struct weft_mpi_link getting;  /* receives whose get is under way */
     struct weft_mpi_link ready;    /* collectives whose round is complete */
     uint64_t unexpected_n, unexpected_bytes;
+    uint64_t posted; /* receives posted so far */
+    struct weft_mpi_index indices[WEFT_MPI_INDICES];
 };
 
 /* The rank's state. Ends the app with a reason where MPI is not initialised or this thread is no

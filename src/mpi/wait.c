@@ -4,6 +4,7 @@
 
 #include "mpi/comm.h"
 #include "mpi/error.h"
+#include "mpi/match.h"
 #include "mpi/protocol.h"
 #include "mpi/request.h"
 #include "mpi/status.h"
@@ -344,6 +345,7 @@ int PMPI_Cancel(MPI_Request *request)
                               "handle 0x%zx is not a request that can be cancelled",
                               weft__mpi_handle_value(*request));
     if (found->kind == WEFT_MPI_RECV && !found->done && found->cookie == 0) {
+        weft__mpi_match_withdraw(mpi, found);
         found->cancelled = true;
         found->source = MPI_ANY_SOURCE;
         found->got_tag = MPI_ANY_TAG;
