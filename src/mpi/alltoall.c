@@ -78,9 +78,9 @@ struct weft_mpi_request *weft__mpi_coll_alltoall(struct weft_mpi *mpi, struct we
 {
     struct window w = {.desc = desc, .size = comm->size, .me = comm->rank};
     int64_t together = w.size < TOGETHER ? w.size : TOGETHER;
-    w.into_bytes = desc->into_count * weft__mpi_type_get(desc->into_type)->extent;
+    w.into_bytes = desc->into_count * weft__mpi_type_get(mpi, desc->into_type)->extent;
     if (desc->from)
-        w.from_bytes = desc->from_count * weft__mpi_type_get(desc->from_type)->extent;
+        w.from_bytes = desc->from_count * weft__mpi_type_get(mpi, desc->from_type)->extent;
     w.request = weft__mpi_schedule_new(mpi, comm, (uint32_t)(4 * w.size),
                                        desc->from ? 0 : (size_t)(together * w.into_bytes));
     if (!w.request)

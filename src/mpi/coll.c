@@ -140,7 +140,8 @@ static void add_doubling(struct reduction *r)
 static bool begin(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
                   const struct weft_mpi_reduce *desc, struct reduction *r)
 {
-    size_t bytes = (size_t)desc->count * weft__mpi_type_get(desc->type)->extent;
+    int64_t first; /* of the data, from the buffer's address */
+    size_t bytes = weft__mpi_type_span(weft__mpi_type_get(mpi, desc->type), desc->count, &first);
     bytes = (bytes + 15u) & ~(size_t)15u;
     r->request = weft__mpi_schedule_new(mpi, comm, 5 * rounds(comm->size) + 4, 2 * bytes);
     if (!r->request)
@@ -148,8 +149,9 @@ static bool begin(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
     r->combine =
         (struct weft_mpi_combine){.op = desc->op, .type = desc->type, .count = desc->count};
     r->partial = desc->from;
-    r->incoming = r->request->schedule->scratch;
-    r->into = desc->into ? desc->into : r->request->schedule->scratch + bytes;
+    uintptr_t scratch = (uintptr_t)r->request->schedule->scratch - (uintptr_t)first;
+    r->incoming = (void *)scratch;                                 /* NOLINT */
+    r->into = desc->into ? desc->into : (void *)(scratch + bytes); /* NOLINT */
     return true;
 }
 

@@ -86,14 +86,14 @@ enum { NO_ROOT = -1 };
 static int check_reduce_op(struct weft_mpi *mpi, const char *where,
                            const struct weft_mpi_comm *comm, MPI_Op op, MPI_Datatype datatype)
 {
-    const struct weft_mpi_type *type = weft__mpi_type_find(datatype);
+    const struct weft_mpi_type *type = weft__mpi_type_find(mpi, datatype);
     if (!weft__mpi_op_known(op))
         return weft__mpi_error_raise(mpi, comm, MPI_ERR_OP, where,
                                      "handle 0x%zx is not an operation of reductions",
                                      weft__mpi_handle_value(op));
     if (!weft__mpi_op_defined(op, type))
         return weft__mpi_error_raise(mpi, comm, MPI_ERR_OP, where, "%s is not defined for %s",
-                                     weft__mpi_op_name(op), type->name);
+                                     weft__mpi_op_name(op), weft__mpi_type_label(type));
     return MPI_SUCCESS;
 }
 
@@ -157,12 +157,15 @@ static int check_blocks(struct weft_mpi *mpi, const char *where, const struct we
     if (err)
         return err;
     const struct weft_mpi_comm *comm = weft__mpi_comm_find(mpi, args->comm);
-    const struct weft_mpi_type *type = weft__mpi_type_find(args->datatype);
-    if (args->count > PTRDIFF_MAX / type->extent / comm->size)
+    const struct weft_mpi_type *type = weft__mpi_type_find(mpi, args->datatype);
+    MPI_Count count;
+    if (__builtin_mul_overflow(args->count, comm->size, &count) ||
+        !weft__mpi_type_fits(type, count))
         return weft__mpi_error_raise(mpi, comm, MPI_ERR_COUNT, where,
                                      "%lld values of %s for each of %d ranks are more than memory "
                                      "holds",
-                                     (long long)args->count, type->name, comm->size);
+                                     (long long)args->count, weft__mpi_type_label(type),
+                                     comm->size);
     return MPI_SUCCESS;
 }
 
@@ -277,7 +280,7 @@ static int reduce_local(const char *where, const struct weft_mpi_args *args, voi
                                              .left = args->buf,
                                              .right = inoutbuf,
                                              .into = inoutbuf};
-    weft__mpi_op_combine(&combine);
+    weft__mpi_op_combine(mpi, &combine);
     return MPI_SUCCESS;
 }
 

@@ -175,6 +175,7 @@ int PMPI_Finalize(void)
     weft__mpi_request_fini(mpi);
     weft__mpi_comm_fini(mpi);
     weft__mpi_match_fini(mpi);
+    weft__mpi_type_fini(mpi);
     weft__heap_free(mpi->cell->heap, mpi->dests);
     mpi->dests = NULL;
     mpi->finalized = true;

@@ -192,7 +192,7 @@ PAIR_OPS(do_ld_i, long double, int)
 PAIR_OPS(do_f_f, float, float)
 PAIR_OPS(do_d_d, double, double)
 
-void weft__mpi_op_combine(const struct weft_mpi_combine *combine)
+void weft__mpi_op_combine(struct weft_mpi *mpi, const struct weft_mpi_combine *combine)
 {
     static void (*const by_base[])(int, const struct weft_mpi_combine *) = {
         [WEFT_MPI_BASE_I8] = do_i8,     [WEFT_MPI_BASE_I16] = do_i16,
@@ -208,5 +208,5 @@ void weft__mpi_op_combine(const struct weft_mpi_combine *combine)
         [WEFT_MPI_BASE_LD_I] = do_ld_i, [WEFT_MPI_BASE_F_F] = do_f_f,
         [WEFT_MPI_BASE_D_D] = do_d_d,
     };
-    by_base[weft__mpi_type_get(combine->type)->base](op_index(combine->op), combine);
+    by_base[weft__mpi_type_get(mpi, combine->type)->base](op_index(combine->op), combine);
 }

@@ -19,6 +19,6 @@ struct weft_mpi_combine {
 };
 
 /* into[i] = left[i] op right[i]. The same operands give the same bits, always and everywhere. */
-void weft__mpi_op_combine(const struct weft_mpi_combine *combine);
+void weft__mpi_op_combine(struct weft_mpi *mpi, const struct weft_mpi_combine *combine);
 
 #endif

@@ -96,8 +96,8 @@ static int try_now(struct weft_mpi *mpi, struct weft_mpi_out *out)
 bool weft__mpi_out_make_rts(struct weft_mpi *mpi, struct weft_mpi_request *request)
 {
     struct weft_mpi_out *out = &request->out;
-    const void *bytes = request->packed ? request->packed : request->buf;
-    int err = mpi->cell->calls->expose(mpi->cell, bytes, request->len_bytes, &request->expose_id);
+    int err = mpi->cell->calls->expose(mpi->cell, request->bytes, request->len_bytes,
+                                       &request->expose_id);
     if (err != WEFT_OK) {
         weft__mpi_request_complete(mpi, request, weft__mpi_out_error(err));
         return false;

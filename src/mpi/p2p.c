@@ -21,19 +21,18 @@ int weft__mpi_p2p_check_data(struct weft_mpi *mpi, const char *where,
     if (args->count < 0)
         return weft__mpi_error_raise(mpi, comm, MPI_ERR_COUNT, where, "count %lld",
                                      (long long)args->count);
-    const struct weft_mpi_type *type = weft__mpi_type_find(args->datatype);
-    if (!type)
-        return weft__mpi_error_raise(mpi, comm, MPI_ERR_TYPE, where,
-                                     "handle 0x%zx is not a datatype",
-                                     weft__mpi_handle_value(args->datatype));
-    if (args->count > PTRDIFF_MAX / type->extent)
+    err = weft__mpi_type_check(mpi, comm, where, args->datatype);
+    if (err)
+        return err;
+    const struct weft_mpi_type *type = weft__mpi_type_find(mpi, args->datatype);
+    if (!weft__mpi_type_fits(type, args->count))
         return weft__mpi_error_raise(mpi, comm, MPI_ERR_COUNT, where,
                                      "%lld values of %s are more than memory holds",
-                                     (long long)args->count, type->name);
-    if (!args->buf && args->count > 0)
+                                     (long long)args->count, weft__mpi_type_label(type));
+    if (weft__mpi_type_misses(type, args->buf, args->count))
         return weft__mpi_error_raise(mpi, comm, MPI_ERR_BUFFER, where,
                                      "no buffer for %lld values of %s", (long long)args->count,
-                                     type->name);
+                                     weft__mpi_type_label(type));
     return MPI_SUCCESS;
 }
 
@@ -66,9 +65,9 @@ int weft__mpi_p2p_start(struct weft_mpi *mpi, const char *where, const struct we
         mpi, weft__mpi_comm_find(mpi, args->comm), args->recv ? WEFT_MPI_RECV : WEFT_MPI_SEND);
     request->peer = args->peer;
     request->tag = args->tag;
-    request->type = weft__mpi_type_number(args->datatype);
-    request->count = args->count;
-    request->buf = (void *)(uintptr_t)args->buf;
+    weft__mpi_request_data(mpi, request,
+                           &(struct weft_mpi_buffer){(void *)(uintptr_t)args->buf, args->count,
+                                                     weft__mpi_type_number(args->datatype)});
     request->sync = args->sync;
     if (args->recv)
         weft__mpi_protocol_recv(mpi, request);
@@ -199,14 +198,19 @@ static int sendrecv_replace(const char *where, const struct weft_mpi_args *send,
     int err = weft__mpi_p2p_check(mpi, where, send);
     if (err)
         return err;
-    const struct weft_mpi_type *type = weft__mpi_type_find(send->datatype);
+    const struct weft_mpi_type *type = weft__mpi_type_find(mpi, send->datatype);
     struct weft_mpi_args copied = *send;
-    void *copy = weft__heap_alloc(mpi->cell->heap, (size_t)send->count * type->extent + 1);
+    copied.count = send->count * (MPI_Count)type->size;
+    copied.datatype = MPI_PACKED;
+    void *copy = weft__heap_alloc(mpi->cell->heap, (size_t)copied.count);
     if (!copy)
         return weft__mpi_error_raise(mpi, weft__mpi_comm_find(mpi, send->comm), MPI_ERR_NO_MEM,
                                      where, "no room for a copy of %lld values of %s",
-                                     (long long)send->count, type->name);
-    weft__mpi_type_copy(type, send->buf, send->count, copy);
+                                     (long long)send->count, weft__mpi_type_label(type));
+    weft__mpi_type_pack(mpi,
+                        &(struct weft_mpi_buffer){(void *)(uintptr_t)send->buf, send->count,
+                                                  weft__mpi_type_number(send->datatype)},
+                        0, copy, (size_t)copied.count);
     copied.buf = copy;
     err = sendrecv(where, &copied, recv, status);
     weft__heap_free(mpi->cell->heap, copy);

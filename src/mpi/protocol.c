@@ -24,15 +24,11 @@
 
 #define RETRY_NS 1000000u /* how long to sleep when only credit is missing and nothing rings */
 
-/* The message in one piece. */
-static const void *message_bytes(const struct weft_mpi_request *send)
+/* The program's buffer stays in use until the request is done. */
+static void pin(struct weft_mpi *mpi, struct weft_mpi_request *request)
 {
-    return send->packed ? send->packed : send->buf;
-}
-
-static size_t room_bytes(const struct weft_mpi_request *recv)
-{
-    return (size_t)recv->count * weft__mpi_type_get(recv->type)->extent;
+    const struct weft_mpi_buffer data = weft__mpi_request_buffer(request);
+    weft__mpi_request_pin(mpi, request, &data);
 }
 
 /* ---- receiving ---- */
@@ -51,12 +47,9 @@ static void matched(struct weft_mpi_request *recv, const struct weft_mpi_header 
 static void take_bytes(struct weft_mpi *mpi, struct weft_mpi_request *recv,
                        const struct weft_mpi_header *header, const void *bytes)
 {
-    const struct weft_mpi_type *type = weft__mpi_type_get(recv->type);
+    const struct weft_mpi_buffer into = weft__mpi_request_buffer(recv);
     matched(recv, header);
-    if (weft__mpi_type_has_gaps(type))
-        weft__mpi_type_unpack(type, bytes, recv->got_bytes, recv->buf);
-    else if (recv->got_bytes > 0)
-        memcpy(recv->buf, bytes, recv->got_bytes);
+    weft__mpi_type_unpack(mpi, &into, 0, bytes, recv->got_bytes);
     weft__mpi_request_complete(mpi, recv, MPI_SUCCESS);
 }
 
@@ -67,10 +60,10 @@ static uint64_t context_of(const struct weft_mpi_request *request)
 
 static void end_get(struct weft_mpi *mpi, struct weft_mpi_request *recv, int err)
 {
-    const struct weft_mpi_type *type = weft__mpi_type_get(recv->type);
+    const struct weft_mpi_buffer into = weft__mpi_request_buffer(recv);
     weft__mpi_out_fin(mpi, recv->world_source, recv->cookie);
     if (err == WEFT_OK && recv->packed)
-        weft__mpi_type_unpack(type, recv->packed, recv->got_bytes, recv->buf);
+        weft__mpi_type_unpack(mpi, &into, 0, recv->packed, recv->got_bytes);
     weft__mpi_request_complete(mpi, recv, weft__mpi_out_error(err));
 }
 
@@ -92,8 +85,9 @@ static void take_exposed(struct weft_mpi *mpi, struct weft_mpi_request *recv,
     matched(recv, header);
     recv->world_source = world_source;
     recv->cookie = header->cookie;
-    void *into = recv->buf;
-    if (recv->got_bytes > 0 && weft__mpi_type_has_gaps(weft__mpi_type_get(recv->type)))
+    const struct weft_mpi_type *type = weft__mpi_type_get(mpi, recv->type);
+    void *into = weft__mpi_type_at(type, recv->buf);
+    if (recv->got_bytes > 0 && !weft__mpi_type_is_run(type, recv->count))
         into = recv->packed = weft__heap_alloc(mpi->cell->heap, recv->got_bytes);
     if (recv->got_bytes == 0 || !into) {
         end_get(mpi, recv, recv->got_bytes == 0 ? WEFT_OK : WEFT_ENOMEM);
@@ -104,7 +98,7 @@ static void take_exposed(struct weft_mpi *mpi, struct weft_mpi_request *recv,
     recv->get.offset = 0;
     recv->get.into = into;
     recv->get.len_bytes = recv->got_bytes;
-    weft__mpi_request_pin(mpi, recv, room_bytes(recv));
+    pin(mpi, recv);
     start_get(mpi, recv);
 }
 
@@ -112,7 +106,7 @@ static void take_local(struct weft_mpi *mpi, struct weft_mpi_request *recv,
                        const struct weft_mpi_message *message)
 {
     struct weft_mpi_request *send = message->local;
-    take_bytes(mpi, recv, &message->header, message_bytes(send));
+    take_bytes(mpi, recv, &message->header, send->bytes);
     weft__mpi_request_complete(mpi, send, MPI_SUCCESS);
 }
 
@@ -142,7 +136,7 @@ static void from_nobody(struct weft_mpi *mpi, struct weft_mpi_request *recv)
 void weft__mpi_protocol_recv(struct weft_mpi *mpi, struct weft_mpi_request *request)
 {
     struct weft_mpi_queue *queue = weft__mpi_match_queue(request->comm, request->collective);
-    request->len_bytes = (size_t)request->count * weft__mpi_type_get(request->type)->size;
+    request->len_bytes = (size_t)request->count * weft__mpi_type_get(mpi, request->type)->size;
     if (request->peer == MPI_PROC_NULL) {
         from_nobody(mpi, request);
         return;
@@ -155,7 +149,7 @@ void weft__mpi_protocol_recv(struct weft_mpi *mpi, struct weft_mpi_request *requ
         return;
     }
     weft__mpi_match_post(mpi, request);
-    weft__mpi_request_pin(mpi, request, room_bytes(request));
+    pin(mpi, request);
 }
 
 /* ---- sending ---- */
@@ -163,16 +157,19 @@ void weft__mpi_protocol_recv(struct weft_mpi *mpi, struct weft_mpi_request *requ
 /* Makes one piece of the message where its type has gaps. */
 static bool pack(struct weft_mpi *mpi, struct weft_mpi_request *send)
 {
-    const struct weft_mpi_type *type = weft__mpi_type_get(send->type);
+    const struct weft_mpi_type *type = weft__mpi_type_get(mpi, send->type);
+    const struct weft_mpi_buffer from = weft__mpi_request_buffer(send);
     send->len_bytes = (size_t)send->count * type->size;
-    if (send->len_bytes == 0 || !weft__mpi_type_has_gaps(type))
+    send->bytes = weft__mpi_type_at(type, send->buf);
+    if (send->len_bytes == 0 || weft__mpi_type_is_run(type, send->count))
         return true;
     send->packed = weft__heap_alloc(mpi->cell->heap, send->len_bytes);
     if (!send->packed) {
         weft__mpi_request_complete(mpi, send, MPI_ERR_NO_MEM);
         return false;
     }
-    weft__mpi_type_pack(type, send->buf, send->count, send->packed);
+    weft__mpi_type_pack(mpi, &from, 0, send->packed, send->len_bytes);
+    send->bytes = send->packed;
     return true;
 }
 
@@ -182,15 +179,15 @@ static void send_to_self(struct weft_mpi *mpi, struct weft_mpi_request *send)
     const struct weft_mpi_header *header = &send->out.header;
     struct weft_mpi_request *recv = weft__mpi_match_posted(mpi, queue, header->source, header->tag);
     if (recv) {
-        take_bytes(mpi, recv, header, message_bytes(send));
+        take_bytes(mpi, recv, header, send->bytes);
         weft__mpi_request_complete(mpi, send, MPI_SUCCESS);
     } else if (!send->sync && send->len_bytes <= weft__mpi_out_eager_max(mpi)) {
-        (void)weft__mpi_match_keep(mpi, queue, header, message_bytes(send));
+        (void)weft__mpi_match_keep(mpi, queue, header, send->bytes);
         weft__mpi_request_complete(mpi, send, MPI_SUCCESS);
     } else {
         weft__mpi_match_keep(mpi, queue, header, NULL)->local = send;
         if (!send->packed)
-            weft__mpi_request_pin(mpi, send, send->len_bytes);
+            pin(mpi, send);
     }
 }
 
@@ -198,12 +195,12 @@ static void send_away(struct weft_mpi *mpi, struct weft_mpi_request *send)
 {
     struct weft_mpi_out *out = &send->out;
     out->request = send;
-    out->payload = message_bytes(send);
+    out->payload = send->bytes;
     out->payload_len = send->len_bytes;
     if (send->sync)
         out->header.cookie = send->index + 1;
     if (!send->packed)
-        weft__mpi_request_pin(mpi, send, send->len_bytes);
+        pin(mpi, send);
     if (send->len_bytes > weft__mpi_out_eager_max(mpi) && !weft__mpi_out_make_rts(mpi, send))
         return;
     weft__mpi_out_post(mpi, send);

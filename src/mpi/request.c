@@ -59,7 +59,8 @@ struct weft_mpi_request *weft__mpi_request_new(struct weft_mpi *mpi, struct weft
 void weft__mpi_request_free(struct weft_mpi *mpi, struct weft_mpi_request *request)
 {
     weft__heap_free(mpi->cell->heap, request->packed);
-    weft__heap_free(mpi->cell->heap, request->schedule);
+    weft__mpi_schedule_free(mpi, request->schedule);
+    weft__mpi_type_drop(mpi, request->type);
     request->packed = NULL;
     request->schedule = NULL;
     request->kind = WEFT_MPI_FREE;
@@ -95,13 +96,25 @@ MPI_Request weft__mpi_request_handle(const struct weft_mpi_request *request)
     return (MPI_Request)value;
 }
 
-void weft__mpi_request_pin(struct weft_mpi *mpi, struct weft_mpi_request *request, size_t len_bytes)
+void weft__mpi_request_data(struct weft_mpi *mpi, struct weft_mpi_request *request,
+                            const struct weft_mpi_buffer *data)
+{
+    request->buf = data->buf;
+    request->count = data->count;
+    request->type = weft__mpi_type_hold(mpi, data->type);
+}
+
+void weft__mpi_request_pin(struct weft_mpi *mpi, struct weft_mpi_request *request,
+                           const struct weft_mpi_buffer *data)
 {
     static const char reason[] =
         "a pending MPI request uses memory outside the rank's region; use weft_alloc";
     struct weft_cell *cell = mpi->cell;
     _Static_assert(sizeof(reason) <= sizeof(cell->pin_reason), "the reason fits");
-    if (request->pinned || len_bytes == 0 || weft_cell_holds(cell, request->buf, len_bytes))
+    int64_t first;
+    size_t len = weft__mpi_type_span(weft__mpi_type_get(mpi, data->type), data->count, &first);
+    uintptr_t at = (uintptr_t)data->buf + (uintptr_t)first;
+    if (request->pinned || len == 0 || weft_cell_holds(cell, (const void *)at, len)) /* NOLINT */
         return;
     request->pinned = true;
     if (cell->pins++ == 0)

@@ -16,9 +16,18 @@ struct weft_mpi_request *weft__mpi_request_find(struct weft_mpi *mpi, MPI_Reques
 struct weft_mpi_request *weft__mpi_request_at(struct weft_mpi *mpi, uint64_t index);
 MPI_Request weft__mpi_request_handle(const struct weft_mpi_request *request);
 
-/* Keeps the rank from being moved while it waits with this buffer outside its range. */
+/* What it sends or receives: holds the type. */
+void weft__mpi_request_data(struct weft_mpi *mpi, struct weft_mpi_request *request,
+                            const struct weft_mpi_buffer *data);
+static inline struct weft_mpi_buffer
+weft__mpi_request_buffer(const struct weft_mpi_request *request)
+{
+    return (struct weft_mpi_buffer){request->buf, request->count, request->type};
+}
+
+/* Keeps the rank from being moved while it waits with data outside its range. */
 void weft__mpi_request_pin(struct weft_mpi *mpi, struct weft_mpi_request *request,
-                           size_t len_bytes);
+                           const struct weft_mpi_buffer *data);
 /* Marks it done with an error code, tells the collective it is part of, frees it when nobody else
  * will. */
 void weft__mpi_request_complete(struct weft_mpi *mpi, struct weft_mpi_request *request, int error);

@@ -27,6 +27,7 @@ struct weft_mpi_request *weft__mpi_schedule_new(struct weft_mpi *mpi, struct wef
     if (!schedule)
         return NULL;
     memset(schedule, 0, sizeof(*schedule));
+    schedule->mpi = mpi;
     schedule->steps_max = steps_max;
     schedule->tag = (int32_t)(comm->collectives++ & TAG_MASK);
     schedule->scratch = (unsigned char *)schedule + head + steps;
@@ -45,12 +46,20 @@ static struct weft_mpi_step *add(struct weft_mpi_request *request, enum weft_mpi
     return step;
 }
 
-static void add_data(struct weft_mpi_step *step, const struct weft_mpi_data *data)
+static void add_data(struct weft_mpi_request *request, struct weft_mpi_step *step,
+                     const struct weft_mpi_data *data)
 {
     step->combine.left = data->from;
     step->combine.into = data->into;
     step->combine.count = data->count;
-    step->combine.type = data->type;
+    step->combine.type = weft__mpi_type_hold(request->schedule->mpi, data->type);
+}
+
+void weft__mpi_schedule_free(struct weft_mpi *mpi, struct weft_mpi_schedule *schedule)
+{
+    for (uint32_t i = 0; schedule && i < schedule->steps_n; i++)
+        weft__mpi_type_drop(mpi, schedule->steps[i].combine.type);
+    weft__heap_free(mpi->cell->heap, schedule);
 }
 
 void weft__mpi_schedule_send(struct weft_mpi_request *request, int32_t peer,
@@ -58,7 +67,7 @@ void weft__mpi_schedule_send(struct weft_mpi_request *request, int32_t peer,
 {
     struct weft_mpi_step *step = add(request, WEFT_MPI_STEP_SEND);
     step->peer = peer;
-    add_data(step, data);
+    add_data(request, step, data);
 }
 
 void weft__mpi_schedule_recv(struct weft_mpi_request *request, int32_t peer,
@@ -66,7 +75,7 @@ void weft__mpi_schedule_recv(struct weft_mpi_request *request, int32_t peer,
 {
     struct weft_mpi_step *step = add(request, WEFT_MPI_STEP_RECV);
     step->peer = peer;
-    add_data(step, data);
+    add_data(request, step, data);
 }
 
 void weft__mpi_schedule_fence(struct weft_mpi_request *request)
@@ -78,11 +87,12 @@ void weft__mpi_schedule_combine(struct weft_mpi_request *request,
                                 const struct weft_mpi_combine *combine)
 {
     add(request, WEFT_MPI_STEP_COMBINE)->combine = *combine;
+    weft__mpi_type_hold(request->schedule->mpi, combine->type);
 }
 
 void weft__mpi_schedule_copy(struct weft_mpi_request *request, const struct weft_mpi_data *data)
 {
-    add_data(add(request, WEFT_MPI_STEP_COPY), data);
+    add_data(request, add(request, WEFT_MPI_STEP_COPY), data);
 }
 
 static void start_part(struct weft_mpi *mpi, struct weft_mpi_request *collective,
@@ -95,10 +105,11 @@ static void start_part(struct weft_mpi *mpi, struct weft_mpi_request *collective
     part->collective = true;
     part->peer = step->peer;
     part->tag = collective->schedule->tag;
-    part->type = step->combine.type;
-    part->count = step->combine.count;
     /* A send only reads its buffer. */
-    part->buf = send ? (void *)(uintptr_t)step->combine.left : step->combine.into;
+    weft__mpi_request_data(
+        mpi, part,
+        &(struct weft_mpi_buffer){send ? (void *)(uintptr_t)step->combine.left : step->combine.into,
+                                  step->combine.count, step->combine.type});
     collective->schedule->pending++;
     if (send)
         weft__mpi_protocol_send(mpi, part);
@@ -106,13 +117,15 @@ static void start_part(struct weft_mpi *mpi, struct weft_mpi_request *collective
         weft__mpi_protocol_recv(mpi, part);
 }
 
-static void run_local(const struct weft_mpi_step *step)
+static void run_local(struct weft_mpi *mpi, const struct weft_mpi_step *step)
 {
     const struct weft_mpi_combine *c = &step->combine;
     if (step->kind == WEFT_MPI_STEP_COMBINE)
-        weft__mpi_op_combine(c);
+        weft__mpi_op_combine(mpi, c);
     else
-        weft__mpi_type_copy(weft__mpi_type_get(c->type), c->left, c->count, c->into);
+        weft__mpi_type_copy(
+            mpi, &(struct weft_mpi_buffer){(void *)(uintptr_t)c->left, c->count, c->type},
+            &(struct weft_mpi_buffer){c->into, c->count, c->type});
 }
 
 /* Runs until a fence with something pending, or the end. The count of pending parts is kept above
@@ -129,7 +142,7 @@ static void run(struct weft_mpi *mpi, struct weft_mpi_request *request)
         if (step->kind == WEFT_MPI_STEP_SEND || step->kind == WEFT_MPI_STEP_RECV)
             start_part(mpi, request, step);
         else if (step->kind != WEFT_MPI_STEP_FENCE && !request->error)
-            run_local(step);
+            run_local(mpi, step);
     }
     if (--schedule->pending == 0)
         weft__mpi_request_complete(mpi, request, MPI_SUCCESS);
@@ -138,11 +151,11 @@ static void run(struct weft_mpi *mpi, struct weft_mpi_request *request)
 static void pin(struct weft_mpi *mpi, struct weft_mpi_request *request, const void *buf,
                 const struct weft_mpi_step *step)
 {
-    request->buf = (void *)(uintptr_t)buf; /* only its address is looked at */
-    if (buf)
-        weft__mpi_request_pin(mpi, request,
-                              (size_t)step->combine.count *
-                                  weft__mpi_type_get(step->combine.type)->extent);
+    /* Only its address is looked at. */
+    const struct weft_mpi_buffer data = {(void *)(uintptr_t)buf, step->combine.count,
+                                         step->combine.type};
+    if (buf || weft__mpi_type_is_derived(step->combine.type))
+        weft__mpi_request_pin(mpi, request, &data);
 }
 
 /* Steps to come use the program's buffers also while no part is under way that pins them. */

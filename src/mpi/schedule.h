@@ -23,10 +23,12 @@ struct weft_mpi_data {
 struct weft_mpi_step {
     uint8_t kind;
     int32_t peer;
+    /* Its type is held. */
     struct weft_mpi_combine combine; /* COMBINE: all; others: type, count, left = from, into */
 };
 
 struct weft_mpi_schedule {
+    struct weft_mpi *mpi;
     uint32_t steps_n, steps_max;
     uint32_t next;    /* step to run */
     uint32_t pending; /* sends and receives of this round that are not done */
@@ -48,6 +50,8 @@ void weft__mpi_schedule_fence(struct weft_mpi_request *request);
 void weft__mpi_schedule_combine(struct weft_mpi_request *request,
                                 const struct weft_mpi_combine *combine);
 void weft__mpi_schedule_copy(struct weft_mpi_request *request, const struct weft_mpi_data *data);
+/* NULL is fine. */
+void weft__mpi_schedule_free(struct weft_mpi *mpi, struct weft_mpi_schedule *schedule);
 void weft__mpi_schedule_start(struct weft_mpi *mpi, struct weft_mpi_request *request);
 
 /* A send or receive of the collective is done. */

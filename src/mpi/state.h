@@ -12,6 +12,7 @@
 #include "mpi/abi.h"
 #include "mpi/list.h"
 #include "mpi/table.h"
+#include "mpi/type.h"
 #include "weft/cell.h"
 
 #define WEFT_MPI_MAGIC 0x69706d02u /* "mpi" and the version of this layout */
@@ -130,12 +131,13 @@ struct weft_mpi_request {
     bool cancelled;
     bool collective; /* context */
     int32_t peer, tag;
-    uint32_t type;
+    uint32_t type; /* held */
     MPI_Count count;
     void *buf;
-    void *packed;     /* the message in one piece, where the type has gaps */
-    size_t len_bytes; /* of the message; RECV: room */
-    size_t got_bytes; /* RECV: length of what was sent */
+    void *packed;      /* the message in one piece, where the data are not */
+    const void *bytes; /* SEND: packed, or where they are in one piece */
+    size_t len_bytes;  /* of the message; RECV: room */
+    size_t got_bytes;  /* RECV: length of what was sent */
     int32_t source, got_tag;
     int error;
     int32_t world_source; /* of a rendezvous */
@@ -170,6 +172,7 @@ struct weft_mpi {
     uint64_t unexpected_n, unexpected_bytes;
     uint64_t posted; /* receives posted so far */
     struct weft_mpi_index indices[WEFT_MPI_INDICES];
+    struct weft_mpi_table types; /* derived ones */
 };
 
 /* The rank's state. Ends the app with a reason where MPI is not initialised or this thread is no

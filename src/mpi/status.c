@@ -44,7 +44,7 @@ void weft__mpi_status_set_empty(MPI_Status *status)
 int PMPI_Get_count_c(const MPI_Status *status, MPI_Datatype datatype, MPI_Count *count)
 {
     struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    const struct weft_mpi_type *type = weft__mpi_type_find(datatype);
+    const struct weft_mpi_type *type = weft__mpi_type_find(mpi, datatype);
     if (!type)
         return WEFT_MPI_RAISE(mpi, NULL, MPI_ERR_TYPE, "handle 0x%zx is not a datatype",
                               weft__mpi_handle_value(datatype));

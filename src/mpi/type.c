@@ -1,6 +1,10 @@
-/* The table of predefined datatypes, and packing.
+/* The tables of datatypes: predefined ones, static, and the derived ones of a rank.
  *
- * A type's number is its handle's value, so that nothing in the rank's range points to this table.
+ * A type's number is its handle's value, so that nothing in the rank's range points to the static
+ * table. A derived type's number is its slot's index above the 12 bits that the ABI reserves. It is
+ * counted: the program holds it until MPI_Type_free, and requests, schedules and types that are
+ * made of it hold it too.
+ *
  * The Fortran types are those of a compiler with 4-byte INTEGER, REAL and LOGICAL. The types for
  * MINLOC and MAXLOC are the C structs { value; int index; }: where the struct has padding, the size
  * leaves it out and messages are packed without it.
@@ -8,14 +12,14 @@
 #include "mpi/type.h"
 
 #include <complex.h>
-#include <stdio.h>
-#include <string.h>
 #include <wchar.h>
 
+#include "base/heap.h"
 #include "mpi/error.h"
+#include "mpi/state.h"
 
-#define FIRST 0x200u
-#define LAST 0x2ebu
+#define FIRST WEFT_MPI_TYPE_FIRST
+#define LAST WEFT_MPI_TYPE_LAST
 
 struct float_int {
     float value;
@@ -29,9 +33,6 @@ struct long_int {
     long value;
     int index;
 };
-struct int_int {
-    int value, index;
-};
 struct short_int {
     short value;
     int index;
@@ -42,15 +43,33 @@ struct long_double_int {
 };
 
 /* clang-format off */
-#define PLAIN(number, bytes, base_, group_, name_)                                             \
-    [(number) - FIRST] = {.size = (bytes), .extent = (bytes), .base = WEFT_MPI_BASE_##base_,   \
-                          .group = WEFT_MPI_GROUP_##group_, .first = (bytes), .name = name_}
-#define PAIR(number, struct_, value_, base_, name_)                                            \
-    [(number) - FIRST] = {.size = sizeof(value_) + sizeof(int), .extent = sizeof(struct_),     \
-                          .base = WEFT_MPI_BASE_##base_, .group = WEFT_MPI_GROUP_PAIR,         \
-                          .first = sizeof(value_), .second = offsetof(struct_, index), .name = name_}
+#define BASIC(number_, bytes, align_, base_, group_, name_)                                        \
+    [(number_) - FIRST] = {.size = (bytes), .extent = (bytes), .true_extent = (bytes), .elements = 1, \
+                           .unit = (number_), .align = (align_), .base = WEFT_MPI_BASE_##base_,    \
+                           .group = WEFT_MPI_GROUP_##group_, .dense = true, .committed = true,     \
+                           .number = (number_), .name = name_}
+#define PLAIN(number_, bytes, base_, group_, name_) BASIC(number_, bytes, bytes, base_, group_, name_)
+#define COMPLEX(number_, bytes, base_, name_) BASIC(number_, bytes, (bytes) / 2, base_, COMPLEX, name_)
+#define VALUES(offset_, start_, count_, child_)                                                    \
+    {.offset = (offset_), .start = (start_), .count = (count_), .child = (child_), .single = true}
+#define PAIR_OF(number_, bytes, extent_, base_, name_)                                             \
+    .size = (bytes), .extent = (extent_), .elements = 2, .number = (number_), .base = WEFT_MPI_BASE_##base_, \
+    .group = WEFT_MPI_GROUP_PAIR, .committed = true, .depth = 1, .body = (bytes), .repeat = 1, .name = name_
+/* A value and an index, maybe with a gap before the index or behind it. */
+#define PAIR(number_, struct_, value_, unit_, base_, name_)                                        \
+    [(number_) - FIRST] = {                                                                        \
+        PAIR_OF(number_, sizeof(value_) + sizeof(int), sizeof(struct_), base_, name_),             \
+        .true_extent = offsetof(struct_, index) + sizeof(int), .align = _Alignof(struct_),         \
+        .dense = offsetof(struct_, index) == sizeof(value_), .parts_n = 2,                         \
+        .parts = (const struct weft_mpi_part[]){                                                   \
+            VALUES(0, 0, 1, unit_), VALUES(offsetof(struct_, index), sizeof(value_), 1, 0x209)}}
+#define TWO(number_, bytes, unit_, base_, name_)                                                   \
+    [(number_) - FIRST] = {                                                                        \
+        PAIR_OF(number_, bytes, bytes, base_, name_), .true_extent = (bytes), .unit = (unit_),     \
+        .align = (bytes) / 2, .dense = true, .parts_n = 1,                                         \
+        .parts = (const struct weft_mpi_part[]){VALUES(0, 0, 2, unit_)}}
 
-static const struct weft_mpi_type types[LAST - FIRST + 1] = {
+static const struct weft_mpi_type predefined[LAST - FIRST + 1] = {
     PLAIN(0x201, 8, I64, MULTI, "MPI_AINT"),
     PLAIN(0x202, 8, I64, MULTI, "MPI_COUNT"),
     PLAIN(0x203, 8, I64, MULTI, "MPI_OFFSET"),
@@ -64,30 +83,30 @@ static const struct weft_mpi_type types[LAST - FIRST + 1] = {
     PLAIN(0x20e, sizeof(long), U64, INTEGER, "MPI_UNSIGNED_LONG"),
     PLAIN(0x20f, sizeof(long long), U64, INTEGER, "MPI_UNSIGNED_LONG_LONG"),
     PLAIN(0x210, sizeof(float), F, FLOATING, "MPI_FLOAT"),
-    PLAIN(0x212, sizeof(float complex), CF, COMPLEX, "MPI_C_FLOAT_COMPLEX"),
-    PLAIN(0x213, sizeof(float complex), CF, COMPLEX, "MPI_CXX_FLOAT_COMPLEX"),
+    COMPLEX(0x212, sizeof(float complex), CF, "MPI_C_FLOAT_COMPLEX"),
+    COMPLEX(0x213, sizeof(float complex), CF, "MPI_CXX_FLOAT_COMPLEX"),
     PLAIN(0x214, sizeof(double), D, FLOATING, "MPI_DOUBLE"),
-    PLAIN(0x216, sizeof(double complex), CD, COMPLEX, "MPI_C_DOUBLE_COMPLEX"),
-    PLAIN(0x217, sizeof(double complex), CD, COMPLEX, "MPI_CXX_DOUBLE_COMPLEX"),
+    COMPLEX(0x216, sizeof(double complex), CD, "MPI_C_DOUBLE_COMPLEX"),
+    COMPLEX(0x217, sizeof(double complex), CD, "MPI_CXX_DOUBLE_COMPLEX"),
     PLAIN(0x218, 4, I32, LOGICAL, "MPI_LOGICAL"),
     PLAIN(0x219, 4, I32, FORTRAN_INTEGER, "MPI_INTEGER"),
     PLAIN(0x21a, 4, F, FLOATING, "MPI_REAL"),
-    PLAIN(0x21b, 8, CF, COMPLEX, "MPI_COMPLEX"),
+    COMPLEX(0x21b, 8, CF, "MPI_COMPLEX"),
     PLAIN(0x21c, 8, D, FLOATING, "MPI_DOUBLE_PRECISION"),
-    PLAIN(0x21d, 16, CD, COMPLEX, "MPI_DOUBLE_COMPLEX"),
+    COMPLEX(0x21d, 16, CD, "MPI_DOUBLE_COMPLEX"),
     PLAIN(0x21e, 1, NONE, NONE, "MPI_CHARACTER"),
     PLAIN(0x220, sizeof(long double), LD, FLOATING, "MPI_LONG_DOUBLE"),
-    PLAIN(0x224, sizeof(long double complex), CLD, COMPLEX, "MPI_C_LONG_DOUBLE_COMPLEX"),
-    PLAIN(0x225, sizeof(long double complex), CLD, COMPLEX, "MPI_CXX_LONG_DOUBLE_COMPLEX"),
-    PAIR(0x228, struct float_int, float, F_I, "MPI_FLOAT_INT"),
-    PAIR(0x229, struct double_int, double, D_I, "MPI_DOUBLE_INT"),
-    PAIR(0x22a, struct long_int, long, L_I, "MPI_LONG_INT"),
-    PAIR(0x22b, struct int_int, int, I_I, "MPI_2INT"),
-    PAIR(0x22c, struct short_int, short, S_I, "MPI_SHORT_INT"),
-    PAIR(0x22d, struct long_double_int, long double, LD_I, "MPI_LONG_DOUBLE_INT"),
-    PLAIN(0x230, 8, F_F, PAIR, "MPI_2REAL"),
-    PLAIN(0x231, 16, D_D, PAIR, "MPI_2DOUBLE_PRECISION"),
-    PLAIN(0x232, 8, I_I, PAIR, "MPI_2INTEGER"),
+    COMPLEX(0x224, sizeof(long double complex), CLD, "MPI_C_LONG_DOUBLE_COMPLEX"),
+    COMPLEX(0x225, sizeof(long double complex), CLD, "MPI_CXX_LONG_DOUBLE_COMPLEX"),
+    PAIR(0x228, struct float_int, float, 0x210, F_I, "MPI_FLOAT_INT"),
+    PAIR(0x229, struct double_int, double, 0x214, D_I, "MPI_DOUBLE_INT"),
+    PAIR(0x22a, struct long_int, long, 0x20a, L_I, "MPI_LONG_INT"),
+    TWO(0x22b, 2 * sizeof(int), 0x209, I_I, "MPI_2INT"),
+    PAIR(0x22c, struct short_int, short, 0x208, S_I, "MPI_SHORT_INT"),
+    PAIR(0x22d, struct long_double_int, long double, 0x220, LD_I, "MPI_LONG_DOUBLE_INT"),
+    TWO(0x230, 8, 0x21a, F_F, "MPI_2REAL"),
+    TWO(0x231, 16, 0x21c, D_D, "MPI_2DOUBLE_PRECISION"),
+    TWO(0x232, 8, 0x219, I_I, "MPI_2INTEGER"),
     PLAIN(0x238, sizeof(_Bool), U8, LOGICAL, "MPI_C_BOOL"),
     PLAIN(0x239, sizeof(_Bool), U8, LOGICAL, "MPI_CXX_BOOL"),
     PLAIN(0x23c, sizeof(wchar_t), NONE, NONE, "MPI_WCHAR"),
@@ -111,157 +130,113 @@ static const struct weft_mpi_type types[LAST - FIRST + 1] = {
     PLAIN(0x2d0, 4, I32, LOGICAL, "MPI_LOGICAL4"),
     PLAIN(0x2d1, 4, I32, FORTRAN_INTEGER, "MPI_INTEGER4"),
     PLAIN(0x2d2, 4, F, FLOATING, "MPI_REAL4"),
-    PLAIN(0x2d3, 4, NONE, NONE, "MPI_COMPLEX4"),
+    BASIC(0x2d3, 4, 2, NONE, NONE, "MPI_COMPLEX4"),
     PLAIN(0x2d8, 8, I64, LOGICAL, "MPI_LOGICAL8"),
     PLAIN(0x2d9, 8, I64, FORTRAN_INTEGER, "MPI_INTEGER8"),
     PLAIN(0x2da, 8, D, FLOATING, "MPI_REAL8"),
-    PLAIN(0x2db, 8, CF, COMPLEX, "MPI_COMPLEX8"),
+    COMPLEX(0x2db, 8, CF, "MPI_COMPLEX8"),
     PLAIN(0x2e0, 16, I128, LOGICAL, "MPI_LOGICAL16"),
     PLAIN(0x2e1, 16, I128, FORTRAN_INTEGER, "MPI_INTEGER16"),
     PLAIN(0x2e2, 16, NONE, NONE, "MPI_REAL16"),
-    PLAIN(0x2e3, 16, CD, COMPLEX, "MPI_COMPLEX16"),
-    PLAIN(0x2eb, 32, NONE, NONE, "MPI_COMPLEX32"),
+    COMPLEX(0x2e3, 16, CD, "MPI_COMPLEX16"),
+    BASIC(0x2eb, 32, 16, NONE, NONE, "MPI_COMPLEX32"),
 };
 /* clang-format on */
 
-const struct weft_mpi_type *weft__mpi_type_find(MPI_Datatype datatype)
+const struct weft_mpi_type *weft__mpi_type_find(struct weft_mpi *mpi, MPI_Datatype datatype)
 {
-    uintptr_t value = (uintptr_t)datatype;
-    if (value < FIRST || value > LAST || types[value - FIRST].size == 0)
+    uintptr_t value = weft__mpi_handle_value(datatype);
+    if (value > LAST) {
+        const struct weft_mpi_type *type =
+            weft__mpi_table_find(&mpi->types, value, WEFT_MPI_TYPE_KIND);
+        return type && !type->freed ? type : NULL;
+    }
+    if (value < FIRST || predefined[value - FIRST].size == 0)
         return NULL;
-    return &types[value - FIRST];
+    return &predefined[value - FIRST];
 }
 
-const struct weft_mpi_type *weft__mpi_type_get(uint32_t number)
+struct weft_mpi_type *weft__mpi_type_derived(struct weft_mpi *mpi, uint32_t number)
 {
-    return &types[number - FIRST];
+    return weft__mpi_table_at(&mpi->types, weft__mpi_table_index(number));
 }
 
-void weft__mpi_type_pack(const struct weft_mpi_type *type, const void *from, MPI_Count count,
-                         void *packed)
+const struct weft_mpi_type *weft__mpi_type_get(struct weft_mpi *mpi, uint32_t number)
 {
-    const unsigned char *in = from;
-    unsigned char *out = packed;
-    size_t second = (size_t)(type->size - type->first);
-    for (MPI_Count i = 0; i < count; i++) {
-        memcpy(out, in, type->first);
-        memcpy(out + type->first, in + type->second, second);
-        in += type->extent;
-        out += type->size;
+    return number <= LAST ? &predefined[number - FIRST] : weft__mpi_type_derived(mpi, number);
+}
+
+uint32_t weft__mpi_type_hold(struct weft_mpi *mpi, uint32_t number)
+{
+    if (weft__mpi_type_is_derived(number))
+        weft__mpi_type_derived(mpi, number)->holders++;
+    return number;
+}
+
+void weft__mpi_type_drop(struct weft_mpi *mpi, uint32_t number)
+{
+    if (!weft__mpi_type_is_derived(number))
+        return;
+    struct weft_mpi_type *type = weft__mpi_type_derived(mpi, number);
+    if (--type->holders > 0)
+        return;
+    weft__mpi_table_remove(&mpi->types, weft__mpi_table_index(number));
+    weft__heap_free(mpi->cell->heap, type);
+}
+
+struct weft_mpi_type *weft__mpi_type_new(struct weft_mpi *mpi)
+{
+    struct weft_mpi_type *type = weft__heap_calloc(mpi->cell->heap, 1, sizeof(*type));
+    int32_t index = type ? weft__mpi_table_add(&mpi->types, mpi->cell->heap, type) : -1;
+    if (index < 0) {
+        weft__heap_free(mpi->cell->heap, type);
+        return NULL;
     }
+    type->number = (uint32_t)weft__mpi_table_handle(index, WEFT_MPI_TYPE_KIND);
+    type->holders = 1;
+    return type;
 }
 
-/* One value, or the front of it. */
-static void unpack_one(const struct weft_mpi_type *type, const unsigned char *in, size_t len,
-                       unsigned char *out)
+void weft__mpi_type_fini(struct weft_mpi *mpi)
 {
-    memcpy(out, in, len < type->first ? len : type->first);
-    if (len > type->first)
-        memcpy(out + type->second, in + type->first, len - type->first);
+    for (uint32_t i = 0; i < mpi->types.len; i++)
+        weft__heap_free(mpi->cell->heap, weft__mpi_table_at(&mpi->types, i));
+    weft__mpi_table_fini(&mpi->types, mpi->cell->heap);
 }
 
-void weft__mpi_type_unpack(const struct weft_mpi_type *type, const void *packed, size_t len_bytes,
-                           void *into)
+bool weft__mpi_type_fits(const struct weft_mpi_type *type, MPI_Count count)
 {
-    const unsigned char *in = packed;
-    unsigned char *out = into;
-    while (len_bytes > 0) {
-        size_t len = len_bytes < type->size ? len_bytes : type->size;
-        unpack_one(type, in, len, out);
-        in += len;
-        out += type->extent;
-        len_bytes -= len;
+    int64_t bytes, product, end;
+    return !__builtin_mul_overflow((int64_t)type->size, count, &bytes) &&
+           !__builtin_mul_overflow(type->extent, count, &product) && product != INT64_MIN &&
+           !__builtin_add_overflow(product, type->true_lb, &end) &&
+           !__builtin_add_overflow(product < 0 ? -product : product, type->true_extent, &end);
+}
+
+size_t weft__mpi_type_span(const struct weft_mpi_type *type, MPI_Count count, int64_t *first_out)
+{
+    *first_out = type->true_lb;
+    if (count <= 0 || type->size == 0)
+        return 0;
+    int64_t between = (count - 1) * type->extent;
+    if (between < 0) {
+        *first_out += between;
+        between = -between;
     }
+    return (size_t)(between + type->true_extent);
 }
 
-void weft__mpi_type_copy(const struct weft_mpi_type *type, const void *from, MPI_Count count,
-                         void *into)
+int weft__mpi_type_check(struct weft_mpi *mpi, const struct weft_mpi_comm *comm, const char *where,
+                         MPI_Datatype datatype)
 {
-    if (count > 0 && from != into)
-        memmove(into, from, (size_t)count * type->extent);
-}
-
-static int invalid_type(struct weft_mpi *mpi, const char *where, MPI_Datatype datatype)
-{
-    return weft__mpi_error_raise(mpi, NULL, MPI_ERR_TYPE, where, "handle 0x%zx is not a datatype",
-                                 weft__mpi_handle_value(datatype));
-}
-
-int PMPI_Type_size(MPI_Datatype datatype, int *size)
-{
-    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    const struct weft_mpi_type *type = weft__mpi_type_find(datatype);
+    const struct weft_mpi_type *type = weft__mpi_type_find(mpi, datatype);
     if (!type)
-        return invalid_type(mpi, WEFT_MPI_HERE, datatype);
-    *size = type->size;
+        return weft__mpi_error_raise(mpi, comm, MPI_ERR_TYPE, where,
+                                     "handle 0x%zx is not a datatype",
+                                     weft__mpi_handle_value(datatype));
+    if (!type->committed)
+        return weft__mpi_error_raise(mpi, comm, MPI_ERR_TYPE, where,
+                                     "%s is not committed (MPI_Type_commit)",
+                                     weft__mpi_type_label(type));
     return MPI_SUCCESS;
 }
-WEFT_MPI_EXPORT(MPI_Type_size);
-
-int PMPI_Type_size_c(MPI_Datatype datatype, MPI_Count *size)
-{
-    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    const struct weft_mpi_type *type = weft__mpi_type_find(datatype);
-    if (!type)
-        return invalid_type(mpi, WEFT_MPI_HERE, datatype);
-    *size = type->size;
-    return MPI_SUCCESS;
-}
-WEFT_MPI_EXPORT(MPI_Type_size_c);
-
-int PMPI_Type_size_x(MPI_Datatype datatype, MPI_Count *size)
-{
-    return PMPI_Type_size_c(datatype, size);
-}
-WEFT_MPI_EXPORT(MPI_Type_size_x);
-
-int PMPI_Type_get_extent_c(MPI_Datatype datatype, MPI_Count *lb, MPI_Count *extent)
-{
-    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    const struct weft_mpi_type *type = weft__mpi_type_find(datatype);
-    if (!type)
-        return invalid_type(mpi, WEFT_MPI_HERE, datatype);
-    *lb = 0;
-    *extent = type->extent;
-    return MPI_SUCCESS;
-}
-WEFT_MPI_EXPORT(MPI_Type_get_extent_c);
-
-int PMPI_Type_get_extent(MPI_Datatype datatype, MPI_Aint *lb, MPI_Aint *extent)
-{
-    MPI_Count lb_c = 0, extent_c = 0;
-    int err = PMPI_Type_get_extent_c(datatype, &lb_c, &extent_c);
-    if (!err) {
-        *lb = lb_c;
-        *extent = extent_c;
-    }
-    return err;
-}
-WEFT_MPI_EXPORT(MPI_Type_get_extent);
-
-int PMPI_Type_get_extent_x(MPI_Datatype datatype, MPI_Count *lb, MPI_Count *extent)
-{
-    return PMPI_Type_get_extent_c(datatype, lb, extent);
-}
-WEFT_MPI_EXPORT(MPI_Type_get_extent_x);
-
-int PMPI_Type_get_name(MPI_Datatype datatype, char *type_name, int *resultlen)
-{
-    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    const struct weft_mpi_type *type = weft__mpi_type_find(datatype);
-    if (!type)
-        return invalid_type(mpi, WEFT_MPI_HERE, datatype);
-    *resultlen = snprintf(type_name, MPI_MAX_OBJECT_NAME, "%s", type->name);
-    return MPI_SUCCESS;
-}
-WEFT_MPI_EXPORT(MPI_Type_get_name);
-
-/* Predefined types are committed already. */
-int PMPI_Type_commit(MPI_Datatype *datatype)
-{
-    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    if (!weft__mpi_type_find(*datatype))
-        return invalid_type(mpi, WEFT_MPI_HERE, *datatype);
-    return MPI_SUCCESS;
-}
-WEFT_MPI_EXPORT(MPI_Type_commit);

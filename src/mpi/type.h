@@ -1,5 +1,5 @@
-/* Datatypes, named by their number (the handle's value). Predefined ones only: at most two pieces
- * with a gap. */
+/* Datatypes, named by their number (the handle's value): the predefined ones in static tables, the
+ * derived ones in a table in the rank's range. */
 #ifndef WEFT_MPI_TYPE_H
 #define WEFT_MPI_TYPE_H
 
@@ -8,6 +8,16 @@
 #include <stdint.h>
 
 #include "mpi/abi.h"
+
+struct weft_mpi;
+struct weft_mpi_comm;
+
+#define WEFT_MPI_TYPE_KIND 0x200u /* low bits of a derived type's number */
+#define WEFT_MPI_TYPE_FIRST                                                                        \
+    0x200u                        /* numbers of the predefined types: from here (the null type)    \
+                                   */
+#define WEFT_MPI_TYPE_LAST 0x2ebu /* to here */
+#define WEFT_MPI_TYPE_DEPTH 64u   /* how deep types of types can nest */
 
 /* What the values are made of: chooses the code of an operation. */
 enum weft_mpi_base {
@@ -37,7 +47,8 @@ enum weft_mpi_base {
     WEFT_MPI_BASE_D_D
 };
 
-/* The standard's groups of types, which say what operations are allowed (MPI 5.0 section 6.9.2). */
+/* The standard's groups of types, which say what operations are allowed (MPI 5.0 section 6.9.2).
+ * Derived types are in none. */
 enum weft_mpi_type_group {
     WEFT_MPI_GROUP_NONE,
     WEFT_MPI_GROUP_INTEGER,
@@ -50,39 +61,124 @@ enum weft_mpi_type_group {
     WEFT_MPI_GROUP_PAIR
 };
 
-struct weft_mpi_type {
-    uint8_t size;   /* bytes of data; 0: no such type */
-    uint8_t extent; /* bytes from one value to the next */
-    uint8_t base;
-    uint8_t group;
-    uint8_t first;  /* bytes of the first piece, from 0 */
-    uint8_t second; /* where the second piece begins; its length is size - first */
-    char name[28];
+/* Some values of one type, one behind the other. */
+struct weft_mpi_part {
+    int64_t
+        offset; /* from the body's start to the first value; single: to the first byte of data */
+    uint64_t start; /* bytes of data in the parts before it */
+    int64_t count;  /* > 0 */
+    uint32_t child; /* number of the values' type, of at least one byte */
+    bool single;    /* the data are one run of bytes */
 };
 
-/* NULL: no such type. */
-const struct weft_mpi_type *weft__mpi_type_find(MPI_Datatype datatype);
-/* The type of a number that find() has accepted. */
-const struct weft_mpi_type *weft__mpi_type_get(uint32_t number);
+/* A value is `repeat` bodies, each `stride` bytes from the one before; a body is the parts in
+ * order. Parts without data are left out. */
+struct weft_mpi_type {
+    uint64_t size; /* bytes of data */
+    int64_t lb, extent;
+    int64_t true_lb, true_extent; /* where the data lie */
+    uint64_t elements;            /* basic ones in a value */
+    uint32_t unit;  /* number of the basic type, where all elements are of one; else 0 */
+    uint32_t align; /* largest alignment of an element */
+    uint8_t base, group;
+    uint8_t depth; /* of types below it that a walk can enter */
+    bool dense;    /* the data are one run of bytes, in order */
+    bool bounded;  /* lb and extent were set, not computed */
+    bool committed;
+    bool freed; /* by the program; lives on for those who hold it */
+    uint32_t number;
+    uint32_t holders; /* the program, requests, schedules, types made of it */
+    uint32_t parts_n;
+    const struct weft_mpi_part *parts;
+    uint64_t body; /* bytes of data of a body */
+    int64_t repeat, stride;
+    const char *name;                   /* NULL: none */
+    struct weft_mpi_contents *contents; /* how it was made */
+};
+
+/* Values in memory. */
+struct weft_mpi_buffer {
+    void *buf; /* of a source it is only read */
+    MPI_Count count;
+    uint32_t type;
+};
 
 static inline uint32_t weft__mpi_type_number(MPI_Datatype datatype)
 {
     return (uint32_t)(uintptr_t)datatype;
 }
 
-static inline bool weft__mpi_type_has_gaps(const struct weft_mpi_type *type)
+static inline MPI_Datatype weft__mpi_type_handle(uint32_t number)
 {
-    return type->size != type->extent;
+    return (MPI_Datatype)(uintptr_t)number;
 }
 
-/* Data of count values into one piece of count * size bytes. */
-void weft__mpi_type_pack(const struct weft_mpi_type *type, const void *from, MPI_Count count,
-                         void *packed);
-/* The other way round, for the first len_bytes of the piece. */
-void weft__mpi_type_unpack(const struct weft_mpi_type *type, const void *packed, size_t len_bytes,
-                           void *into);
-/* Copies values as they lie. */
-void weft__mpi_type_copy(const struct weft_mpi_type *type, const void *from, MPI_Count count,
-                         void *into);
+/* The type of a handle that the program holds, committed or not; NULL: not one. */
+const struct weft_mpi_type *weft__mpi_type_find(struct weft_mpi *mpi, MPI_Datatype datatype);
+/* The type of a number that find() has accepted and that is held since. */
+const struct weft_mpi_type *weft__mpi_type_get(struct weft_mpi *mpi, uint32_t number);
+/* Keeps a type that find() has accepted until the drop() that belongs to it, whatever the program
+ * frees. Returns the number. */
+uint32_t weft__mpi_type_hold(struct weft_mpi *mpi, uint32_t number);
+/* 0 is fine. */
+void weft__mpi_type_drop(struct weft_mpi *mpi, uint32_t number);
+/* A new derived type, all fields zero but number and holders (1, the program); NULL: no room. */
+struct weft_mpi_type *weft__mpi_type_new(struct weft_mpi *mpi);
+/* A derived type to be changed. */
+struct weft_mpi_type *weft__mpi_type_derived(struct weft_mpi *mpi, uint32_t number);
+/* Whether the program may communicate with it.  Errors: MPI_ERR_TYPE, raised on comm: not a type,
+ * not committed. */
+int weft__mpi_type_check(struct weft_mpi *mpi, const struct weft_mpi_comm *comm, const char *where,
+                         MPI_Datatype datatype);
+/* Frees the table. */
+void weft__mpi_type_fini(struct weft_mpi *mpi);
+
+/* What messages show of it. */
+static inline const char *weft__mpi_type_label(const struct weft_mpi_type *type)
+{
+    return type->name && type->name[0] ? type->name : "a derived type";
+}
+
+static inline bool weft__mpi_type_is_derived(uint32_t number)
+{
+    return number > 0xfffu;
+}
+
+/* Whether the data of count values are one run of bytes, in order, from type_at() on. */
+static inline bool weft__mpi_type_is_run(const struct weft_mpi_type *type, MPI_Count count)
+{
+    return type->dense && (count <= 1 || type->extent == (int64_t)type->size);
+}
+
+/* Where the first value's data begin. buf NULL: the type has absolute addresses. */
+static inline void *weft__mpi_type_at(const struct weft_mpi_type *type, const void *buf)
+{
+    return (void *)((uintptr_t)buf + (uintptr_t)type->true_lb); /* NOLINT: absolute addresses */
+}
+
+/* Whether count values have data, and no address. */
+static inline bool weft__mpi_type_misses(const struct weft_mpi_type *type, const void *buf,
+                                         MPI_Count count)
+{
+    return !buf && count > 0 && type->size > 0 && (uint64_t)type->true_lb < 4096;
+}
+
+/* Bytes from the lowest to the highest byte of data of count values; where they begin, from the
+ * buffer's address, in *first_out. Memory for a copy of the values: as many bytes, its address
+ * minus *first_out is the buffer. The count has passed fits(). */
+size_t weft__mpi_type_span(const struct weft_mpi_type *type, MPI_Count count, int64_t *first_out);
+/* Whether sizes and addresses of count values can be computed. */
+bool weft__mpi_type_fits(const struct weft_mpi_type *type, MPI_Count count);
+
+/* The len bytes from `offset` of the packed data: a message can be made piece by piece. They must
+ * be within it. */
+void weft__mpi_type_pack(struct weft_mpi *mpi, const struct weft_mpi_buffer *from, uint64_t offset,
+                         void *packed, size_t len);
+void weft__mpi_type_unpack(struct weft_mpi *mpi, const struct weft_mpi_buffer *into,
+                           uint64_t offset, const void *packed, size_t len);
+/* As if sent from one to the other: as many bytes as both have. They do not overlap, or are the
+ * same. */
+void weft__mpi_type_copy(struct weft_mpi *mpi, const struct weft_mpi_buffer *from,
+                         const struct weft_mpi_buffer *into);
 
 #endif

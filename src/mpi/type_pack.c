@@ -1,0 +1,224 @@
+/* Packing: walking over the data of values in memory, from any byte on.
+ *
+ * A position in the packed data is found by arithmetic (which value, which body, which part), so
+ * nothing is kept between two pieces of a message and a request can be moved between any two. A
+ * walk enters a type once per level of its nest, which is bounded where types are made. Runs of
+ * bytes at equal distances, which is what most types come down to, are copied in one loop without
+ * entering anything.
+ */
+#include <string.h>
+
+#include "mpi/state.h"
+#include "mpi/type.h"
+
+#define PIECE 4096 /* of a copy between two buffers that are both scattered */
+
+struct walk {
+    struct weft_mpi *mpi;
+    unsigned char *packed;
+    uint64_t skip; /* bytes of data before the first that is wanted */
+    uint64_t left; /* bytes wanted */
+    bool into_memory;
+};
+
+/* Equal runs of bytes at equal distances. */
+struct runs {
+    uintptr_t at;
+    int64_t n, stride;
+    uint64_t len;
+};
+
+static void move_bytes(struct walk *w, uintptr_t at, uint64_t len)
+{
+    void *memory = (void *)at; /* NOLINT: absolute addresses */
+    if (len > w->left)
+        len = w->left;
+    if (w->into_memory)
+        memcpy(memory, w->packed, len);
+    else
+        memcpy(w->packed, memory, len);
+    w->packed += len;
+    w->left -= len;
+}
+
+/* n whole runs of a length that the compiler knows. */
+#define MOVE_RUNS(bytes)                                                                           \
+    for (int64_t i = 0; i < n; i++, at += stride, packed += (bytes)) {                             \
+        if (into_memory)                                                                           \
+            memcpy((void *)at, packed, bytes);                                                     \
+        else                                                                                       \
+            memcpy(packed, (const void *)at, bytes);                                               \
+    }
+
+static void move_whole(struct walk *w, const struct runs *runs, int64_t n)
+{
+    unsigned char *packed = w->packed;
+    uintptr_t at = runs->at, stride = (uintptr_t)runs->stride;
+    bool into_memory = w->into_memory;
+    switch (runs->len) {
+    case 4:
+        MOVE_RUNS(4)
+        break;
+    case 8:
+        MOVE_RUNS(8)
+        break;
+    case 16:
+        MOVE_RUNS(16)
+        break;
+    case 24:
+        MOVE_RUNS(24)
+        break;
+    case 32:
+        MOVE_RUNS(32)
+        break;
+    default:
+        MOVE_RUNS(runs->len)
+        break;
+    }
+    w->packed = packed;
+    w->left -= (uint64_t)n * runs->len;
+}
+
+static void walk_runs(struct walk *w, struct runs runs)
+{
+    if ((uint64_t)runs.stride == runs.len) {
+        runs.len *= (uint64_t)runs.n;
+        runs.n = 1;
+    }
+    int64_t first = (int64_t)(w->skip / runs.len);
+    uint64_t in_first = w->skip % runs.len;
+    w->skip = 0;
+    runs.at += (uintptr_t)first * (uintptr_t)runs.stride;
+    runs.n -= first;
+    if (in_first > 0) {
+        move_bytes(w, runs.at + in_first, runs.len - in_first);
+        runs.at += (uintptr_t)runs.stride;
+        runs.n--;
+    }
+    int64_t whole = (int64_t)(w->left / runs.len);
+    if (whole > runs.n)
+        whole = runs.n;
+    move_whole(w, &runs, whole);
+    if (whole < runs.n && w->left > 0)
+        move_bytes(w, runs.at + (uintptr_t)whole * (uintptr_t)runs.stride, w->left);
+}
+
+static uint64_t part_len(const struct weft_mpi_type *type, uint32_t part)
+{
+    uint64_t end = part + 1 < type->parts_n ? type->parts[part + 1].start : type->body;
+    return end - type->parts[part].start;
+}
+
+/* The part that the byte lies in. */
+static uint32_t part_of(const struct weft_mpi_type *type, uint64_t byte)
+{
+    uint32_t low = 0, high = type->parts_n;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (type->parts[middle].start <= byte)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void walk_values(struct walk *w, const struct weft_mpi_type *type, uintptr_t at,
+                        int64_t count);
+
+static void walk_body(struct walk *w, const struct weft_mpi_type *type, uintptr_t at)
+{
+    uint32_t i = w->skip > 0 ? part_of(type, w->skip) : 0;
+    w->skip -= type->parts[i].start;
+    for (; i < type->parts_n && w->left > 0; i++) {
+        const struct weft_mpi_part *part = &type->parts[i];
+        if (part->single) {
+            move_bytes(w, at + (uintptr_t)part->offset + w->skip, part_len(type, i) - w->skip);
+            w->skip = 0;
+        } else {
+            walk_values(w, weft__mpi_type_get(w->mpi, part->child), at + (uintptr_t)part->offset,
+                        part->count);
+        }
+    }
+}
+
+static void walk_value(struct walk *w, const struct weft_mpi_type *type, uintptr_t at)
+{
+    const struct weft_mpi_part *part = type->parts;
+    if (type->parts_n == 1 && part->single) {
+        walk_runs(w, (struct runs){.at = at + (uintptr_t)part->offset,
+                                   .n = type->repeat,
+                                   .stride = type->stride,
+                                   .len = type->body});
+        return;
+    }
+    int64_t i = (int64_t)(w->skip / type->body);
+    w->skip %= type->body;
+    for (; i < type->repeat && w->left > 0; i++)
+        walk_body(w, type, at + (uintptr_t)i * (uintptr_t)type->stride);
+}
+
+static void walk_values(struct walk *w, const struct weft_mpi_type *type, uintptr_t at,
+                        int64_t count)
+{
+    if (type->dense) {
+        walk_runs(w, (struct runs){.at = at + (uintptr_t)type->true_lb,
+                                   .n = count,
+                                   .stride = type->extent,
+                                   .len = type->size});
+        return;
+    }
+    int64_t i = (int64_t)(w->skip / type->size);
+    w->skip %= type->size;
+    for (; i < count && w->left > 0; i++)
+        walk_value(w, type, at + (uintptr_t)i * (uintptr_t)type->extent);
+}
+
+void weft__mpi_type_pack(struct weft_mpi *mpi, const struct weft_mpi_buffer *from, uint64_t offset,
+                         void *packed, size_t len)
+{
+    struct walk w = {.mpi = mpi, .packed = packed, .skip = offset, .left = len};
+    if (len > 0)
+        walk_values(&w, weft__mpi_type_get(mpi, from->type), (uintptr_t)from->buf, from->count);
+}
+
+void weft__mpi_type_unpack(struct weft_mpi *mpi, const struct weft_mpi_buffer *into,
+                           uint64_t offset, const void *packed, size_t len)
+{
+    struct walk w = {.mpi = mpi,
+                     .packed = (unsigned char *)(uintptr_t)packed, /* only read */
+                     .skip = offset,
+                     .left = len,
+                     .into_memory = true};
+    if (len > 0)
+        walk_values(&w, weft__mpi_type_get(mpi, into->type), (uintptr_t)into->buf, into->count);
+}
+
+static void copy_piecewise(struct weft_mpi *mpi, const struct weft_mpi_buffer *from,
+                           const struct weft_mpi_buffer *into, uint64_t len)
+{
+    unsigned char piece[PIECE];
+    for (uint64_t at = 0; at < len; at += PIECE) {
+        size_t n = len - at < PIECE ? (size_t)(len - at) : PIECE;
+        weft__mpi_type_pack(mpi, from, at, piece, n);
+        weft__mpi_type_unpack(mpi, into, at, piece, n);
+    }
+}
+
+void weft__mpi_type_copy(struct weft_mpi *mpi, const struct weft_mpi_buffer *from,
+                         const struct weft_mpi_buffer *into)
+{
+    const struct weft_mpi_type *source = weft__mpi_type_get(mpi, from->type);
+    const struct weft_mpi_type *dest = weft__mpi_type_get(mpi, into->type);
+    uint64_t len = (uint64_t)from->count * source->size, room = (uint64_t)into->count * dest->size;
+    if (room < len)
+        len = room;
+    if (len == 0 || (from->buf == into->buf && from->type == into->type))
+        return;
+    if (weft__mpi_type_is_run(dest, into->count))
+        weft__mpi_type_pack(mpi, from, 0, weft__mpi_type_at(dest, into->buf), len);
+    else if (weft__mpi_type_is_run(source, from->count))
+        weft__mpi_type_unpack(mpi, into, 0, weft__mpi_type_at(source, from->buf), len);
+    else
+        copy_piecewise(mpi, from, into, len);
+}
