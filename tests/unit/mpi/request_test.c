@@ -89,6 +89,12 @@ static void parts_of_collectives_and_forgotten_requests_have_no_handles(void **s
     free(memory);
 }
 
+static void pin(struct weft_mpi *mpi, struct weft_mpi_request *request, void *buf)
+{
+    const struct weft_mpi_buffer one_int = {buf, 1, weft__mpi_type_number(MPI_INT)};
+    weft__mpi_request_pin(mpi, request, &one_int);
+}
+
 static void pins_count_requests_with_memory_outside(void **state)
 {
     struct weft_cell cell;
@@ -99,13 +105,10 @@ static void pins_count_requests_with_memory_outside(void **state)
     struct weft_mpi_request *b = weft__mpi_request_new(mpi, NULL, WEFT_MPI_RECV);
     struct weft_mpi_request *c = weft__mpi_request_new(mpi, NULL, WEFT_MPI_RECV);
     (void)state;
-    a->buf = &outside[0];
-    b->buf = (char *)memory + REGION - 2; /* half of it is outside */
-    c->buf = (char *)memory + 100;
-    weft__mpi_request_pin(mpi, a, sizeof(int));
-    weft__mpi_request_pin(mpi, a, sizeof(int));
-    weft__mpi_request_pin(mpi, b, sizeof(int));
-    weft__mpi_request_pin(mpi, c, sizeof(int));
+    pin(mpi, a, &outside[0]);
+    pin(mpi, a, &outside[0]);
+    pin(mpi, b, (char *)memory + REGION - 2); /* half of it is outside */
+    pin(mpi, c, (char *)memory + 100);
     assert_int_equal(cell.pins, 2);
     assert_true(strlen(cell.pin_reason) > 0);
     weft__mpi_request_complete(mpi, a, MPI_SUCCESS);

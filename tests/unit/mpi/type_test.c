@@ -6,7 +6,9 @@
 
 #include <cmocka.h>
 
-#include "mpi/type.h"
+#include "mpi/state.h"
+
+static struct weft_mpi empty; /* without derived types */
 
 static void values_that_are_no_types_are_not_found(void **state)
 {
@@ -14,7 +16,7 @@ static void values_that_are_no_types_are_not_found(void **state)
                                       0x215, 0x2ec, 0x300, 1u << 20, UINTPTR_MAX};
     (void)state;
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-        assert_null(weft__mpi_type_find((MPI_Datatype)wrong[i]));
+        assert_null(weft__mpi_type_find(&empty, (MPI_Datatype)wrong[i]));
 }
 
 /* The ABI writes the size of types from 0x240 on into the value. */
@@ -23,7 +25,7 @@ static void sizes_agree_with_the_values_that_encode_them(void **state)
     int found = 0;
     (void)state;
     for (uintptr_t value = 0x240; value <= 0x2eb; value++) {
-        const struct weft_mpi_type *type = weft__mpi_type_find((MPI_Datatype)value);
+        const struct weft_mpi_type *type = weft__mpi_type_find(&empty, (MPI_Datatype)value);
         if (!type)
             continue;
         found++;
@@ -55,7 +57,7 @@ static void c_types_have_their_sizes(void **state)
                 {MPI_C_DOUBLE_COMPLEX, 2 * sizeof(double)}};
     (void)state;
     for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++)
-        assert_int_equal(weft__mpi_type_find(want[i].type)->size, want[i].size);
+        assert_int_equal(weft__mpi_type_find(&empty, want[i].type)->size, want[i].size);
 }
 
 struct short_int {
@@ -65,7 +67,7 @@ struct short_int {
 
 static void packing_leaves_gaps_out_and_unpacking_leaves_them_alone(void **state)
 {
-    const struct weft_mpi_type *type = weft__mpi_type_find(MPI_SHORT_INT);
+    const struct weft_mpi_type *type = weft__mpi_type_find(&empty, MPI_SHORT_INT);
     struct short_int in[5], out[5], untouched;
     unsigned char packed[30];
     (void)state;
@@ -74,10 +76,11 @@ static void packing_leaves_gaps_out_and_unpacking_leaves_them_alone(void **state
     memset(&untouched, 0x11, sizeof(untouched));
     for (int i = 0; i < 5; i++)
         in[i] = (struct short_int){(short)(i + 1), -i};
-    weft__mpi_type_pack(type, in, 5, packed);
+    const struct weft_mpi_buffer from = {in, 5, type->number}, into = {out, 5, type->number};
+    weft__mpi_type_pack(&empty, &from, 0, packed, sizeof(packed));
     for (size_t cut = 0; cut <= sizeof(packed); cut++) {
         memset(out, 0x11, sizeof(out));
-        weft__mpi_type_unpack(type, packed, cut, out);
+        weft__mpi_type_unpack(&empty, &into, 0, packed, cut);
         for (size_t i = 0; i < 5; i++) {
             if (cut >= 6 * i + 2)
                 assert_int_equal(out[i].value, in[i].value);
