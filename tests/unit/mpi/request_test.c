@@ -12,6 +12,8 @@
 
 enum { REGION = 64 << 20 };
 
+static struct weft_mpi_comm comm = {.refs = 1}; /* never freed */
+
 /* A rank's state without a runtime: enough for the table. */
 static struct weft_mpi *make(struct weft_cell *cell, void **memory_out)
 {
@@ -39,7 +41,7 @@ static void every_handle_leads_back_to_its_request(void **state)
     static struct weft_mpi_request *requests[N];
     (void)state;
     for (int i = 0; i < N; i++) {
-        requests[i] = weft__mpi_request_new(mpi, NULL, WEFT_MPI_RECV);
+        requests[i] = weft__mpi_request_new(mpi, &comm, WEFT_MPI_RECV);
         requests[i]->tag = i;
     }
     for (int i = 0; i < N; i++) {
@@ -58,7 +60,7 @@ static void a_freed_request_is_found_no_more(void **state)
     struct weft_cell cell;
     void *memory;
     struct weft_mpi *mpi = make(&cell, &memory);
-    struct weft_mpi_request *request = weft__mpi_request_new(mpi, NULL, WEFT_MPI_SEND);
+    struct weft_mpi_request *request = weft__mpi_request_new(mpi, &comm, WEFT_MPI_SEND);
     MPI_Request handle = weft__mpi_request_handle(request);
     (void)state;
     weft__mpi_request_free(mpi, request);
@@ -76,8 +78,8 @@ static void parts_of_collectives_and_forgotten_requests_have_no_handles(void **s
     struct weft_cell cell;
     void *memory;
     struct weft_mpi *mpi = make(&cell, &memory);
-    struct weft_mpi_request *part = weft__mpi_request_new(mpi, NULL, WEFT_MPI_SEND);
-    struct weft_mpi_request *forgotten = weft__mpi_request_new(mpi, NULL, WEFT_MPI_RECV);
+    struct weft_mpi_request *part = weft__mpi_request_new(mpi, &comm, WEFT_MPI_SEND);
+    struct weft_mpi_request *forgotten = weft__mpi_request_new(mpi, &comm, WEFT_MPI_RECV);
     (void)state;
     part->parent = forgotten;
     forgotten->detached = true;
@@ -101,9 +103,9 @@ static void pins_count_requests_with_memory_outside(void **state)
     void *memory;
     int outside[2];
     struct weft_mpi *mpi = make(&cell, &memory);
-    struct weft_mpi_request *a = weft__mpi_request_new(mpi, NULL, WEFT_MPI_RECV);
-    struct weft_mpi_request *b = weft__mpi_request_new(mpi, NULL, WEFT_MPI_RECV);
-    struct weft_mpi_request *c = weft__mpi_request_new(mpi, NULL, WEFT_MPI_RECV);
+    struct weft_mpi_request *a = weft__mpi_request_new(mpi, &comm, WEFT_MPI_RECV);
+    struct weft_mpi_request *b = weft__mpi_request_new(mpi, &comm, WEFT_MPI_RECV);
+    struct weft_mpi_request *c = weft__mpi_request_new(mpi, &comm, WEFT_MPI_RECV);
     (void)state;
     pin(mpi, a, &outside[0]);
     pin(mpi, a, &outside[0]);
