@@ -371,7 +371,10 @@ void weft__weftd_on_process_exit(void *ctx, struct weft_call *call, const Protob
     if (app == NULL)
         return;
     struct weft_app_process *process = weft__weftd_app_process(app, news->process);
-    if (process != NULL && strcmp(process->host, news->host) == 0)
+    bool is_it = process != NULL && strcmp(process->host, news->host) == 0;
+    if (is_it && news->output_lost)
+        process->output_lost = true;
+    if (is_it)
         weft__weftd_app_process_dead(
             app, process, news->by_host ? WEFT_EHOSTDEAD : WEFT_EAPP,
             news->text[0] != '\0' ? news->text : "one of its processes ended before its ranks");

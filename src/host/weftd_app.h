@@ -34,6 +34,7 @@ struct weft_app_process {
     bool launched;     /* it has greeted */
     bool ending;       /* its host has been asked to end it, and has not answered */
     bool dead;         /* it, or its host, has died, or it could not be launched */
+    bool output_lost;  /* its host could not hand over all that it printed */
     uint32_t ranks;    /* that are there and have not ended */
     uint64_t heard_ns; /* when its host last asked whether the app lives */
     char host[WEFT_HOST_NAME_MAX];
@@ -42,6 +43,7 @@ struct weft_app_process {
     char lane[2048]; /* of all lanes: WEFT_LANES_ADDRESS_MAX */
     char transport[64];
     uint64_t pid;
+    uint64_t piece;              /* of output, the last one that came */
     char why[160];               /* it is dead */
     Weft__Host__ExecStats stats; /* plain numbers: nothing to free */
 };

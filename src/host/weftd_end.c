@@ -75,10 +75,16 @@ static void output_missing(struct weft_app *app, const struct weft_app_process *
 {
     app->err = WEFT_EHOSTDEAD;
     app->code = 1;
-    snprintf(app->reason, sizeof(app->reason),
-             "its ranks have ended well, but host %s did not answer at the end: what they printed "
-             "there may be missing",
-             process->host);
+    if (process->output_lost)
+        snprintf(app->reason, sizeof(app->reason),
+                 "its ranks have ended well, but host %s could not hand all that they printed "
+                 "there over to its home %s",
+                 process->host, app->host->name);
+    else
+        snprintf(app->reason, sizeof(app->reason),
+                 "its ranks have ended well, but host %s did not answer at the end: what they "
+                 "printed there may be missing",
+                 process->host);
 }
 
 static void process_ended(struct weft_app *app, struct weft_app_process *process,
@@ -90,7 +96,9 @@ static void process_ended(struct weft_app *app, struct weft_app_process *process
     if (answer->err != WEFT_OK)
         weft__warn("app %llx: host %s did not confirm its end: %s", (unsigned long long)app->id,
                    process->host, answer->text);
-    if (answer->err != WEFT_OK && app->err == WEFT_OK && ran_a_rank(app, process))
+    process->output_lost |= answer->err == WEFT_EIO;
+    if (answer->err != WEFT_OK && app->err == WEFT_OK &&
+        (process->output_lost || ran_a_rank(app, process)))
         output_missing(app, process);
     if (--app->awaited == 0)
         all_ended(app);
@@ -149,6 +157,9 @@ void weft__weftd_app_end(struct weft_app *app, int err, int code, const char *fm
             app->processes[i].ending = true;
             end_process(app, &app->processes[i], app->reason, process_ended);
         }
+    for (size_t i = 0; i < app->processes_n; i++) /* of one that has died since */
+        if (app->processes[i].output_lost && app->err == WEFT_OK)
+            output_missing(app, &app->processes[i]);
     if (app->awaited == 0)
         all_ended(app);
 }

@@ -155,6 +155,22 @@ static void hold(struct weft_app_output *output, struct weft_call *call)
         weft__loop_timer(output->app->host->asker.loop, &output->patience, attentive_until(output));
 }
 
+/* Adds the piece, unless it is here already: then its sender has not had the answer. */
+static int take(struct weft_app *app, const Weft__Host__OutputPush *push)
+{
+    struct weft_app_process *process = weft__weftd_app_process(app, push->process);
+    if (process == NULL || push->piece == 0)
+        return weft_fail(WEFT_EPROTO, "a piece of output of no process");
+    if (push->piece <= process->piece)
+        return WEFT_OK;
+    int err =
+        weft__output_add(app->output->queue, &(struct iovec){push->output.data, push->output.len},
+                         &(struct iovec){push->errors.data, push->errors.len});
+    if (err == WEFT_OK)
+        process->piece = push->piece;
+    return err;
+}
+
 void weft__weftd_on_output(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
 {
     const Weft__Host__OutputPush *push = (const Weft__Host__OutputPush *)message;
@@ -162,8 +178,7 @@ void weft__weftd_on_output(void *ctx, struct weft_call *call, const ProtobufCMes
     if (app == NULL)
         return;
     struct weft_app_output *output = app->output;
-    int err = weft__output_add(output->queue, &(struct iovec){push->output.data, push->output.len},
-                               &(struct iovec){push->errors.data, push->errors.len});
+    int err = take(app, push);
     if (err != WEFT_OK) {
         weft__call_fail(call, err, weft_fail_text(err));
     } else if (weft__output_full(output->queue) && attentive(output)) {

@@ -53,7 +53,9 @@ static void process_free(struct weft_process *process)
     weft__weftd_streams_close(process);
     if (process->launch != NULL)
         weft__call_fail(process->launch, WEFT_EAPP, process->reason);
-    if (process->end != NULL)
+    if (process->end != NULL && process->output_lost)
+        weft__call_fail(process->end, WEFT_EIO, "not all that it printed came to its home");
+    else if (process->end != NULL)
         weft__call_reply(process->end, NULL);
     weft__message_free((ProtobufCMessage *)process->ready);
     DL_DELETE(host->processes, process);
@@ -86,6 +88,7 @@ static void tell_home(struct weft_process *process)
     exit_message.status = process->status;
     exit_message.text = process->reason;
     exit_message.by_host = process->killed;
+    exit_message.output_lost = process->output_lost;
     exit_message.token = process->guest->token;
     weft__ask(&process->host->asker,
               &(struct weft_question){.url = process->guest->home_control,

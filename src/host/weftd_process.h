@@ -36,6 +36,9 @@ struct weft_process {
     Weft__Host__LaunchReply *ready; /* the greeting; NULL: not yet */
     uint8_t *piece;                 /* of output, on its way to the home; NULL: none */
     size_t piece_out_len, piece_err_len;
+    uint64_t piece_number; /* of the last one that was made */
+    unsigned piece_tries;  /* since the process was killed */
+    bool output_lost;      /* a piece of it never came to the home */
     struct weft_timer piece_timer;
     bool reaped;
     bool killed; /* by us */

@@ -1,8 +1,10 @@
 /* What an app process prints, on its way to the home.
  *
  * stdout and stderr are pipes that are read only while no piece is under way: a home that does not
- * take more slows the process, nothing grows. A home that is too busy is asked again; nothing is
- * dropped unless the home refuses it, or cannot be reached: then the app is about to end.
+ * take more slows the process, nothing grows. A home that is too busy, late with its answer or out
+ * of reach is asked again, and by the piece's number it knows one that it has already. A piece is
+ * dropped when the home refuses it, or when the process has been killed because the home was not
+ * heard; then the end of the process is no good one, see weftd_end.c.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,13 +13,14 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/config.h"
 #include "base/log.h"
 #include "base/must.h"
 #include "host/calls.h"
 #include "host/output.h"
 #include "host/weftd_process.h"
 
-enum { TIMEOUT_MS = 10000, RETRY_MS = 100 };
+enum { TIMEOUT_MS = 10000, RETRY_MS = 100, TRIES_KILLED = 2 };
 
 static void stream_watch(struct weft_process_stream *stream, bool on)
 {
@@ -74,18 +77,32 @@ static void piece_free(struct weft_process *process)
     process->piece = NULL;
 }
 
+/* Whether the home may yet take the piece. A home that is heard no more ends the process. */
+static bool piece_has_hope(struct weft_process *process, int err)
+{
+    if (process->host->stopping)
+        return false;
+    if (err == WEFT_EAGAIN)
+        return true;
+    if (err != WEFT_ETIMEDOUT && weft_error_damage(err) != WEFT_DAMAGE_PEER)
+        return false;
+    return !process->killed || ++process->piece_tries < TRIES_KILLED;
+}
+
 static void piece_taken(void *ctx, int err, const char *text, const ProtobufCMessage *reply)
 {
     struct weft_process *process = ctx;
     (void)reply;
-    if (err == WEFT_EAGAIN && !process->host->stopping) {
+    if (err != WEFT_OK && piece_has_hope(process, err)) {
         weft__loop_timer(process->host->asker.loop, &process->piece_timer,
                          weft__now_ns() + RETRY_MS * WEFT_NS_PER_MS);
         return;
     }
-    if (err != WEFT_OK)
+    if (err != WEFT_OK) {
+        process->output_lost = true;
         weft__warn("app %llx: its home did not take a piece of output: %s",
                    (unsigned long long)process->app, text);
+    }
     piece_free(process);
     weft__weftd_streams_go_on(process);
 }
@@ -97,15 +114,19 @@ static void piece_send(struct weft_process *process)
     push.app = process->app;
     push.host = process->host->name;
     push.token = guest->token;
+    push.process = process->number;
+    push.piece = process->piece_number;
     push.output = (ProtobufCBinaryData){.len = process->piece_out_len, .data = process->piece};
     push.errors = (ProtobufCBinaryData){.len = process->piece_err_len,
                                         .data = process->piece + process->piece_out_len};
-    weft__ask(&process->host->asker, &(struct weft_question){.url = guest->home_control,
-                                                             .code = WEFT_CALL_OUTPUT,
-                                                             .request = &push.base,
-                                                             .timeout_ms = TIMEOUT_MS,
-                                                             .answered = piece_taken,
-                                                             .ctx = process});
+    weft__ask(&process->host->asker,
+              &(struct weft_question){.url = guest->home_control,
+                                      .code = WEFT_CALL_OUTPUT,
+                                      .request = &push.base,
+                                      .timeout_ms = TIMEOUT_MS,
+                                      .lost_ms = (uint32_t)weft__config_u64("WEFT_DEAD_MS"),
+                                      .answered = piece_taken,
+                                      .ctx = process});
 }
 
 static void piece_again(struct weft_timer *timer)
@@ -120,8 +141,10 @@ static bool piece_read(struct weft_process *process)
     process->piece_out_len = stream_read(&process->out, bytes);
     process->piece_err_len = stream_read(&process->err, bytes + process->piece_out_len);
     size_t len = process->piece_out_len + process->piece_err_len;
-    if (len > 0)
+    if (len > 0) {
         process->piece = weft__must_copy(bytes, len);
+        process->piece_number++;
+    }
     return len > 0;
 }
 

@@ -129,6 +129,38 @@ static void an_app_survives_connections_that_are_reset(void **state)
     scene_ends_well(&scene);
 }
 
+/* Longer than heartbeats may be missed, shorter than a host may be silent: the connection over
+ * which a is to hand over what its rank has printed is broken, and no other one comes about. */
+static void what_is_printed_while_connections_are_broken_comes_once(void **state)
+{
+    enum { BEATS_MISSED_MS = 6000, REFUSED_MS = 4000 };
+    struct cluster *cluster = *state;
+    struct stage stage;
+    char match[64];
+    (void)setenv("WEFT_DEAD_MS", "30000", 1);
+    struct cluster_host *home = cluster_host(cluster, "home", 1);
+    const struct cluster_host *a = cluster_host(cluster, "a", 1);
+    stage_open(&stage, cluster);
+    struct cluster_app app = cluster_run(cluster, home, "-n", "2", cluster_program("alone"),
+                                         stage.path, "0", "1000", NULL);
+    stage_runs(cluster, &stage, 2, 3);
+    cluster_check(cluster, ask_rank_is(cluster, &app, 1, "a"));
+    snprintf(match, sizeof(match), "ip daddr %s", a->address);
+    lab_drop(cluster, home, "output", match);
+    cluster_check(cluster, child_wait(app.run, BEATS_MISSED_MS) == -1);
+    atomic_store(&stage.board->stop, 1);
+    cluster_check(cluster, child_wait(app.run, REFUSED_MS) == -1);
+    lab_heal(cluster, home);
+    cluster_check(cluster, child_wait(app.run, SCENE_FATAL_MS) == 0);
+    char *text = child_read(app.run->out);
+    const char *line = strstr(text, "alone 1 steps ");
+    if (line == NULL || strstr(line + 1, "alone 1 steps ") != NULL)
+        cluster_fail(cluster, "not once: %s", text);
+    free(text);
+    stage_all_free(cluster);
+    stage_close(&stage);
+}
+
 /* The hosts of a plan are as the registry knows them; b, which it does not hear, has been taken by
  * another home since. */
 static void a_slot_that_another_home_has_taken_since_the_plan_costs_nothing(void **state)
@@ -228,6 +260,7 @@ int main(int argc, char **argv)
         CASE(a_host_that_does_not_hear_its_apps_home_ends_that_app_alone),
         CASE(an_app_goes_on_as_long_as_nobody_hears_the_head),
         CASE(an_app_survives_connections_that_are_reset),
+        CASE(what_is_printed_while_connections_are_broken_comes_once),
     };
     const struct CMUnitTest deaths[] = {
         CASE(a_slot_that_another_home_has_taken_since_the_plan_costs_nothing),

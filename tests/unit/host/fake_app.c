@@ -3,7 +3,7 @@
  *
  * FAKE_APP_FOLDER: where the file PROCESS.orders goes ("TOKEN PID"). FAKE_APP_WAY: "mute" (never
  * greets), "garbage" (greets with noise), "long" (claims a greeting of 4 GiB), "odd" (greets
- * with an error that is none), "gone" (ends at once, with a word on stderr).
+ * with an error that is none), "gone" (ends at once, with a word on stderr), "prints" (a line).
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -139,6 +139,8 @@ int main(void)
     } else if (strcmp(way, "mute") != 0) {
         server = serve(orders);
         greet(orders, server, strcmp(way, "odd") == 0);
+        if (strcmp(way, "prints") == 0 && (puts("a line") < 0 || fflush(stdout) != 0))
+            return 1;
     }
     await_end();
     weft__server_stop(server, 1000);

@@ -400,6 +400,10 @@ static void absurd_news_of_a_process_change_nothing(void **state)
     process.host = weft__message_text("b"); /* where it is not */
     assert_int_equal(ask_a(rig, WEFT_CALL_PROCESS_EXIT, &process.base), WEFT_OK);
     output.errors = (ProtobufCBinaryData){.len = sizeof(bytes), .data = bytes};
+    assert_int_equal(ask_a(rig, WEFT_CALL_OUTPUT, &output.base), WEFT_EPROTO); /* nobody's */
+    output.process = 1;
+    assert_int_equal(ask_a(rig, WEFT_CALL_OUTPUT, &output.base), WEFT_EPROTO);
+    output.piece = 1;
     assert_int_equal(ask_a(rig, WEFT_CALL_OUTPUT, &output.base), WEFT_EMSGSIZE);
     assert_int_equal(ask_a(rig, WEFT_CALL_MOVE, &move.base), WEFT_EPROTO);
     move.kind = 4711;
@@ -422,8 +426,11 @@ static void absurd_offsets_are_refused(void **state)
     ProtobufCMessage *message;
     wait.app = output.app = app;
     output.token = token;
+    output.process = 1;
+    output.piece = 1;
     output.output = (ProtobufCBinaryData){.len = 5, .data = (uint8_t *)(uintptr_t) "hello"};
-    assert_int_equal(ask_a(rig, WEFT_CALL_OUTPUT, &output.base), WEFT_OK);
+    for (unsigned i = 0; i < 2; i++) /* a piece that comes twice is there once */
+        assert_int_equal(ask_a(rig, WEFT_CALL_OUTPUT, &output.base), WEFT_OK);
     wait.offset = 2;
     assert_int_equal(ask_a(rig, WEFT_CALL_WAIT, &wait.base), WEFT_ERANGE);
     wait.offset = UINT64_MAX;

@@ -1,0 +1,160 @@
+/* What a process prints, on a real host, seen by a home that is this test: it takes pieces as a
+ * case wants it to. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "control/server.h"
+#include "daemons.h"
+#include "host/calls.h"
+#include "wire/message.h"
+
+enum { APP = 0x77, TOKEN = 9, PROCESS = 3, TAKES_FROM = 2, NO_PIECE = 1000 };
+
+/* Piece TAKES_FROM of what was asked and later ones are taken, earlier ones get this error. */
+static struct home {
+    struct weft_server *server;
+    char url[64];
+    int err;
+    _Atomic unsigned asked, taken, lost, exits;
+    _Atomic uint64_t numbers; /* the sum of all */
+    char text[64];            /* written before taken is counted */
+} home;
+
+static void on_beat(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
+{
+    Weft__Host__AppBeatReply reply = WEFT__HOST__APP_BEAT_REPLY__INIT;
+    (void)ctx;
+    (void)request;
+    reply.known = true;
+    weft__call_reply(call, &reply.base);
+}
+
+static void on_output(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
+{
+    const Weft__Host__OutputPush *push = (const Weft__Host__OutputPush *)request;
+    (void)ctx;
+    atomic_fetch_add(&home.numbers, push->process == PROCESS ? push->piece : NO_PIECE);
+    if (atomic_fetch_add(&home.asked, 1) < TAKES_FROM) {
+        weft__call_fail(call, home.err, "not this time");
+        return;
+    }
+    snprintf(home.text, sizeof(home.text), "%.*s", (int)push->output.len, push->output.data);
+    atomic_fetch_add(&home.taken, 1);
+    weft__call_reply(call, NULL);
+}
+
+static void on_exit_of_process(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
+{
+    const Weft__Host__ProcessExit *news = (const Weft__Host__ProcessExit *)request;
+    (void)ctx;
+    atomic_fetch_add(&home.lost, news->output_lost ? 1 : 0);
+    atomic_fetch_add(&home.exits, 1);
+    weft__call_reply(call, NULL);
+}
+
+static void home_open(int err)
+{
+    enum { FLAGS = WEFT_HANDLER_INLINE | WEFT_HANDLER_SYNC };
+    static const struct weft_handler_desc handlers[] = {
+        {WEFT_CALL_BEAT, FLAGS, "beat", &weft__host__app_beat_request__descriptor, on_beat},
+        {WEFT_CALL_OUTPUT, FLAGS, "output", &weft__host__output_push__descriptor, on_output},
+        {WEFT_CALL_PROCESS_EXIT, FLAGS, "exit", &weft__host__process_exit__descriptor,
+         on_exit_of_process}};
+    struct weft_service_desc service = {.name = "home", .handlers = handlers, .handlers_n = 3};
+    struct weft_server_desc desc = {.bind = "127.0.0.1", .services = &service, .services_n = 1};
+    memset(&home, 0, sizeof(home));
+    home.err = err;
+    assert_int_equal(weft__server_start(&desc, &home.server), WEFT_OK);
+    snprintf(home.url, sizeof(home.url), "tcp://127.0.0.1:%u",
+             weft__server_sync_port(home.server, 0));
+}
+
+static int ask(struct daemons *rig, uint16_t code, const ProtobufCMessage *request)
+{
+    return daemon_ask(rig, &(struct daemon_ask){.host = 1, .code = code, .request = request}, NULL);
+}
+
+/* A process that has printed one line. */
+static void print_a_line(struct daemons *rig)
+{
+    uint64_t id = 5;
+    char folder[128];
+    char *env[] = {folder, (char *)(uintptr_t) "FAKE_APP_WAY=prints"};
+    Weft__Host__LeaseRequest lease = WEFT__HOST__LEASE_REQUEST__INIT;
+    Weft__Host__LaunchRequest launch = WEFT__HOST__LAUNCH_REQUEST__INIT;
+    snprintf(folder, sizeof(folder), "FAKE_APP_FOLDER=%s", rig->folder);
+    lease.app = launch.app = APP;
+    lease.token = launch.token = TOKEN;
+    lease.home_control = launch.home_control = home.url;
+    lease.leases = &id;
+    lease.n_leases = 1;
+    lease.hold_ms = 600000;
+    assert_int_equal(ask(rig, WEFT_CALL_LEASE, &lease.base), WEFT_OK);
+    launch.process = PROCESS;
+    launch.env = env;
+    launch.n_env = 2;
+    assert_int_equal(ask(rig, WEFT_CALL_LAUNCH, &launch.base), WEFT_OK);
+}
+
+static int end(struct daemons *rig)
+{
+    Weft__Host__EndRequest request = WEFT__HOST__END_REQUEST__INIT;
+    request.app = APP;
+    request.token = TOKEN;
+    return ask(rig, WEFT_CALL_END, &request.base);
+}
+
+static void a_home_that_is_busy_is_asked_again_with_the_same_number(void **state)
+{
+    struct daemons *rig = *state;
+    home_open(WEFT_EAGAIN);
+    print_a_line(rig);
+    assert_int_equal(end(rig), WEFT_OK);
+    assert_int_equal(atomic_load(&home.taken), 1);
+    assert_string_equal(home.text, "a line\n");
+    assert_int_equal(atomic_load(&home.numbers), TAKES_FROM + 1); /* each time number 1 */
+    assert_int_equal(atomic_load(&home.lost), 0);
+    weft__server_stop(home.server, 1000);
+}
+
+static void a_home_that_was_out_of_reach_is_asked_again(void **state)
+{
+    struct daemons *rig = *state;
+    home_open(WEFT_ECONNRESET);
+    print_a_line(rig);
+    assert_int_equal(end(rig), WEFT_OK);
+    assert_int_equal(atomic_load(&home.taken), 1);
+    assert_int_equal(atomic_load(&home.numbers), TAKES_FROM + 1);
+    weft__server_stop(home.server, 1000);
+}
+
+static void what_no_home_takes_makes_the_end_no_good_one(void **state)
+{
+    struct daemons *rig = *state;
+    home_open(WEFT_EACCES);
+    print_a_line(rig);
+    assert_int_equal(end(rig), WEFT_EIO);
+    assert_int_equal(atomic_load(&home.asked), 1);
+    assert_int_equal(atomic_load(&home.exits), 1);
+    assert_int_equal(atomic_load(&home.lost), 1);
+    weft__server_stop(home.server, 1000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_home_that_is_busy_is_asked_again_with_the_same_number),
+        cmocka_unit_test(a_home_that_was_out_of_reach_is_asked_again),
+        cmocka_unit_test(what_no_home_takes_makes_the_end_no_good_one),
+    };
+    return cmocka_run_group_tests(tests, daemons_open, daemons_close);
+}
