@@ -13,9 +13,10 @@ $moved[0] as $run | $run.started_wall_ms as $t0
 | ($ranks | sort_by(.rank) | map(
     . as $r
     | ($begun[] | select(.rank == $r.rank)) as $s
+    | ($run.ranks[] | select(.rank == $r.rank)) as $known
     | (.bins[:-1] | map([(.[0] - $t0), .[1], .[2]])) as $bins
-    | {rank, before: {host: $s.host, pid: $s.pid}, after: {host, pid}, steps, nonce_before: $s.nonce, nonce_after: .nonce_end,
-       moves: .moves}
+    | {rank, before: {host: $s.host, pid: $known.first_pid}, after: {host, pid: $known.pid}, steps, nonce_before: $s.nonce, nonce_after: .nonce_end,
+       moves: ($r.rank as $me | $movers | map(select(. == $me)) | length)}
       + (if ($movers | index($r.rank)) == null and $from != null then
           {step_ms: {
              before: mean_step($bins | map(select(.[0] + 100 <= $from))),

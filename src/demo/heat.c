@@ -1,20 +1,8 @@
-/* heat: a 2-D Jacobi solver whose ranks can be moved while it runs.
- *
- * ny rows of nx interior points are spread over the ranks by rows. A step makes each point the mean
- * of its four neighbours: 0.25 * (((up + down) + left) + right), in this order, without fused
- * multiply-add, so the result has the same bits for every number of ranks and every placement. The
- * interior starts at 0; the fixed boundary above column j is (j * 7 + seed) % 101, the other three
- * sides are 0. Every ten steps all ranks learn the squared change.
- *
- * Everything that a rank needs to go on is one struct in its region: grids, a nonce that is drawn
- * once, the number of steps that the rank has made, and a record of how long its steps took.
- * weft_migration_point() stands at the head of each step; a rank that is moved goes on in go_on()
- * on the other host.
- */
+/* The solver: options, time, steps, the result. See heat.h. */
+#include "demo/heat.h"
+
 #include <errno.h>
 #include <inttypes.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,48 +10,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <mpi.h>
-
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "weft/memory.h"
-#include "weft/migrate.h"
-
-enum { BINS_MAX = 3000, BIN_MS = 100, CHANGE_EVERY = 10 };
+enum { BIN_MS = 100, CHANGE_EVERY = 10 };
 enum { TAG_UP = 1, TAG_DOWN, TAG_ROW };
 enum { EXIT_USAGE = 2 };
 
-struct options {
-    long nx, ny, steps, seed;
-    bool help;
-    char error[200]; /* empty: the options are good */
-};
-
-struct bin {
-    int64_t start_ms; /* since the epoch */
-    int64_t steps;
-    int64_t max_step_us;
-};
-
-struct heat {
-    struct options options;
-    int rank, size;
-    long rows, width; /* of this rank, without and with the halo */
-    double *now, *next;
-    double change;
-    double start_s;
-    uint64_t nonce;
-    char nonce_at_start[17];
-    char start_host[MPI_MAX_PROCESSOR_NAME];
-    long start_pid;
-    long steps; /* made by this rank */
-    long moves;
-    uint64_t region_bytes; /* that this program has allocated and written */
-    int64_t step_end_us;   /* wall clock */
-    long bins_n, bins_lost;
-    struct bin bins[BINS_MAX];
-};
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "the checksum is over little-endian doubles");
 
 /* Ends the whole app. */
 static void give_up(const char *what, long number) __attribute__((noreturn));
@@ -78,16 +33,16 @@ static void give_up(const char *what, long number)
 
 /* ---- options ---- */
 
-static bool set_number(struct options *options, const char *name, const char *text)
+static bool set_number(struct heat_options *options, const char *name, const char *text)
 {
     static const struct {
         const char *name;
         size_t offset;
         long min, max;
-    } known[] = {{"--nx", offsetof(struct options, nx), 1, 1 << 20},
-                 {"--ny", offsetof(struct options, ny), 1, 1 << 20},
-                 {"--steps", offsetof(struct options, steps), 0, 1000000000},
-                 {"--seed", offsetof(struct options, seed), 0, INT32_MAX}};
+    } known[] = {{"--nx", offsetof(struct heat_options, nx), 1, 1 << 20},
+                 {"--ny", offsetof(struct heat_options, ny), 1, 1 << 20},
+                 {"--steps", offsetof(struct heat_options, steps), 0, 1000000000},
+                 {"--seed", offsetof(struct heat_options, seed), 0, INT32_MAX}};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         char *end = NULL;
         if (strcmp(name, known[i].name) != 0)
@@ -103,9 +58,9 @@ static bool set_number(struct options *options, const char *name, const char *te
     return false;
 }
 
-static void read_options(struct options *options, int argc, char **argv)
+void heat_read_options(struct heat_options *options, int argc, char **argv)
 {
-    *options = (struct options){.nx = 512, .ny = 512, .steps = 30000, .seed = 1};
+    *options = (struct heat_options){.nx = 512, .ny = 512, .steps = 30000, .seed = 1};
     for (int i = 1; i < argc && !options->error[0]; i++) {
         char name[32];
         const char *equals = strchr(argv[i], '=');
@@ -122,6 +77,14 @@ static void read_options(struct options *options, int argc, char **argv)
             snprintf(options->error, sizeof(options->error),
                      "unknown option '%.40s'; there are --nx, --ny, --steps and --seed", name);
     }
+}
+
+bool heat_is_to_run(struct heat_options *options, int ranks)
+{
+    if (!options->error[0] && !options->help && options->ny < ranks)
+        snprintf(options->error, sizeof(options->error),
+                 "--ny %ld is less than the number of ranks, %d", options->ny, ranks);
+    return !options->error[0] && !options->help;
 }
 
 static void show_help(void)
@@ -148,14 +111,14 @@ static void note_step(struct heat *heat)
     int64_t now_us = wall_us(), took_us = now_us - heat->step_end_us;
     int64_t start_ms = now_us / 1000 / BIN_MS * BIN_MS;
     heat->step_end_us = now_us;
-    struct bin *bin = heat->bins_n > 0 ? &heat->bins[heat->bins_n - 1] : NULL;
+    struct heat_bin *bin = heat->bins_n > 0 ? &heat->bins[heat->bins_n - 1] : NULL;
     if (!bin || bin->start_ms != start_ms) {
-        if (heat->bins_n == BINS_MAX) {
+        if (heat->bins_n == HEAT_BINS_MAX) {
             heat->bins_lost++;
             return;
         }
         bin = &heat->bins[heat->bins_n++];
-        *bin = (struct bin){.start_ms = start_ms};
+        *bin = (struct heat_bin){.start_ms = start_ms};
     }
     bin->steps++;
     if (took_us > bin->max_step_us)
@@ -216,7 +179,7 @@ static double squared_change(const struct heat *heat)
     return sum;
 }
 
-static void step(struct heat *heat)
+void heat_step(struct heat *heat)
 {
     exchange(heat);
     relax(heat);
@@ -237,7 +200,7 @@ static void step(struct heat *heat)
 static void checksum(struct heat *heat, char text_out[17])
 {
     size_t bytes = (size_t)heat->options.nx * sizeof(double);
-    double *line = weft_alloc(bytes);
+    double *line = heat_alloc(bytes);
     XXH3_state_t *hash = XXH3_createState();
     if (!line || !hash)
         give_up("no memory for a row of bytes", (long)bytes);
@@ -252,7 +215,7 @@ static void checksum(struct heat *heat, char text_out[17])
         }
     snprintf(text_out, 17, "%016" PRIx64, (uint64_t)XXH3_64bits_digest(hash));
     XXH3_freeState(hash);
-    weft_free(line);
+    heat_free(line);
 }
 
 static void send_rows(struct heat *heat)
@@ -272,8 +235,8 @@ static void where_am_i(char host_out[MPI_MAX_PROCESSOR_NAME], long *pid_out)
 /* One line, written at once. */
 static void show_rank(const struct heat *heat)
 {
-    enum { LINE_MAX_BYTES = 1024 + BINS_MAX * 64 };
-    char host[MPI_MAX_PROCESSOR_NAME], *line = weft_alloc(LINE_MAX_BYTES);
+    enum { LINE_MAX_BYTES = 1024 + HEAT_BINS_MAX * 64 };
+    char host[MPI_MAX_PROCESSOR_NAME], *line = heat_alloc(LINE_MAX_BYTES);
     long pid;
     size_t at;
     if (!line)
@@ -295,7 +258,7 @@ static void show_rank(const struct heat *heat)
     snprintf(line + at, LINE_MAX_BYTES - at, "]}\n");
     fputs(line, stdout);
     fflush(stdout);
-    weft_free(line);
+    heat_free(line);
 }
 
 static void show_result(struct heat *heat)
@@ -311,35 +274,7 @@ static void show_result(struct heat *heat)
     fflush(stdout);
 }
 
-/* ---- beginning and going on ---- */
-
-static int go_on(void *argument);
-
-static int run(struct heat *heat)
-{
-    while (heat->steps < heat->options.steps) {
-        weft_migration_point(go_on, heat);
-        step(heat);
-    }
-    if (heat->rank == 0)
-        show_result(heat);
-    else
-        send_rows(heat);
-    show_rank(heat);
-    weft_free(heat->now);
-    weft_free(heat->next);
-    weft_free(heat);
-    MPI_Finalize();
-    return EXIT_SUCCESS;
-}
-
-/* Where a moved rank continues. */
-static int go_on(void *argument)
-{
-    struct heat *heat = argument;
-    heat->moves++;
-    return run(heat);
-}
+/* ---- beginning and end ---- */
 
 static void draw_nonce(struct heat *heat)
 {
@@ -354,8 +289,8 @@ static bool make_grids(struct heat *heat)
     heat->rows = rows_of(heat, heat->rank);
     heat->width = heat->options.nx + 2;
     bytes = (size_t)(heat->rows + 2) * (size_t)heat->width * sizeof(double);
-    heat->now = weft_alloc(bytes);
-    heat->next = weft_alloc(bytes);
+    heat->now = heat_alloc(bytes);
+    heat->next = heat_alloc(bytes);
     if (!heat->now || !heat->next)
         return false;
     memset(heat->now, 0, bytes);
@@ -366,11 +301,14 @@ static bool make_grids(struct heat *heat)
     return true;
 }
 
-static struct heat *begin(const struct options *options, int rank, int size)
+struct heat *heat_begin(const struct heat_options *options)
 {
-    struct heat *heat = weft_alloc(sizeof(*heat));
+    int rank, size;
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    struct heat *heat = heat_alloc(sizeof(*heat));
     if (!heat)
-        give_up("no memory in its region for bytes", sizeof(*heat));
+        give_up("no memory for bytes", sizeof(*heat));
     memset(heat, 0, sizeof(*heat));
     heat->options = *options;
     heat->rank = rank;
@@ -389,26 +327,26 @@ static struct heat *begin(const struct options *options, int rank, int size)
     return heat;
 }
 
-int main(int argc, char **argv)
+void heat_end(struct heat *heat)
 {
-    struct options options;
-    int rank, size;
-    _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
-                   "the checksum is over little-endian doubles");
-    read_options(&options, argc, argv);
-    MPI_Init(&argc, &argv);
+    if (heat->rank == 0)
+        show_result(heat);
+    else
+        send_rows(heat);
+    show_rank(heat);
+    heat_free(heat->now);
+    heat_free(heat->next);
+    heat_free(heat);
+}
+
+int heat_decline(const struct heat_options *options)
+{
+    int rank;
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    MPI_Comm_size(MPI_COMM_WORLD, &size);
-    if (!options.error[0] && !options.help && options.ny < size)
-        snprintf(options.error, sizeof(options.error),
-                 "--ny %ld is less than the number of ranks, %d", options.ny, size);
-    if (!options.error[0] && !options.help)
-        return run(begin(&options, rank, size));
-    if (rank == 0 && options.help)
+    if (rank == 0 && options->help)
         show_help();
     else if (rank == 0)
-        fprintf(stderr, "heat: %s\n", options.error);
+        fprintf(stderr, "heat: %s\n", options->error);
     fflush(stdout);
-    MPI_Finalize();
-    return options.help ? EXIT_SUCCESS : EXIT_USAGE;
+    return options->help ? EXIT_SUCCESS : EXIT_USAGE;
 }
