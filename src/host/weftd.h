@@ -54,10 +54,15 @@ struct weft_member {
     uint64_t freed_wall_ms; /* when its use was last seen to go down */
 };
 
-/* Frozen apps that are being taken over; weftd_frozen.c's. */
+#define WEFT_ADOPTIONS_MAX 64
+
+struct weft_adoption;
+struct weft_recovery;
+/* Frozen apps that are being taken over; weftd_adopt.c's. */
 struct weft_adoptions {
-    void **at;
+    struct weft_adoption *at[WEFT_ADOPTIONS_MAX];
     size_t n;
+    struct weft_recovery *recovery; /* NULL: all that an earlier weftd left has been looked at */
 };
 
 struct weft_host {

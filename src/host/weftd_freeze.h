@@ -41,7 +41,18 @@ struct weft_app_freeze {
 /* weftd_frozen.c: what is kept beside the ranks' memory. */
 /* Owns: free(). */
 void weft__frozen_pack(const struct weft_app *app, uint8_t **bytes_out, size_t *len_out);
+/* Whether what came out of the store can be made an app of.  Errors: WEFT_EPROTO. */
+int weft__frozen_check(const Weft__Host__FrozenApp *frozen);
+/* The app that it is of, at home here and frozen.  NULL: no memory. */
+struct weft_app *weft__frozen_unpack(struct weft_host *host, const Weft__Host__FrozenApp *frozen,
+                                     struct weft_move_owner owner);
+/* Lets a frozen app of ours go on; asked gets the outcome. */
+void weft__frozen_thaw(struct weft_app *app, struct weft_call *asked);
 void weft__frozen_where(const struct weft_app *app, char *text, size_t room);
+
+/* weftd_adopt.c: takes over an app that is at home nowhere, and thaws it; asked gets the outcome.
+ */
+void weft__weftd_adopt(struct weft_host *host, uint64_t app, struct weft_call *asked);
 
 struct weft_app_freeze *weft__freeze_new(struct weft_app *app, struct weft_move_owner owner);
 /* Where a home's freezes of the app go. */

@@ -1,11 +1,7 @@
 /* Frozen apps as they lie in the store, and as people see them.
  *
  * The manifest has all that a home knows of an app, so any host that reaches the store can make the
- * record anew and thaw the app; the registry's key of the app says whether what lies there counts,
- * and decides between two who try. Its key begins with the name of the home that wrote it: a weftd
- * that starts takes back what its predecessor has left, and removes what the registry does not know
- * as frozen. What another home has left is taken over when somebody asks for it: that home may be
- * alive. */
+ * record anew and thaw the app (weftd_adopt.c). */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,8 +67,7 @@ void weft__frozen_pack(const struct weft_app *app, uint8_t **bytes_out, size_t *
     free(frozen.keyed);
 }
 
-/* Whether what came out of the store can be made an app of. */
-static int check(const Weft__Host__FrozenApp *frozen)
+int weft__frozen_check(const Weft__Host__FrozenApp *frozen)
 {
     const Weft__Host__RunRequest *request = frozen->request;
     if (request == NULL || request->ranks == 0 || request->ranks > WEFT_APP_RANKS_MAX ||
@@ -118,8 +113,8 @@ static void unpack_processes(struct weft_app *app, uint32_t n)
     app->processes_n = n;
 }
 
-static struct weft_app *unpack(struct weft_host *host, const Weft__Host__FrozenApp *frozen,
-                               struct weft_move_owner owner)
+struct weft_app *weft__frozen_unpack(struct weft_host *host, const Weft__Host__FrozenApp *frozen,
+                                     struct weft_move_owner owner)
 {
     struct weft_app *app = weft__weftd_app_new(host, frozen->request, frozen->app);
     if (app == NULL)
@@ -146,258 +141,10 @@ static struct weft_app *unpack(struct weft_host *host, const Weft__Host__FrozenA
     return app;
 }
 
-/* ---- taking over what lies in the store ---- */
-
-/* An app that is to be taken over: manifest, then the registry's word. */
-struct adoption {
-    struct weft_task task;
-    struct weft_host *host;
-    uint64_t app;
-    struct weft_call *asked; /* weft thaw; NULL: our predecessor has left it */
-    Weft__Host__FrozenApp *frozen;
-    int err;
-    struct weft_move_owner owner;
-};
-
-static void adoption_free(struct adoption *adoption)
-{
-    weft__message_free((ProtobufCMessage *)adoption->frozen);
-    free(adoption);
-}
-
-static void refuse(struct adoption *adoption, int err, const char *text)
-{
-    if (adoption->asked != NULL)
-        weft__call_fail(adoption->asked, err, text);
-    else
-        weft__info("app %" PRIx64 " in the store is not taken over: %s", adoption->app, text);
-    adoption_free(adoption);
-}
-
-static void erase_waste(struct weft_host *host, uint64_t id)
-{
-    struct weft_store_desc desc = {.what = WEFT_STORE_ERASE, .app = id};
-    snprintf(desc.key, sizeof(desc.key), "frozen/%s/%" PRIx64 "/", host->name, id);
-    weft__weftd_store_do(host, &desc);
-}
-
-static void thaw(struct weft_app *app, struct weft_call *asked)
+void weft__frozen_thaw(struct weft_app *app, struct weft_call *asked)
 {
     app->freeze->asked = asked;
     weft__freeze_feed(app->freeze, &(struct weft_freeze_event){.kind = WEFT_FREEZE_ON_THAW});
-}
-
-static void adopt(struct adoption *adoption)
-{
-    struct weft_call *asked = adoption->asked;
-    bool known = weft__weftd_app_find(adoption->host, adoption->app) != NULL;
-    struct weft_app *app = known ? NULL : unpack(adoption->host, adoption->frozen, adoption->owner);
-    if (app == NULL) {
-        refuse(adoption, known ? WEFT_EBUSY : WEFT_ENOMEM,
-               known ? "the app is being taken over already" : "no memory for so many ranks");
-        return;
-    }
-    adoption_free(adoption);
-    weft__info("app %" PRIx64 " is at home here now, frozen", app->id);
-    if (asked != NULL)
-        thaw(app, asked);
-    else
-        weft__freeze_await_room(app->freeze);
-}
-
-/* What a registry does not know may be another cluster's, or it has lost its log: it stays. */
-static bool is_waste(const struct adoption *adoption)
-{
-    return adoption->owner.host != UINT64_MAX && adoption->owner.host != WEFT_FREEZE_STORE;
-}
-
-static void owner_task(struct weft_task *task)
-{
-    struct adoption *adoption = weft__loop_owner(task, struct adoption, task);
-    bool frozen = adoption->err == WEFT_OK && adoption->owner.host == WEFT_FREEZE_STORE &&
-                  adoption->frozen != NULL;
-    if (adoption->host->stopping) {
-        refuse(adoption, WEFT_ESHUTDOWN, "the host is shutting down");
-    } else if (frozen) {
-        adopt(adoption);
-    } else {
-        if (adoption->err == WEFT_OK && adoption->asked == NULL && is_waste(adoption))
-            erase_waste(adoption->host, adoption->app);
-        refuse(adoption, adoption->err != WEFT_OK ? WEFT_EREGISTRY : WEFT_ENOENT,
-               adoption->err != WEFT_OK ? "the registry cannot be reached"
-                                        : "the registry does not know it as frozen");
-    }
-}
-
-/* On the client's thread. */
-static void owner_known(void *ctx, int err, struct weft_move_owner owner)
-{
-    struct adoption *adoption = ctx;
-    adoption->err = err;
-    adoption->owner = owner;
-    weft__loop_must_post(adoption->host->asker.loop, &adoption->task);
-}
-
-static void ask_registry(struct adoption *adoption)
-{
-    adoption->task.run = owner_task;
-    weft__owner_read(&(struct weft_owner_ask){.at = adoption->host->registry_at,
-                                              .app = adoption->app,
-                                              .rank = WEFT_KEY_OF_APP,
-                                              .initial = {.host = UINT64_MAX},
-                                              .done = owner_known,
-                                              .ctx = adoption});
-}
-
-/* The adoption is found again by what it is about: one per app at a time. */
-static struct adoption *take_adoption(struct weft_host *host, uint64_t app)
-{
-    struct weft_adoptions *all = &host->adoptions;
-    for (size_t i = 0; i < all->n; i++) {
-        struct adoption *adoption = all->at[i];
-        if (adoption->app != app)
-            continue;
-        all->at[i] = all->at[--all->n];
-        return adoption;
-    }
-    return NULL;
-}
-
-static void manifest_read(struct weft_host *host, uint64_t id, int err, const char *text,
-                          const ProtobufCBinaryData *bytes)
-{
-    struct adoption *adoption = take_adoption(host, id);
-    ProtobufCMessage *message = NULL;
-    if (adoption == NULL)
-        return;
-    if (err != WEFT_OK) {
-        refuse(adoption, err, text);
-        return;
-    }
-    err = weft__message_decode(&weft__host__frozen_app__descriptor, bytes->data, bytes->len,
-                               &message);
-    adoption->frozen = (Weft__Host__FrozenApp *)message;
-    if (err == WEFT_OK)
-        err = check(adoption->frozen);
-    if (err == WEFT_OK)
-        ask_registry(adoption);
-    else
-        refuse(adoption, err, weft_fail_text(err));
-}
-
-static void read_manifest(struct weft_host *host, struct adoption *adoption, const char *key)
-{
-    struct weft_adoptions *all = &host->adoptions;
-    struct weft_store_desc desc = {
-        .what = WEFT_STORE_READ, .app = adoption->app, .done = manifest_read};
-    all->at = weft__must_grow(all->at, all->n + 1, sizeof(*all->at));
-    all->at[all->n++] = adoption;
-    snprintf(desc.key, sizeof(desc.key), "%s", key);
-    weft__weftd_store_do(host, &desc);
-}
-
-/* The app that a key in the store is of; 0: none. manifest: whether it is that. */
-static uint64_t app_of_key(const char *key, bool *manifest_out)
-{
-    const char *id = strchr(key, '/');
-    id = id != NULL ? strchr(id + 1, '/') : NULL;
-    char *end = NULL;
-    uint64_t app = id != NULL ? strtoull(id + 1, &end, 16) : 0;
-    *manifest_out = app != 0 && strcmp(end, "/app") == 0;
-    return app;
-}
-
-/* The manifest of the app among the keys; NULL: none. */
-static const char *find_manifest(const ProtobufCBinaryData *keys, uint64_t app)
-{
-    for (size_t at = 0; at < keys->len; at += strlen((const char *)keys->data + at) + 1) {
-        const char *key = (const char *)keys->data + at;
-        bool manifest;
-        if (app_of_key(key, &manifest) == app && manifest)
-            return key;
-    }
-    return NULL;
-}
-
-/* weft thaw of an app that is not known here. */
-static void listed_to_thaw(struct weft_host *host, uint64_t id, int err, const char *text,
-                           const ProtobufCBinaryData *keys)
-{
-    struct adoption *adoption = take_adoption(host, id);
-    const char *key = err == WEFT_OK ? find_manifest(keys, id) : NULL;
-    if (adoption == NULL)
-        return;
-    if (err != WEFT_OK)
-        refuse(adoption, err, text);
-    else if (key == NULL)
-        refuse(adoption, WEFT_ENOENT, "no such app is at home here, nor in this host's store");
-    else
-        read_manifest(host, adoption, key);
-}
-
-static void adopt_to_thaw(struct weft_host *host, uint64_t app, struct weft_call *asked)
-{
-    struct adoption *adoption = take_adoption(host, app);
-    struct weft_adoptions *all = &host->adoptions;
-    if (adoption != NULL) {
-        all->at[all->n++] = adoption;
-        weft__call_fail(asked, WEFT_EBUSY, "the app is being taken over already");
-        return;
-    }
-    adoption = weft__must_alloc(1, sizeof(*adoption));
-    *adoption = (struct adoption){.host = host, .app = app, .asked = asked};
-    all->at = weft__must_grow(all->at, all->n + 1, sizeof(*all->at));
-    all->at[all->n++] = adoption;
-    weft__weftd_store_do(
-        host, &(struct weft_store_desc){
-                  .what = WEFT_STORE_LIST, .app = app, .key = "frozen/", .done = listed_to_thaw});
-}
-
-/* What an earlier weftd of our name has left. Keys are sorted: an app's come together. */
-static void listed_to_recover(struct weft_host *host, uint64_t none, int err, const char *text,
-                              const ProtobufCBinaryData *keys)
-{
-    uint64_t last = 0;
-    (void)none;
-    if (err != WEFT_OK) {
-        weft__warn("frozen apps in the store are not looked for: %s", text);
-        return;
-    }
-    for (size_t at = 0; at < keys->len; at += strlen((const char *)keys->data + at) + 1) {
-        bool manifest;
-        uint64_t app = app_of_key((const char *)keys->data + at, &manifest);
-        if (app == 0 || app == last || weft__weftd_app_find(host, app) != NULL)
-            continue;
-        last = app;
-        const char *key = find_manifest(keys, app);
-        struct adoption *adoption = weft__must_alloc(1, sizeof(*adoption));
-        *adoption = (struct adoption){.host = host, .app = app};
-        if (key != NULL)
-            read_manifest(host, adoption, key);
-        else
-            ask_registry(adoption); /* a freeze that was never committed */
-    }
-}
-
-void weft__weftd_frozen_recover(struct weft_host *host)
-{
-    struct weft_store_desc desc = {.what = WEFT_STORE_LIST, .done = listed_to_recover};
-    if (!weft__weftd_freeze_is_set_up(host))
-        return;
-    snprintf(desc.key, sizeof(desc.key), "frozen/%s/", host->name);
-    weft__weftd_store_do(host, &desc);
-}
-
-void weft__weftd_frozen_fini(struct weft_host *host)
-{
-    for (size_t i = 0; i < host->adoptions.n; i++) {
-        struct adoption *adoption = host->adoptions.at[i];
-        if (adoption->asked != NULL)
-            weft__call_fail(adoption->asked, WEFT_ESHUTDOWN, "the host is shutting down");
-        adoption_free(adoption);
-    }
-    free(host->adoptions.at);
-    host->adoptions = (struct weft_adoptions){0};
 }
 
 /* ---- calls of people ---- */
@@ -425,7 +172,7 @@ void weft__weftd_on_thaw_app(void *ctx, struct weft_call *call, const ProtobufCM
         weft__call_fail(call, WEFT_ESHUTDOWN, "the host is about to go; thaw the app --at another");
     } else if (app == NULL || app->state == WEFT_APP_ENDED) {
         if (app == NULL && weft__weftd_freeze_is_set_up(host))
-            adopt_to_thaw(host, request->app, call);
+            weft__weftd_adopt(host, request->app, call);
         else
             weft__call_fail(call, WEFT_ENOENT,
                             app == NULL ? "no such app is at home here, and this host has no store"
@@ -437,7 +184,7 @@ void weft__weftd_on_thaw_app(void *ctx, struct weft_call *call, const ProtobufCM
     } else if (weft__weftd_freeze_busy(app)) {
         weft__call_fail(call, WEFT_EBUSY, "the app is being frozen or thawed; try again");
     } else {
-        thaw(app, call);
+        weft__frozen_thaw(app, call);
     }
 }
 

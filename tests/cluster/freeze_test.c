@@ -301,6 +301,65 @@ static void a_home_that_was_killed_finds_its_frozen_apps_again(void **state)
     cluster_remove(scene.folder);
 }
 
+/* Files in the store that a home of this name has written. */
+static unsigned stored_by(const struct scene *scene, const char *name)
+{
+    char begin[64];
+    DIR *dir = opendir(scene->folder);
+    unsigned n = 0;
+    const struct dirent *entry;
+    snprintf(begin, sizeof(begin), "frozen%%2F%s%%2F", name);
+    while (dir != NULL && (entry = readdir(dir)) != NULL)
+        n += strncmp(entry->d_name, begin, strlen(begin)) == 0;
+    if (dir != NULL)
+        (void)closedir(dir);
+    return n;
+}
+
+static void copy_files(struct cluster *cluster, const char *from, const char *to)
+{
+    char command[512];
+    snprintf(command, sizeof(command), "mkdir -p '%s' && cp -n '%s'/* '%s'", to, from, to);
+    cluster_check(cluster, system(command) == 0);
+}
+
+/* What a home could not remove after its app was thawed lies beside what the next home writes. */
+static void of_two_manifests_the_newest_counts(void **state)
+{
+    struct scene scene;
+    hosts_open(*state, &scene);
+    struct cluster *cluster = scene.cluster;
+    const char *kept = cluster_file(cluster, "kept");
+    scene.app = cluster_run(cluster, scene.a, "-n", "4", cluster_program("chain"), scene.stage.path,
+                            "0", "1", "1000", NULL);
+    stage_runs(cluster, &scene.stage, RANKS, 20);
+    cluster_check(cluster, freeze_at(&scene, scene.a)->code == 0);
+    copy_files(cluster, scene.folder, kept);
+    cluster_host_stop(cluster, scene.a);
+    cluster_check(cluster, thaw_at(&scene, scene.b)->code == 0);
+    scene.app.home = scene.b;
+    stage_runs(cluster, &scene.stage, RANKS, 20);
+    cluster_check(cluster, freeze_at(&scene, scene.b)->code == 0);
+    cluster_check(cluster, stored_by(&scene, "b") == RANKS + 1);
+    copy_files(cluster, kept, scene.folder);
+    cluster_check(cluster, stored_by(&scene, "a") == RANKS + 1);
+    cluster_host_again(cluster, scene.a); /* removes its own: it is the older one */
+    cluster_await(cluster, CLUSTER_MS, stored_by(&scene, "a") == 0);
+    copy_files(cluster, kept, scene.folder);
+    cluster_host_stop(cluster, scene.b);
+    cluster_check(cluster, thaw_at(&scene, scene.home)->code == 0);
+    scene.app.home = scene.home;
+    cluster_await(cluster, CLUSTER_MS, stored_by(&scene, "b") == 0);
+    cluster_check(cluster, stored_by(&scene, "a") == RANKS + 1);
+    stage_runs(cluster, &scene.stage, RANKS, 20);
+    atomic_store(&scene.stage.board->stop, 1);
+    cluster_await(cluster, CLUSTER_MS, ask_state_is(cluster, &scene.app, "ended"));
+    stage_all_free(cluster);
+    stage_close(&scene.stage);
+    cluster_remove(scene.folder);
+    cluster_remove(kept);
+}
+
 static void what_cannot_be_frozen_says_why_and_goes_on(void **state)
 {
     struct cluster *cluster = *state;
@@ -382,6 +441,7 @@ int main(int argc, char **argv)
         CASE(a_thaw_without_room_leaves_it_frozen),
         CASE(a_frozen_app_outlives_its_home),
         CASE(a_home_that_was_killed_finds_its_frozen_apps_again),
+        CASE(of_two_manifests_the_newest_counts),
         CASE(what_cannot_be_frozen_says_why_and_goes_on),
         CASE(a_rank_that_cannot_be_stored_lets_all_go_on),
         CASE(a_move_that_was_given_up_is_no_obstacle),
