@@ -87,7 +87,7 @@ static int check_reduce_op(struct weft_mpi *mpi, const char *where,
                            const struct weft_mpi_comm *comm, MPI_Op op, MPI_Datatype datatype)
 {
     const struct weft_mpi_type *type = weft__mpi_type_find(mpi, datatype);
-    if (!weft__mpi_op_known(op))
+    if (!weft__mpi_op_known(mpi, op))
         return weft__mpi_error_raise(mpi, comm, MPI_ERR_OP, where,
                                      "handle 0x%zx is not an operation of reductions",
                                      weft__mpi_handle_value(op));
@@ -301,14 +301,3 @@ int PMPI_Reduce_local_c(const void *inbuf, void *inoutbuf, MPI_Count count, MPI_
     return reduce_local(WEFT_MPI_HERE, &args, inoutbuf, op);
 }
 WEFT_MPI_EXPORT(MPI_Reduce_local_c);
-
-int PMPI_Op_commutative(MPI_Op op, int *commute)
-{
-    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    if (!weft__mpi_op_known(op) && op != MPI_REPLACE && op != MPI_NO_OP)
-        return WEFT_MPI_RAISE(mpi, NULL, MPI_ERR_OP, "handle 0x%zx is not an operation",
-                              weft__mpi_handle_value(op));
-    *commute = op != MPI_REPLACE && op != MPI_NO_OP;
-    return MPI_SUCCESS;
-}
-WEFT_MPI_EXPORT(MPI_Op_commutative);

@@ -13,6 +13,7 @@
 #include "mpi/comm.h"
 #include "mpi/error.h"
 #include "mpi/match.h"
+#include "mpi/op.h"
 #include "mpi/out.h"
 #include "mpi/protocol.h"
 #include "mpi/request.h"
@@ -175,6 +176,7 @@ int PMPI_Finalize(void)
     weft__mpi_request_fini(mpi);
     weft__mpi_comm_fini(mpi);
     weft__mpi_match_fini(mpi);
+    weft__mpi_op_fini(mpi);
     weft__mpi_type_fini(mpi);
     weft__heap_free(mpi->cell->heap, mpi->dests);
     mpi->dests = NULL;

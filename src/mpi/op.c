@@ -1,4 +1,4 @@
-/* The predefined operations on the predefined types.
+/* The predefined operations on the predefined types. Those of the program: op_user.c.
  *
  * Three operands, not the two of MPI's user functions: a tree of combinations can then say which
  * side was left without copying first, and left and right matter for the bits (a NaN's payload, the
@@ -33,15 +33,15 @@ static int op_index(uintptr_t value)
     return -1;
 }
 
-bool weft__mpi_op_known(MPI_Op op)
+bool weft__mpi_op_known(struct weft_mpi *mpi, MPI_Op op)
 {
-    return op_index((uintptr_t)op) >= 0;
+    return op_index((uintptr_t)op) >= 0 || weft__mpi_op_user(mpi, op);
 }
 
 const char *weft__mpi_op_name(MPI_Op op)
 {
     int index = op_index((uintptr_t)op);
-    return index >= 0 ? ops[index].name : "no operation";
+    return index >= 0 ? ops[index].name : "an operation of the program";
 }
 
 #define IN(group) (1u << WEFT_MPI_GROUP_##group)
@@ -64,7 +64,7 @@ bool weft__mpi_op_defined(MPI_Op op, const struct weft_mpi_type *type)
         [MAXLOC] = IN(PAIR),
     };
     int index = op_index((uintptr_t)op);
-    return index >= 0 && (groups[index] & (1u << type->group)) != 0;
+    return index < 0 || (groups[index] & (1u << type->group)) != 0;
 }
 
 /* clang-format off */
@@ -208,5 +208,9 @@ void weft__mpi_op_combine(struct weft_mpi *mpi, const struct weft_mpi_combine *c
         [WEFT_MPI_BASE_LD_I] = do_ld_i, [WEFT_MPI_BASE_F_F] = do_f_f,
         [WEFT_MPI_BASE_D_D] = do_d_d,
     };
+    if (combine->op > 0xfffu) {
+        weft__mpi_op_call(mpi, combine);
+        return;
+    }
     by_base[weft__mpi_type_get(mpi, combine->type)->base](op_index(combine->op), combine);
 }

@@ -57,8 +57,10 @@ static void add_data(struct weft_mpi_request *request, struct weft_mpi_step *ste
 
 void weft__mpi_schedule_free(struct weft_mpi *mpi, struct weft_mpi_schedule *schedule)
 {
-    for (uint32_t i = 0; schedule && i < schedule->steps_n; i++)
+    for (uint32_t i = 0; schedule && i < schedule->steps_n; i++) {
         weft__mpi_type_drop(mpi, schedule->steps[i].combine.type);
+        weft__mpi_op_drop(mpi, schedule->steps[i].combine.op);
+    }
     weft__heap_free(mpi->cell->heap, schedule);
 }
 
@@ -87,6 +89,7 @@ void weft__mpi_schedule_combine(struct weft_mpi_request *request,
                                 const struct weft_mpi_combine *combine)
 {
     add(request, WEFT_MPI_STEP_COMBINE)->combine = *combine;
+    weft__mpi_op_hold(request->schedule->mpi, combine->op);
     weft__mpi_type_hold(request->schedule->mpi, combine->type);
 }
 

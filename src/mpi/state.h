@@ -173,6 +173,8 @@ struct weft_mpi {
     uint64_t posted; /* receives posted so far */
     struct weft_mpi_index indices[WEFT_MPI_INDICES];
     struct weft_mpi_table types; /* derived ones */
+    struct weft_mpi_table ops;   /* of the program */
+    char **type_names;           /* that the program gave to predefined ones; NULL: none */
 };
 
 /* The rank's state. Ends the app with a reason where MPI is not initialised or this thread is no

@@ -149,7 +149,7 @@ const struct weft_mpi_type *weft__mpi_type_find(struct weft_mpi *mpi, MPI_Dataty
     if (value > LAST) {
         const struct weft_mpi_type *type =
             weft__mpi_table_find(&mpi->types, value, WEFT_MPI_TYPE_KIND);
-        return type && !type->freed ? type : NULL;
+        return type && type->users > 0 ? type : NULL;
     }
     if (value < FIRST || predefined[value - FIRST].size == 0)
         return NULL;
@@ -173,15 +173,44 @@ uint32_t weft__mpi_type_hold(struct weft_mpi *mpi, uint32_t number)
     return number;
 }
 
-void weft__mpi_type_drop(struct weft_mpi *mpi, uint32_t number)
+/* One holder less; the last one puts it before those that are to be released. */
+static void let_go(struct weft_mpi *mpi, uint32_t number, struct weft_mpi_type **releasing)
 {
     if (!weft__mpi_type_is_derived(number))
         return;
     struct weft_mpi_type *type = weft__mpi_type_derived(mpi, number);
     if (--type->holders > 0)
         return;
-    weft__mpi_table_remove(&mpi->types, weft__mpi_table_index(number));
-    weft__heap_free(mpi->cell->heap, type);
+    type->next = *releasing;
+    *releasing = type;
+}
+
+static void free_type(struct weft_mpi *mpi, struct weft_mpi_type *type)
+{
+    struct weft_heap *heap = mpi->cell->heap;
+    if (!type->shares)
+        weft__heap_free(heap, (void *)(uintptr_t)type->parts); /* constant since it was made */
+    weft__heap_free(heap, type->contents);
+    weft__heap_free(heap, type->name);
+    weft__heap_free(heap, type);
+}
+
+/* A loop, not a recursion: chains of types can be long. */
+void weft__mpi_type_drop(struct weft_mpi *mpi, uint32_t number)
+{
+    struct weft_mpi_type *releasing = NULL;
+    let_go(mpi, number, &releasing);
+    while (releasing) {
+        struct weft_mpi_type *type = releasing;
+        const struct weft_mpi_contents *contents = type->contents;
+        releasing = type->next;
+        for (uint32_t i = 0; !type->shares && i < type->parts_n; i++)
+            let_go(mpi, type->parts[i].child, &releasing);
+        for (int64_t i = 0; contents && i < contents->types_n; i++)
+            let_go(mpi, contents->types[i], &releasing);
+        weft__mpi_table_remove(&mpi->types, weft__mpi_table_index(type->number));
+        free_type(mpi, type);
+    }
 }
 
 struct weft_mpi_type *weft__mpi_type_new(struct weft_mpi *mpi)
@@ -199,8 +228,14 @@ struct weft_mpi_type *weft__mpi_type_new(struct weft_mpi *mpi)
 
 void weft__mpi_type_fini(struct weft_mpi *mpi)
 {
+    struct weft_mpi_type *type;
     for (uint32_t i = 0; i < mpi->types.len; i++)
-        weft__heap_free(mpi->cell->heap, weft__mpi_table_at(&mpi->types, i));
+        if ((type = weft__mpi_table_at(&mpi->types, i)) != NULL)
+            free_type(mpi, type);
+    for (uint32_t i = 0; mpi->type_names && i <= LAST - FIRST; i++)
+        weft__heap_free(mpi->cell->heap, mpi->type_names[i]);
+    weft__heap_free(mpi->cell->heap, mpi->type_names);
+    mpi->type_names = NULL;
     weft__mpi_table_fini(&mpi->types, mpi->cell->heap);
 }
 

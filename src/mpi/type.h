@@ -85,15 +85,26 @@ struct weft_mpi_type {
     bool dense;    /* the data are one run of bytes, in order */
     bool bounded;  /* lb and extent were set, not computed */
     bool committed;
-    bool freed; /* by the program; lives on for those who hold it */
+    bool shares; /* its parts are those of the type that it is made of */
     uint32_t number;
-    uint32_t holders; /* the program, requests, schedules, types made of it */
+    uint32_t users;             /* handles of the program; 0: it has none, or has freed them */
+    uint32_t holders;           /* these, requests, schedules, types made of it */
+    struct weft_mpi_type *next; /* of those that are being released */
     uint32_t parts_n;
     const struct weft_mpi_part *parts;
     uint64_t body; /* bytes of data of a body */
     int64_t repeat, stride;
-    const char *name;                   /* NULL: none */
-    struct weft_mpi_contents *contents; /* how it was made */
+    char *name;                         /* NULL: none */
+    struct weft_mpi_contents *contents; /* NULL: a predefined type, or none that the program sees */
+};
+
+/* The arguments of the constructor. */
+struct weft_mpi_contents {
+    int combiner;
+    int64_t integers_n, addresses_n, larges_n, types_n;
+    int *integers; /* in this block, as all of them */
+    int64_t *addresses, *larges;
+    uint32_t *types; /* held */
 };
 
 /* Values in memory. */
@@ -122,7 +133,7 @@ const struct weft_mpi_type *weft__mpi_type_get(struct weft_mpi *mpi, uint32_t nu
 uint32_t weft__mpi_type_hold(struct weft_mpi *mpi, uint32_t number);
 /* 0 is fine. */
 void weft__mpi_type_drop(struct weft_mpi *mpi, uint32_t number);
-/* A new derived type, all fields zero but number and holders (1, the program); NULL: no room. */
+/* A new derived type, all fields zero but number and holders (1: the caller); NULL: no room. */
 struct weft_mpi_type *weft__mpi_type_new(struct weft_mpi *mpi);
 /* A derived type to be changed. */
 struct weft_mpi_type *weft__mpi_type_derived(struct weft_mpi *mpi, uint32_t number);
@@ -162,6 +173,15 @@ static inline bool weft__mpi_type_misses(const struct weft_mpi_type *type, const
 {
     return !buf && count > 0 && type->size > 0 && (uint64_t)type->true_lb < 4096;
 }
+
+/* Whole basic elements in the first len bytes of packed values of a type that has data; < 0: these
+ * end inside of one. */
+int64_t weft__mpi_type_elements(struct weft_mpi *mpi, const struct weft_mpi_type *type,
+                                uint64_t len);
+/* The other way round: bytes of packed data of so many elements.  < 0: they need more than 63 bits.
+ */
+int64_t weft__mpi_type_bytes(struct weft_mpi *mpi, const struct weft_mpi_type *type,
+                             uint64_t elements);
 
 /* Bytes from the lowest to the highest byte of data of count values; where they begin, from the
  * buffer's address, in *first_out. Memory for a copy of the values: as many bytes, its address

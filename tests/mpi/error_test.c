@@ -161,7 +161,6 @@ static int unsupported_main(void *argument)
     const int one = 1, zero = 0;
     int x = 0;
     MPI_Comm comm = MPI_COMM_WORLD, other;
-    MPI_Datatype type;
     MPI_Win win;
     MPI_File file;
     MPI_Request request;
@@ -172,7 +171,6 @@ static int unsupported_main(void *argument)
     check(MPI_Comm_free(&comm) == MPI_ERR_COMM);
     check(MPI_Cart_create(MPI_COMM_WORLD, 1, &one, &zero, 0, &other) ==
           MPI_ERR_UNSUPPORTED_OPERATION);
-    check(MPI_Type_contiguous(3, MPI_INT, &type) == MPI_ERR_UNSUPPORTED_OPERATION);
     check(MPI_Allgather(&x, 1, MPI_INT, &x, 1, MPI_INT, MPI_COMM_WORLD) ==
           MPI_ERR_UNSUPPORTED_OPERATION);
     check(MPI_Win_create(&x, 4, 1, MPI_INFO_NULL, MPI_COMM_WORLD, &win) ==

@@ -15,7 +15,7 @@ static struct weft_mpi empty; /* without derived types */
 
 static void run(MPI_Op op, MPI_Datatype type, struct weft_mpi_combine desc)
 {
-    assert_true(weft__mpi_op_known(op));
+    assert_true(weft__mpi_op_known(&empty, op));
     assert_true(weft__mpi_op_defined(op, weft__mpi_type_find(&empty, type)));
     desc.op = (uint32_t)(uintptr_t)op;
     desc.type = weft__mpi_type_number(type);
@@ -173,10 +173,10 @@ static void the_result_may_replace_either_operand(void **state)
 static void operations_that_are_none_are_not_known(void **state)
 {
     (void)state;
-    assert_false(weft__mpi_op_known(MPI_OP_NULL));
-    assert_false(weft__mpi_op_known(MPI_REPLACE));
-    assert_false(weft__mpi_op_known(MPI_NO_OP));
-    assert_false(weft__mpi_op_known((MPI_Op)0x25));
+    assert_false(weft__mpi_op_known(&empty, MPI_OP_NULL));
+    assert_false(weft__mpi_op_known(&empty, MPI_REPLACE));
+    assert_false(weft__mpi_op_known(&empty, MPI_NO_OP));
+    assert_false(weft__mpi_op_known(&empty, (MPI_Op)0x25));
     assert_string_equal(weft__mpi_op_name(MPI_BXOR), "MPI_BXOR");
 }
 
