@@ -1,91 +1,170 @@
 /* All-to-all: block i of rank j becomes block j of rank i.
  *
  * In step k rank r exchanges blocks with rank (k - r) mod n: every step is a matching of the ranks
- * in pairs, over all steps each pair meets once, and each rank meets itself once (that exchange
- * goes through the library's messages to oneself, which know every pair of types). Some steps run
- * together, then all of them are waited for: what a rank has under way is bounded whatever the
- * number of ranks. In place, what goes out is copied to scratch memory first, so the scratch is
- * bounded too. Blocks are not combined on their way (Bruck), which would need fewer
- * messages for small blocks, but as many copies of each block as there are rounds.
+ * in pairs, over all steps each pair meets once, and a rank that meets itself copies its block.
+ * Some steps run together, then all of them are waited for: what a rank has under way is bounded
+ * whatever the number of ranks. In place, what goes out is packed into scratch memory first, and so
+ * few steps run together that the scratch is bounded too.
+ *
+ * Short blocks of many ranks go by Bruck's way: log2(n) messages, of half of the blocks each,
+ * instead of n - 1. Block i of the packed blocks is the one for the rank i further on; in round k
+ * those whose number has bit k go 2^k ranks on, and lie where they lay.
  */
-#include "mpi/coll.h"
+#include "mpi/coll_parts.h"
 
 enum { TOGETHER = 16 }; /* steps */
 
-struct window {
-    struct weft_mpi_request *request;
-    const struct weft_mpi_alltoall *desc;
-    int64_t size, me, from_bytes, into_bytes; /* of a block */
+#define SCRATCH_MAX ((uint64_t)4 << 20)
+
+static struct weft_mpi_buffer into_block(const struct weft_mpi_schedule *s, int64_t peer)
+{
+    return weft__mpi_coll_block(s->mpi, &s->coll, &s->coll.into, peer);
+}
+
+static uint64_t into_bytes(const struct weft_mpi_schedule *s, int64_t peer)
+{
+    const struct weft_mpi_buffer block = into_block(s, peer);
+    return weft__mpi_coll_bytes(s->mpi, &block);
+}
+
+/* ---- pairs ---- */
+
+static int64_t partner(const struct weft_mpi_schedule *s, int64_t step)
+{
+    return (step - s->comm->rank + s->comm->size) % s->comm->size;
+}
+
+static uint64_t step_bytes(const struct weft_mpi_schedule *s, int64_t step)
+{
+    return (into_bytes(s, partner(s, step)) + 15u) & ~(uint64_t)15u;
+}
+
+/* The step behind those that run together with this one; the scratch that they take. */
+static int64_t window_end(const struct weft_mpi_schedule *s, int64_t first, uint64_t *bytes_out)
+{
+    int64_t end = first;
+    *bytes_out = 0;
+    while (end < s->comm->size && end - first < TOGETHER) {
+        uint64_t bytes = s->coll.in_place ? step_bytes(s, end) : 0;
+        if (end > first && *bytes_out + bytes > SCRATCH_MAX)
+            break;
+        *bytes_out += bytes;
+        end++;
+    }
+    return end;
+}
+
+bool weft__mpi_alltoall_begin(struct weft_mpi_schedule *s)
+{
+    uint64_t most = 0, bytes;
+    for (int64_t first = 0; first < s->comm->size && s->coll.in_place;) {
+        first = window_end(s, first, &bytes);
+        most = bytes > most ? bytes : most;
+    }
+    return !s->coll.in_place || weft__mpi_schedule_scratch(s, (size_t)most);
+}
+
+static void exchange(struct weft_mpi_schedule *s, int64_t peer, const struct weft_mpi_buffer *kept)
+{
+    const struct weft_mpi_buffer in = into_block(s, peer);
+    struct weft_mpi_buffer out = *kept;
+    if (!s->coll.in_place)
+        out = weft__mpi_coll_block(s->mpi, &s->coll, &s->coll.from, peer);
+    if (peer == s->comm->rank && !s->coll.in_place) {
+        weft__mpi_schedule_copy(s, &out, &in);
+    } else if (peer != s->comm->rank) {
+        weft__mpi_schedule_recv(s, peer, &in);
+        weft__mpi_schedule_send(s, peer, &out);
+    }
+}
+
+void weft__mpi_alltoall_pairs(struct weft_mpi_schedule *s)
+{
+    uint64_t bytes;
+    for (int64_t first = 0, end; first < s->comm->size; first = end) {
+        struct weft_mpi_buffer kept[TOGETHER] = {{0}};
+        uint64_t at = 0;
+        end = window_end(s, first, &bytes);
+        for (int64_t step = first; step < end && s->coll.in_place; step++) {
+            const struct weft_mpi_buffer from = into_block(s, partner(s, step));
+            uint64_t len = into_bytes(s, partner(s, step));
+            kept[step - first] = weft__mpi_coll_packed(s->scratch + at, len);
+            if (partner(s, step) != s->comm->rank)
+                weft__mpi_schedule_pack(s, &from, 0, s->scratch + at, (size_t)len);
+            at += step_bytes(s, step);
+        }
+        for (int64_t step = first; step < end; step++)
+            exchange(s, partner(s, step), &kept[step - first]);
+        weft__mpi_schedule_fence(s);
+    }
+}
+
+/* ---- Bruck ---- */
+
+/* Of a block: what is sent, which all ranks agree on. */
+static uint64_t bruck_bytes(const struct weft_mpi_schedule *s)
+{
+    const struct weft_mpi_buffer block = weft__mpi_coll_mine(&s->coll);
+    return weft__mpi_coll_bytes(s->mpi, &block);
+}
+
+bool weft__mpi_alltoall_bruck_begin(struct weft_mpi_schedule *s)
+{
+    /* The blocks, and those that go and come in a round. */
+    return weft__mpi_schedule_scratch(s, (size_t)bruck_bytes(s) * 2 * (size_t)(s->comm->size + 1));
+}
+
+struct bruck {
+    struct weft_mpi_schedule *s;
+    int64_t size, me;
+    uint64_t block; /* bytes */
 };
 
-static unsigned char *block_into(const struct window *w, int64_t peer)
+static unsigned char *packed_block(const struct bruck *b, int64_t i)
 {
-    return (unsigned char *)w->desc->into + peer * w->into_bytes;
+    return b->s->scratch + (uint64_t)i * b->block;
 }
 
-/* In place: where a step of the window keeps what it sends. */
-static unsigned char *scratch(const struct window *w, int64_t step)
+static void move_block(const struct bruck *b, unsigned char *from, unsigned char *into)
 {
-    return w->request->schedule->scratch + step % TOGETHER * w->into_bytes;
+    const struct weft_mpi_buffer out = weft__mpi_coll_packed(from, b->block),
+                                 in = weft__mpi_coll_packed(into, b->block);
+    weft__mpi_schedule_copy(b->s, &out, &in);
 }
 
-static int32_t partner(const struct window *w, int64_t step)
+static void add_round(const struct bruck *b, int64_t bit)
 {
-    return (int32_t)((step - w->me + w->size) % w->size);
+    unsigned char *out = packed_block(b, b->size), *in = out;
+    int64_t n = 0;
+    for (int64_t i = bit; i < b->size; i++)
+        if (i & bit)
+            move_block(b, packed_block(b, i), out + (uint64_t)n++ * b->block);
+    in += (uint64_t)n * b->block;
+    const struct weft_mpi_buffer sent = weft__mpi_coll_packed(out, (uint64_t)n * b->block),
+                                 received = weft__mpi_coll_packed(in, (uint64_t)n * b->block);
+    weft__mpi_schedule_recv(b->s, (b->me + b->size - bit) % b->size, &received);
+    weft__mpi_schedule_send(b->s, (b->me + bit) % b->size, &sent);
+    weft__mpi_schedule_fence(b->s);
+    n = 0;
+    for (int64_t i = bit; i < b->size; i++)
+        if (i & bit)
+            move_block(b, in + (uint64_t)n++ * b->block, packed_block(b, i));
 }
 
-static void keep_block(const struct window *w, int64_t step)
+void weft__mpi_alltoall_bruck(struct weft_mpi_schedule *s)
 {
-    const struct weft_mpi_data data = {.from = block_into(w, partner(w, step)),
-                                       .into = scratch(w, step),
-                                       .count = w->desc->into_count,
-                                       .type = w->desc->into_type};
-    weft__mpi_schedule_copy(w->request, &data);
-}
-
-static void exchange(const struct window *w, int64_t step)
-{
-    const struct weft_mpi_alltoall *desc = w->desc;
-    int32_t peer = partner(w, step);
-    struct weft_mpi_data received = {
-        .into = block_into(w, peer), .count = desc->into_count, .type = desc->into_type};
-    struct weft_mpi_data sent = received;
-    if (desc->from) {
-        sent.from = (const unsigned char *)desc->from + peer * w->from_bytes;
-        sent.count = desc->from_count;
-        sent.type = desc->from_type;
-    } else {
-        sent.from = scratch(w, step);
+    struct bruck b = {.s = s, .size = s->comm->size, .me = s->comm->rank};
+    const struct weft_mpi_side *from = s->coll.in_place ? &s->coll.into : &s->coll.from;
+    b.block = bruck_bytes(s);
+    for (int64_t i = 0; i < b.size; i++) {
+        const struct weft_mpi_buffer out =
+            weft__mpi_coll_block(s->mpi, &s->coll, from, (b.me + i) % b.size);
+        weft__mpi_coll_pack(s, &out, packed_block(&b, i), b.block);
     }
-    weft__mpi_schedule_recv(w->request, peer, &received);
-    weft__mpi_schedule_send(w->request, peer, &sent);
-}
-
-static void add_window(const struct window *w, int64_t first, int64_t end)
-{
-    bool in_place = !w->desc->from;
-    for (int64_t step = first; step < end && in_place; step++)
-        if (partner(w, step) != w->me)
-            keep_block(w, step);
-    for (int64_t step = first; step < end; step++)
-        if (!in_place || partner(w, step) != w->me)
-            exchange(w, step);
-    weft__mpi_schedule_fence(w->request);
-}
-
-struct weft_mpi_request *weft__mpi_coll_alltoall(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
-                                                 const struct weft_mpi_alltoall *desc)
-{
-    struct window w = {.desc = desc, .size = comm->size, .me = comm->rank};
-    int64_t together = w.size < TOGETHER ? w.size : TOGETHER;
-    w.into_bytes = desc->into_count * weft__mpi_type_get(mpi, desc->into_type)->extent;
-    if (desc->from)
-        w.from_bytes = desc->from_count * weft__mpi_type_get(mpi, desc->from_type)->extent;
-    w.request = weft__mpi_schedule_new(mpi, comm, (uint32_t)(4 * w.size),
-                                       desc->from ? 0 : (size_t)(together * w.into_bytes));
-    if (!w.request)
-        return NULL;
-    for (int64_t first = 0; first < w.size; first += TOGETHER)
-        add_window(&w, first, first + TOGETHER < w.size ? first + TOGETHER : w.size);
-    return w.request;
+    for (int64_t bit = 1; bit < b.size; bit *= 2)
+        add_round(&b, bit);
+    for (int64_t i = 0; i < b.size; i++) {
+        const struct weft_mpi_buffer in = into_block(s, (b.me + b.size - i) % b.size);
+        weft__mpi_coll_unpack(s, &in, packed_block(&b, i), b.block);
+    }
 }

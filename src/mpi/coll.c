@@ -1,196 +1,296 @@
-/* Barrier, broadcast and reductions.
+/* Which algorithm a collective takes, and what all of them use.
  *
- * Reductions have one combine tree, T(n) over ranks 0..n-1 in order: a block of 2^k ranks is (first
- * half) op (second half), a block that is cut off by n is what is left of that. It depends on the
- * number of ranks alone, not on the root, on who shares a host, or on what arrives first: a result
- * has the same bits for every placement and after every move, and Reduce and Allreduce agree. In
- * Reduce the root stands for each block that it is in, so the tree costs log2(n) rounds for every
- * root. Allreduce over a power of two runs recursive doubling, in which every rank combines the
- * same operands in the same order; else it reduces to rank 0 and broadcasts. Source of the barrier:
- * Hensgen, Finkel, Manber, Two algorithms for barrier synchronization, 1988.
+ * The choice depends on the number of ranks and on lengths that all ranks know alike, never on who
+ * shares a host: so ranks agree without talking. For reductions it would not matter to the result:
+ * all of them combine along one tree, T(n) over ranks 0..n-1 in order. A block of 2^k ranks is
+ * (first half) op (second half), a block that is cut off by n is what is left of that. So a
+ * reduction has the same bits for every placement, every root and every algorithm, operations that
+ * do not commute see their operands in the order of ranks, and the last rank's scan is the
+ * reduction. Rings that would start at another rank for each block were left out for that reason.
  */
 #include "mpi/coll.h"
 
-#include "mpi/schedule.h"
+#include "base/heap.h"
+#include "mpi/coll_parts.h"
+#include "mpi/request.h"
 
-static uint32_t rounds(int32_t size)
+#define KIB 1024u
+#define ANY_LEN UINT64_MAX
+#define MANY INT32_MAX
+
+struct row {
+    enum weft_mpi_coll_kind kind;
+    int32_t ranks_max;
+    bool power_of_two;  /* of ranks */
+    uint64_t bytes_max; /* of the length that counts, see length_of() */
+    uint64_t segment;   /* bytes of a part, or of a rank's piece of it; 0: one part */
+    bool (*begin)(struct weft_mpi_schedule *);
+    void (*add)(struct weft_mpi_schedule *);
+};
+
+/* The first row that fits is taken. Sources:
+ * dissemination: Hensgen, Finkel, Manber, Two algorithms for barrier synchronization, 1988;
+ * binomial trees, recursive doubling, pairwise exchange, linear forms: Thakur, Rabenseifner, Gropp,
+ *   Optimization of collective communication operations in MPICH, 2005;
+ * chain: pipelined broadcast, as in Pjesivac-Grbovic et al., Performance analysis of MPI collective
+ *   operations, 2007;
+ * Bruck: Bruck, Ho, Kipnis, Upfal, Weathersby, Efficient algorithms for all-to-all communications
+ *   in multiport message-passing systems, 1997;
+ * split: reduce-scatter and allgather as in Rabenseifner, Optimization of collective reduction
+ *   operations, 2004, with direct messages instead of halving, in segments;
+ * scan by doubling: Hillis, Steele, Data parallel algorithms, 1986, over whole blocks of ranks. */
+static const struct row rows[] = {
+#define ROW(kind, ranks, power_of_two, bytes, segment, begin, add)                                 \
+    {                                                                                              \
+        WEFT_MPI_COLL_##kind, ranks, power_of_two, bytes, segment, weft__mpi_##begin,              \
+            weft__mpi_##add                                                                        \
+    }
+    /* clang-format off */
+    ROW(BARRIER, 4, false, ANY_LEN, 0, barrier_begin, barrier_dissemination),
+    ROW(BARRIER, MANY, false, ANY_LEN, 0, barrier_begin, barrier_tree),
+    ROW(BCAST, 2, false, ANY_LEN, 0, bcast_begin, bcast_binomial),
+    ROW(BCAST, MANY, false, 512 * KIB, 0, bcast_begin, bcast_binomial),
+    ROW(BCAST, MANY, false, ANY_LEN, 128 * KIB, bcast_chain_begin, bcast_chain),
+    ROW(GATHER, 15, false, ANY_LEN, 0, gather_begin, gather_linear),
+    ROW(GATHER, MANY, false, 2 * KIB, 0, gather_tree_begin, gather_tree),
+    ROW(GATHER, MANY, false, ANY_LEN, 0, gather_begin, gather_linear),
+    ROW(GATHERV, MANY, false, ANY_LEN, 0, gather_begin, gather_linear),
+    ROW(SCATTER, 15, false, ANY_LEN, 0, gather_begin, scatter_linear),
+    ROW(SCATTER, MANY, false, 2 * KIB, 0, gather_tree_begin, scatter_tree),
+    ROW(SCATTER, MANY, false, ANY_LEN, 0, gather_begin, scatter_linear),
+    ROW(SCATTERV, MANY, false, ANY_LEN, 0, gather_begin, scatter_linear),
+    ROW(ALLGATHER, 4, false, 256 * KIB, 0, allgather_begin, allgather_direct),
+    ROW(ALLGATHER, MANY, false, 64 * KIB, 0, allgather_bruck_begin, allgather_bruck),
+    ROW(ALLGATHER, MANY, false, ANY_LEN, 0, allgather_begin, allgather_ring),
+    ROW(ALLTOALL, 7, false, ANY_LEN, 0, alltoall_begin, alltoall_pairs),
+    ROW(ALLTOALL, MANY, false, 256, 0, alltoall_bruck_begin, alltoall_bruck),
+    ROW(ALLTOALL, MANY, false, ANY_LEN, 0, alltoall_begin, alltoall_pairs),
+    ROW(ALLTOALLV, MANY, false, ANY_LEN, 0, alltoall_begin, alltoall_pairs),
+    ROW(REDUCE, MANY, false, ANY_LEN, 128 * KIB, reduce_begin, reduce_binomial),
+    ROW(ALLREDUCE, 2, true, 32 * KIB, 0, reduce_begin, reduce_doubling),
+    ROW(ALLREDUCE, 4, true, 2 * KIB, 0, reduce_begin, reduce_doubling),
+    ROW(ALLREDUCE, MANY, false, 32 * KIB, 0, reduce_begin, reduce_bcast),
+    ROW(ALLREDUCE, 2, false, ANY_LEN, 256 * KIB, split_allreduce_begin, split_allreduce),
+    ROW(ALLREDUCE, 64, false, ANY_LEN, 64 * KIB, split_allreduce_begin, split_allreduce),
+    ROW(ALLREDUCE, MANY, false, ANY_LEN, 128 * KIB, reduce_begin, reduce_bcast),
+    ROW(REDUCE_SCATTER, 4, false, ANY_LEN, 64 * KIB, split_scatter_begin, split_scatter),
+    ROW(REDUCE_SCATTER, MANY, false, 32 * KIB, 0, reduce_scatter_begin, reduce_scatter_root),
+    ROW(REDUCE_SCATTER, MANY, false, ANY_LEN, 64 * KIB, split_scatter_begin, split_scatter),
+    ROW(SCAN, MANY, false, ANY_LEN, 128 * KIB, scan_begin, scan_doubling),
+    ROW(EXSCAN, MANY, false, ANY_LEN, 128 * KIB, scan_begin, scan_doubling),
+/* clang-format on */
+#undef ROW
+};
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+/* ---- blocks ---- */
+
+MPI_Count weft__mpi_coll_count(const struct weft_mpi_coll *coll, const struct weft_mpi_side *side,
+                               int64_t i)
 {
-    uint32_t n = 0;
-    while (((int64_t)1 << n) < size)
-        n++;
-    return n;
+    if (!side->counts)
+        return side->count;
+    return coll->wide ? ((const MPI_Count *)side->counts)[i] : ((const int *)side->counts)[i];
+}
+
+static int64_t displacement(const struct weft_mpi_coll *coll, const struct weft_mpi_side *side,
+                            int64_t i)
+{
+    int64_t sum = 0;
+    if (side->displs)
+        return coll->wide ? ((const MPI_Aint *)side->displs)[i] : ((const int *)side->displs)[i];
+    if (!side->counts)
+        return i * side->count;
+    for (int64_t k = 0; k < i; k++)
+        sum += weft__mpi_coll_count(coll, side, k);
+    return sum;
+}
+
+struct weft_mpi_buffer weft__mpi_coll_block(struct weft_mpi *mpi, const struct weft_mpi_coll *coll,
+                                            const struct weft_mpi_side *side, int64_t i)
+{
+    struct weft_mpi_buffer block = {.count = weft__mpi_coll_count(coll, side, i),
+                                    .type = side->type};
+    int64_t at = displacement(coll, side, i);
+    if (side->types)
+        block.type = weft__mpi_type_number(side->types[i]);
+    else
+        at *= weft__mpi_type_get(mpi, side->type)->extent;
+    block.buf = (void *)((uintptr_t)side->buf + (uintptr_t)at); /* NOLINT: absolute addresses */
+    return block;
+}
+
+uint64_t weft__mpi_coll_bytes(struct weft_mpi *mpi, const struct weft_mpi_buffer *buffer)
+{
+    return (uint64_t)buffer->count * weft__mpi_type_get(mpi, buffer->type)->size;
+}
+
+void weft__mpi_coll_pack(struct weft_mpi_schedule *s, const struct weft_mpi_buffer *from,
+                         unsigned char *packed, uint64_t len_bytes)
+{
+    uint64_t bytes = weft__mpi_coll_bytes(s->mpi, from);
+    weft__mpi_schedule_pack(s, from, 0, packed, bytes < len_bytes ? bytes : len_bytes);
+    if (bytes > len_bytes)
+        s->error = MPI_ERR_TRUNCATE;
+}
+
+void weft__mpi_coll_unpack(struct weft_mpi_schedule *s, const struct weft_mpi_buffer *into,
+                           const unsigned char *packed, uint64_t len_bytes)
+{
+    uint64_t bytes = weft__mpi_coll_bytes(s->mpi, into);
+    weft__mpi_schedule_unpack(s, into, 0, packed, bytes < len_bytes ? bytes : len_bytes);
+    if (len_bytes > bytes)
+        s->error = MPI_ERR_TRUNCATE;
+}
+
+/* ---- parts and scratch memory ---- */
+
+uint32_t weft__mpi_coll_log2(int64_t n)
+{
+    uint32_t log = 0;
+    while (((int64_t)1 << log) < n)
+        log++;
+    return log;
+}
+
+void weft__mpi_coll_divide(struct weft_mpi_schedule *s, uint64_t total, uint64_t per_part)
+{
+    s->total = total;
+    s->segment = per_part > 0 && per_part < total ? per_part : total;
+    s->parts = total > 0 ? (uint32_t)((total - 1) / s->segment) + 1 : 1;
+}
+
+uint64_t weft__mpi_coll_values(struct weft_mpi *mpi, uint32_t type, uint64_t len_bytes)
+{
+    uint64_t size = weft__mpi_type_get(mpi, type)->size;
+    if (size == 0)
+        return UINT64_MAX;
+    return size < len_bytes ? len_bytes / size : 1;
+}
+
+struct weft_mpi_buffer weft__mpi_coll_range(struct weft_mpi *mpi,
+                                            const struct weft_mpi_buffer *buffer, uint64_t first,
+                                            uint64_t len)
+{
+    int64_t extent = weft__mpi_type_get(mpi, buffer->type)->extent;
+    uintptr_t at = (uintptr_t)buffer->buf + (uintptr_t)((int64_t)first * extent);
+    /* NOLINTNEXTLINE: absolute addresses */
+    return (struct weft_mpi_buffer){(void *)at, (MPI_Count)len, buffer->type};
+}
+
+/* From one slot to the next: addresses of slots, not of their data, are aligned. */
+static size_t slot_stride(const struct weft_mpi_type *type, uint64_t len, int64_t *first_out)
+{
+    size_t span = weft__mpi_type_span(type, (MPI_Count)len, first_out);
+    return (span + 31u) & ~(size_t)15u;
+}
+
+size_t weft__mpi_coll_slots_bytes(struct weft_mpi *mpi, uint32_t type, uint64_t len, size_t n)
+{
+    int64_t first;
+    size_t stride = slot_stride(weft__mpi_type_get(mpi, type), len, &first);
+    return stride > SIZE_MAX / 2 / n ? SIZE_MAX / 2 : stride * n;
+}
+
+struct weft_mpi_slots weft__mpi_coll_slots(const struct weft_mpi_schedule *s, uint32_t type,
+                                           uint64_t len)
+{
+    int64_t first;
+    size_t stride = slot_stride(weft__mpi_type_get(s->mpi, type), len, &first);
+    int64_t aligned = first & ~(int64_t)15; /* data begin up to 15 bytes behind the slot's start */
+    return (struct weft_mpi_slots){.first = (uintptr_t)s->scratch - (uintptr_t)aligned,
+                                   .stride = stride};
+}
+
+/* ---- making one ---- */
+
+/* The length by which an algorithm is chosen: of the whole, where all ranks know it; of a block of
+ * gather, scatter and alltoall. */
+static uint64_t length_of(struct weft_mpi *mpi, const struct weft_mpi_comm *comm,
+                          const struct weft_mpi_coll *coll)
+{
+    const struct weft_mpi_side *into = &coll->into;
+    struct weft_mpi_buffer buffer = weft__mpi_coll_mine(coll);
+    switch ((enum weft_mpi_coll_kind)coll->kind) {
+    case WEFT_MPI_COLL_BARRIER:
+    case WEFT_MPI_COLL_GATHERV:
+    case WEFT_MPI_COLL_SCATTERV:
+    case WEFT_MPI_COLL_ALLTOALLV:
+    case WEFT_MPI_COLL_KINDS:
+        return 0;
+    case WEFT_MPI_COLL_SCATTER:
+        if (comm->rank != coll->root)
+            buffer = weft__mpi_coll_whole(into);
+        else
+            buffer = weft__mpi_coll_whole(&coll->from);
+        break;
+    case WEFT_MPI_COLL_ALLGATHER:
+    case WEFT_MPI_COLL_REDUCE_SCATTER:
+        buffer = weft__mpi_coll_whole(into);
+        buffer.count = 0;
+        for (int32_t i = 0; i < comm->size; i++)
+            buffer.count += weft__mpi_coll_count(coll, into, i);
+        break;
+    case WEFT_MPI_COLL_BCAST:
+    case WEFT_MPI_COLL_GATHER:
+    case WEFT_MPI_COLL_ALLTOALL:
+    case WEFT_MPI_COLL_REDUCE:
+    case WEFT_MPI_COLL_ALLREDUCE:
+    case WEFT_MPI_COLL_SCAN:
+    case WEFT_MPI_COLL_EXSCAN:
+        break;
+    }
+    return weft__mpi_coll_bytes(mpi, &buffer);
+}
+
+static uint8_t choose(const struct weft_mpi_comm *comm, const struct weft_mpi_coll *coll,
+                      uint64_t len_bytes)
+{
+    bool power_of_two = (comm->size & (comm->size - 1)) == 0;
+    uint8_t i = 0;
+    while (rows[i].kind != (enum weft_mpi_coll_kind)coll->kind || comm->size > rows[i].ranks_max ||
+           len_bytes > rows[i].bytes_max || (rows[i].power_of_two && !power_of_two))
+        i++;
+    return i;
+}
+
+void weft__mpi_coll_add_part(struct weft_mpi_schedule *schedule)
+{
+    rows[schedule->algorithm].add(schedule);
+}
+
+struct weft_mpi_request *weft__mpi_coll_new(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
+                                            const struct weft_mpi_coll *coll)
+{
+    struct weft_mpi_request *request = weft__mpi_schedule_new(mpi, comm);
+    if (!request)
+        return NULL;
+    struct weft_mpi_schedule *schedule = request->schedule;
+    schedule->coll = *coll;
+    weft__mpi_type_hold(mpi, coll->from.type);
+    weft__mpi_type_hold(mpi, coll->into.type);
+    schedule->algorithm = choose(comm, coll, length_of(mpi, comm, coll));
+    schedule->segment = rows[schedule->algorithm].segment;
+    if (rows[schedule->algorithm].begin(schedule))
+        rows[schedule->algorithm].add(schedule);
+    if (schedule->no_memory) {
+        weft__mpi_request_free(mpi, request);
+        return NULL;
+    }
+    return request;
 }
 
 struct weft_mpi_request *weft__mpi_coll_barrier(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
 {
-    const struct weft_mpi_data nothing = {.type = weft__mpi_type_number(MPI_BYTE)};
-    int64_t size = comm->size;
-    struct weft_mpi_request *request = weft__mpi_schedule_new(mpi, comm, 3 * rounds(comm->size), 0);
-    if (!request)
-        return NULL;
-    for (int64_t distance = 1; distance < size; distance *= 2) {
-        weft__mpi_schedule_send(request, (int32_t)((comm->rank + distance) % size), &nothing);
-        weft__mpi_schedule_recv(request, (int32_t)((comm->rank + size - distance) % size),
-                                &nothing);
-        weft__mpi_schedule_fence(request);
-    }
-    return request;
-}
-
-/* A binomial tree over the ranks counted from the root. */
-static void add_bcast(struct weft_mpi_request *request, int32_t root,
-                      const struct weft_mpi_data *data)
-{
-    const struct weft_mpi_comm *comm = request->comm;
-    int64_t size = comm->size, me = (comm->rank + size - root) % size, bit = 1;
-    while (bit < size && (me & bit) == 0)
-        bit *= 2;
-    if (me != 0) {
-        weft__mpi_schedule_recv(request, (int32_t)((me - bit + root) % size), data);
-        weft__mpi_schedule_fence(request);
-    }
-    for (bit /= 2; bit > 0; bit /= 2)
-        if (me + bit < size)
-            weft__mpi_schedule_send(request, (int32_t)((me + bit + root) % size), data);
+    const struct weft_mpi_coll coll = {.kind = WEFT_MPI_COLL_BARRIER};
+    return weft__mpi_coll_new(mpi, comm, &coll);
 }
 
 struct weft_mpi_request *weft__mpi_coll_bcast(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
-                                              const struct weft_mpi_data *data, int32_t root)
+                                              const struct weft_mpi_buffer *data, int32_t root)
 {
-    struct weft_mpi_request *request = weft__mpi_schedule_new(mpi, comm, rounds(comm->size) + 2, 0);
-    if (request)
-        add_bcast(request, root, data);
-    return request;
-}
-
-/* A reduction while its schedule is written: where this rank's partial result is, and where the
- * next one goes. */
-struct reduction {
-    struct weft_mpi_request *request;
-    struct weft_mpi_combine combine; /* op, type, count */
-    const void *partial;
-    void *into, *incoming;
-};
-
-static void send_partial(const struct reduction *r, int32_t peer)
-{
-    const struct weft_mpi_data data = {
-        .from = r->partial, .count = r->combine.count, .type = r->combine.type};
-    weft__mpi_schedule_send(r->request, peer, &data);
-}
-
-static void recv_partial(const struct reduction *r, int32_t peer)
-{
-    const struct weft_mpi_data data = {
-        .into = r->incoming, .count = r->combine.count, .type = r->combine.type};
-    weft__mpi_schedule_recv(r->request, peer, &data);
-}
-
-static void combine_partials(struct reduction *r, bool incoming_is_left)
-{
-    struct weft_mpi_combine combine = r->combine;
-    weft__mpi_schedule_fence(r->request);
-    combine.left = incoming_is_left ? r->incoming : r->partial;
-    combine.right = incoming_is_left ? r->partial : r->incoming;
-    combine.into = r->into;
-    weft__mpi_schedule_combine(r->request, &combine);
-    r->partial = r->into;
-}
-
-/* Who has the partial result of the block of ranks [first, first + width): the root where it is in
- * it. */
-static int64_t owner(int64_t first, int64_t width, int64_t root)
-{
-    return root >= first && root - first < width ? root : first;
-}
-
-static void add_reduce(struct reduction *r, int32_t root)
-{
-    const struct weft_mpi_comm *comm = r->request->comm;
-    for (int64_t half = 1; half < comm->size; half *= 2) {
-        int64_t first = comm->rank & ~(2 * half - 1), second = first + half;
-        if (second >= comm->size)
-            continue;
-        int64_t left = owner(first, half, root), right = owner(second, half, root);
-        bool right_stays = right == root;
-        int64_t stays = right_stays ? right : left, goes = right_stays ? left : right;
-        if (comm->rank == goes) {
-            send_partial(r, (int32_t)stays);
-            return;
-        }
-        if (comm->rank == stays) {
-            recv_partial(r, (int32_t)goes);
-            combine_partials(r, right_stays);
-        }
-    }
-}
-
-static void add_doubling(struct reduction *r)
-{
-    const struct weft_mpi_comm *comm = r->request->comm;
-    for (int32_t half = 1; half < comm->size; half *= 2) {
-        int32_t peer = comm->rank ^ half;
-        recv_partial(r, peer);
-        send_partial(r, peer);
-        combine_partials(r, peer < comm->rank);
-    }
-}
-
-/* Steps: at most four per round, a copy, and those of a broadcast. */
-static bool begin(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
-                  const struct weft_mpi_reduce *desc, struct reduction *r)
-{
-    int64_t first; /* of the data, from the buffer's address */
-    size_t bytes = weft__mpi_type_span(weft__mpi_type_get(mpi, desc->type), desc->count, &first);
-    bytes = (bytes + 15u) & ~(size_t)15u;
-    r->request = weft__mpi_schedule_new(mpi, comm, 5 * rounds(comm->size) + 4, 2 * bytes);
-    if (!r->request)
-        return false;
-    r->combine =
-        (struct weft_mpi_combine){.op = desc->op, .type = desc->type, .count = desc->count};
-    r->partial = desc->from;
-    uintptr_t scratch = (uintptr_t)r->request->schedule->scratch - (uintptr_t)first;
-    r->incoming = (void *)scratch;                                 /* NOLINT */
-    r->into = desc->into ? desc->into : (void *)(scratch + bytes); /* NOLINT */
-    return true;
-}
-
-/* Alone: the result is the contribution. */
-static void add_copy(const struct reduction *r, void *into)
-{
-    const struct weft_mpi_data data = {
-        .from = r->partial, .into = into, .count = r->combine.count, .type = r->combine.type};
-    if (r->partial != into)
-        weft__mpi_schedule_copy(r->request, &data);
-}
-
-struct weft_mpi_request *weft__mpi_coll_reduce(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
-                                               const struct weft_mpi_reduce *desc, int32_t root)
-{
-    struct reduction r;
-    if (!begin(mpi, comm, desc, &r))
-        return NULL;
-    add_reduce(&r, root);
-    if (comm->rank == root)
-        add_copy(&r, desc->into);
-    return r.request;
-}
-
-struct weft_mpi_request *weft__mpi_coll_allreduce(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
-                                                  const struct weft_mpi_reduce *desc)
-{
-    struct reduction r;
-    if (!begin(mpi, comm, desc, &r))
-        return NULL;
-    if ((comm->size & (comm->size - 1)) == 0) {
-        add_doubling(&r);
-        add_copy(&r, desc->into);
-        return r.request;
-    }
-    const struct weft_mpi_data result = {
-        .from = desc->into, .into = desc->into, .count = desc->count, .type = desc->type};
-    add_reduce(&r, 0);
-    weft__mpi_schedule_fence(r.request);
-    add_bcast(r.request, 0, &result);
-    return r.request;
+    const struct weft_mpi_side side = {.buf = data->buf, .count = data->count, .type = data->type};
+    const struct weft_mpi_coll coll = {
+        .kind = WEFT_MPI_COLL_BCAST, .root = root, .from = side, .into = side};
+    return weft__mpi_coll_new(mpi, comm, &coll);
 }

@@ -1,90 +1,170 @@
 /* Collectives as the program calls them: arguments checked, schedule written, started, waited for.
+ *
+ * Each function fills one description, so all are checked by the same code: which sides of it count
+ * on this rank (from: what is sent, into: what is received), what MPI_IN_PLACE stands for, and then
+ * each side that counts. What does not count is not looked at: a rank that is no root may pass
+ * anything there.
  */
-#include "mpi/coll.h"
+#include "mpi/collective.h"
+
 #include "mpi/error.h"
 #include "mpi/op.h"
-#include "mpi/p2p.h"
-#include "mpi/protocol.h"
 #include "mpi/request.h"
+#include "mpi/schedule.h"
 #include "mpi/wait.h"
 
-/* Starts the schedule; request NULL: waits for it. */
-static int launch(struct weft_mpi *mpi, const char *where, struct weft_mpi_request *collective,
-                  MPI_Request *handle_out)
+/* A call while it is checked. */
+struct check {
+    struct weft_mpi *mpi;
+    struct weft_mpi_comm *comm;
+    const char *where;
+    const struct weft_mpi_call *call;
+    struct weft_mpi_coll coll; /* as it will be carried out */
+    bool root;                 /* this rank is it */
+};
+
+#define RAISE(c, code, ...)                                                                        \
+    weft__mpi_error_raise((c)->mpi, (c)->comm, code, (c)->where, __VA_ARGS__)
+
+static bool has_root(const struct check *c)
 {
-    if (!collective)
-        return weft__mpi_error_raise(mpi, NULL, MPI_ERR_NO_MEM, where, "the rank's region is full");
-    weft__mpi_schedule_start(mpi, collective);
-    if (!handle_out)
-        return weft__mpi_wait_finish(mpi, where, collective, MPI_STATUS_IGNORE);
-    *handle_out = weft__mpi_request_handle(collective);
+    switch ((enum weft_mpi_coll_kind)c->coll.kind) {
+    case WEFT_MPI_COLL_BCAST:
+    case WEFT_MPI_COLL_GATHER:
+    case WEFT_MPI_COLL_GATHERV:
+    case WEFT_MPI_COLL_SCATTER:
+    case WEFT_MPI_COLL_SCATTERV:
+    case WEFT_MPI_COLL_REDUCE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool is_scatter(const struct check *c)
+{
+    return c->coll.kind == WEFT_MPI_COLL_SCATTER || c->coll.kind == WEFT_MPI_COLL_SCATTERV;
+}
+
+static bool is_reduction(const struct check *c)
+{
+    return c->coll.kind >= WEFT_MPI_COLL_REDUCE;
+}
+
+/* ---- one side ---- */
+
+static int check_count(const struct check *c, MPI_Count count)
+{
+    return count < 0 ? RAISE(c, MPI_ERR_COUNT, "count %lld", (long long)count) : MPI_SUCCESS;
+}
+
+/* n blocks of count values have sizes and addresses, and lie somewhere. */
+static int check_blocks(const struct check *c, const struct weft_mpi_side *side, uint32_t number,
+                        MPI_Count count, MPI_Count n)
+{
+    const struct weft_mpi_type *type = weft__mpi_type_get(c->mpi, number);
+    MPI_Count all;
+    int err = check_count(c, count);
+    if (err)
+        return err;
+    if (__builtin_mul_overflow(count, n, &all) || !weft__mpi_type_fits(type, all))
+        return RAISE(c, MPI_ERR_COUNT, "%lld times %lld values of %s are more than memory holds",
+                     (long long)n, (long long)count, weft__mpi_type_label(type));
+    if (side->buf == MPI_IN_PLACE)
+        return RAISE(c, MPI_ERR_BUFFER, "MPI_IN_PLACE has no meaning here");
+    if (weft__mpi_type_misses(type, side->buf, count))
+        return RAISE(c, MPI_ERR_BUFFER, "no buffer for %lld values of %s", (long long)count,
+                     weft__mpi_type_label(type));
     return MPI_SUCCESS;
 }
 
-static int check_root(struct weft_mpi *mpi, const char *where, const struct weft_mpi_comm *comm,
-                      int root)
+/* blocks: one for each rank, not a single one. */
+static int check_side(const struct check *c, struct weft_mpi_side *side, MPI_Datatype datatype,
+                      bool blocks)
 {
-    if (root >= 0 && root < comm->size)
+    int32_t n = blocks ? c->comm->size : 1;
+    int err = side->types ? MPI_SUCCESS : weft__mpi_type_check(c->mpi, c->comm, c->where, datatype);
+    if (!side->types)
+        side->type = weft__mpi_type_number(datatype);
+    if (err || !side->counts)
+        return err ? err : check_blocks(c, side, side->type, side->count, n);
+    for (int32_t i = 0; i < n && !err; i++) {
+        uint32_t type = side->type;
+        if (side->types) {
+            err = weft__mpi_type_check(c->mpi, c->comm, c->where, side->types[i]);
+            type = weft__mpi_type_number(side->types[i]);
+        }
+        if (!err)
+            err = check_blocks(c, side, type, weft__mpi_coll_count(&c->coll, side, i), 1);
+    }
+    return err;
+}
+
+/* ---- the whole ---- */
+
+static int check_root(struct check *c)
+{
+    int32_t root = c->coll.root, size = c->comm->size;
+    if (!has_root(c))
         return MPI_SUCCESS;
-    return weft__mpi_error_raise(mpi, comm, MPI_ERR_ROOT, where, "root %d in a communicator of %d",
-                                 root, comm->size);
+    if (root < 0 || root >= size)
+        return RAISE(c, MPI_ERR_ROOT, "root %d in a communicator of %d", root, size);
+    c->root = root == c->comm->rank;
+    return MPI_SUCCESS;
 }
 
-static int barrier(const char *where, MPI_Comm handle, MPI_Request *request)
+static int check_in_place(struct check *c)
 {
-    struct weft_mpi *mpi = weft__mpi_enter(where);
-    struct weft_mpi_comm *comm;
-    int err = weft__mpi_comm_get(mpi, where, handle, &comm);
-    if (err)
-        return err;
-    return launch(mpi, where, weft__mpi_coll_barrier(mpi, comm), request);
+    const struct weft_mpi_side *own = is_scatter(c) ? &c->coll.into : &c->coll.from;
+    c->coll.in_place = own->buf == MPI_IN_PLACE && c->coll.kind != WEFT_MPI_COLL_BCAST;
+    if (c->coll.in_place && has_root(c) && !c->root)
+        return RAISE(c, MPI_ERR_BUFFER, "MPI_IN_PLACE is for the root");
+    return MPI_SUCCESS;
 }
 
-int PMPI_Barrier(MPI_Comm comm)
+static bool from_counts(const struct check *c)
 {
-    return barrier(WEFT_MPI_HERE, comm, NULL);
+    if (c->coll.kind == WEFT_MPI_COLL_BARRIER || c->coll.kind == WEFT_MPI_COLL_BCAST)
+        return false;
+    return is_scatter(c) ? c->root : !c->coll.in_place;
 }
-WEFT_MPI_EXPORT(MPI_Barrier);
 
-int PMPI_Ibarrier(MPI_Comm comm, MPI_Request *request)
+static bool into_counts(const struct check *c)
 {
-    return barrier(WEFT_MPI_HERE, comm, request);
+    if (c->coll.kind == WEFT_MPI_COLL_BARRIER)
+        return false;
+    if (is_scatter(c))
+        return !c->coll.in_place;
+    return c->coll.kind == WEFT_MPI_COLL_BCAST || !has_root(c) || c->root;
 }
-WEFT_MPI_EXPORT(MPI_Ibarrier);
 
-static int bcast(const char *where, const struct weft_mpi_args *args, int root,
-                 MPI_Request *request)
+static int check_sides(struct check *c)
 {
-    struct weft_mpi *mpi = weft__mpi_enter(where);
-    int err = weft__mpi_p2p_check_data(mpi, where, args);
-    struct weft_mpi_comm *comm = weft__mpi_comm_find(mpi, args->comm);
-    if (!err && args->buf == MPI_IN_PLACE)
-        err = weft__mpi_error_raise(mpi, comm, MPI_ERR_BUFFER, where,
-                                    "MPI_IN_PLACE has no meaning here");
-    if (!err)
-        err = check_root(mpi, where, comm, root);
-    if (err)
-        return err;
-    const struct weft_mpi_data data = {.from = args->buf,
-                                       .into = (void *)(uintptr_t)args->buf,
-                                       .count = args->count,
-                                       .type = weft__mpi_type_number(args->datatype)};
-    return launch(mpi, where, weft__mpi_coll_bcast(mpi, comm, &data, root), request);
+    const struct weft_mpi_side unused = {0};
+    struct weft_mpi_coll *coll = &c->coll;
+    enum weft_mpi_coll_kind kind = coll->kind;
+    bool from_blocks =
+        is_scatter(c) || kind == WEFT_MPI_COLL_ALLTOALL || kind == WEFT_MPI_COLL_ALLTOALLV;
+    bool into_blocks =
+        kind <= WEFT_MPI_COLL_ALLTOALLV && kind != WEFT_MPI_COLL_BCAST && !is_scatter(c);
+    bool reduces_blocks = kind == WEFT_MPI_COLL_REDUCE_SCATTER;
+    int err = MPI_SUCCESS;
+    if (!from_counts(c))
+        coll->from = unused;
+    else
+        err = check_side(c, &coll->from, c->call->from_type, from_blocks);
+    if (!into_counts(c))
+        coll->into = unused;
+    else if (!err)
+        err = check_side(c, &coll->into, c->call->into_type, into_blocks || reduces_blocks);
+    if (kind == WEFT_MPI_COLL_BCAST)
+        coll->from = coll->into;
+    return err;
 }
 
-struct reduce_args {
-    const void *sendbuf;
-    void *recvbuf;
-    MPI_Count count;
-    MPI_Datatype datatype;
-    MPI_Op op;
-    int root; /* NO_ROOT: every rank gets the result */
-    MPI_Comm comm;
-};
-enum { NO_ROOT = -1 };
-
-static int check_reduce_op(struct weft_mpi *mpi, const char *where,
-                           const struct weft_mpi_comm *comm, MPI_Op op, MPI_Datatype datatype)
+int weft__mpi_collective_check_op(struct weft_mpi *mpi, const char *where,
+                                  const struct weft_mpi_comm *comm, MPI_Op op,
+                                  MPI_Datatype datatype)
 {
     const struct weft_mpi_type *type = weft__mpi_type_find(mpi, datatype);
     if (!weft__mpi_op_known(mpi, op))
@@ -97,207 +177,89 @@ static int check_reduce_op(struct weft_mpi *mpi, const char *where,
     return MPI_SUCCESS;
 }
 
-/* The buffers that this rank needs are there and are not one. */
-static int check_reduce_buffers(struct weft_mpi *mpi, const char *where,
-                                const struct weft_mpi_comm *comm, const struct reduce_args *args)
+/* All blocks of a reduce_scatter have sizes and addresses; contribution and result are not one. */
+static int check_reduction(struct check *c)
 {
-    bool receives = args->root == NO_ROOT || args->root == comm->rank;
-    if (args->sendbuf == MPI_IN_PLACE && !receives)
-        return weft__mpi_error_raise(mpi, comm, MPI_ERR_BUFFER, where,
-                                     "MPI_IN_PLACE is for the root");
-    if (!receives || args->count == 0)
+    struct weft_mpi_coll *coll = &c->coll;
+    const struct weft_mpi_side *mine = coll->in_place ? &coll->into : &coll->from;
+    MPI_Count sum = 0;
+    int err =
+        weft__mpi_collective_check_op(c->mpi, c->where, c->comm, c->call->op, c->call->from_type);
+    coll->op = (uint32_t)weft__mpi_handle_value(c->call->op);
+    for (int32_t i = 0; i < c->comm->size && coll->kind == WEFT_MPI_COLL_REDUCE_SCATTER; i++)
+        if (__builtin_add_overflow(sum, weft__mpi_coll_count(coll, &coll->into, i), &sum))
+            sum = INT64_MAX;
+    if (!err)
+        err = check_blocks(c, mine, mine->type, sum, 1);
+    return err;
+}
+
+/* Buffers that are equal, where none of them would be used as it is. */
+static int check_alias(const struct check *c)
+{
+    const struct weft_mpi_side *from = &c->coll.from, *into = &c->coll.into;
+    bool empty = !into->counts && into->count == 0;
+    if (c->coll.kind < WEFT_MPI_COLL_ALLTOALL || c->coll.kind == WEFT_MPI_COLL_ALLTOALLV || empty ||
+        c->coll.in_place || !into->buf || into->buf != from->buf)
         return MPI_SUCCESS;
-    if (!args->recvbuf || args->recvbuf == MPI_IN_PLACE)
-        return weft__mpi_error_raise(mpi, comm, MPI_ERR_BUFFER, where, "no buffer for the result");
-    if (args->sendbuf == args->recvbuf)
-        return weft__mpi_error_raise(mpi, comm, MPI_ERR_BUFFER, where,
-                                     "send and receive buffer are the same: pass MPI_IN_PLACE");
-    return MPI_SUCCESS;
+    return RAISE(c, MPI_ERR_BUFFER, "send and receive buffer are the same: pass MPI_IN_PLACE");
 }
 
-static int check_reduce(struct weft_mpi *mpi, const char *where, const struct reduce_args *args)
+static int check(struct check *c)
 {
-    const struct weft_mpi_args data = {
-        .buf = args->sendbuf, .count = args->count, .datatype = args->datatype, .comm = args->comm};
-    int err = weft__mpi_p2p_check_data(mpi, where, &data);
-    const struct weft_mpi_comm *comm = weft__mpi_comm_find(mpi, args->comm);
+    int err = check_root(c);
     if (!err)
-        err = check_reduce_op(mpi, where, comm, args->op, args->datatype);
-    if (!err && args->root != NO_ROOT)
-        err = check_root(mpi, where, comm, args->root);
-    return err ? err : check_reduce_buffers(mpi, where, comm, args);
-}
-
-static int reduce(const char *where, const struct reduce_args *args, MPI_Request *request)
-{
-    struct weft_mpi *mpi = weft__mpi_enter(where);
-    int err = check_reduce(mpi, where, args);
-    if (err)
-        return err;
-    struct weft_mpi_comm *comm = weft__mpi_comm_find(mpi, args->comm);
-    const struct weft_mpi_reduce desc = {
-        .from = args->sendbuf == MPI_IN_PLACE ? args->recvbuf : args->sendbuf,
-        .into = args->root == NO_ROOT || args->root == comm->rank ? args->recvbuf : NULL,
-        .count = args->count,
-        .type = weft__mpi_type_number(args->datatype),
-        .op = (uint32_t)weft__mpi_handle_value(args->op)};
-    if (args->root == NO_ROOT)
-        return launch(mpi, where, weft__mpi_coll_allreduce(mpi, comm, &desc), request);
-    return launch(mpi, where, weft__mpi_coll_reduce(mpi, comm, &desc, args->root), request);
-}
-
-struct alltoall_args {
-    struct weft_mpi_args send, recv; /* a block's count and type; both have the communicator */
-};
-
-/* One side: its block, and a block for each rank. */
-static int check_blocks(struct weft_mpi *mpi, const char *where, const struct weft_mpi_args *args)
-{
-    int err = weft__mpi_p2p_check_data(mpi, where, args);
-    if (err)
-        return err;
-    const struct weft_mpi_comm *comm = weft__mpi_comm_find(mpi, args->comm);
-    const struct weft_mpi_type *type = weft__mpi_type_find(mpi, args->datatype);
-    MPI_Count count;
-    if (__builtin_mul_overflow(args->count, comm->size, &count) ||
-        !weft__mpi_type_fits(type, count))
-        return weft__mpi_error_raise(mpi, comm, MPI_ERR_COUNT, where,
-                                     "%lld values of %s for each of %d ranks are more than memory "
-                                     "holds",
-                                     (long long)args->count, weft__mpi_type_label(type),
-                                     comm->size);
-    return MPI_SUCCESS;
-}
-
-static int check_alltoall(struct weft_mpi *mpi, const char *where, const struct alltoall_args *args)
-{
-    const struct weft_mpi_args *send = &args->send, *recv = &args->recv;
-    int err = send->buf == MPI_IN_PLACE ? MPI_SUCCESS : check_blocks(mpi, where, send);
+        err = check_in_place(c);
     if (!err)
-        err = check_blocks(mpi, where, recv);
-    if (err || recv->count == 0)
+        err = check_sides(c);
+    if (!err && is_reduction(c))
+        err = check_reduction(c);
+    return err ? err : check_alias(c);
+}
+
+int weft__mpi_collective_call(const char *where, const struct weft_mpi_call *call, MPI_Comm handle,
+                              enum weft_mpi_form form, MPI_Request *request_out)
+{
+    struct check c = {
+        .mpi = weft__mpi_enter(where), .where = where, .call = call, .coll = call->coll};
+    int err = weft__mpi_comm_get(c.mpi, where, handle, &c.comm);
+    if (err)
         return err;
-    const struct weft_mpi_comm *comm = weft__mpi_comm_find(mpi, recv->comm);
-    if (recv->buf == MPI_IN_PLACE)
-        return weft__mpi_error_raise(mpi, comm, MPI_ERR_BUFFER, where,
-                                     "MPI_IN_PLACE is for the send buffer");
-    if (send->buf == recv->buf)
-        return weft__mpi_error_raise(mpi, comm, MPI_ERR_BUFFER, where,
-                                     "send and receive buffer are the same: pass MPI_IN_PLACE");
+    if (c.comm->remote)
+        return RAISE(&c, MPI_ERR_COMM, "collectives of intercommunicators are not implemented");
+    err = check(&c);
+    if (err)
+        return err;
+    if (form == WEFT_MPI_PERSISTENT)
+        return RAISE(&c, MPI_ERR_UNSUPPORTED_OPERATION, "there are no persistent collectives");
+    struct weft_mpi_request *request = weft__mpi_coll_new(c.mpi, c.comm, &c.coll);
+    if (!request)
+        return RAISE(&c, MPI_ERR_NO_MEM, "the rank's region is full");
+    weft__mpi_schedule_start(c.mpi, request);
+    if (form == WEFT_MPI_BLOCKING)
+        return weft__mpi_wait_finish(c.mpi, where, request, MPI_STATUS_IGNORE);
+    *request_out = weft__mpi_request_handle(request);
     return MPI_SUCCESS;
 }
 
-static int alltoall(const char *where, const struct alltoall_args *args, MPI_Request *request)
+int PMPI_Barrier(MPI_Comm comm)
 {
-    struct weft_mpi *mpi = weft__mpi_enter(where);
-    int err = check_alltoall(mpi, where, args);
-    if (err)
-        return err;
-    const struct weft_mpi_args *send = &args->send, *recv = &args->recv;
-    struct weft_mpi_comm *comm = weft__mpi_comm_find(mpi, recv->comm);
-    struct weft_mpi_alltoall desc = {.into = (void *)(uintptr_t)recv->buf,
-                                     .into_count = recv->count,
-                                     .into_type = weft__mpi_type_number(recv->datatype)};
-    if (send->buf != MPI_IN_PLACE) {
-        /* Blocks without values need no buffer; NULL would mean in place. */
-        desc.from = send->buf ? send->buf : "";
-        desc.from_count = send->count;
-        desc.from_type = weft__mpi_type_number(send->datatype);
-    }
-    return launch(mpi, where, weft__mpi_coll_alltoall(mpi, comm, &desc), request);
+    const struct weft_mpi_call call = {.coll.kind = WEFT_MPI_COLL_BARRIER};
+    return weft__mpi_collective_call(WEFT_MPI_HERE, &call, comm, WEFT_MPI_BLOCKING, NULL);
 }
+WEFT_MPI_EXPORT(MPI_Barrier);
 
-/* clang-format off */
-#define BCAST(name, Count, handle, ...)                                                            \
-    int P##name(void *buffer, Count count, MPI_Datatype datatype, int root, MPI_Comm comm __VA_ARGS__) \
-    {                                                                                              \
-        const struct weft_mpi_args args = {.buf = buffer, .count = count, .datatype = datatype, .comm = comm}; \
-        return bcast(#name, &args, root, handle);                                                  \
-    }                                                                                              \
-    WEFT_MPI_EXPORT(name)
-
-#define REDUCE(name, Count, handle, ...)                                                           \
-    int P##name(const void *sendbuf, void *recvbuf, Count count, MPI_Datatype datatype, MPI_Op op, \
-                int root, MPI_Comm comm __VA_ARGS__)                                               \
-    {                                                                                              \
-        const struct reduce_args args = {sendbuf, recvbuf, count, datatype, op, root < 0 ? MPI_PROC_NULL : root, comm}; \
-        return reduce(#name, &args, handle);                                                       \
-    }                                                                                              \
-    WEFT_MPI_EXPORT(name)
-
-#define ALLREDUCE(name, Count, handle, ...)                                                        \
-    int P##name(const void *sendbuf, void *recvbuf, Count count, MPI_Datatype datatype, MPI_Op op, \
-                MPI_Comm comm __VA_ARGS__)                                                         \
-    {                                                                                              \
-        const struct reduce_args args = {sendbuf, recvbuf, count, datatype, op, NO_ROOT, comm};    \
-        return reduce(#name, &args, handle);                                                       \
-    }                                                                                              \
-    WEFT_MPI_EXPORT(name)
-
-#define ALLTOALL(name, Count, handle, ...)                                                         \
-    int P##name(const void *sendbuf, Count sendcount, MPI_Datatype sendtype, void *recvbuf,        \
-                Count recvcount, MPI_Datatype recvtype, MPI_Comm comm __VA_ARGS__)                 \
-    {                                                                                              \
-        const struct alltoall_args args = {                                                        \
-            .send = {.buf = sendbuf, .count = sendcount, .datatype = sendtype, .comm = comm},      \
-            .recv = {.buf = recvbuf, .count = recvcount, .datatype = recvtype, .comm = comm}};     \
-        return alltoall(#name, &args, handle);                                                     \
-    }                                                                                              \
-    WEFT_MPI_EXPORT(name)
-
-#define WITH_REQUEST , MPI_Request *request
-
-BCAST(MPI_Bcast, int, NULL,);
-BCAST(MPI_Bcast_c, MPI_Count, NULL,);
-BCAST(MPI_Ibcast, int, request, WITH_REQUEST);
-BCAST(MPI_Ibcast_c, MPI_Count, request, WITH_REQUEST);
-REDUCE(MPI_Reduce, int, NULL,);
-REDUCE(MPI_Reduce_c, MPI_Count, NULL,);
-REDUCE(MPI_Ireduce, int, request, WITH_REQUEST);
-REDUCE(MPI_Ireduce_c, MPI_Count, request, WITH_REQUEST);
-ALLREDUCE(MPI_Allreduce, int, NULL,);
-ALLREDUCE(MPI_Allreduce_c, MPI_Count, NULL,);
-ALLREDUCE(MPI_Iallreduce, int, request, WITH_REQUEST);
-ALLREDUCE(MPI_Iallreduce_c, MPI_Count, request, WITH_REQUEST);
-ALLTOALL(MPI_Alltoall, int, NULL,);
-ALLTOALL(MPI_Alltoall_c, MPI_Count, NULL,);
-ALLTOALL(MPI_Ialltoall, int, request, WITH_REQUEST);
-ALLTOALL(MPI_Ialltoall_c, MPI_Count, request, WITH_REQUEST);
-/* clang-format on */
-
-static int reduce_local(const char *where, const struct weft_mpi_args *args, void *inoutbuf,
-                        MPI_Op op)
+int PMPI_Ibarrier(MPI_Comm comm, MPI_Request *request)
 {
-    struct weft_mpi *mpi = weft__mpi_enter(where);
-    int err = weft__mpi_p2p_check_data(mpi, where, args);
-    if (!err)
-        err = check_reduce_op(mpi, where, NULL, op, args->datatype);
-    if (err)
-        return err;
-    const struct weft_mpi_combine combine = {.op = (uint32_t)weft__mpi_handle_value(op),
-                                             .type = weft__mpi_type_number(args->datatype),
-                                             .count = args->count,
-                                             .left = args->buf,
-                                             .right = inoutbuf,
-                                             .into = inoutbuf};
-    weft__mpi_op_combine(mpi, &combine);
-    return MPI_SUCCESS;
+    const struct weft_mpi_call call = {.coll.kind = WEFT_MPI_COLL_BARRIER};
+    return weft__mpi_collective_call(WEFT_MPI_HERE, &call, comm, WEFT_MPI_NONBLOCKING, request);
 }
+WEFT_MPI_EXPORT(MPI_Ibarrier);
 
-int PMPI_Reduce_local(const void *inbuf, void *inoutbuf, int count, MPI_Datatype datatype,
-                      MPI_Op op)
+int PMPI_Barrier_init(MPI_Comm comm, MPI_Info info, MPI_Request *request)
 {
-    const struct weft_mpi_args args = {
-        .buf = inbuf, .count = count, .datatype = datatype, .comm = MPI_COMM_SELF};
-    return reduce_local(WEFT_MPI_HERE, &args, inoutbuf, op);
+    const struct weft_mpi_call call = {.coll.kind = WEFT_MPI_COLL_BARRIER};
+    (void)info;
+    return weft__mpi_collective_call(WEFT_MPI_HERE, &call, comm, WEFT_MPI_PERSISTENT, request);
 }
-WEFT_MPI_EXPORT(MPI_Reduce_local);
-
-int PMPI_Reduce_local_c(const void *inbuf, void *inoutbuf, MPI_Count count, MPI_Datatype datatype,
-                        MPI_Op op)
-{
-    const struct weft_mpi_args args = {
-        .buf = inbuf, .count = count, .datatype = datatype, .comm = MPI_COMM_SELF};
-    return reduce_local(WEFT_MPI_HERE, &args, inoutbuf, op);
-}
-WEFT_MPI_EXPORT(MPI_Reduce_local_c);
+WEFT_MPI_EXPORT(MPI_Barrier_init);

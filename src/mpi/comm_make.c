@@ -15,6 +15,7 @@
 #include "mpi/group.h"
 #include "mpi/protocol.h"
 #include "mpi/request.h"
+#include "mpi/schedule.h"
 
 /* Runs a collective of the library's own; its error, not raised. */
 static int finish(struct weft_mpi *mpi, struct weft_mpi_request *collective)
@@ -61,10 +62,8 @@ static int dup(const char *where, MPI_Comm handle, MPI_Comm *handle_out)
     if (err)
         return err;
     uint64_t context = comm->rank == 0 ? weft__mpi_comm_offer(mpi) : 0;
-    const struct weft_mpi_data data = {.from = &context,
-                                       .into = &context,
-                                       .count = sizeof(context),
-                                       .type = weft__mpi_type_number(MPI_BYTE)};
+    const struct weft_mpi_buffer data = {&context, sizeof(context),
+                                         weft__mpi_type_number(MPI_BYTE)};
     err = finish(mpi, weft__mpi_coll_bcast(mpi, comm, &data, 0));
     if (!err)
         err = make(mpi, comm, comm->group, context, &made);
@@ -92,23 +91,19 @@ struct choice {
  * from itself on. */
 static int exchange(struct weft_mpi *mpi, struct weft_mpi_comm *comm, struct choice *all)
 {
-    int32_t size = comm->size, rounds = 1;
-    while (((int64_t)1 << rounds) < size)
-        rounds++;
-    struct weft_mpi_request *request =
-        weft__mpi_schedule_new(mpi, comm, 3 * (uint32_t)rounds + 3, 0);
+    int32_t size = comm->size;
+    struct weft_mpi_request *request = weft__mpi_schedule_new(mpi, comm);
     if (!request)
         return MPI_ERR_NO_MEM;
     for (int32_t have = 1; have < size;) {
         int32_t n = have < size - have ? have : size - have;
-        struct weft_mpi_data data = {.from = all,
-                                     .into = all + have,
-                                     .count = n * (MPI_Count)sizeof(*all),
-                                     .type = weft__mpi_type_number(MPI_BYTE)};
-        weft__mpi_schedule_send(request, (int32_t)(((int64_t)comm->rank + size - have) % size),
+        struct weft_mpi_buffer data = {all, n * (MPI_Count)sizeof(*all),
+                                       weft__mpi_type_number(MPI_BYTE)};
+        weft__mpi_schedule_send(request->schedule, ((int64_t)comm->rank + size - have) % size,
                                 &data);
-        weft__mpi_schedule_recv(request, (int32_t)(((int64_t)comm->rank + have) % size), &data);
-        weft__mpi_schedule_fence(request);
+        data.buf = all + have;
+        weft__mpi_schedule_recv(request->schedule, ((int64_t)comm->rank + have) % size, &data);
+        weft__mpi_schedule_fence(request->schedule);
         have += n;
     }
     return finish(mpi, request);

@@ -17,6 +17,7 @@
 #include "mpi/out.h"
 #include "mpi/protocol.h"
 #include "mpi/request.h"
+#include "mpi/schedule.h"
 
 /* The program that runs the rank has it; a program that was started by hand does not. */
 #pragma weak weft_cell_self

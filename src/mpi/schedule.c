@@ -1,10 +1,13 @@
 /* Schedules: what a collective does, written down before it starts.
  *
- * Building (which rank talks to whom, in which order) is apart from running, so blocking,
- * non-blocking and persistent forms share both. The steps lie in one block of the rank's range with
- * their scratch memory. All messages of a collective carry its number as tag, in the communicator's
- * second context: two collectives under way do not mix. An error of a part is kept, and the
- * schedule runs to its end: a rank that stopped would leave the others waiting.
+ * Writing (which rank talks to whom, in which order) is apart from running, so blocking,
+ * non-blocking and persistent forms share both. A part's steps lie in one array of the rank's
+ * range; when they have run, the next part is written into the same array, by an algorithm named by
+ * number, because code is never stored. All messages of a collective carry its number as tag, in
+ * the communicator's second context: two collectives under way do not mix. A persistent one keeps
+ * its tag: between two ranks messages do not overtake, and a rank starts it again only when it has
+ * received all that belongs to the time before. An error of a part is kept, and the schedule runs
+ * to its end: a rank that stopped would leave the others waiting.
  */
 #include "mpi/schedule.h"
 
@@ -12,91 +15,184 @@
 
 #include "base/check.h"
 #include "base/heap.h"
+#include "mpi/error.h"
+#include "mpi/op.h"
 #include "mpi/protocol.h"
 #include "mpi/request.h"
 
 #define TAG_MASK 0x3fffffffu
 
-struct weft_mpi_request *weft__mpi_schedule_new(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
-                                                uint32_t steps_max, size_t scratch_bytes)
+enum { STEPS_FIRST = 16 };
+
+struct weft_mpi_request *weft__mpi_schedule_new(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
 {
-    size_t steps = (steps_max * sizeof(struct weft_mpi_step) + 15u) & ~(size_t)15u;
     size_t head = (sizeof(struct weft_mpi_schedule) + 15u) & ~(size_t)15u;
     struct weft_mpi_schedule *schedule =
-        weft__heap_alloc(mpi->cell->heap, head + steps + scratch_bytes);
+        weft__heap_alloc(mpi->cell->heap, head + STEPS_FIRST * sizeof(struct weft_mpi_step));
     if (!schedule)
         return NULL;
     memset(schedule, 0, sizeof(*schedule));
     schedule->mpi = mpi;
-    schedule->steps_max = steps_max;
+    schedule->comm = comm;
+    schedule->parts = 1;
+    schedule->steps = (struct weft_mpi_step *)(void *)((unsigned char *)schedule + head);
+    schedule->steps_max = STEPS_FIRST;
     schedule->tag = (int32_t)(comm->collectives++ & TAG_MASK);
-    schedule->scratch = (unsigned char *)schedule + head + steps;
     struct weft_mpi_request *request = weft__mpi_request_new(mpi, comm, WEFT_MPI_COLLECTIVE);
     request->schedule = schedule;
     return request;
 }
 
-static struct weft_mpi_step *add(struct weft_mpi_request *request, enum weft_mpi_step_kind kind)
+bool weft__mpi_schedule_scratch(struct weft_mpi_schedule *schedule, size_t len_bytes)
 {
-    struct weft_mpi_schedule *schedule = request->schedule;
-    weft__check(schedule->steps_n < schedule->steps_max);
+    weft__check(!schedule->scratch);
+    schedule->scratch = weft__heap_alloc(schedule->mpi->cell->heap, len_bytes);
+    schedule->no_memory = schedule->no_memory || !schedule->scratch;
+    return schedule->scratch != NULL;
+}
+
+static bool first_steps(const struct weft_mpi_schedule *schedule)
+{
+    return schedule->steps_max == STEPS_FIRST; /* in the schedule's own block */
+}
+
+static void drop(const struct weft_mpi_schedule *schedule, const struct weft_mpi_step *step)
+{
+    weft__mpi_type_drop(schedule->mpi, step->from.type);
+    weft__mpi_type_drop(schedule->mpi, step->into.type);
+}
+
+static void clear(struct weft_mpi_schedule *schedule)
+{
+    for (uint32_t i = 0; i < schedule->steps_n; i++)
+        drop(schedule, &schedule->steps[i]);
+    schedule->steps_n = 0;
+}
+
+void weft__mpi_schedule_free(struct weft_mpi *mpi, struct weft_mpi_schedule *schedule)
+{
+    if (!schedule)
+        return;
+    clear(schedule);
+    weft__mpi_type_drop(mpi, schedule->coll.from.type);
+    weft__mpi_type_drop(mpi, schedule->coll.into.type);
+    weft__mpi_op_drop(mpi, schedule->coll.op);
+    weft__heap_free(mpi->cell->heap, schedule->scratch);
+    if (!first_steps(schedule))
+        weft__heap_free(mpi->cell->heap, schedule->steps);
+    weft__heap_free(mpi->cell->heap, schedule);
+}
+
+/* ---- writing ---- */
+
+static bool grow(struct weft_mpi_schedule *schedule)
+{
+    struct weft_heap *heap = schedule->mpi->cell->heap;
+    struct weft_mpi_step *steps =
+        weft__heap_alloc(heap, 2u * schedule->steps_max * sizeof(*schedule->steps));
+    if (!steps)
+        return false;
+    memcpy(steps, schedule->steps, schedule->steps_n * sizeof(*steps));
+    if (!first_steps(schedule))
+        weft__heap_free(heap, schedule->steps);
+    schedule->steps = steps;
+    schedule->steps_max *= 2;
+    return true;
+}
+
+/* Without room, the last step is written over and over: the schedule is never started. */
+static struct weft_mpi_step *add(struct weft_mpi_schedule *schedule, enum weft_mpi_step_kind kind)
+{
+    if (schedule->steps_n == schedule->steps_max && !grow(schedule)) {
+        schedule->no_memory = true;
+        drop(schedule, &schedule->steps[--schedule->steps_n]);
+    }
     struct weft_mpi_step *step = &schedule->steps[schedule->steps_n++];
     memset(step, 0, sizeof(*step));
     step->kind = (uint8_t)kind;
     return step;
 }
 
-static void add_data(struct weft_mpi_request *request, struct weft_mpi_step *step,
-                     const struct weft_mpi_data *data)
+static struct weft_mpi_buffer hold(const struct weft_mpi_schedule *schedule,
+                                   const struct weft_mpi_buffer *buffer)
 {
-    step->combine.left = data->from;
-    step->combine.into = data->into;
-    step->combine.count = data->count;
-    step->combine.type = weft__mpi_type_hold(request->schedule->mpi, data->type);
+    weft__mpi_type_hold(schedule->mpi, buffer->type);
+    return *buffer;
 }
 
-void weft__mpi_schedule_free(struct weft_mpi *mpi, struct weft_mpi_schedule *schedule)
+static uint64_t bytes_of(const struct weft_mpi_schedule *schedule,
+                         const struct weft_mpi_buffer *buffer)
 {
-    for (uint32_t i = 0; schedule && i < schedule->steps_n; i++) {
-        weft__mpi_type_drop(mpi, schedule->steps[i].combine.type);
-        weft__mpi_op_drop(mpi, schedule->steps[i].combine.op);
-    }
-    weft__heap_free(mpi->cell->heap, schedule);
+    return (uint64_t)buffer->count * weft__mpi_type_get(schedule->mpi, buffer->type)->size;
 }
 
-void weft__mpi_schedule_send(struct weft_mpi_request *request, int32_t peer,
-                             const struct weft_mpi_data *data)
+void weft__mpi_schedule_send(struct weft_mpi_schedule *schedule, int64_t peer,
+                             const struct weft_mpi_buffer *from)
 {
-    struct weft_mpi_step *step = add(request, WEFT_MPI_STEP_SEND);
-    step->peer = peer;
-    add_data(request, step, data);
+    struct weft_mpi_step *step = add(schedule, WEFT_MPI_STEP_SEND);
+    step->peer = (int32_t)peer;
+    step->from = hold(schedule, from);
 }
 
-void weft__mpi_schedule_recv(struct weft_mpi_request *request, int32_t peer,
-                             const struct weft_mpi_data *data)
+void weft__mpi_schedule_recv(struct weft_mpi_schedule *schedule, int64_t peer,
+                             const struct weft_mpi_buffer *into)
 {
-    struct weft_mpi_step *step = add(request, WEFT_MPI_STEP_RECV);
-    step->peer = peer;
-    add_data(request, step, data);
+    struct weft_mpi_step *step = add(schedule, WEFT_MPI_STEP_RECV);
+    step->peer = (int32_t)peer;
+    step->into = hold(schedule, into);
 }
 
-void weft__mpi_schedule_fence(struct weft_mpi_request *request)
+void weft__mpi_schedule_fence(struct weft_mpi_schedule *schedule)
 {
-    add(request, WEFT_MPI_STEP_FENCE);
+    add(schedule, WEFT_MPI_STEP_FENCE);
 }
 
-void weft__mpi_schedule_combine(struct weft_mpi_request *request,
-                                const struct weft_mpi_combine *combine)
+void weft__mpi_schedule_combine(struct weft_mpi_schedule *schedule,
+                                const struct weft_mpi_buffer *left, const void *right, void *into)
 {
-    add(request, WEFT_MPI_STEP_COMBINE)->combine = *combine;
-    weft__mpi_op_hold(request->schedule->mpi, combine->op);
-    weft__mpi_type_hold(request->schedule->mpi, combine->type);
+    struct weft_mpi_step *step = add(schedule, WEFT_MPI_STEP_COMBINE);
+    step->op = schedule->coll.op;
+    step->from = hold(schedule, left);
+    step->right = right;
+    step->into.buf = into;
 }
 
-void weft__mpi_schedule_copy(struct weft_mpi_request *request, const struct weft_mpi_data *data)
+void weft__mpi_schedule_copy(struct weft_mpi_schedule *schedule, const struct weft_mpi_buffer *from,
+                             const struct weft_mpi_buffer *into)
 {
-    add_data(request, add(request, WEFT_MPI_STEP_COPY), data);
+    struct weft_mpi_step *step = add(schedule, WEFT_MPI_STEP_COPY);
+    step->from = hold(schedule, from);
+    step->into = hold(schedule, into);
+    if (bytes_of(schedule, from) > bytes_of(schedule, into))
+        schedule->error = MPI_ERR_TRUNCATE;
 }
+
+static void add_piece(struct weft_mpi_step *step, uint64_t offset, const void *packed,
+                      size_t len_bytes)
+{
+    step->offset = offset;
+    step->packed = (void *)(uintptr_t)packed; /* UNPACK only reads it */
+    step->len_bytes = len_bytes;
+}
+
+void weft__mpi_schedule_pack(struct weft_mpi_schedule *schedule, const struct weft_mpi_buffer *from,
+                             uint64_t offset, void *packed, size_t len_bytes)
+{
+    struct weft_mpi_step *step = add(schedule, WEFT_MPI_STEP_PACK);
+    step->from = hold(schedule, from);
+    add_piece(step, offset, packed, len_bytes);
+}
+
+void weft__mpi_schedule_unpack(struct weft_mpi_schedule *schedule,
+                               const struct weft_mpi_buffer *into, uint64_t offset,
+                               const void *packed, size_t len_bytes)
+{
+    struct weft_mpi_step *step = add(schedule, WEFT_MPI_STEP_UNPACK);
+    step->into = hold(schedule, into);
+    add_piece(step, offset, packed, len_bytes);
+}
+
+/* ---- running ---- */
 
 static void start_part(struct weft_mpi *mpi, struct weft_mpi_request *collective,
                        const struct weft_mpi_step *step)
@@ -108,11 +204,7 @@ static void start_part(struct weft_mpi *mpi, struct weft_mpi_request *collective
     part->collective = true;
     part->peer = step->peer;
     part->tag = collective->schedule->tag;
-    /* A send only reads its buffer. */
-    weft__mpi_request_data(
-        mpi, part,
-        &(struct weft_mpi_buffer){send ? (void *)(uintptr_t)step->combine.left : step->combine.into,
-                                  step->combine.count, step->combine.type});
+    weft__mpi_request_data(mpi, part, send ? &step->from : &step->into);
     collective->schedule->pending++;
     if (send)
         weft__mpi_protocol_send(mpi, part);
@@ -122,13 +214,43 @@ static void start_part(struct weft_mpi *mpi, struct weft_mpi_request *collective
 
 static void run_local(struct weft_mpi *mpi, const struct weft_mpi_step *step)
 {
-    const struct weft_mpi_combine *c = &step->combine;
-    if (step->kind == WEFT_MPI_STEP_COMBINE)
-        weft__mpi_op_combine(mpi, c);
-    else
-        weft__mpi_type_copy(
-            mpi, &(struct weft_mpi_buffer){(void *)(uintptr_t)c->left, c->count, c->type},
-            &(struct weft_mpi_buffer){c->into, c->count, c->type});
+    const struct weft_mpi_combine combine = {.op = step->op,
+                                             .type = step->from.type,
+                                             .count = step->from.count,
+                                             .left = step->from.buf,
+                                             .right = step->right,
+                                             .into = step->into.buf};
+    switch ((enum weft_mpi_step_kind)step->kind) {
+    case WEFT_MPI_STEP_COMBINE:
+        weft__mpi_op_combine(mpi, &combine);
+        break;
+    case WEFT_MPI_STEP_COPY:
+        weft__mpi_type_copy(mpi, &step->from, &step->into);
+        break;
+    case WEFT_MPI_STEP_PACK:
+        weft__mpi_type_pack(mpi, &step->from, step->offset, step->packed, step->len_bytes);
+        break;
+    case WEFT_MPI_STEP_UNPACK:
+        weft__mpi_type_unpack(mpi, &step->into, step->offset, step->packed, step->len_bytes);
+        break;
+    case WEFT_MPI_STEP_SEND:
+    case WEFT_MPI_STEP_RECV:
+    case WEFT_MPI_STEP_FENCE:
+        break;
+    }
+}
+
+/* The first part, which is the longest, was written: only a region filled since can refuse. */
+static void write_part(struct weft_mpi_schedule *schedule, uint32_t part)
+{
+    clear(schedule);
+    schedule->next = 0;
+    schedule->part = part;
+    weft__mpi_coll_add_part(schedule);
+    if (schedule->no_memory)
+        weft__mpi_error_fatal(schedule->mpi, MPI_ERR_NO_MEM,
+                              "no room for part %u of a collective's %u", schedule->part,
+                              schedule->parts);
 }
 
 /* Runs until a fence with something pending, or the end. The count of pending parts is kept above
@@ -137,42 +259,80 @@ static void run(struct weft_mpi *mpi, struct weft_mpi_request *request)
 {
     struct weft_mpi_schedule *schedule = request->schedule;
     schedule->pending++;
-    while (schedule->next < schedule->steps_n) {
+    for (;;) {
+        bool at_end = schedule->next == schedule->steps_n;
         const struct weft_mpi_step *step = &schedule->steps[schedule->next];
-        if (step->kind == WEFT_MPI_STEP_FENCE && schedule->pending > 1)
-            break;
+        if (at_end || step->kind == WEFT_MPI_STEP_FENCE) {
+            if (schedule->pending > 1 || (at_end && schedule->part + 1 == schedule->parts))
+                break;
+            if (at_end)
+                write_part(schedule, schedule->part + 1);
+            else
+                schedule->next++;
+            continue;
+        }
         schedule->next++;
         if (step->kind == WEFT_MPI_STEP_SEND || step->kind == WEFT_MPI_STEP_RECV)
             start_part(mpi, request, step);
-        else if (step->kind != WEFT_MPI_STEP_FENCE && !request->error)
+        else if (!request->error)
             run_local(mpi, step);
     }
     if (--schedule->pending == 0)
-        weft__mpi_request_complete(mpi, request, MPI_SUCCESS);
+        weft__mpi_request_complete(mpi, request, schedule->error);
 }
 
-static void pin(struct weft_mpi *mpi, struct weft_mpi_request *request, const void *buf,
-                const struct weft_mpi_step *step)
+static void pin(struct weft_mpi *mpi, struct weft_mpi_request *request,
+                const struct weft_mpi_buffer *buffer)
 {
-    /* Only its address is looked at. */
-    const struct weft_mpi_buffer data = {(void *)(uintptr_t)buf, step->combine.count,
-                                         step->combine.type};
-    if (buf || weft__mpi_type_is_derived(step->combine.type))
-        weft__mpi_request_pin(mpi, request, &data);
+    if (buffer->buf || weft__mpi_type_is_derived(buffer->type))
+        weft__mpi_request_pin(mpi, request, buffer);
 }
 
 /* Steps to come use the program's buffers also while no part is under way that pins them. */
-void weft__mpi_schedule_start(struct weft_mpi *mpi, struct weft_mpi_request *request)
+static void pin_steps(struct weft_mpi *mpi, struct weft_mpi_request *request)
 {
     const struct weft_mpi_schedule *schedule = request->schedule;
-    run(mpi, request);
-    for (uint32_t i = schedule->next; i < schedule->steps_n && !request->done; i++) {
+    for (uint32_t i = schedule->next; i < schedule->steps_n; i++) {
         const struct weft_mpi_step *step = &schedule->steps[i];
+        struct weft_mpi_buffer other = step->from;
         if (step->kind == WEFT_MPI_STEP_FENCE)
             continue;
-        pin(mpi, request, step->combine.left, step);
-        pin(mpi, request, step->combine.right, step);
-        pin(mpi, request, step->combine.into, step);
+        if (step->from.type)
+            pin(mpi, request, &step->from);
+        if (step->into.type)
+            pin(mpi, request, &step->into);
+        if (step->kind != WEFT_MPI_STEP_COMBINE)
+            continue;
+        other.buf = step->into.buf;
+        pin(mpi, request, &other);
+        other.buf = (void *)(uintptr_t)step->right; /* only its address is looked at */
+        pin(mpi, request, &other);
+    }
+}
+
+static void pin_side(struct weft_mpi *mpi, struct weft_mpi_request *request,
+                     const struct weft_mpi_side *side)
+{
+    const struct weft_mpi_buffer buffer = {(void *)(uintptr_t)side->buf, 1, side->type};
+    if (side->buf && side->type)
+        pin(mpi, request, &buffer);
+}
+
+void weft__mpi_schedule_start(struct weft_mpi *mpi, struct weft_mpi_request *request)
+{
+    struct weft_mpi_schedule *schedule = request->schedule;
+    request->done = false;
+    request->error = MPI_SUCCESS;
+    schedule->next = 0;
+    if (schedule->part > 0)
+        write_part(schedule, 0);
+    run(mpi, request);
+    if (request->done)
+        return;
+    pin_steps(mpi, request);
+    if (schedule->parts > 1) {
+        pin_side(mpi, request, &schedule->coll.from);
+        pin_side(mpi, request, &schedule->coll.into);
     }
 }
 

@@ -1,57 +1,83 @@
-/* A collective is a schedule: rounds of sends, receives and local operations, run by progress(). */
+/* A collective is a schedule: rounds of sends, receives and local operations, run by progress().
+ *
+ * Long collectives have several parts, written one after the other into the same steps, so that
+ * neither steps nor scratch memory grow with the message. */
 #ifndef WEFT_MPI_SCHEDULE_H
 #define WEFT_MPI_SCHEDULE_H
 
-#include "mpi/op.h"
+#include "mpi/coll.h"
 #include "mpi/state.h"
+#include "mpi/type.h"
 
 enum weft_mpi_step_kind {
     WEFT_MPI_STEP_SEND,
     WEFT_MPI_STEP_RECV,
     WEFT_MPI_STEP_FENCE,
     WEFT_MPI_STEP_COMBINE,
-    WEFT_MPI_STEP_COPY
-};
-
-struct weft_mpi_data {
-    const void *from; /* SEND, COPY */
-    void *into;       /* RECV, COPY */
-    MPI_Count count;
-    uint32_t type;
+    WEFT_MPI_STEP_COPY,
+    WEFT_MPI_STEP_PACK,
+    WEFT_MPI_STEP_UNPACK
 };
 
 struct weft_mpi_step {
     uint8_t kind;
     int32_t peer;
-    /* Its type is held. */
-    struct weft_mpi_combine combine; /* COMBINE: all; others: type, count, left = from, into */
+    uint32_t op;                 /* COMBINE */
+    struct weft_mpi_buffer from; /* SEND, COPY, PACK; COMBINE: left. Its type is held. */
+    struct weft_mpi_buffer into; /* RECV, COPY, UNPACK. Its type is held. COMBINE: buf alone */
+    const void *right;           /* COMBINE */
+    void *packed;                /* PACK, UNPACK */
+    uint64_t offset;             /* PACK, UNPACK: in the packed data */
+    size_t len_bytes;            /* PACK, UNPACK */
 };
 
 struct weft_mpi_schedule {
     struct weft_mpi *mpi;
+    struct weft_mpi_comm *comm;
+    struct weft_mpi_coll coll; /* its types are held */
+    uint8_t algorithm;         /* row of the table in coll.c */
+    bool no_memory;            /* steps are missing: it must not be started */
+    bool persistent;
+    int error; /* known when it was written: what was sent to oneself is too long */
     uint32_t steps_n, steps_max;
     uint32_t next;    /* step to run */
     uint32_t pending; /* sends and receives of this round that are not done */
     int32_t tag;
-    unsigned char *scratch; /* in this block, 16-byte aligned */
-    struct weft_mpi_step steps[];
+    uint32_t part, parts;
+    uint64_t segment; /* values or bytes of a part; see the algorithm */
+    uint64_t total;   /* of all parts */
+    struct weft_mpi_step *steps;
+    unsigned char *scratch; /* 16-byte aligned */
 };
 
-/* A collective request with room for steps and scratch memory. NULL: the region is full. */
-struct weft_mpi_request *weft__mpi_schedule_new(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
-                                                uint32_t steps_max, size_t scratch_bytes);
-/* Steps run in order; sends and receives between two fences run together, local steps must stand
- * behind a fence. */
-void weft__mpi_schedule_send(struct weft_mpi_request *request, int32_t peer,
-                             const struct weft_mpi_data *data);
-void weft__mpi_schedule_recv(struct weft_mpi_request *request, int32_t peer,
-                             const struct weft_mpi_data *data);
-void weft__mpi_schedule_fence(struct weft_mpi_request *request);
-void weft__mpi_schedule_combine(struct weft_mpi_request *request,
-                                const struct weft_mpi_combine *combine);
-void weft__mpi_schedule_copy(struct weft_mpi_request *request, const struct weft_mpi_data *data);
+/* A collective request without steps, one part. NULL: the region is full. */
+struct weft_mpi_request *weft__mpi_schedule_new(struct weft_mpi *mpi, struct weft_mpi_comm *comm);
 /* NULL is fine. */
 void weft__mpi_schedule_free(struct weft_mpi *mpi, struct weft_mpi_schedule *schedule);
+/* Memory that lives as long as the schedule. False: the region is full. */
+bool weft__mpi_schedule_scratch(struct weft_mpi_schedule *schedule, size_t len_bytes);
+
+/* Steps run in order; sends and receives between two fences run together, local steps must stand
+ * behind a fence where they touch what is on its way. The end of a part is a fence. */
+void weft__mpi_schedule_send(struct weft_mpi_schedule *schedule, int64_t peer,
+                             const struct weft_mpi_buffer *from);
+void weft__mpi_schedule_recv(struct weft_mpi_schedule *schedule, int64_t peer,
+                             const struct weft_mpi_buffer *into);
+void weft__mpi_schedule_fence(struct weft_mpi_schedule *schedule);
+/* into = left op right; into may be the address of left or right. */
+void weft__mpi_schedule_combine(struct weft_mpi_schedule *schedule,
+                                const struct weft_mpi_buffer *left, const void *right, void *into);
+/* As if sent from one to the other: too much is an error. */
+void weft__mpi_schedule_copy(struct weft_mpi_schedule *schedule, const struct weft_mpi_buffer *from,
+                             const struct weft_mpi_buffer *into);
+/* len bytes from offset of the packed form of from; they are within it. */
+void weft__mpi_schedule_pack(struct weft_mpi_schedule *schedule, const struct weft_mpi_buffer *from,
+                             uint64_t offset, void *packed, size_t len_bytes);
+void weft__mpi_schedule_unpack(struct weft_mpi_schedule *schedule,
+                               const struct weft_mpi_buffer *into, uint64_t offset,
+                               const void *packed, size_t len_bytes);
+
+/* Starts it, for the first time or again. */
 void weft__mpi_schedule_start(struct weft_mpi *mpi, struct weft_mpi_request *request);
 
 /* A send or receive of the collective is done. */

@@ -171,7 +171,7 @@ static int unsupported_main(void *argument)
     check(MPI_Comm_free(&comm) == MPI_ERR_COMM);
     check(MPI_Cart_create(MPI_COMM_WORLD, 1, &one, &zero, 0, &other) ==
           MPI_ERR_UNSUPPORTED_OPERATION);
-    check(MPI_Allgather(&x, 1, MPI_INT, &x, 1, MPI_INT, MPI_COMM_WORLD) ==
+    check(MPI_Neighbor_allgather(&x, 1, MPI_INT, &x, 1, MPI_INT, MPI_COMM_WORLD) ==
           MPI_ERR_UNSUPPORTED_OPERATION);
     check(MPI_Win_create(&x, 4, 1, MPI_INFO_NULL, MPI_COMM_WORLD, &win) ==
           MPI_ERR_UNSUPPORTED_OPERATION);
