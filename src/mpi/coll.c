@@ -259,6 +259,27 @@ void weft__mpi_coll_add_part(struct weft_mpi_schedule *schedule)
     rows[schedule->algorithm].add(schedule);
 }
 
+/* Field by field: what lies between them would stay in the rank's range as it was on the stack. */
+static void keep_side(struct weft_mpi *mpi, const struct weft_mpi_side *side,
+                      struct weft_mpi_side *kept)
+{
+    kept->buf = side->buf;
+    kept->count = side->count;
+    kept->type = weft__mpi_type_hold(mpi, side->type);
+    kept->counts = side->counts;
+    kept->displs = side->displs;
+    kept->types = side->types;
+}
+
+/* The program's arrays: an algorithm that needs them for later parts has made a copy. */
+static void forget_arrays(const struct weft_mpi_coll *coll, struct weft_mpi_coll *kept)
+{
+    if (kept->into.counts == coll->into.counts)
+        kept->into.counts = NULL;
+    kept->from.counts = kept->from.displs = kept->into.displs = NULL;
+    kept->from.types = kept->into.types = NULL;
+}
+
 struct weft_mpi_request *weft__mpi_coll_new(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
                                             const struct weft_mpi_coll *coll)
 {
@@ -266,13 +287,18 @@ struct weft_mpi_request *weft__mpi_coll_new(struct weft_mpi *mpi, struct weft_mp
     if (!request)
         return NULL;
     struct weft_mpi_schedule *schedule = request->schedule;
-    schedule->coll = *coll;
-    weft__mpi_type_hold(mpi, coll->from.type);
-    weft__mpi_type_hold(mpi, coll->into.type);
+    schedule->coll.kind = coll->kind;
+    schedule->coll.in_place = coll->in_place;
+    schedule->coll.wide = coll->wide;
+    schedule->coll.root = coll->root;
+    schedule->coll.op = coll->op;
+    keep_side(mpi, &coll->from, &schedule->coll.from);
+    keep_side(mpi, &coll->into, &schedule->coll.into);
     schedule->algorithm = choose(comm, coll, length_of(mpi, comm, coll));
     schedule->segment = rows[schedule->algorithm].segment;
     if (rows[schedule->algorithm].begin(schedule))
         rows[schedule->algorithm].add(schedule);
+    forget_arrays(coll, &schedule->coll);
     if (schedule->no_memory) {
         weft__mpi_request_free(mpi, request);
         return NULL;

@@ -113,11 +113,13 @@ static struct weft_mpi_step *add(struct weft_mpi_schedule *schedule, enum weft_m
     return step;
 }
 
-static struct weft_mpi_buffer hold(const struct weft_mpi_schedule *schedule,
-                                   const struct weft_mpi_buffer *buffer)
+/* Field by field: what lies between them would stay in the rank's range as it was on the stack. */
+static void hold(const struct weft_mpi_schedule *schedule, const struct weft_mpi_buffer *buffer,
+                 struct weft_mpi_buffer *into)
 {
-    weft__mpi_type_hold(schedule->mpi, buffer->type);
-    return *buffer;
+    into->buf = buffer->buf;
+    into->count = buffer->count;
+    into->type = weft__mpi_type_hold(schedule->mpi, buffer->type);
 }
 
 static uint64_t bytes_of(const struct weft_mpi_schedule *schedule,
@@ -131,7 +133,7 @@ void weft__mpi_schedule_send(struct weft_mpi_schedule *schedule, int64_t peer,
 {
     struct weft_mpi_step *step = add(schedule, WEFT_MPI_STEP_SEND);
     step->peer = (int32_t)peer;
-    step->from = hold(schedule, from);
+    hold(schedule, from, &step->from);
 }
 
 void weft__mpi_schedule_recv(struct weft_mpi_schedule *schedule, int64_t peer,
@@ -139,7 +141,7 @@ void weft__mpi_schedule_recv(struct weft_mpi_schedule *schedule, int64_t peer,
 {
     struct weft_mpi_step *step = add(schedule, WEFT_MPI_STEP_RECV);
     step->peer = (int32_t)peer;
-    step->into = hold(schedule, into);
+    hold(schedule, into, &step->into);
 }
 
 void weft__mpi_schedule_fence(struct weft_mpi_schedule *schedule)
@@ -152,7 +154,7 @@ void weft__mpi_schedule_combine(struct weft_mpi_schedule *schedule,
 {
     struct weft_mpi_step *step = add(schedule, WEFT_MPI_STEP_COMBINE);
     step->op = schedule->coll.op;
-    step->from = hold(schedule, left);
+    hold(schedule, left, &step->from);
     step->right = right;
     step->into.buf = into;
 }
@@ -161,8 +163,8 @@ void weft__mpi_schedule_copy(struct weft_mpi_schedule *schedule, const struct we
                              const struct weft_mpi_buffer *into)
 {
     struct weft_mpi_step *step = add(schedule, WEFT_MPI_STEP_COPY);
-    step->from = hold(schedule, from);
-    step->into = hold(schedule, into);
+    hold(schedule, from, &step->from);
+    hold(schedule, into, &step->into);
     if (bytes_of(schedule, from) > bytes_of(schedule, into))
         schedule->error = MPI_ERR_TRUNCATE;
 }
@@ -179,7 +181,7 @@ void weft__mpi_schedule_pack(struct weft_mpi_schedule *schedule, const struct we
                              uint64_t offset, void *packed, size_t len_bytes)
 {
     struct weft_mpi_step *step = add(schedule, WEFT_MPI_STEP_PACK);
-    step->from = hold(schedule, from);
+    hold(schedule, from, &step->from);
     add_piece(step, offset, packed, len_bytes);
 }
 
@@ -188,7 +190,7 @@ void weft__mpi_schedule_unpack(struct weft_mpi_schedule *schedule,
                                const void *packed, size_t len_bytes)
 {
     struct weft_mpi_step *step = add(schedule, WEFT_MPI_STEP_UNPACK);
-    step->into = hold(schedule, into);
+    hold(schedule, into, &step->into);
     add_piece(step, offset, packed, len_bytes);
 }
 
