@@ -12,6 +12,7 @@
 
 #include "base/heap.h"
 #include "mpi/coll_parts.h"
+#include "mpi/op.h"
 #include "mpi/request.h"
 
 #define KIB 1024u
@@ -291,7 +292,7 @@ struct weft_mpi_request *weft__mpi_coll_new(struct weft_mpi *mpi, struct weft_mp
     schedule->coll.in_place = coll->in_place;
     schedule->coll.wide = coll->wide;
     schedule->coll.root = coll->root;
-    schedule->coll.op = coll->op;
+    schedule->coll.op = weft__mpi_op_hold(mpi, coll->op);
     keep_side(mpi, &coll->from, &schedule->coll.from);
     keep_side(mpi, &coll->into, &schedule->coll.into);
     schedule->algorithm = choose(comm, coll, length_of(mpi, comm, coll));
