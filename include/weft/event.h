@@ -12,7 +12,8 @@
  * rank     null: of no rank
  * kind     one of the names below, followed by the fields of that kind: numbers first, then texts.
  *          What ends in _ns is a time in nanoseconds; took_ns: how long that lasted which ends with
- *          this event; move: the number of the move, counted by app; host names: from, to, peer
+ *          this event; move: the number of the move, counted by app; host names: from, to, peer.
+ *          Numbers are not negative, but for the code that an app has ended with
  *
  * Texts are cut where the fields of an event are longer than WEFT_EVENT_TEXT_MAX in all; bytes that
  * are no UTF-8 become U+FFFD. */

@@ -57,7 +57,7 @@ size_t weft__event_fields(const struct weft_event *event,
     size_t n = 0;
     for (size_t i = 0; i < WEFT_EVENT_NUMBERS_MAX && next_name(&numbers, &fields[n]); i++) {
         fields[n].text = NULL;
-        fields[n++].number = event->n[i];
+        fields[n++].number = (int64_t)event->n[i];
     }
     while (n < WEFT_EVENT_FIELDS_MAX && next_name(&texts, &fields[n])) {
         bool whole = memchr(text, '\0', (size_t)(end - text)) != NULL;
@@ -150,7 +150,7 @@ size_t weft__event_json(const struct weft_event *event, const char *host,
         if (fields[i].text != NULL)
             put_text(&line, fields[i].text, WEFT_EVENT_TEXT_MAX);
         else
-            put(&line, "%" PRIu64, fields[i].number);
+            put(&line, "%" PRId64, fields[i].number);
     }
     put(&line, "}\n");
     return (size_t)(line.at - out);

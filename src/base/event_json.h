@@ -25,7 +25,7 @@ struct weft_event_field {
     const char *name;
     size_t name_len;
     const char *text; /* NULL: a number */
-    uint64_t number;
+    int64_t number;   /* a code may be negative, the rest is not */
 };
 #define WEFT_EVENT_FIELDS_MAX (WEFT_EVENT_NUMBERS_MAX + WEFT_EVENT_TEXTS_MAX)
 size_t weft__event_fields(const struct weft_event *event,

@@ -92,3 +92,15 @@ int weft__parse_ports(const char *text, uint16_t *first_out, uint16_t *last_out)
     *last_out = (uint16_t)last.number;
     return WEFT_OK;
 }
+
+int weft__parse_tenant(const char *text)
+{
+    size_t len = strlen(text);
+    if (len > WEFT_PARSE_TENANT_MAX)
+        return weft_fail(WEFT_EINVAL, "the name of a tenant has at most %d bytes, \"%s\" has %zu",
+                         WEFT_PARSE_TENANT_MAX, text, len);
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+            return weft_fail(WEFT_EINVAL, "the name of a tenant has no control characters");
+    return WEFT_OK;
+}

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#define WEFT_PARSE_TENANT_MAX 31
+
 /* A decimal number without sign, min <= number <= max.  Errors: WEFT_EINVAL no number; WEFT_ERANGE
  * outside. */
 int weft__parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *number_out);
@@ -13,5 +15,8 @@ int weft__parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *numb
 int weft__parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *bytes_out);
 /* "8100-8199" or "8100"; 1..65535, first <= last.  Errors: as weft__parse_u64. */
 int weft__parse_ports(const char *text, uint16_t *first_out, uint16_t *last_out);
+/* The name of a tenant: text on one line, at most WEFT_PARSE_TENANT_MAX bytes; "" is nobody's.
+ * Errors: WEFT_EINVAL. */
+int weft__parse_tenant(const char *text);
 
 #endif

@@ -2,12 +2,14 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <semaphore.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/config.h"
 #include "base/parse.h"
@@ -134,6 +136,21 @@ int cli_write_json(const char *path, json_t *value)
         return CLI_OK;
     fprintf(stderr, "weft: cannot write \"%s\": %s\n", path, strerror(reason));
     return CLI_USAGE;
+}
+
+int cli_check_file(const char *command, const char *path)
+{
+    if (path == NULL || strcmp(path, "-") == 0)
+        return CLI_OK;
+    bool fresh = access(path, F_OK) != 0;
+    int fd = open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0666);
+    if (fd < 0 && errno != ENXIO) /* a fifo that nobody reads yet */
+        return cli_usage(command, "cannot write %s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    if (fresh && fd >= 0)
+        (void)unlink(path);
+    return CLI_OK;
 }
 
 json_t *cli_move_json(const Weft__Host__MoveInfo *move)

@@ -32,6 +32,9 @@ int cli_ask(struct cli *cli, const char *what, const struct weft_client_call *ca
 /* The exit code that an error comes to. */
 int cli_exit_code(int err);
 int cli_usage(const char *command, const char *fmt, ...) WEFT_PRINTF(2, 3);
+/* Whether a file (NULL: none is wanted; "-": stdout) can be written; says why not. Nothing of it is
+ * changed, and none is left that was not there. */
+int cli_check_file(const char *command, const char *path);
 /* Writes value as one JSON document to a file ("-": stdout); takes value over. */
 int cli_write_json(const char *path, json_t *value);
 

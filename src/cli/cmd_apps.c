@@ -117,6 +117,8 @@ int cmd_apps(int argc, char **argv)
     if (code >= 0)
         return code;
     wanted.json = command.json;
+    if (argc - optind > 1)
+        return cli_usage("apps", "what is \"%s\"? one APP, or all", argv[optind + 1]);
     if (optind < argc && !cli_parse_app(argv[optind], &wanted.app))
         return cli_usage("apps", "\"%s\" is no id of an app", argv[optind]);
     if (wanted.traffic && wanted.app == 0)

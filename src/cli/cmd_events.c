@@ -72,7 +72,7 @@ static void print_line(const struct cli_event *event)
         else if (fields[i].text == NULL && time)
             printf(" %.*s=%.3fms", len - 3, fields[i].name, (double)fields[i].number / 1e6);
         else if (fields[i].text == NULL)
-            printf(" %.*s=%" PRIu64, len, fields[i].name, fields[i].number);
+            printf(" %.*s=%" PRId64, len, fields[i].name, fields[i].number);
     }
     printf("\n");
 }

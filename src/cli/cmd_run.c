@@ -303,6 +303,13 @@ static int start(struct run *run)
     return CLI_OK;
 }
 
+/* What is written in the end must not turn out then to have no place. */
+static int check_files(const struct run *run)
+{
+    int code = cli_check_file("run", run->json);
+    return code == CLI_OK ? cli_check_file("run", run->timeline) : code;
+}
+
 /* Empties the file for the id before anything starts: nobody shall read an old one. */
 static int open_id_file(struct run *run)
 {
@@ -465,7 +472,9 @@ int cmd_run(int argc, char **argv)
     int code = read_options(&run, argc, argv);
     if (code >= 0)
         return code;
-    code = open_id_file(&run);
+    code = check_files(&run);
+    if (code == CLI_OK)
+        code = open_id_file(&run);
     if (code != CLI_OK)
         return code;
     sigaction(SIGINT, &action, NULL);

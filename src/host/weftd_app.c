@@ -17,6 +17,7 @@
 #include "base/config.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "base/parse.h"
 #include "control/server.h"
 #include "host/calls.h"
 #include "host/weftd_place.h"
@@ -142,10 +143,9 @@ static int check_request(struct weft_host *host, const Weft__Host__RunRequest *r
     for (size_t i = 0; i < request->n_env; i++)
         if (strchr(request->env[i], '=') == NULL || request->env[i][0] == '=')
             return weft_fail(WEFT_EINVAL, "\"%s\" is no NAME=VALUE", request->env[i]);
-    if (strlen(request->tenant) >= WEFT_TENANT_MAX)
-        return weft_fail(WEFT_EINVAL, "the name of a tenant has at most %d bytes, \"%s\" has %zu",
-                         WEFT_TENANT_MAX - 1, request->tenant, strlen(request->tenant));
-    int err = weft__weftd_place_check(request);
+    int err = weft__parse_tenant(request->tenant);
+    if (err == WEFT_OK)
+        err = weft__weftd_place_check(request);
     if (err == WEFT_OK)
         err = weft__hint_parse(request->hint, hint_out);
     return err == WEFT_OK ? weft__policy_parse(request->policy, policy_out) : err;

@@ -444,7 +444,8 @@ static void is_kept(struct weft_app_freeze *freeze, const struct weft_freeze_act
     weft__info("app %" PRIx64 " stays frozen: %s", app->id, action->text);
     tell(freeze, WEFT_EVENT_THAW_ABORTED, action->text);
     weft__freeze_await_room(freeze);
-    end_asked(freeze, action->err, action->text);
+    /* The app is there; what is not is a file of it. */
+    end_asked(freeze, action->err == WEFT_ENOENT ? WEFT_EIO : action->err, action->text);
 }
 
 static void has_stayed(struct weft_app_freeze *freeze, const struct weft_freeze_action *action)

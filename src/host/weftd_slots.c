@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/log.h"
+#include "base/parse.h"
 #include "control/server.h"
 #include "host/weftd_events.h"
 #include "host/weftd_guest.h"
@@ -89,9 +90,9 @@ void weft__weftd_lease_end_app(struct weft_host *host, uint64_t app)
 static int check_tenant(const struct weft_host *host, const Weft__Host__LeaseRequest *request)
 {
     struct weft_tenancy tenancy;
-    if (strlen(request->tenant) >= WEFT_TENANT_MAX)
-        return weft_fail(WEFT_EINVAL, "the name of a tenant has at most %d bytes",
-                         WEFT_TENANT_MAX - 1);
+    int err = weft__parse_tenant(request->tenant);
+    if (err != WEFT_OK)
+        return err;
     weft__leases_tenancy(&host->leases, &tenancy);
     if (weft__tenancy_admits(&tenancy, request->tenant, request->apart))
         return WEFT_OK;

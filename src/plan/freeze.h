@@ -37,7 +37,7 @@
 
 #include "plan/move.h"
 
-#define WEFT_FREEZE_TEXT_MAX 160
+#define WEFT_FREEZE_TEXT_MAX 320
 #define WEFT_FREEZE_STORE 0 /* in the place of a home: the app is frozen */
 
 /* Times of a freeze or thaw. */

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/parse.h"
 #include "registry/parts.h"
 #include "registry/registry.h"
 #include "weft/error.h"
@@ -35,16 +36,16 @@ static int host_of(const Weft__Registry__Host *message, struct weft_registry_hos
         return weft_fail(WEFT_EINVAL, "a join without a host");
     if (strlen(message->name) >= WEFT_REGISTRY_NAME_MAX ||
         strlen(message->address) >= WEFT_REGISTRY_ADDRESS_MAX ||
-        strlen(message->control) >= WEFT_REGISTRY_URL_MAX ||
-        strlen(message->tenant) >= WEFT_REGISTRY_TENANT_MAX)
-        return weft_fail(WEFT_EINVAL,
-                         "a host's name has at most %d bytes, its address %d, its url %d, its "
-                         "tenant %d",
-                         WEFT_REGISTRY_NAME_MAX - 1, WEFT_REGISTRY_ADDRESS_MAX - 1,
-                         WEFT_REGISTRY_URL_MAX - 1, WEFT_REGISTRY_TENANT_MAX - 1);
+        strlen(message->control) >= WEFT_REGISTRY_URL_MAX)
+        return weft_fail(
+            WEFT_EINVAL, "a host's name has at most %d bytes, its address %d, its url %d",
+            WEFT_REGISTRY_NAME_MAX - 1, WEFT_REGISTRY_ADDRESS_MAX - 1, WEFT_REGISTRY_URL_MAX - 1);
     if (!is_name(message->name) || !is_name(message->address) || !is_name(message->control))
         return weft_fail(WEFT_EINVAL,
                          "a host's name, address and url are printable ASCII without spaces");
+    int err = weft__parse_tenant(message->tenant);
+    if (err)
+        return err;
     *host_out = (struct weft_registry_host){.slots = message->slots,
                                             .used = message->used,
                                             .incarnation = message->incarnation,
@@ -113,10 +114,13 @@ void weft__registry_on_beat(void *ctx, struct weft_call *call, const ProtobufCMe
                                       .shared = request->shared,
                                       .apart = request->apart};
     Weft__Registry__BeatReply reply = WEFT__REGISTRY__BEAT_REPLY__INIT;
-    if (strlen(request->name) >= sizeof(host.name) ||
-        strlen(request->tenant) >= sizeof(host.tenant)) {
-        weft__call_fail(call, WEFT_EINVAL,
-                        "a host's name has at most 63 bytes, its tenant at most 31");
+    if (strlen(request->name) >= sizeof(host.name)) {
+        weft__call_fail(call, WEFT_EINVAL, "a host's name has at most 63 bytes");
+        return;
+    }
+    int tenant_err = weft__parse_tenant(request->tenant);
+    if (tenant_err) {
+        weft__call_fail(call, tenant_err, weft_fail_text(tenant_err));
         return;
     }
     strcpy(host.name, request->name);

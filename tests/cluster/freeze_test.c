@@ -360,6 +360,79 @@ static void of_two_manifests_the_newest_counts(void **state)
     cluster_remove(kept);
 }
 
+static const char *file_ending(const struct scene *scene, const char *end)
+{
+    static char path[512];
+    DIR *dir = opendir(scene->folder);
+    const struct dirent *entry;
+    path[0] = '\0';
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        size_t len = strlen(entry->d_name);
+        if (len > strlen(end) && strcmp(entry->d_name + len - strlen(end), end) == 0)
+            snprintf(path, sizeof(path), "%s/%s", scene->folder, entry->d_name);
+    }
+    if (dir != NULL)
+        (void)closedir(dir);
+    return path;
+}
+
+/* Changes a byte in the middle of the file; the second time it is as it was. */
+static void spoil(const struct scene *scene, const char *path)
+{
+    FILE *file = fopen(path, "r+e");
+    cluster_check(scene->cluster, file != NULL && fseek(file, 0, SEEK_END) == 0);
+    long middle = ftell(file) / 2;
+    cluster_check(scene->cluster, fseek(file, middle, SEEK_SET) == 0);
+    int byte = fgetc(file);
+    cluster_check(scene->cluster, fseek(file, middle, SEEK_SET) == 0);
+    cluster_check(scene->cluster, fputc(byte ^ 1, file) != EOF && fclose(file) == 0);
+}
+
+static void check_refused(const struct scene *scene, const struct cluster_host *host,
+                          const char *words)
+{
+    struct child *thaw = thaw_at(scene, host);
+    if (thaw->code != 1 || !child_complained(thaw, words))
+        cluster_fail(scene->cluster, "weft thaw: exit code %d instead of 1 and \"%s\"", thaw->code,
+                     words);
+}
+
+static void what_is_damaged_in_the_store_stays_there(void **state)
+{
+    struct scene scene;
+    hosts_open(*state, &scene);
+    struct cluster *cluster = scene.cluster;
+    scene.app = cluster_run(cluster, scene.a, "-n", "4", cluster_program("chain"), scene.stage.path,
+                            "0", "1", "1000", NULL);
+    stage_runs(cluster, &scene.stage, RANKS, 20);
+    cluster_check(cluster, freeze_at(&scene, scene.a)->code == 0);
+    const char *rank = file_ending(&scene, "1.snapshot");
+    char elsewhere[600];
+    spoil(&scene, rank);
+    check_refused(&scene, scene.a, "damaged");
+    check_frozen(&scene);
+    spoil(&scene, rank);
+    snprintf(elsewhere, sizeof(elsewhere), "%s.away", rank);
+    cluster_check(cluster, rename(rank, elsewhere) == 0);
+    check_refused(&scene, scene.a, "rank 1 cannot be loaded");
+    cluster_check(cluster, rename(elsewhere, rank) == 0);
+    cluster_host_stop(cluster, scene.a);
+    cluster_check(cluster, child_wait(scene.app.run, SLOW_MS) != 0);
+    const char *manifest = file_ending(&scene, "app.snapshot");
+    spoil(&scene, manifest);
+    check_refused(&scene, scene.b, "damaged");
+    cluster_check(cluster, stored(&scene) == RANKS + 1);
+    spoil(&scene, manifest);
+    cluster_host_again(cluster, scene.a);
+    cluster_check(cluster, thaw_at(&scene, scene.b)->code == 0);
+    stage_runs(cluster, &scene.stage, RANKS, 20);
+    atomic_store(&scene.stage.board->stop, 1);
+    stage_all_free(cluster);
+    cluster_await(cluster, CLUSTER_MS, stored(&scene) == 0);
+    stage_close(&scene.stage);
+    cluster_remove(scene.folder);
+}
+
 static void what_cannot_be_frozen_says_why_and_goes_on(void **state)
 {
     struct cluster *cluster = *state;
@@ -442,6 +515,7 @@ int main(int argc, char **argv)
         CASE(a_frozen_app_outlives_its_home),
         CASE(a_home_that_was_killed_finds_its_frozen_apps_again),
         CASE(of_two_manifests_the_newest_counts),
+        CASE(what_is_damaged_in_the_store_stays_there),
         CASE(what_cannot_be_frozen_says_why_and_goes_on),
         CASE(a_rank_that_cannot_be_stored_lets_all_go_on),
         CASE(a_move_that_was_given_up_is_no_obstacle),

@@ -98,6 +98,7 @@ static void unknown_commands_and_options_are_mistakes(void **state)
             check(cluster, cluster_weft(cluster, commands[i], "what", "is", "this", "now", NULL),
                   USAGE, commands[i]);
     }
+    check(cluster, cluster_weft(cluster, "apps", "ab", "cd", NULL), USAGE, "\"cd\"");
     const char *bad_option[] = {"--no-such-option", NULL}, *bad_word[] = {"word", NULL};
     const char *bad_slots[] = {"--slots", "many", NULL}, *bad_ports[] = {"--ports", "5", NULL};
     check(cluster, weftd(cluster, bad_option), USAGE, "no-such-option");

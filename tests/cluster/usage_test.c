@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -65,12 +66,41 @@ static void programs_that_cannot_be_run_are_named_with_the_reason(void **state)
     check(cluster, run(cluster, "3", cluster_program("hello")), 0, "");
 }
 
+static void a_tenant_of_two_lines_is_refused(void **state)
+{
+    struct cluster *cluster = *state;
+    check(cluster,
+          cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "--tenant", "a\nb",
+                       cluster_program("hello"), NULL),
+          USAGE, "no control characters");
+}
+
 static void more_ranks_than_slots_are_refused(void **state)
 {
     struct cluster *cluster = *state;
     check(cluster, run(cluster, "4", cluster_program("hello")), REFUSED, "slots");
     stage_all_free(cluster);
     check(cluster, run(cluster, "3", cluster_program("hello")), 0, "");
+}
+
+static void a_file_that_cannot_be_written_is_named_before_anything_runs(void **state)
+{
+    static const char *const options[] = {"--json=/nowhere/x", "--trace=/nowhere/x",
+                                          "--id-file=/nowhere/x"};
+    struct cluster *cluster = *state;
+    const char *home = cluster->hosts[0].address;
+    for (size_t i = 0; i < 3; i++) {
+        const struct child *child =
+            cluster_weft(cluster, "run", "--at", home, options[i], cluster_program("hello"), NULL);
+        check(cluster, child, USAGE, "cannot write /nowhere/x");
+        cluster_check(cluster, !child_said(child, "hello"));
+    }
+    char json[300];
+    const char *path = cluster_file(cluster, "json");
+    snprintf(json, sizeof(json), "--json=%s", path);
+    (void)cluster_weft(cluster, "run", "--at", home, json, "--hint", "none such",
+                       cluster_program("hello"), NULL);
+    cluster_check(cluster, access(path, F_OK) != 0); /* of an app that never was there is none */
 }
 
 static void no_rank_at_all_is_a_mistake(void **state)
@@ -173,6 +203,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest on_three_hosts[] = {
         cmocka_unit_test(programs_that_cannot_be_run_are_named_with_the_reason),
         cmocka_unit_test(more_ranks_than_slots_are_refused),
+        cmocka_unit_test(a_file_that_cannot_be_written_is_named_before_anything_runs),
+        cmocka_unit_test(a_tenant_of_two_lines_is_refused),
         cmocka_unit_test(no_rank_at_all_is_a_mistake),
         cmocka_unit_test(a_second_weftd_on_an_address_names_the_port),
         cmocka_unit_test(a_second_host_of_the_same_name_is_refused),

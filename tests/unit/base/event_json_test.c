@@ -53,6 +53,14 @@ static void what_an_event_is_not_of_is_null(void **state)
                         "null,\"kind\":\"host_left\",\"peer\":\"x\"}\n");
 }
 
+static void a_negative_code_is_negative(void **state)
+{
+    (void)state;
+    struct weft_event event = {
+        .kind = WEFT_EVENT_APP_ENDED, .rank = WEFT_EVENT_NO_RANK, .n = {(uint64_t)-1, 5}};
+    assert_non_null(strstr(line_of(&event, "h"), "\"code\":-1,\"took_ns\":5,"));
+}
+
 static void quotes_and_control_characters_are_escaped(void **state)
 {
     (void)state;
@@ -122,6 +130,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_event_is_one_line_with_the_fields_of_its_kind),
         cmocka_unit_test(what_an_event_is_not_of_is_null),
+        cmocka_unit_test(a_negative_code_is_negative),
         cmocka_unit_test(quotes_and_control_characters_are_escaped),
         cmocka_unit_test(what_is_no_utf8_is_replaced_and_the_rest_stays),
         cmocka_unit_test(the_longest_line_fits),

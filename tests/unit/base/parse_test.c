@@ -125,6 +125,19 @@ static void wrong_ports_are_refused_and_named(void **state)
     assert_int_equal(last, 2);
 }
 
+static void a_tenant_is_a_short_text_on_one_line(void **state)
+{
+    static const char *const good[] = {"", "a", "uid 1000", "J\xc3\xb6rg",
+                                       "1234567890123456789012345678901"};
+    static const char *const bad[] = {"a\nb", "\t", "\x7f", "\x1b[2J",
+                                      "12345678901234567890123456789012"};
+    (void)state;
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(weft__parse_tenant(good[i]), WEFT_OK);
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(weft__parse_tenant(bad[i]), WEFT_EINVAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +149,7 @@ int main(void)
         cmocka_unit_test(a_size_outside_its_limits_is_refused),
         cmocka_unit_test(ports_are_a_range_or_one),
         cmocka_unit_test(wrong_ports_are_refused_and_named),
+        cmocka_unit_test(a_tenant_is_a_short_text_on_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
