@@ -18,8 +18,11 @@
 #include <string.h>
 
 #include "base/heap.h"
+#include "mpi/attr.h"
+#include "mpi/errhandler.h"
 #include "mpi/error.h"
 #include "mpi/group.h"
+#include "mpi/info.h"
 #include "mpi/match.h"
 
 #define FIRST_BUCKETS 16u
@@ -164,6 +167,12 @@ static void destroy(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
         shut(mpi, comm);
     drop_messages(mpi, &comm->queues[0]);
     drop_messages(mpi, &comm->queues[1]);
+    weft__mpi_errhandler_put(mpi, comm->errhandler);
+    weft__mpi_attr_drop_all(mpi, &comm->attrs);
+    weft__mpi_info_free(mpi, comm->info);
+    weft__heap_free(mpi->cell->heap, comm->topo);
+    if (comm->local)
+        weft__mpi_comm_put(mpi, comm->local);
     weft__mpi_group_put(mpi, comm->group);
     weft__mpi_group_put(mpi, comm->remote);
     weft__heap_free(mpi->cell->heap, comm);
@@ -200,6 +209,7 @@ static struct weft_mpi_comm *init_one(struct weft_mpi *mpi, struct weft_mpi_grou
     if (!comm)
         return NULL;
     comm->handle = handle;
+    strcpy(comm->name, handle == MPI_COMM_WORLD ? "MPI_COMM_WORLD" : "MPI_COMM_SELF");
     weft__mpi_comm_open(mpi, comm, context);
     return comm;
 }
@@ -219,11 +229,19 @@ bool weft__mpi_comm_init(struct weft_mpi *mpi)
     mpi->world = init_one(mpi, weft__mpi_group_new_world(mpi), MPI_COMM_WORLD, 0);
     mpi->self = init_one(mpi, weft__mpi_group_new(mpi, 1, &cell->rank), MPI_COMM_SELF,
                          context_of((uint64_t)cell->rank, 1));
-    return mpi->world && mpi->self;
+    mpi->empty = weft__mpi_group_new(mpi, 0, NULL);
+    return mpi->world && mpi->self && mpi->empty;
+}
+
+static void unlink_local(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
+{
+    (void)mpi;
+    comm->local = NULL;
 }
 
 void weft__mpi_comm_fini(struct weft_mpi *mpi)
 {
+    weft__mpi_comm_each(mpi, unlink_local);
     weft__mpi_comm_each(mpi, destroy);
     drop_messages(mpi, &mpi->early);
     weft__heap_free(mpi->cell->heap, mpi->buckets);
@@ -254,54 +272,3 @@ int weft__mpi_comm_get(struct weft_mpi *mpi, const char *where, MPI_Comm handle,
     *comm_out = comm;
     return MPI_SUCCESS;
 }
-
-int PMPI_Comm_rank(MPI_Comm comm, int *rank)
-{
-    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    struct weft_mpi_comm *c;
-    int err = weft__mpi_comm_get(mpi, WEFT_MPI_HERE, comm, &c);
-    if (err)
-        return err;
-    *rank = c->rank;
-    return MPI_SUCCESS;
-}
-WEFT_MPI_EXPORT(MPI_Comm_rank);
-
-int PMPI_Comm_size(MPI_Comm comm, int *size)
-{
-    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    struct weft_mpi_comm *c;
-    int err = weft__mpi_comm_get(mpi, WEFT_MPI_HERE, comm, &c);
-    if (err)
-        return err;
-    *size = c->size;
-    return MPI_SUCCESS;
-}
-WEFT_MPI_EXPORT(MPI_Comm_size);
-
-int PMPI_Comm_test_inter(MPI_Comm comm, int *flag)
-{
-    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    struct weft_mpi_comm *c;
-    int err = weft__mpi_comm_get(mpi, WEFT_MPI_HERE, comm, &c);
-    if (err)
-        return err;
-    *flag = c->remote != NULL;
-    return MPI_SUCCESS;
-}
-WEFT_MPI_EXPORT(MPI_Comm_test_inter);
-
-int PMPI_Comm_free(MPI_Comm *comm)
-{
-    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    struct weft_mpi_comm *c;
-    int err = weft__mpi_comm_get(mpi, WEFT_MPI_HERE, *comm, &c);
-    if (err)
-        return err;
-    if (c == mpi->world || c == mpi->self)
-        return WEFT_MPI_RAISE(mpi, c, MPI_ERR_COMM, "a predefined communicator cannot be freed");
-    weft__mpi_comm_retract(mpi, c);
-    *comm = MPI_COMM_NULL;
-    return MPI_SUCCESS;
-}
-WEFT_MPI_EXPORT(MPI_Comm_free);

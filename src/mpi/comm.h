@@ -23,6 +23,11 @@ struct weft_mpi_comm *weft__mpi_comm_new(struct weft_mpi *mpi, struct weft_mpi_g
 uint64_t weft__mpi_comm_offer(struct weft_mpi *mpi);
 /* Gives it the context; messages that have come for it are its messages from now on. */
 void weft__mpi_comm_open(struct weft_mpi *mpi, struct weft_mpi_comm *comm, uint64_t context);
+/* The same for one whose context has been received into it. */
+static inline void weft__mpi_comm_open_received(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
+{
+    weft__mpi_comm_open(mpi, comm, comm->context);
+}
 /* Gives it a handle, which takes over the caller's hold.  False: there is no room for one. */
 bool weft__mpi_comm_publish(struct weft_mpi *mpi, struct weft_mpi_comm *comm);
 /* Takes the handle away. */

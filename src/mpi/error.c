@@ -1,16 +1,18 @@
 /* Error classes, their texts, and the way of an error to its handler.
  *
- * Error codes are error classes: a code carries no state, so it means the same after a move and on
- * every rank. What a class cannot say (which argument, which value) is in the text that goes to the
- * log with MPI_ERRORS_ARE_FATAL. An error that belongs to no communicator is MPI_COMM_SELF's, as
- * the standard has it since version 4; so a program that wants all errors back sets
- * MPI_ERRORS_RETURN on both predefined communicators.
+ * The library's error codes are error classes: a code carries no state, so it means the same after
+ * a move and on every rank. What a class cannot say (which argument, which value) is in the text
+ * that goes to the log with MPI_ERRORS_ARE_FATAL. An error that belongs to no communicator is
+ * MPI_COMM_SELF's, as the standard has it since version 4; so a program that wants all errors back
+ * sets MPI_ERRORS_RETURN on both predefined communicators.
  */
 #include "mpi/error.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "mpi/errhandler.h"
 
 #define CLASSES 63
 #define CLASS_TEXT 64
@@ -81,10 +83,17 @@ static const char class_texts[CLASSES][CLASS_TEXT] = {
     [MPI_ERR_ABI] = "ABI mismatch",
 };
 
-static const char *class_text(int code)
+const char *weft__mpi_error_class_text(int code)
 {
     return code >= 0 && code < CLASSES ? class_texts[code] : NULL;
 }
+
+/* An error on its way to its handler. */
+struct error {
+    int code;
+    const char *where, *fmt;
+    va_list *args;
+};
 
 static void end_app(struct weft_mpi *mpi, int code, const char *text) __attribute__((noreturn));
 static void end_app(struct weft_mpi *mpi, int code, const char *text)
@@ -94,7 +103,7 @@ static void end_app(struct weft_mpi *mpi, int code, const char *text)
 
 static void compose(char *text, const struct weft_mpi *mpi, const char *where, int code)
 {
-    const char *class = class_text(code);
+    const char *class = weft__mpi_error_class_text(weft__mpi_error_class(mpi, code));
     snprintf(text, WEFT_MPI_TEXT_MAX, "rank %d: %s: %s", mpi->cell->rank, where,
              class ? class : "error");
 }
@@ -108,21 +117,44 @@ static void append(char *text, const char *fmt, va_list args)
     vsnprintf(text + at + 2, WEFT_MPI_TEXT_MAX - at - 2, fmt, args);
 }
 
+/* What the handler of an object makes of an error. */
+static int raise(struct weft_mpi *mpi, MPI_Errhandler handler, void *object,
+                 const struct error *error)
+{
+    if (handler == MPI_ERRORS_RETURN)
+        return error->code;
+    if (weft__mpi_errhandler_call(mpi, handler, object, error->code))
+        return error->code;
+    char text[WEFT_MPI_TEXT_MAX];
+    compose(text, mpi, error->where, error->code);
+    append(text, error->fmt, *error->args);
+    end_app(mpi, error->code, text);
+}
+
 /* lint: four and a text */
 int weft__mpi_error_raise(struct weft_mpi *mpi, const struct weft_mpi_comm *comm, int code,
                           const char *where, const char *fmt, ...)
 {
-    if (!comm)
-        comm = mpi->self;
-    if (comm->errhandler == MPI_ERRORS_RETURN)
-        return code;
-    char text[WEFT_MPI_TEXT_MAX];
     va_list args;
-    compose(text, mpi, where, code);
+    if (!comm)
+        comm = mpi->self; /* none before MPI_Init */
     va_start(args, fmt);
-    append(text, fmt, args);
+    const struct error error = {code, where, fmt, &args};
+    code = raise(mpi, comm ? comm->errhandler : MPI_ERRORS_ARE_FATAL,
+                 comm ? comm->handle : MPI_COMM_NULL, &error);
     va_end(args);
-    end_app(mpi, code, text);
+    return code;
+}
+
+int weft__mpi_error_raise_file(struct weft_mpi *mpi, int code, const char *where, const char *fmt,
+                               ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    const struct error error = {code, where, fmt, &args};
+    code = raise(mpi, mpi->file_errhandler, MPI_FILE_NULL, &error);
+    va_end(args);
+    return code;
 }
 
 void weft__mpi_error_fatal(struct weft_mpi *mpi, int code, const char *fmt, ...)
@@ -135,81 +167,3 @@ void weft__mpi_error_fatal(struct weft_mpi *mpi, int code, const char *fmt, ...)
     va_end(args);
     end_app(mpi, code, text);
 }
-
-static bool known_errhandler(MPI_Errhandler handler)
-{
-    return handler == MPI_ERRORS_ARE_FATAL || handler == MPI_ERRORS_ABORT ||
-           handler == MPI_ERRORS_RETURN;
-}
-
-int PMPI_Comm_set_errhandler(MPI_Comm comm, MPI_Errhandler errhandler)
-{
-    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    struct weft_mpi_comm *c;
-    int err = weft__mpi_comm_get(mpi, WEFT_MPI_HERE, comm, &c);
-    if (err)
-        return err;
-    if (!known_errhandler(errhandler))
-        return WEFT_MPI_RAISE(mpi, c, MPI_ERR_ERRHANDLER, "handle 0x%zx",
-                              weft__mpi_handle_value(errhandler));
-    c->errhandler = errhandler;
-    return MPI_SUCCESS;
-}
-WEFT_MPI_EXPORT(MPI_Comm_set_errhandler);
-
-int PMPI_Comm_get_errhandler(MPI_Comm comm, MPI_Errhandler *errhandler)
-{
-    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    struct weft_mpi_comm *c;
-    int err = weft__mpi_comm_get(mpi, WEFT_MPI_HERE, comm, &c);
-    if (err)
-        return err;
-    *errhandler = c->errhandler;
-    return MPI_SUCCESS;
-}
-WEFT_MPI_EXPORT(MPI_Comm_get_errhandler);
-
-int PMPI_Comm_call_errhandler(MPI_Comm comm, int errorcode)
-{
-    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    struct weft_mpi_comm *c;
-    int err = weft__mpi_comm_get(mpi, WEFT_MPI_HERE, comm, &c);
-    if (err)
-        return err;
-    if (errorcode != MPI_SUCCESS)
-        (void)WEFT_MPI_RAISE(mpi, c, errorcode, "called by the program");
-    return MPI_SUCCESS;
-}
-WEFT_MPI_EXPORT(MPI_Comm_call_errhandler);
-
-/* Predefined handlers are never freed; the handle is reset, as for every other free function. */
-int PMPI_Errhandler_free(MPI_Errhandler *errhandler)
-{
-    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    if (!known_errhandler(*errhandler))
-        return WEFT_MPI_RAISE(mpi, NULL, MPI_ERR_ERRHANDLER, "handle 0x%zx",
-                              weft__mpi_handle_value(*errhandler));
-    *errhandler = MPI_ERRHANDLER_NULL;
-    return MPI_SUCCESS;
-}
-WEFT_MPI_EXPORT(MPI_Errhandler_free);
-
-int PMPI_Error_class(int errorcode, int *errorclass)
-{
-    *errorclass = class_text(errorcode) ? errorcode : MPI_ERR_UNKNOWN;
-    return MPI_SUCCESS;
-}
-WEFT_MPI_EXPORT(MPI_Error_class);
-
-int PMPI_Error_string(int errorcode, char *string, int *resultlen)
-{
-    const char *text = class_text(errorcode);
-    int len;
-    if (text)
-        len = snprintf(string, MPI_MAX_ERROR_STRING, "%s", text);
-    else
-        len = snprintf(string, MPI_MAX_ERROR_STRING, "unknown error code %d", errorcode);
-    *resultlen = len;
-    return MPI_SUCCESS;
-}
-WEFT_MPI_EXPORT(MPI_Error_string);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/heap.h"
+#include "mpi/error.h"
 
 static struct weft_mpi_group *make(struct weft_mpi *mpi, int32_t size, bool listed)
 {
@@ -43,4 +44,102 @@ void weft__mpi_group_put(struct weft_mpi *mpi, struct weft_mpi_group *group)
 {
     if (group && --group->refs == 0)
         weft__heap_free(mpi->cell->heap, group);
+}
+
+int32_t *weft__mpi_group_places(struct weft_mpi *mpi, const struct weft_mpi_group *group)
+{
+    size_t world = (size_t)mpi->cell->size;
+    int32_t *places = weft__heap_alloc(mpi->cell->heap, world * sizeof(*places));
+    if (!places)
+        return NULL;
+    for (size_t i = 0; i < world; i++)
+        places[i] = MPI_UNDEFINED;
+    for (int32_t i = 0; i < group->size; i++)
+        places[weft__mpi_group_world_rank(group, i)] = i;
+    return places;
+}
+
+static bool is_same_order(const struct weft_mpi_group *a, const struct weft_mpi_group *b)
+{
+    for (int32_t i = 0; i < a->size; i++)
+        if (weft__mpi_group_world_rank(a, i) != weft__mpi_group_world_rank(b, i))
+            return false;
+    return true;
+}
+
+int weft__mpi_group_compare(struct weft_mpi *mpi, const struct weft_mpi_group *a,
+                            const struct weft_mpi_group *b, int *result_out)
+{
+    *result_out = a->size == b->size ? MPI_IDENT : MPI_UNEQUAL;
+    if (a->size != b->size || is_same_order(a, b))
+        return MPI_SUCCESS;
+    int32_t *places = weft__mpi_group_places(mpi, a);
+    if (!places)
+        return MPI_ERR_NO_MEM;
+    *result_out = MPI_SIMILAR;
+    for (int32_t i = 0; i < b->size; i++)
+        if (places[weft__mpi_group_world_rank(b, i)] == MPI_UNDEFINED)
+            *result_out = MPI_UNEQUAL;
+    weft__heap_free(mpi->cell->heap, places);
+    return MPI_SUCCESS;
+}
+
+/* ---- handles ---- */
+
+static struct weft_mpi_group *find(struct weft_mpi *mpi, MPI_Group handle)
+{
+    if (handle == MPI_GROUP_EMPTY)
+        return mpi->empty;
+    return weft__mpi_table_find(&mpi->groups, weft__mpi_handle_value(handle), WEFT_MPI_GROUP_KIND);
+}
+
+int weft__mpi_group_get(struct weft_mpi *mpi, const struct weft_mpi_comm *comm, const char *where,
+                        MPI_Group handle, struct weft_mpi_group **group_out)
+{
+    struct weft_mpi_group *group = find(mpi, handle);
+    if (!group)
+        return weft__mpi_error_raise(mpi, comm, MPI_ERR_GROUP, where, "handle 0x%zx",
+                                     weft__mpi_handle_value(handle));
+    *group_out = group;
+    return MPI_SUCCESS;
+}
+
+/* A group without ranks is always MPI_GROUP_EMPTY to the program. */
+MPI_Group weft__mpi_group_publish(struct weft_mpi *mpi, struct weft_mpi_group *group)
+{
+    if (group->size == 0) {
+        weft__mpi_group_put(mpi, group);
+        return MPI_GROUP_EMPTY;
+    }
+    int32_t index = weft__mpi_table_add(&mpi->groups, mpi->cell->heap, group);
+    if (index < 0) {
+        weft__mpi_group_put(mpi, group);
+        return NULL;
+    }
+    return (MPI_Group)weft__mpi_table_handle(index, WEFT_MPI_GROUP_KIND);
+}
+
+int PMPI_Group_free(MPI_Group *group)
+{
+    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
+    struct weft_mpi_group *own;
+    int err = weft__mpi_group_get(mpi, NULL, WEFT_MPI_HERE, *group, &own);
+    if (err)
+        return err;
+    if (own != mpi->empty) {
+        weft__mpi_table_remove(&mpi->groups, weft__mpi_table_index(weft__mpi_handle_value(*group)));
+        weft__mpi_group_put(mpi, own);
+    }
+    *group = MPI_GROUP_NULL;
+    return MPI_SUCCESS;
+}
+WEFT_MPI_EXPORT(MPI_Group_free);
+
+void weft__mpi_group_fini(struct weft_mpi *mpi)
+{
+    for (uint32_t i = 0; i < mpi->groups.len; i++)
+        weft__mpi_group_put(mpi, weft__mpi_table_at(&mpi->groups, i));
+    weft__mpi_table_fini(&mpi->groups, mpi->cell->heap);
+    weft__mpi_group_put(mpi, mpi->empty);
+    mpi->empty = NULL;
 }

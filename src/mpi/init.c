@@ -9,9 +9,13 @@
 #include <stdlib.h>
 
 #include "base/heap.h"
+#include "mpi/attr.h"
 #include "mpi/coll.h"
 #include "mpi/comm.h"
+#include "mpi/errhandler.h"
 #include "mpi/error.h"
+#include "mpi/group.h"
+#include "mpi/info.h"
 #include "mpi/match.h"
 #include "mpi/op.h"
 #include "mpi/out.h"
@@ -71,30 +75,43 @@ static void fail_init(struct weft_cell *cell, const char *what)
     cell->calls->abort(cell, MPI_ERR_OTHER, text);
 }
 
-static void init_state(struct weft_mpi *mpi, struct weft_cell *cell)
+static struct weft_mpi *new_state(struct weft_cell *cell)
 {
-    mpi->magic = WEFT_MPI_MAGIC;
-    mpi->cell = cell;
-    weft__mpi_list_init(&mpi->free);
-    weft__mpi_list_init(&mpi->outs);
-    weft__mpi_list_init(&mpi->starting);
-    weft__mpi_list_init(&mpi->getting);
-    weft__mpi_list_init(&mpi->ready);
-}
-
-static int init(const char *where, int required, int *provided)
-{
-    struct weft_cell *cell = self_or_exit(where);
-    if (cell->mpi)
-        fail_init(cell, "MPI was initialised before");
     if (cell->magic != WEFT_CELL_MAGIC || cell->version != WEFT_CELL_VERSION ||
         cell->calls->version != WEFT_CELL_VERSION)
         fail_init(cell, "libmpi and the runtime have different versions");
     struct weft_mpi *mpi = weft__heap_calloc(cell->heap, 1, sizeof(*mpi));
     if (!mpi)
         fail_init(cell, "the rank's region is full");
-    init_state(mpi, cell);
+    mpi->magic = WEFT_MPI_MAGIC;
+    mpi->cell = cell;
+    mpi->file_errhandler = MPI_ERRORS_RETURN;
+    weft__mpi_list_init(&mpi->free);
+    weft__mpi_list_init(&mpi->outs);
+    weft__mpi_list_init(&mpi->starting);
+    weft__mpi_list_init(&mpi->getting);
+    weft__mpi_list_init(&mpi->ready);
     cell->mpi = mpi;
+    return mpi;
+}
+
+struct weft_mpi *weft__mpi_enter_any_time(const char *where)
+{
+    struct weft_cell *cell = self_or_exit(where);
+    struct weft_mpi *mpi = cell->mpi;
+    if (!mpi)
+        return new_state(cell);
+    if (mpi->magic != WEFT_MPI_MAGIC)
+        misplaced(cell, where);
+    return mpi;
+}
+
+static int init(const char *where, int required, int *provided)
+{
+    struct weft_mpi *mpi = weft__mpi_enter_any_time(where);
+    struct weft_cell *cell = mpi->cell;
+    if (mpi->initialized)
+        fail_init(cell, "MPI was initialised before");
     weft__mpi_out_limits(mpi);
     mpi->dests = weft__heap_calloc(cell->heap, (size_t)cell->size, sizeof(*mpi->dests));
     if (!mpi->dests || !weft__mpi_comm_init(mpi))
@@ -165,6 +182,11 @@ static void drop_receives(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
 int PMPI_Finalize(void)
 {
     struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
+    const struct weft_mpi_attr_owner self_attrs = {WEFT_MPI_ATTR_COMM, MPI_COMM_SELF,
+                                                   &mpi->self->attrs};
+    int err = weft__mpi_attr_delete_all(mpi, &self_attrs);
+    if (err)
+        return WEFT_MPI_RAISE(mpi, NULL, err, "an attribute's callback returned %d", err);
     finish_messages(mpi);
     struct weft_mpi_request *barrier = weft__mpi_coll_barrier(mpi, mpi->world);
     if (!barrier)
@@ -176,6 +198,11 @@ int PMPI_Finalize(void)
     weft__mpi_comm_each(mpi, drop_receives);
     weft__mpi_request_fini(mpi);
     weft__mpi_comm_fini(mpi);
+    weft__mpi_group_fini(mpi);
+    weft__mpi_attr_type_fini(mpi);
+    weft__mpi_attr_fini(mpi);
+    weft__mpi_info_fini(mpi);
+    weft__mpi_errhandler_fini(mpi);
     weft__mpi_match_fini(mpi);
     weft__mpi_op_fini(mpi);
     weft__mpi_type_fini(mpi);

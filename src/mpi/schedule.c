@@ -15,6 +15,7 @@
 
 #include "base/check.h"
 #include "base/heap.h"
+#include "mpi/comm.h"
 #include "mpi/error.h"
 #include "mpi/op.h"
 #include "mpi/protocol.h"
@@ -60,6 +61,8 @@ static void drop(const struct weft_mpi_schedule *schedule, const struct weft_mpi
 {
     weft__mpi_type_drop(schedule->mpi, step->from.type);
     weft__mpi_type_drop(schedule->mpi, step->into.type);
+    if (step->kind == WEFT_MPI_STEP_OPEN)
+        weft__mpi_comm_put(schedule->mpi, step->into.buf);
 }
 
 static void clear(struct weft_mpi_schedule *schedule)
@@ -194,6 +197,18 @@ void weft__mpi_schedule_unpack(struct weft_mpi_schedule *schedule,
     add_piece(step, offset, packed, len_bytes);
 }
 
+void weft__mpi_schedule_open(struct weft_mpi_schedule *schedule, struct weft_mpi_comm *comm)
+{
+    add(schedule, WEFT_MPI_STEP_OPEN)->into.buf = comm;
+    weft__mpi_comm_hold(comm);
+}
+
+void weft__mpi_schedule_set_tag(struct weft_mpi_schedule *schedule, int32_t tag)
+{
+    schedule->tag = tag;
+    schedule->comm->collectives--;
+}
+
 /* ---- running ---- */
 
 static void start_part(struct weft_mpi *mpi, struct weft_mpi_request *collective,
@@ -234,6 +249,9 @@ static void run_local(struct weft_mpi *mpi, const struct weft_mpi_step *step)
         break;
     case WEFT_MPI_STEP_UNPACK:
         weft__mpi_type_unpack(mpi, &step->into, step->offset, step->packed, step->len_bytes);
+        break;
+    case WEFT_MPI_STEP_OPEN:
+        weft__mpi_comm_open_received(mpi, step->into.buf);
         break;
     case WEFT_MPI_STEP_SEND:
     case WEFT_MPI_STEP_RECV:

@@ -16,15 +16,20 @@ enum weft_mpi_step_kind {
     WEFT_MPI_STEP_COMBINE,
     WEFT_MPI_STEP_COPY,
     WEFT_MPI_STEP_PACK,
-    WEFT_MPI_STEP_UNPACK
+    WEFT_MPI_STEP_UNPACK,
+    WEFT_MPI_STEP_OPEN
 };
+
+/* Tags of messages between some ranks of a communicator, beside its collectives: from here on. */
+#define WEFT_MPI_TAG_PARTIAL 0x40000000
 
 struct weft_mpi_step {
     uint8_t kind;
     int32_t peer;
     uint32_t op;                 /* COMBINE */
     struct weft_mpi_buffer from; /* SEND, COPY, PACK; COMBINE: left. Its type is held. */
-    struct weft_mpi_buffer into; /* RECV, COPY, UNPACK. Its type is held. COMBINE: buf alone */
+    struct weft_mpi_buffer into; /* RECV, COPY, UNPACK. Its type is held. COMBINE: buf alone.
+                                    OPEN: buf is a communicator that is held */
     const void *right;           /* COMBINE */
     void *packed;                /* PACK, UNPACK */
     uint64_t offset;             /* PACK, UNPACK: in the packed data */
@@ -76,6 +81,12 @@ void weft__mpi_schedule_pack(struct weft_mpi_schedule *schedule, const struct we
 void weft__mpi_schedule_unpack(struct weft_mpi_schedule *schedule,
                                const struct weft_mpi_buffer *into, uint64_t offset,
                                const void *packed, size_t len_bytes);
+/* Opens a communicator whose context a step before has received. */
+void weft__mpi_schedule_open(struct weft_mpi_schedule *schedule, struct weft_mpi_comm *comm);
+
+/* Its messages carry this tag, and it is none of the collectives that all ranks of its communicator
+ * count. To be said before the next one is written. */
+void weft__mpi_schedule_set_tag(struct weft_mpi_schedule *schedule, int32_t tag);
 
 /* Starts it, for the first time or again. */
 void weft__mpi_schedule_start(struct weft_mpi *mpi, struct weft_mpi_request *request);

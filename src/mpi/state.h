@@ -19,6 +19,7 @@
 #define WEFT_MPI_CHUNK 64u /* requests in the first chunk; each further one has twice as many */
 #define WEFT_MPI_CHUNKS_MAX 13u /* every handle fits into an int */
 #define WEFT_MPI_TAG_UB INT32_MAX
+#define WEFT_MPI_PREDEFINED_ATTRS 7
 
 /* Index handles: the table index above the 12 bits that the ABI reserves, below them the null
  * handle's value. */
@@ -26,10 +27,18 @@
 #define WEFT_MPI_HANDLE_MASK 0xfffu
 #define WEFT_MPI_COMM_KIND 0x100u
 #define WEFT_MPI_GROUP_KIND 0x108u
+#define WEFT_MPI_INFO_KIND 0x130u
+#define WEFT_MPI_ERRHANDLER_KIND 0x140u
+#define WEFT_MPI_KEYVAL_KIND 0x1f0u
 #define WEFT_MPI_REQUEST_KIND 0x180u
 
+struct weft_mpi_attr;
+struct weft_mpi_codes;
+struct weft_mpi_info;
 struct weft_mpi_request;
 struct weft_mpi_schedule;
+struct weft_mpi_topo;
+struct weft_mpi_type_attrs;
 
 /* First bytes of every packet between two ranks' libmpi. */
 enum weft_mpi_kind { WEFT_MPI_EAGER = 1, WEFT_MPI_RTS, WEFT_MPI_FIN };
@@ -104,9 +113,14 @@ struct weft_mpi_comm {
     const int32_t *world_ranks; /* of the peers; NULL: the same numbers as in the world */
     struct weft_mpi_group *group, *remote; /* remote NULL: an intracommunicator */
     MPI_Errhandler errhandler;
-    uint32_t collectives;       /* started so far */
-    struct weft_mpi_comm *next; /* of those whose contexts share a bucket */
-    bool open;                  /* messages find it */
+    uint32_t collectives;        /* started so far */
+    struct weft_mpi_comm *next;  /* of those whose contexts share a bucket */
+    bool open;                   /* messages find it */
+    struct weft_mpi_comm *local; /* of an intercommunicator: its group's own, for collectives */
+    struct weft_mpi_attr *attrs;
+    struct weft_mpi_info *info; /* hints; NULL: none */
+    struct weft_mpi_topo *topo; /* NULL: none */
+    char name[MPI_MAX_OBJECT_NAME];
     struct weft_mpi_queue queues[2];
 };
 
@@ -156,7 +170,13 @@ struct weft_mpi {
     struct weft_mpi_comm **buckets; /* open communicators, by context */
     uint32_t buckets_n, open_n;     /* buckets: a power of two */
     uint64_t contexts;              /* that this rank has given out */
-    struct weft_mpi_table groups;
+    struct weft_mpi_table groups, infos, errhandlers, keyvals;
+    struct weft_mpi_group *empty;
+    struct weft_mpi_info *env;
+    struct weft_mpi_codes *codes; /* error codes of the program; NULL: none */
+    MPI_Errhandler file_errhandler;
+    struct weft_mpi_type_attrs *type_attrs;
+    int attr_values[WEFT_MPI_PREDEFINED_ATTRS];
     struct weft_mpi_queue early; /* messages of communicators that this rank has not opened yet */
     uint64_t packet_max;
     struct weft_mpi_request *chunks[WEFT_MPI_CHUNKS_MAX];
@@ -180,6 +200,9 @@ struct weft_mpi {
 /* The rank's state. Ends the app with a reason where MPI is not initialised or this thread is no
  * rank. */
 struct weft_mpi *weft__mpi_enter(const char *where);
+/* The same for what MPI allows before MPI_Init and after MPI_Finalize: info objects, error codes
+ * and handlers. */
+struct weft_mpi *weft__mpi_enter_any_time(const char *where);
 
 /* The communicator; NULL: not one. */
 struct weft_mpi_comm *weft__mpi_comm_find(struct weft_mpi *mpi, MPI_Comm handle);

@@ -1,0 +1,224 @@
+/* Communicators of the ranks that make the same choice.
+ *
+ * Every rank tells all others its choice, its key and an offer of a context (see comm.c); the first
+ * member of each part has made the offer that counts. Choices are 64 bits: a colour, or the hash of
+ * the name of the host where the rank is at this moment. A rank that moves later stays in the
+ * communicators it is in, so what a program made of "the ranks of this host" may be spread;
+ * messages do not care, and there is no memory that ranks share.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/heap.h"
+#include "mpi/comm.h"
+#include "mpi/comm_make.h"
+#include "mpi/error.h"
+#include "mpi/group.h"
+#include "mpi/info.h"
+
+/* What each rank tells all others. */
+struct choice {
+    uint64_t color, context;
+    int32_t key;
+    uint32_t in; /* 0: of no part */
+};
+
+/* A rank of this one's part. */
+struct member {
+    int32_t key, rank, world_rank;
+    uint64_t context;
+};
+
+static int compare_members(const void *a, const void *b)
+{
+    const struct member *x = a, *y = b;
+    if (x->key != y->key)
+        return x->key < y->key ? -1 : 1;
+    return x->rank < y->rank ? -1 : 1;
+}
+
+/* all[i] is the choice of rank (own + i) % size. */
+static int32_t choose(const struct weft_mpi_comm *comm, const struct choice *all,
+                      struct member *members)
+{
+    int32_t n = 0;
+    for (int32_t i = 0; i < comm->size; i++) {
+        int32_t rank = (int32_t)(((int64_t)comm->rank + i) % comm->size);
+        if (!all[i].in || all[i].color != all[0].color)
+            continue;
+        members[n++] = (struct member){.key = all[i].key,
+                                       .rank = rank,
+                                       .world_rank = weft__mpi_group_world_rank(comm->group, rank),
+                                       .context = all[i].context};
+    }
+    qsort(members, (size_t)n, sizeof(*members), compare_members);
+    return n;
+}
+
+static int make_part(struct weft_mpi *mpi, struct weft_mpi_comm *comm, const struct choice *all,
+                     struct weft_mpi_comm **made_out)
+{
+    struct weft_heap *heap = mpi->cell->heap;
+    struct member *members = weft__heap_alloc(heap, (size_t)comm->size * sizeof(*members));
+    int32_t *ranks = weft__heap_alloc(heap, (size_t)comm->size * sizeof(*ranks));
+    struct weft_mpi_group *group = NULL;
+    int err = MPI_ERR_NO_MEM;
+    if (members && ranks) {
+        int32_t n = choose(comm, all, members);
+        for (int32_t i = 0; i < n; i++)
+            ranks[i] = members[i].world_rank;
+        group = weft__mpi_group_new(mpi, n, ranks);
+    }
+    if (group) {
+        const struct weft_mpi_make make = {.parent = comm, .group = group};
+        err = weft__mpi_make(mpi, &make, members[0].context, made_out);
+    }
+    weft__mpi_group_put(mpi, group);
+    weft__heap_free(heap, ranks);
+    weft__heap_free(heap, members);
+    return err;
+}
+
+/* *made_out NULL: this rank is in no part. */
+static int split(struct weft_mpi *mpi, struct weft_mpi_comm *comm, const struct choice *choice,
+                 struct weft_mpi_comm **made_out)
+{
+    struct choice *all = weft__heap_alloc(mpi->cell->heap, (size_t)comm->size * sizeof(*all));
+    if (!all)
+        return MPI_ERR_NO_MEM;
+    all[0] = *choice;
+    all[0].context = choice->in ? weft__mpi_comm_offer(mpi) : 0;
+    *made_out = NULL;
+    int err = weft__mpi_make_exchange(mpi, comm, all, sizeof(*all));
+    if (!err && choice->in)
+        err = make_part(mpi, comm, all, made_out);
+    weft__heap_free(mpi->cell->heap, all);
+    return err;
+}
+
+static int get_intra(struct weft_mpi *mpi, const char *where, MPI_Comm handle,
+                     struct weft_mpi_comm **comm_out)
+{
+    int err = weft__mpi_comm_get(mpi, where, handle, comm_out);
+    if (!err && (*comm_out)->remote)
+        err = weft__mpi_error_raise(mpi, *comm_out, MPI_ERR_UNSUPPORTED_OPERATION, where,
+                                    "of an intercommunicator");
+    return err;
+}
+
+int PMPI_Comm_split(MPI_Comm comm, int color, int key, MPI_Comm *newcomm)
+{
+    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
+    struct weft_mpi_comm *c, *made;
+    int err = get_intra(mpi, WEFT_MPI_HERE, comm, &c);
+    if (err)
+        return err;
+    if (color < 0 && color != MPI_UNDEFINED)
+        return WEFT_MPI_RAISE(mpi, c, MPI_ERR_ARG, "color %d", color);
+    const struct choice choice = {
+        .color = (uint64_t)(int64_t)color, .key = key, .in = color != MPI_UNDEFINED};
+    err = split(mpi, c, &choice, &made);
+    if (err)
+        return weft__mpi_make_failed(mpi, WEFT_MPI_HERE, c, err);
+    *newcomm = made ? made->handle : MPI_COMM_NULL;
+    return MPI_SUCCESS;
+}
+WEFT_MPI_EXPORT(MPI_Comm_split);
+
+/* ---- by what ranks share ---- */
+
+#define RESOURCE_KEY "mpi_hw_resource_type"
+#define RESOURCE_MEMORY "mpi_shared_memory"
+
+enum sharing { NOTHING, HOST, BELOW, WORLD_SET, SELF_SET, WRONG };
+
+static bool is_value(const struct weft_mpi_info *info, const char *key, const char *value)
+{
+    const char *found = weft__mpi_info_value(info, key);
+    return found && strcmp(found, value) == 0;
+}
+
+/* A resource that we do not know is none: MPI_COMM_NULL, as the standard has it. */
+static enum sharing what_is_shared(int split_type, const struct weft_mpi_info *info)
+{
+    bool memory = is_value(info, RESOURCE_KEY, RESOURCE_MEMORY);
+    switch (split_type) {
+    case MPI_UNDEFINED:
+        return NOTHING;
+    case MPI_COMM_TYPE_SHARED:
+        return HOST;
+    case MPI_COMM_TYPE_HW_GUIDED:
+        return memory ? HOST : NOTHING;
+    case MPI_COMM_TYPE_HW_UNGUIDED:
+        return BELOW;
+    case MPI_COMM_TYPE_RESOURCE_GUIDED:
+        if (is_value(info, "mpi_pset_name", "mpi://WORLD"))
+            return WORLD_SET;
+        if (is_value(info, "mpi_pset_name", "mpi://SELF"))
+            return SELF_SET;
+        return memory ? HOST : NOTHING;
+    default:
+        return WRONG;
+    }
+}
+
+/* FNV-1a: two names of one app's hosts with the same 64 bits do not happen. */
+static uint64_t hash(const char *text)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    for (; *text; text++)
+        h = (h ^ (unsigned char)*text) * 0x100000001b3u;
+    return h;
+}
+
+static int color_of(struct weft_mpi *mpi, enum sharing shared, uint64_t *color_out)
+{
+    char name[MPI_MAX_PROCESSOR_NAME] = "";
+    *color_out = shared == SELF_SET ? (uint64_t)mpi->cell->rank : 0;
+    if (shared != HOST && shared != BELOW)
+        return MPI_SUCCESS;
+    if (mpi->cell->calls->info(mpi->cell, WEFT_INFO_HOST_NAME, name, sizeof(name)) < 0)
+        return MPI_ERR_OTHER;
+    name[sizeof(name) - 1] = '\0';
+    *color_out = hash(name);
+    return MPI_SUCCESS;
+}
+
+/* Below a host there is nothing that ranks share for as long as they live, so a communicator whose
+ * ranks are all on one host has no parts. */
+static void finish_below(struct weft_mpi *mpi, const struct weft_mpi_comm *comm,
+                         struct weft_mpi_comm **made, struct weft_mpi_info *info)
+{
+    if (*made && (*made)->size == comm->size) {
+        weft__mpi_comm_retract(mpi, *made);
+        *made = NULL;
+    }
+    if (*made && info)
+        (void)weft__mpi_info_put(mpi, info, RESOURCE_KEY, RESOURCE_MEMORY);
+}
+
+int PMPI_Comm_split_type(MPI_Comm comm, int split_type, int key, MPI_Info info, MPI_Comm *newcomm)
+{
+    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
+    struct weft_mpi_comm *c, *made;
+    struct weft_mpi_info *hints;
+    int err = get_intra(mpi, WEFT_MPI_HERE, comm, &c);
+    if (!err)
+        err = weft__mpi_info_get(mpi, c, WEFT_MPI_HERE, info, &hints);
+    if (err)
+        return err;
+    enum sharing shared = what_is_shared(split_type, hints);
+    if (shared == WRONG)
+        return WEFT_MPI_RAISE(mpi, c, MPI_ERR_ARG, "split type %d", split_type);
+    struct choice choice = {.key = key, .in = shared != NOTHING};
+    err = color_of(mpi, shared, &choice.color);
+    if (!err)
+        err = split(mpi, c, &choice, &made);
+    if (err)
+        return weft__mpi_make_failed(mpi, WEFT_MPI_HERE, c, err);
+    if (shared == BELOW)
+        finish_below(mpi, c, &made, info == MPI_INFO_ENV ? NULL : hints);
+    *newcomm = made ? made->handle : MPI_COMM_NULL;
+    return MPI_SUCCESS;
+}
+WEFT_MPI_EXPORT(MPI_Comm_split_type);
