@@ -1,6 +1,7 @@
 /* The append log.
  *
- *   file:  8 bytes "weftlog1", frames
+ *   file:  8 bytes "weftlog2", frames; the digit is the format: what a reader of this one would not
+ *          understand raises it, and a log of another one is refused
  *   frame: u32 magic, u32 payload length, u64 XXH3-64 of the payload, seeded with the frame's
  * offset; payload payload: entries, one behind the other: u8 kind, u64 number, u16 key length, u16
  * value length, key, value (EPOCH: number is the epoch, the value the highest revision and the
@@ -43,7 +44,7 @@
 #include "registry/registry.h"
 #include "weft/error.h"
 
-#define FILE_MAGIC "weftlog1"
+#define FILE_MAGIC "weftlog2"
 #define FILE_MAGIC_BYTES 8u
 #define FRAME_MAGIC 0x4c474552u /* "REGL" */
 #define FRAME_HEADER 16u
@@ -332,11 +333,19 @@ static int open_header(struct weft_journal *journal, uint64_t *file_len_out)
     ssize_t got = read_at(journal, head, sizeof(head), 0);
     if (got < 0)
         return (int)got;
-    if (memcmp(head, FILE_MAGIC, (size_t)got))
+    bool whole = got == (ssize_t)sizeof(head), ours = !memcmp(head, FILE_MAGIC, (size_t)got);
+    if (!ours && whole && !memcmp(head, FILE_MAGIC, FILE_MAGIC_BYTES - 1))
+        return weft_fail(WEFT_EVERSION,
+                         "the registry's log %s has format %c, this version of weft has %c: use "
+                         "the one that wrote it, or move the log away: running apps go on without "
+                         "it, but their ranks stay where they are",
+                         journal->path, head[FILE_MAGIC_BYTES - 1],
+                         FILE_MAGIC[FILE_MAGIC_BYTES - 1]);
+    if (!ours)
         return weft_fail(WEFT_EINVAL, "%s is no log of a registry; choose another file",
                          journal->path);
     *file_len_out = (uint64_t)st.st_size;
-    if (got == (ssize_t)sizeof(head))
+    if (whole)
         return 0;
     int err = write_all(journal->fd, (const uint8_t *)FILE_MAGIC, FILE_MAGIC_BYTES, 0);
     if (err)

@@ -20,7 +20,7 @@ static void put(int fd, const void *bytes, size_t n)
 static void put_frames(int fd, struct fuzz_input *input)
 {
     uint64_t offset = 8;
-    put(fd, "weftlog1", 8);
+    put(fd, "weftlog2", 8);
     while (input->left > 2) {
         uint8_t head[16] = {'R', 'E', 'G', 'L'};
         size_t n = (size_t)fuzz_number(input, 2);

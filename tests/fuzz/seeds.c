@@ -220,8 +220,8 @@ static void journals(void)
                                     "\3\7\0\0\0\0\0\0\0\3\0\0\0key";
     seed("journal", "seed_frames", "\1\1",
          &(struct iovec){(void *)(uintptr_t)frames_of, sizeof(frames_of) - 1});
-    seed_text("journal", "seed_new", "\1\0", "weftlog1");
-    seed_text("journal", "seed_torn", "\1\0", "weftlog1REGL\20");
+    seed_text("journal", "seed_new", "\1\0", "weftlog2");
+    seed_text("journal", "seed_torn", "\1\0", "weftlog2REGL\20");
 }
 
 /* One parcel of each type, put right where a stranger could not know. */

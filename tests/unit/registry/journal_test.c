@@ -277,6 +277,27 @@ static void a_log_in_use_is_refused_and_another_file_too(void **state)
     weft__values_fini(&keys);
 }
 
+static void a_log_of_another_format_is_refused_and_left_as_it_is(void **state)
+{
+    const struct folder *folder = *state;
+    uint8_t before[1024], after[1024];
+    uint64_t offsets[6];
+    struct weft_journal journal;
+    struct weft_values keys = {0};
+    size_t len = five_changes(folder->log, before, sizeof(before), offsets);
+    static const uint8_t digits[] = {'1', '3'};
+    for (size_t i = 0; i < sizeof(digits); i++) {
+        before[7] = digits[i];
+        write_file(folder->log, before, len);
+        assert_int_equal(weft__journal_open(&journal, folder->log, &keys), WEFT_EVERSION);
+        assert_non_null(strstr(weft_fail_text(WEFT_EVERSION), "use the one that wrote it"));
+        assert_int_equal(keys.n, 0);
+        assert_int_equal(read_file(folder->log, after, sizeof(after)), len);
+        assert_memory_equal(before, after, len);
+    }
+    weft__values_fini(&keys);
+}
+
 static void a_full_batch_says_so_and_goes_on_after_a_commit(void **state)
 {
     const struct folder *folder = *state;
@@ -447,6 +468,7 @@ int main(void)
         TEST(damage_before_the_end_is_refused_with_its_offset),
         TEST(values_that_look_like_frames_deceive_nobody),
         TEST(a_log_in_use_is_refused_and_another_file_too),
+        TEST(a_log_of_another_format_is_refused_and_left_as_it_is),
         TEST(a_full_batch_says_so_and_goes_on_after_a_commit),
         TEST(compaction_keeps_values_revisions_epoch_and_the_lock),
         TEST(a_log_that_was_deleted_is_written_anew_but_never_over_another_one),
