@@ -1,6 +1,7 @@
 /* The constructors of datatypes, without arrays over dimensions (type_array.c). Each is written
  * once for counts of both widths. */
 #include "base/heap.h"
+#include "mpi/attr.h"
 #include "mpi/error.h"
 #include "mpi/state.h"
 #include "mpi/type_input.h"
@@ -231,6 +232,15 @@ STRUCT(MPI_Type_create_struct_c, MPI_Count, MPI_Count, true);
 RESIZED(MPI_Type_create_resized, MPI_Aint, false);
 RESIZED(MPI_Type_create_resized_c, MPI_Count, true);
 
+/* Takes a handle from the program. */
+static void release(struct weft_mpi *mpi, MPI_Datatype *datatype)
+{
+    uint32_t number = weft__mpi_type_number(*datatype);
+    weft__mpi_type_derived(mpi, number)->users--;
+    weft__mpi_type_drop(mpi, number);
+    *datatype = MPI_DATATYPE_NULL;
+}
+
 int PMPI_Type_dup(MPI_Datatype oldtype, MPI_Datatype *newtype)
 {
     struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
@@ -242,7 +252,15 @@ int PMPI_Type_dup(MPI_Datatype oldtype, MPI_Datatype *newtype)
     struct weft_mpi_type *type = weft__mpi_type_make_like(mpi, old_type(&input));
     if (type)
         type->committed = weft__mpi_type_find(mpi, oldtype)->committed;
-    return weft__mpi_type_publish(mpi, &input, type, MPI_ERR_NO_MEM, newtype);
+    err = weft__mpi_type_publish(mpi, &input, type, MPI_ERR_NO_MEM, newtype);
+    if (err)
+        return err;
+    err = weft__mpi_attr_type_dup(mpi, weft__mpi_type_number(oldtype),
+                                  weft__mpi_type_number(*newtype));
+    if (!err)
+        return MPI_SUCCESS;
+    release(mpi, newtype);
+    return WEFT_MPI_RAISE(mpi, NULL, err, "an attribute's callback returned %d", err);
 }
 WEFT_MPI_EXPORT(MPI_Type_dup);
 
@@ -270,9 +288,12 @@ int PMPI_Type_free(MPI_Datatype *datatype)
     if (!weft__mpi_type_is_derived(number))
         return WEFT_MPI_RAISE(mpi, NULL, MPI_ERR_TYPE, "%s is predefined",
                               weft__mpi_type_get(mpi, number)->name);
-    weft__mpi_type_derived(mpi, number)->users--;
-    weft__mpi_type_drop(mpi, number);
-    *datatype = MPI_DATATYPE_NULL;
+    if (weft__mpi_type_derived(mpi, number)->users == 1) {
+        int err = weft__mpi_attr_type_free(mpi, number);
+        if (err)
+            return WEFT_MPI_RAISE(mpi, NULL, err, "an attribute's callback returned %d", err);
+    }
+    release(mpi, datatype);
     return MPI_SUCCESS;
 }
 WEFT_MPI_EXPORT(MPI_Type_free);
