@@ -230,12 +230,13 @@ int weft__mpi_collective_call(const char *where, const struct weft_mpi_call *cal
     err = check(&c);
     if (err)
         return err;
-    if (form == WEFT_MPI_PERSISTENT)
-        return RAISE(&c, MPI_ERR_UNSUPPORTED_OPERATION, "there are no persistent collectives");
     struct weft_mpi_request *request = weft__mpi_coll_new(c.mpi, c.comm, &c.coll);
     if (!request)
         return RAISE(&c, MPI_ERR_NO_MEM, "the rank's region is full");
-    weft__mpi_schedule_start(c.mpi, request);
+    if (form == WEFT_MPI_PERSISTENT)
+        request->persistent = request->inactive = true;
+    else
+        weft__mpi_schedule_start(c.mpi, request);
     if (form == WEFT_MPI_BLOCKING)
         return weft__mpi_wait_finish(c.mpi, where, request, MPI_STATUS_IGNORE);
     *request_out = weft__mpi_request_handle(request);

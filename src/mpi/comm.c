@@ -18,12 +18,14 @@
 #include <string.h>
 
 #include "base/heap.h"
+#include "mpi/attached.h"
 #include "mpi/attr.h"
 #include "mpi/errhandler.h"
 #include "mpi/error.h"
 #include "mpi/group.h"
 #include "mpi/info.h"
 #include "mpi/match.h"
+#include "mpi/protocol.h"
 
 #define FIRST_BUCKETS 16u
 #define COUNT_BITS 39
@@ -157,7 +159,7 @@ static void drop_messages(struct weft_mpi *mpi, struct weft_mpi_queue *queue)
     while (!weft__mpi_list_empty(list)) {
         struct weft_mpi_message *message = WEFT_MPI_ITEM(list->next, struct weft_mpi_message, link);
         weft__mpi_match_take(mpi, queue, message);
-        weft__mpi_match_drop(mpi, message);
+        weft__mpi_protocol_refuse(mpi, message);
     }
 }
 
@@ -173,6 +175,7 @@ static void destroy(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
     weft__heap_free(mpi->cell->heap, comm->topo);
     if (comm->local)
         weft__mpi_comm_put(mpi, comm->local);
+    weft__mpi_attached_free(mpi, comm->attached);
     weft__mpi_group_put(mpi, comm->group);
     weft__mpi_group_put(mpi, comm->remote);
     weft__heap_free(mpi->cell->heap, comm);

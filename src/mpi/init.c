@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/heap.h"
+#include "mpi/attached.h"
 #include "mpi/attr.h"
 #include "mpi/coll.h"
 #include "mpi/comm.h"
@@ -140,6 +141,7 @@ int PMPI_Init_thread(int *argc, char ***argv, int required, int *provided)
 }
 WEFT_MPI_EXPORT(MPI_Init_thread);
 
+/* Whether a send of this rank, or a receive that has found its message, is under way. */
 static bool has_pending(struct weft_mpi *mpi)
 {
     struct weft_mpi_request *request;
@@ -149,13 +151,12 @@ static bool has_pending(struct weft_mpi *mpi)
         return false;
     for (uint64_t i = 0; i < (uint64_t)WEFT_MPI_CHUNK << mpi->chunks_n; i++)
         if ((request = weft__mpi_request_at(mpi, i)) && request->kind == WEFT_MPI_SEND &&
-            !request->done)
+            !request->done && !request->inactive)
             return true;
     return false;
 }
 
-/* Messages that the program has sent arrive, also those whose requests it has freed; those under
- * way to it end. */
+/* Messages that the program has sent arrive, or are refused; those under way to it end. */
 static void finish_messages(struct weft_mpi *mpi)
 {
     for (;;) {
@@ -165,6 +166,53 @@ static void finish_messages(struct weft_mpi *mpi)
             return;
         weft__mpi_protocol_wait(mpi, seen);
     }
+}
+
+/* The largest value of all ranks: none leaves before all have come. */
+static int agree(struct weft_mpi *mpi, int32_t *value)
+{
+    const uint32_t type = weft__mpi_type_number(MPI_INT32_T);
+    const struct weft_mpi_coll max = {.kind = WEFT_MPI_COLL_ALLREDUCE,
+                                      .in_place = true,
+                                      .op = (uint32_t)weft__mpi_handle_value(MPI_MAX),
+                                      .into = {.buf = value, .count = 1, .type = type}};
+    struct weft_mpi_request *request = weft__mpi_coll_new(mpi, mpi->world, &max);
+    if (!request)
+        return WEFT_MPI_RAISE(mpi, NULL, MPI_ERR_NO_MEM, "the rank's region is full");
+    weft__mpi_schedule_start(mpi, request);
+    weft__mpi_protocol_finish(mpi, request);
+    weft__mpi_request_free(mpi, request);
+    return MPI_SUCCESS;
+}
+
+static void refuse(struct weft_mpi *mpi, struct weft_mpi_queue *queue)
+{
+    struct weft_mpi_link *list = &queue->unexpected;
+    for (struct weft_mpi_link *link = list->next, *next; link != list; link = next) {
+        struct weft_mpi_message *message = WEFT_MPI_ITEM(link, struct weft_mpi_message, link);
+        next = link->next;
+        if (!message->header.cookie && !message->local)
+            continue; /* nobody waits for an answer */
+        weft__mpi_match_take(mpi, queue, message);
+        weft__mpi_protocol_refuse(mpi, message);
+    }
+}
+
+static void refuse_messages(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
+{
+    refuse(mpi, &comm->queues[0]);
+    refuse(mpi, &comm->queues[1]);
+}
+
+/* Those behind handles of matched probes. */
+static void refuse_probed(struct weft_mpi *mpi)
+{
+    struct weft_mpi_request *request;
+    for (uint64_t i = 0; i < (uint64_t)WEFT_MPI_CHUNK << mpi->chunks_n; i++)
+        if ((request = weft__mpi_request_at(mpi, i)) && request->kind == WEFT_MPI_MESSAGE) {
+            weft__mpi_protocol_refuse(mpi, request->message);
+            request->message = NULL;
+        }
 }
 
 /* Receives that the program has left behind are given up, and stop pinning the rank. */
@@ -179,6 +227,29 @@ static void drop_receives(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
     }
 }
 
+/* All ranks come here before any leaves, so whatever has not been received by then never will be:
+ * it is refused, and no rank waits for it. Only where a rank still has a send under way do they
+ * meet a second time, so that all are there to answer. */
+static int end_messages(struct weft_mpi *mpi)
+{
+    int32_t *pending = weft__heap_alloc(mpi->cell->heap, sizeof(*pending));
+    if (!pending)
+        return WEFT_MPI_RAISE(mpi, NULL, MPI_ERR_NO_MEM, "the rank's region is full");
+    weft__mpi_protocol_progress(mpi);
+    *pending = has_pending(mpi);
+    int err = agree(mpi, pending);
+    mpi->finalizing = true;
+    weft__mpi_comm_each(mpi, refuse_messages);
+    refuse(mpi, &mpi->early);
+    refuse_probed(mpi);
+    finish_messages(mpi);
+    if (!err && *pending)
+        err = agree(mpi, pending);
+    weft__mpi_protocol_flush(mpi);
+    weft__heap_free(mpi->cell->heap, pending);
+    return err;
+}
+
 int PMPI_Finalize(void)
 {
     struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
@@ -187,16 +258,12 @@ int PMPI_Finalize(void)
     int err = weft__mpi_attr_delete_all(mpi, &self_attrs);
     if (err)
         return WEFT_MPI_RAISE(mpi, NULL, err, "an attribute's callback returned %d", err);
-    finish_messages(mpi);
-    struct weft_mpi_request *barrier = weft__mpi_coll_barrier(mpi, mpi->world);
-    if (!barrier)
-        return WEFT_MPI_RAISE(mpi, NULL, MPI_ERR_NO_MEM, "the rank's region is full");
-    weft__mpi_schedule_start(mpi, barrier);
-    weft__mpi_protocol_finish(mpi, barrier);
-    weft__mpi_request_free(mpi, barrier);
-    weft__mpi_protocol_flush(mpi);
+    err = end_messages(mpi);
+    if (err)
+        return err;
     weft__mpi_comm_each(mpi, drop_receives);
     weft__mpi_request_fini(mpi);
+    weft__mpi_attached_free(mpi, mpi->attached);
     weft__mpi_comm_fini(mpi);
     weft__mpi_group_fini(mpi);
     weft__mpi_attr_type_fini(mpi);
@@ -208,6 +275,7 @@ int PMPI_Finalize(void)
     weft__mpi_type_fini(mpi);
     weft__heap_free(mpi->cell->heap, mpi->dests);
     mpi->dests = NULL;
+    mpi->attached = NULL;
     mpi->finalized = true;
     return MPI_SUCCESS;
 }

@@ -186,6 +186,7 @@ void weft__mpi_match_post(struct weft_mpi *mpi, struct weft_mpi_request *request
 {
     struct weft_mpi_queue *queue = weft__mpi_match_queue(request->comm, request->collective);
     request->order = mpi->posted++;
+    request->posted = true;
     weft__mpi_list_append(&queue->posted, &request->link);
     queue->posted_n++;
     queue->posted_wild_n += is_wild(request);
@@ -196,6 +197,7 @@ void weft__mpi_match_post(struct weft_mpi *mpi, struct weft_mpi_request *request
 void weft__mpi_match_withdraw(struct weft_mpi *mpi, struct weft_mpi_request *request)
 {
     struct weft_mpi_queue *queue = weft__mpi_match_queue(request->comm, request->collective);
+    request->posted = false;
     weft__mpi_list_remove(&request->link);
     take_out(mpi, &request->index_link, POSTED);
     queue->posted_wild_n -= is_wild(request);

@@ -46,8 +46,28 @@ int weft__mpi_out_error(int err)
     }
 }
 
+static int expose(struct weft_mpi *mpi, struct weft_mpi_request *request)
+{
+    struct weft_mpi_out *out = &request->out;
+    int err = mpi->cell->calls->expose(mpi->cell, request->bytes, request->len_bytes,
+                                       &request->expose_id);
+    if (err != WEFT_OK)
+        return err;
+    request->exposed = true;
+    out->header.kind = WEFT_MPI_RTS;
+    out->header.expose_id = request->expose_id;
+    out->header.cookie = request->index + 1;
+    out->payload_len = 0;
+    return WEFT_OK;
+}
+
 static int transmit(struct weft_mpi *mpi, struct weft_mpi_out *out)
 {
+    int err = WEFT_OK;
+    if (out->payload_len > weft__mpi_out_eager_max(mpi))
+        err = expose(mpi, out->request);
+    if (err != WEFT_OK)
+        return err;
     struct iovec parts[2] = {{.iov_base = &out->header, .iov_len = sizeof(out->header)}};
     unsigned n = 1;
     if (out->payload_len > 0) {
@@ -55,28 +75,26 @@ static int transmit(struct weft_mpi *mpi, struct weft_mpi_out *out)
         parts[n++] = (struct iovec){.iov_base = (void *)(uintptr_t)out->payload,
                                     .iov_len = out->payload_len};
     }
-    int err = mpi->cell->calls->send(mpi->cell, out->dest, parts, n);
-    if (err == WEFT_EMSGSIZE && out->request && out->header.kind == WEFT_MPI_EAGER) {
+    err = mpi->cell->calls->send(mpi->cell, out->dest, parts, n);
+    if (err == WEFT_EMSGSIZE && out->payload_len > 0) {
         weft__mpi_out_limits(mpi);
-        if (!weft__mpi_out_make_rts(mpi, out->request))
-            return WEFT_OK;
-        return transmit(mpi, out);
+        return out->payload_len > weft__mpi_out_eager_max(mpi) ? transmit(mpi, out) : err;
     }
     return err;
 }
 
-/* The packet has left, or can never leave. */
-static void settle(struct weft_mpi *mpi, struct weft_mpi_out *out, int err)
+/* The packet has left, or can never leave. Whether its request waits for an answer. */
+static bool settle(struct weft_mpi *mpi, struct weft_mpi_out *out, int err)
 {
     struct weft_mpi_request *request = out->request;
-    if (!request)
+    if (!request) {
         weft__heap_free(mpi->cell->heap, out);
-    else if (err != WEFT_OK)
-        weft__mpi_request_complete(mpi, request, weft__mpi_out_error(err));
-    else if (request->done)
-        return; /* exposing it failed */
-    else if (out->header.cookie == 0)
-        weft__mpi_request_complete(mpi, request, MPI_SUCCESS);
+        return false;
+    }
+    if (err == WEFT_OK && out->header.cookie != 0)
+        return true;
+    weft__mpi_request_complete(mpi, request, weft__mpi_out_error(err));
+    return false;
 }
 
 static void enqueue(struct weft_mpi *mpi, struct weft_mpi_out *out)
@@ -93,36 +111,29 @@ static int try_now(struct weft_mpi *mpi, struct weft_mpi_out *out)
     return transmit(mpi, out);
 }
 
-bool weft__mpi_out_make_rts(struct weft_mpi *mpi, struct weft_mpi_request *request)
+bool weft__mpi_out_post(struct weft_mpi *mpi, struct weft_mpi_request *request)
 {
-    struct weft_mpi_out *out = &request->out;
-    int err = mpi->cell->calls->expose(mpi->cell, request->bytes, request->len_bytes,
-                                       &request->expose_id);
-    if (err != WEFT_OK) {
-        weft__mpi_request_complete(mpi, request, weft__mpi_out_error(err));
-        return false;
-    }
-    request->exposed = true;
-    out->header.kind = WEFT_MPI_RTS;
-    out->header.expose_id = request->expose_id;
-    out->header.cookie = request->index + 1;
-    out->payload_len = 0;
+    int err = try_now(mpi, &request->out);
+    if (err != WEFT_EAGAIN)
+        return settle(mpi, &request->out, err);
+    enqueue(mpi, &request->out);
     return true;
 }
 
-void weft__mpi_out_post(struct weft_mpi *mpi, struct weft_mpi_request *request)
+int weft__mpi_out_now(struct weft_mpi *mpi, int32_t dest, const struct weft_mpi_header *header,
+                      const void *payload)
 {
-    int err = try_now(mpi, &request->out);
-    if (err == WEFT_EAGAIN)
-        enqueue(mpi, &request->out);
-    else
-        settle(mpi, &request->out, err);
+    struct iovec parts[2] = {
+        {.iov_base = (void *)(uintptr_t)header, .iov_len = sizeof(*header)}, /* only read */
+        {.iov_base = (void *)(uintptr_t)payload, .iov_len = (size_t)header->len_bytes}};
+    if (mpi->dests[dest].waiting > 0)
+        return WEFT_EAGAIN;
+    return mpi->cell->calls->send(mpi->cell, dest, parts, header->len_bytes > 0 ? 2 : 1);
 }
 
-void weft__mpi_out_fin(struct weft_mpi *mpi, int32_t dest, uint32_t cookie)
+void weft__mpi_out_control(struct weft_mpi *mpi, int32_t dest, const struct weft_mpi_header *header)
 {
-    struct weft_mpi_out out = {.dest = dest};
-    out.header = (struct weft_mpi_header){.kind = WEFT_MPI_FIN, .cookie = cookie};
+    struct weft_mpi_out out = {.dest = dest, .header = *header};
     if (try_now(mpi, &out) != WEFT_EAGAIN)
         return;
     struct weft_mpi_out *kept = weft__heap_alloc(mpi->cell->heap, sizeof(*kept));
@@ -131,6 +142,16 @@ void weft__mpi_out_fin(struct weft_mpi *mpi, int32_t dest, uint32_t cookie)
                               dest);
     *kept = out;
     enqueue(mpi, kept);
+}
+
+bool weft__mpi_out_withdraw(struct weft_mpi *mpi, struct weft_mpi_request *request)
+{
+    struct weft_mpi_out *out = &request->out;
+    if (!out->link.next)
+        return false;
+    weft__mpi_list_remove(&out->link);
+    mpi->dests[out->dest].waiting--;
+    return true;
 }
 
 void weft__mpi_out_retry(struct weft_mpi *mpi)

@@ -1,27 +1,25 @@
 /* Point to point: the blocking forms are the non-blocking ones, waited for. Ready sends are
- * standard sends: that a receive is posted is the program's promise and nothing that we need. */
+ * standard sends: that a receive is posted is the program's promise and nothing that we need.
+ *
+ * The short way: a blocking send of a message that lies in one piece, fits into one packet and has
+ * none before it needs no request: its header is made on the stack. Everything else about it is the
+ * runtime's send().
+ */
 #include "mpi/p2p.h"
 
-#include <string.h>
-
-#include "base/heap.h"
+#include "mpi/attached.h"
 #include "mpi/error.h"
+#include "mpi/out.h"
 #include "mpi/protocol.h"
 #include "mpi/request.h"
 #include "mpi/type.h"
 #include "mpi/wait.h"
+#include "weft/error.h"
 
-int weft__mpi_p2p_check_data(struct weft_mpi *mpi, const char *where,
-                             const struct weft_mpi_args *args)
+static int check_type(struct weft_mpi *mpi, const char *where, const struct weft_mpi_comm *comm,
+                      const struct weft_mpi_args *args)
 {
-    struct weft_mpi_comm *comm;
-    int err = weft__mpi_comm_get(mpi, where, args->comm, &comm);
-    if (err)
-        return err;
-    if (args->count < 0)
-        return weft__mpi_error_raise(mpi, comm, MPI_ERR_COUNT, where, "count %lld",
-                                     (long long)args->count);
-    err = weft__mpi_type_check(mpi, comm, where, args->datatype);
+    int err = weft__mpi_type_check(mpi, comm, where, args->datatype);
     if (err)
         return err;
     const struct weft_mpi_type *type = weft__mpi_type_find(mpi, args->datatype);
@@ -34,6 +32,23 @@ int weft__mpi_p2p_check_data(struct weft_mpi *mpi, const char *where,
                                      "no buffer for %lld values of %s", (long long)args->count,
                                      weft__mpi_type_label(type));
     return MPI_SUCCESS;
+}
+
+int weft__mpi_p2p_check_buffer(struct weft_mpi *mpi, const char *where,
+                               const struct weft_mpi_comm *comm, const struct weft_mpi_args *args)
+{
+    if (args->count < 0)
+        return weft__mpi_error_raise(mpi, comm, MPI_ERR_COUNT, where, "count %lld",
+                                     (long long)args->count);
+    return check_type(mpi, where, comm, args);
+}
+
+int weft__mpi_p2p_check_data(struct weft_mpi *mpi, const char *where,
+                             const struct weft_mpi_args *args)
+{
+    struct weft_mpi_comm *comm;
+    int err = weft__mpi_comm_get(mpi, where, args->comm, &comm);
+    return err ? err : weft__mpi_p2p_check_buffer(mpi, where, comm, args);
 }
 
 int weft__mpi_p2p_check(struct weft_mpi *mpi, const char *where, const struct weft_mpi_args *args)
@@ -55,36 +70,72 @@ int weft__mpi_p2p_check(struct weft_mpi *mpi, const char *where, const struct we
     return MPI_SUCCESS;
 }
 
+struct weft_mpi_request *weft__mpi_p2p_new(struct weft_mpi *mpi, const struct weft_mpi_args *args)
+{
+    const struct weft_mpi_buffer data = weft__mpi_p2p_buffer(args);
+    struct weft_mpi_request *request = weft__mpi_request_new(
+        mpi, weft__mpi_comm_find(mpi, args->comm), args->recv ? WEFT_MPI_RECV : WEFT_MPI_SEND);
+    request->peer = args->peer;
+    request->tag = args->tag;
+    request->sync = args->sync;
+    request->buffered = args->buffered;
+    weft__mpi_request_data(mpi, request, &data);
+    return request;
+}
+
 int weft__mpi_p2p_start(struct weft_mpi *mpi, const char *where, const struct weft_mpi_args *args,
                         struct weft_mpi_request **request_out)
 {
     int err = weft__mpi_p2p_check(mpi, where, args);
     if (err)
         return err;
-    struct weft_mpi_request *request = weft__mpi_request_new(
-        mpi, weft__mpi_comm_find(mpi, args->comm), args->recv ? WEFT_MPI_RECV : WEFT_MPI_SEND);
-    request->peer = args->peer;
-    request->tag = args->tag;
-    weft__mpi_request_data(mpi, request,
-                           &(struct weft_mpi_buffer){(void *)(uintptr_t)args->buf, args->count,
-                                                     weft__mpi_type_number(args->datatype)});
-    request->sync = args->sync;
-    if (args->recv)
+    struct weft_mpi_request *request = weft__mpi_p2p_new(mpi, args);
+    if (args->recv) {
         weft__mpi_protocol_recv(mpi, request);
-    else
+    } else if (!args->buffered) {
         weft__mpi_protocol_send(mpi, request);
+    } else {
+        err = weft__mpi_attached_send(mpi, where, request);
+        if (err) {
+            weft__mpi_request_free(mpi, request);
+            return err;
+        }
+        weft__mpi_request_complete(mpi, request, MPI_SUCCESS);
+    }
     *request_out = request;
     return MPI_SUCCESS;
+}
+
+/* The short way; false: it is not open. The arguments have been checked. */
+static bool send_now(struct weft_mpi *mpi, const struct weft_mpi_args *args)
+{
+    const struct weft_mpi_comm *comm = weft__mpi_comm_find(mpi, args->comm);
+    const struct weft_mpi_type *type = weft__mpi_type_find(mpi, args->datatype);
+    const struct weft_mpi_header header = {.kind = WEFT_MPI_EAGER,
+                                           .context = comm->context,
+                                           .source = comm->rank,
+                                           .tag = args->tag,
+                                           .len_bytes = (uint64_t)args->count * type->size};
+    if (args->peer < 0 || header.len_bytes > weft__mpi_out_eager_max(mpi) ||
+        !weft__mpi_type_is_run(type, args->count))
+        return false;
+    int32_t dest = weft__mpi_comm_world_rank(comm, args->peer);
+    return dest != mpi->cell->rank &&
+           weft__mpi_out_now(mpi, dest, &header, weft__mpi_type_at(type, args->buf)) == WEFT_OK;
 }
 
 static int blocking(const char *where, const struct weft_mpi_args *args, MPI_Status *status)
 {
     struct weft_mpi *mpi = weft__mpi_enter(where);
     struct weft_mpi_request *request = NULL;
-    int err = weft__mpi_p2p_start(mpi, where, args, &request);
-    if (err)
-        return err;
-    return weft__mpi_wait_finish(mpi, where, request, status);
+    int err;
+    if (!args->recv && !args->sync && !args->buffered) {
+        err = weft__mpi_p2p_check(mpi, where, args);
+        if (err || send_now(mpi, args))
+            return err;
+    }
+    err = weft__mpi_p2p_start(mpi, where, args, &request);
+    return err ? err : weft__mpi_wait_finish(mpi, where, request, status);
 }
 
 static int nonblocking(const char *where, const struct weft_mpi_args *args, MPI_Request *handle_out)
@@ -101,19 +152,19 @@ static int nonblocking(const char *where, const struct weft_mpi_args *args, MPI_
 #define ARGS(peer_, ...)                                                                           \
     {.buf = buf, .count = count, .datatype = datatype, .peer = (peer_), .tag = tag, .comm = comm, __VA_ARGS__}
 
-#define SEND(name, Count, sync_)                                                                   \
+#define SEND(name, Count, ...)                                                                     \
     int P##name(const void *buf, Count count, MPI_Datatype datatype, int dest, int tag, MPI_Comm comm) \
     {                                                                                              \
-        const struct weft_mpi_args args = ARGS(dest, .sync = (sync_));                             \
+        const struct weft_mpi_args args = ARGS(dest, __VA_ARGS__);                                 \
         return blocking(#name, &args, MPI_STATUS_IGNORE);                                          \
     }                                                                                              \
     WEFT_MPI_EXPORT(name)
 
-#define ISEND(name, Count, sync_)                                                                  \
+#define ISEND(name, Count, ...)                                                                    \
     int P##name(const void *buf, Count count, MPI_Datatype datatype, int dest, int tag, MPI_Comm comm, \
                 MPI_Request *request)                                                              \
     {                                                                                              \
-        const struct weft_mpi_args args = ARGS(dest, .sync = (sync_));                             \
+        const struct weft_mpi_args args = ARGS(dest, __VA_ARGS__);                                 \
         return nonblocking(#name, &args, request);                                                 \
     }                                                                                              \
     WEFT_MPI_EXPORT(name)
@@ -137,99 +188,23 @@ static int nonblocking(const char *where, const struct weft_mpi_args *args, MPI_
     WEFT_MPI_EXPORT(name)
 /* clang-format on */
 
-SEND(MPI_Send, int, false);
-SEND(MPI_Send_c, MPI_Count, false);
-SEND(MPI_Rsend, int, false);
-SEND(MPI_Rsend_c, MPI_Count, false);
-SEND(MPI_Ssend, int, true);
-SEND(MPI_Ssend_c, MPI_Count, true);
-ISEND(MPI_Isend, int, false);
-ISEND(MPI_Isend_c, MPI_Count, false);
-ISEND(MPI_Irsend, int, false);
-ISEND(MPI_Irsend_c, MPI_Count, false);
-ISEND(MPI_Issend, int, true);
-ISEND(MPI_Issend_c, MPI_Count, true);
+SEND(MPI_Send, int, .sync = false);
+SEND(MPI_Send_c, MPI_Count, .sync = false);
+SEND(MPI_Rsend, int, .sync = false);
+SEND(MPI_Rsend_c, MPI_Count, .sync = false);
+SEND(MPI_Ssend, int, .sync = true);
+SEND(MPI_Ssend_c, MPI_Count, .sync = true);
+SEND(MPI_Bsend, int, .buffered = true);
+SEND(MPI_Bsend_c, MPI_Count, .buffered = true);
+ISEND(MPI_Isend, int, .sync = false);
+ISEND(MPI_Isend_c, MPI_Count, .sync = false);
+ISEND(MPI_Irsend, int, .sync = false);
+ISEND(MPI_Irsend_c, MPI_Count, .sync = false);
+ISEND(MPI_Issend, int, .sync = true);
+ISEND(MPI_Issend_c, MPI_Count, .sync = true);
+ISEND(MPI_Ibsend, int, .buffered = true);
+ISEND(MPI_Ibsend_c, MPI_Count, .buffered = true);
 RECV(MPI_Recv, int);
 RECV(MPI_Recv_c, MPI_Count);
 IRECV(MPI_Irecv, int);
 IRECV(MPI_Irecv_c, MPI_Count);
-
-/* Both arguments are checked before either starts: a wrong send leaves no receive behind. */
-static int sendrecv(const char *where, const struct weft_mpi_args *send,
-                    const struct weft_mpi_args *recv, MPI_Status *status)
-{
-    struct weft_mpi *mpi = weft__mpi_enter(where);
-    struct weft_mpi_request *sending = NULL, *receiving = NULL;
-    int err = weft__mpi_p2p_check(mpi, where, send);
-    if (!err)
-        err = weft__mpi_p2p_start(mpi, where, recv, &receiving);
-    if (!err)
-        err = weft__mpi_p2p_start(mpi, where, send, &sending);
-    if (err)
-        return err;
-    weft__mpi_protocol_finish(mpi, receiving);
-    int send_err = weft__mpi_wait_finish(mpi, where, sending, MPI_STATUS_IGNORE);
-    err = weft__mpi_wait_finish(mpi, where, receiving, status);
-    return err ? err : send_err;
-}
-
-/* clang-format off */
-#define SENDRECV(name, Count)                                                                      \
-    int P##name(const void *sendbuf, Count sendcount, MPI_Datatype sendtype, int dest, int sendtag, \
-                void *recvbuf, Count recvcount, MPI_Datatype recvtype, int source, int recvtag,    \
-                MPI_Comm comm, MPI_Status *status)                                                 \
-    {                                                                                              \
-        const struct weft_mpi_args send = {.buf = sendbuf, .count = sendcount, .datatype = sendtype, \
-                                           .peer = dest, .tag = sendtag, .comm = comm};            \
-        const struct weft_mpi_args recv = {.buf = recvbuf, .count = recvcount, .datatype = recvtype, \
-                                           .peer = source, .tag = recvtag, .comm = comm, .recv = true}; \
-        return sendrecv(#name, &send, &recv, status);                                              \
-    }                                                                                              \
-    WEFT_MPI_EXPORT(name)
-/* clang-format on */
-
-SENDRECV(MPI_Sendrecv, int);
-SENDRECV(MPI_Sendrecv_c, MPI_Count);
-
-static int sendrecv_replace(const char *where, const struct weft_mpi_args *send,
-                            const struct weft_mpi_args *recv, MPI_Status *status)
-{
-    struct weft_mpi *mpi = weft__mpi_enter(where);
-    int err = weft__mpi_p2p_check(mpi, where, send);
-    if (err)
-        return err;
-    const struct weft_mpi_type *type = weft__mpi_type_find(mpi, send->datatype);
-    struct weft_mpi_args copied = *send;
-    copied.count = send->count * (MPI_Count)type->size;
-    copied.datatype = MPI_PACKED;
-    void *copy = weft__heap_alloc(mpi->cell->heap, (size_t)copied.count);
-    if (!copy)
-        return weft__mpi_error_raise(mpi, weft__mpi_comm_find(mpi, send->comm), MPI_ERR_NO_MEM,
-                                     where, "no room for a copy of %lld values of %s",
-                                     (long long)send->count, weft__mpi_type_label(type));
-    weft__mpi_type_pack(mpi,
-                        &(struct weft_mpi_buffer){(void *)(uintptr_t)send->buf, send->count,
-                                                  weft__mpi_type_number(send->datatype)},
-                        0, copy, (size_t)copied.count);
-    copied.buf = copy;
-    err = sendrecv(where, &copied, recv, status);
-    weft__heap_free(mpi->cell->heap, copy);
-    return err;
-}
-
-/* clang-format off */
-#define SENDRECV_REPLACE(name, Count)                                                              \
-    int P##name(void *buf, Count count, MPI_Datatype datatype, int dest, int sendtag, int source,  \
-                int recvtag, MPI_Comm comm, MPI_Status *status)                                    \
-    {                                                                                              \
-        const struct weft_mpi_args send = {.buf = buf, .count = count, .datatype = datatype,       \
-                                           .peer = dest, .tag = sendtag, .comm = comm};            \
-        const struct weft_mpi_args recv = {.buf = buf, .count = count, .datatype = datatype,       \
-                                           .peer = source, .tag = recvtag, .comm = comm, .recv = true}; \
-        return sendrecv_replace(#name, &send, &recv, status);                                      \
-    }                                                                                              \
-    WEFT_MPI_EXPORT(name)
-/* clang-format on */
-
-SENDRECV_REPLACE(MPI_Sendrecv_replace, int);
-SENDRECV_REPLACE(MPI_Sendrecv_replace_c, MPI_Count);

@@ -53,6 +53,11 @@ static void take_bytes(struct weft_mpi *mpi, struct weft_mpi_request *recv,
     weft__mpi_request_complete(mpi, recv, MPI_SUCCESS);
 }
 
+static void answer(struct weft_mpi *mpi, int32_t dest, enum weft_mpi_kind kind, uint32_t cookie)
+{
+    weft__mpi_out_control(mpi, dest, &(struct weft_mpi_header){.kind = kind, .cookie = cookie});
+}
+
 static uint64_t context_of(const struct weft_mpi_request *request)
 {
     return request->comm->context | (request->collective ? 1u : 0u);
@@ -61,7 +66,7 @@ static uint64_t context_of(const struct weft_mpi_request *request)
 static void end_get(struct weft_mpi *mpi, struct weft_mpi_request *recv, int err)
 {
     const struct weft_mpi_buffer into = weft__mpi_request_buffer(recv);
-    weft__mpi_out_fin(mpi, recv->world_source, recv->cookie);
+    answer(mpi, recv->world_source, WEFT_MPI_FIN, recv->cookie);
     if (err == WEFT_OK && recv->packed)
         weft__mpi_type_unpack(mpi, &into, 0, recv->packed, recv->got_bytes);
     weft__mpi_request_complete(mpi, recv, weft__mpi_out_error(err));
@@ -120,7 +125,7 @@ static void take_message(struct weft_mpi *mpi, struct weft_mpi_request *recv,
         take_exposed(mpi, recv, header, message->world_source);
     } else {
         if (header->cookie)
-            weft__mpi_out_fin(mpi, message->world_source, header->cookie);
+            answer(mpi, message->world_source, WEFT_MPI_FIN, header->cookie);
         take_bytes(mpi, recv, header, message->bytes);
     }
     weft__mpi_match_drop(mpi, message);
@@ -152,16 +157,23 @@ void weft__mpi_protocol_recv(struct weft_mpi *mpi, struct weft_mpi_request *requ
     pin(mpi, request);
 }
 
+void weft__mpi_protocol_take(struct weft_mpi *mpi, struct weft_mpi_request *recv,
+                             struct weft_mpi_message *message)
+{
+    recv->len_bytes = (size_t)recv->count * weft__mpi_type_get(mpi, recv->type)->size;
+    take_message(mpi, recv, message);
+}
+
 /* ---- sending ---- */
 
-/* Makes one piece of the message where its type has gaps. */
+/* Makes one piece of the message where its type has gaps, or a copy is wanted. */
 static bool pack(struct weft_mpi *mpi, struct weft_mpi_request *send)
 {
     const struct weft_mpi_type *type = weft__mpi_type_get(mpi, send->type);
     const struct weft_mpi_buffer from = weft__mpi_request_buffer(send);
     send->len_bytes = (size_t)send->count * type->size;
     send->bytes = weft__mpi_type_at(type, send->buf);
-    if (send->len_bytes == 0 || weft__mpi_type_is_run(type, send->count))
+    if (send->len_bytes == 0 || (!send->copied && weft__mpi_type_is_run(type, send->count)))
         return true;
     send->packed = weft__heap_alloc(mpi->cell->heap, send->len_bytes);
     if (!send->packed) {
@@ -199,11 +211,8 @@ static void send_away(struct weft_mpi *mpi, struct weft_mpi_request *send)
     out->payload_len = send->len_bytes;
     if (send->sync)
         out->header.cookie = send->index + 1;
-    if (!send->packed)
+    if (weft__mpi_out_post(mpi, send) && !send->packed)
         pin(mpi, send);
-    if (send->len_bytes > weft__mpi_out_eager_max(mpi) && !weft__mpi_out_make_rts(mpi, send))
-        return;
-    weft__mpi_out_post(mpi, send);
 }
 
 void weft__mpi_protocol_send(struct weft_mpi *mpi, struct weft_mpi_request *request)
@@ -227,36 +236,123 @@ void weft__mpi_protocol_send(struct weft_mpi *mpi, struct weft_mpi_request *requ
         send_away(mpi, request);
 }
 
+/* A send is over: received, or dropped by its receiver. That is what a cancelled one wants. */
+static void end_send(struct weft_mpi *mpi, struct weft_mpi_request *send, bool received)
+{
+    if (send->exposed)
+        mpi->cell->calls->unexpose(mpi->cell, send->expose_id);
+    send->exposed = false;
+    send->cancelled = !received && send->cancelling;
+    weft__mpi_request_complete(mpi, send,
+                               received || send->cancelled ? MPI_SUCCESS : MPI_ERR_OTHER);
+}
+
+/* Where it is not found, a matched probe has it. */
+static void cancel_local(struct weft_mpi *mpi, struct weft_mpi_request *send)
+{
+    struct weft_mpi_queue *queue = weft__mpi_match_queue(send->comm, send->collective);
+    struct weft_mpi_link *list = &queue->unexpected;
+    for (struct weft_mpi_link *link = list->next; link != list; link = link->next) {
+        struct weft_mpi_message *message = WEFT_MPI_ITEM(link, struct weft_mpi_message, link);
+        if (message->local != send)
+            continue;
+        weft__mpi_match_take(mpi, queue, message);
+        weft__mpi_protocol_refuse(mpi, message);
+        return;
+    }
+}
+
+void weft__mpi_protocol_cancel(struct weft_mpi *mpi, struct weft_mpi_request *request)
+{
+    if (request->kind == WEFT_MPI_RECV) {
+        if (!request->posted || request->parts > 1)
+            return;
+        weft__mpi_match_withdraw(mpi, request);
+        request->cancelled = true;
+        request->source = MPI_ANY_SOURCE;
+        request->got_tag = MPI_ANY_TAG;
+        weft__mpi_request_complete(mpi, request, MPI_SUCCESS);
+    } else if (!request->cancelling) {
+        const struct weft_mpi_out *out = &request->out;
+        request->cancelling = true;
+        if (out->dest == mpi->cell->rank)
+            cancel_local(mpi, request);
+        else if (weft__mpi_out_withdraw(mpi, request))
+            end_send(mpi, request, false);
+        else
+            weft__mpi_out_control(mpi, out->dest,
+                                  &(struct weft_mpi_header){.kind = WEFT_MPI_CANCEL,
+                                                            .context = out->header.context,
+                                                            .cookie = out->header.cookie});
+    }
+}
+
 /* ---- moving on ---- */
+
+static struct weft_mpi_queue *queue_of(struct weft_mpi *mpi, const struct weft_mpi_header *header)
+{
+    struct weft_mpi_comm *comm = weft__mpi_comm_by_context(mpi, header->context);
+    return comm ? weft__mpi_match_queue(comm, (header->context & 1u) != 0) : &mpi->early;
+}
 
 static void on_message(struct weft_mpi *mpi, const struct weft_mpi_header *header,
                        const void *bytes, int32_t source)
 {
-    struct weft_mpi_comm *comm = weft__mpi_comm_by_context(mpi, header->context);
-    struct weft_mpi_queue *queue =
-        comm ? weft__mpi_match_queue(comm, (header->context & 1u) != 0) : &mpi->early;
+    struct weft_mpi_queue *queue = queue_of(mpi, header);
     struct weft_mpi_request *recv = weft__mpi_match_posted(mpi, queue, header->source, header->tag);
     bool eager = header->kind == WEFT_MPI_EAGER;
-    if (!recv) {
+    if (!recv && mpi->finalizing && header->cookie != 0) {
+        answer(mpi, source, WEFT_MPI_REFUSED, header->cookie);
+    } else if (!recv) {
         weft__mpi_match_keep(mpi, queue, header, eager ? bytes : NULL)->world_source = source;
     } else if (eager) {
         if (header->cookie)
-            weft__mpi_out_fin(mpi, source, header->cookie);
+            answer(mpi, source, WEFT_MPI_FIN, header->cookie);
         take_bytes(mpi, recv, header, bytes);
     } else {
         take_exposed(mpi, recv, header, source);
     }
 }
 
-static void on_fin(struct weft_mpi *mpi, const struct weft_mpi_header *header, int32_t source)
+void weft__mpi_protocol_refuse(struct weft_mpi *mpi, struct weft_mpi_message *message)
+{
+    if (message->local)
+        end_send(mpi, message->local, false);
+    else if (message->header.cookie)
+        answer(mpi, message->world_source, WEFT_MPI_REFUSED, message->header.cookie);
+    weft__mpi_match_drop(mpi, message);
+}
+
+static void on_answer(struct weft_mpi *mpi, const struct weft_mpi_header *header, int32_t source)
 {
     struct weft_mpi_request *send = weft__mpi_request_at(mpi, header->cookie - 1);
     if (!send || send->kind != WEFT_MPI_SEND || send->out.dest != source || send->done)
         weft__mpi_error_fatal(mpi, MPI_ERR_INTERN,
                               "rank %d acknowledges a message that was not sent", source);
-    if (send->exposed)
-        mpi->cell->calls->unexpose(mpi->cell, send->expose_id);
-    weft__mpi_request_complete(mpi, send, MPI_SUCCESS);
+    end_send(mpi, send, header->kind == WEFT_MPI_FIN);
+}
+
+static struct weft_mpi_message *find_cookie(const struct weft_mpi_queue *queue, uint32_t cookie,
+                                            int32_t source)
+{
+    const struct weft_mpi_link *list = &queue->unexpected;
+    for (struct weft_mpi_link *link = list->next; link != list; link = link->next) {
+        struct weft_mpi_message *message = WEFT_MPI_ITEM(link, struct weft_mpi_message, link);
+        if (message->header.cookie == cookie && message->world_source == source && !message->local)
+            return message;
+    }
+    return NULL;
+}
+
+/* A message that is not found has been received, or will be: then its FIN answers. */
+static void on_cancel(struct weft_mpi *mpi, const struct weft_mpi_header *header, int32_t source)
+{
+    struct weft_mpi_queue *queue = queue_of(mpi, header);
+    struct weft_mpi_message *message = find_cookie(queue, header->cookie, source);
+    if (!message)
+        return;
+    weft__mpi_match_take(mpi, queue, message);
+    weft__mpi_protocol_refuse(mpi, message);
 }
 
 static void on_packet(struct weft_mpi *mpi, const struct weft_packet *packet)
@@ -267,8 +363,10 @@ static void on_packet(struct weft_mpi *mpi, const struct weft_packet *packet)
                               packet->len_bytes, packet->source);
     size_t data = packet->len_bytes - sizeof(header);
     memcpy(&header, packet->payload, sizeof(header));
-    if (header.kind == WEFT_MPI_FIN)
-        on_fin(mpi, &header, packet->source);
+    if (header.kind == WEFT_MPI_FIN || header.kind == WEFT_MPI_REFUSED)
+        on_answer(mpi, &header, packet->source);
+    else if (header.kind == WEFT_MPI_CANCEL)
+        on_cancel(mpi, &header, packet->source);
     else if ((header.kind == WEFT_MPI_EAGER && header.len_bytes == data) ||
              header.kind == WEFT_MPI_RTS)
         on_message(mpi, &header, packet->payload + sizeof(header), packet->source);

@@ -10,6 +10,15 @@
 void weft__mpi_protocol_send(struct weft_mpi *mpi, struct weft_mpi_request *request);
 void weft__mpi_protocol_recv(struct weft_mpi *mpi, struct weft_mpi_request *request);
 
+/* The same with a message that a matched probe has taken; frees it. */
+void weft__mpi_protocol_take(struct weft_mpi *mpi, struct weft_mpi_request *recv,
+                             struct weft_mpi_message *message);
+/* Completes an active send or receive as cancelled if no message, or receive, has been found for
+ * it; a send may learn that later. */
+void weft__mpi_protocol_cancel(struct weft_mpi *mpi, struct weft_mpi_request *request);
+/* A message that is in no queue will never be received: tells its sender, and frees it. */
+void weft__mpi_protocol_refuse(struct weft_mpi *mpi, struct weft_mpi_message *message);
+
 /* Takes in what has come, sends what had no credit, completes what can be completed. Does not enter
  * the runtime where there is nothing to do. */
 void weft__mpi_protocol_progress(struct weft_mpi *mpi);

@@ -2,7 +2,9 @@
  * list.
  *
  * A handle is the slot's index, so it can lie in the program's memory and survive a move. Requests
- * of the library itself (parts of collectives) use the same table and never become handles. Pins
+ * of the library itself (parts of collectives, blocking calls) use the same table, never become
+ * handles, and are used again at once, while they are in the cache; a slot whose handle the program
+ * has had is used again as late as possible, so that a stale handle is noticed. Pins
  * are counted per request: a rank whose pending request uses a buffer on its stack or in a global
  * cannot be moved until the request completes, because only the rank's range travels.
  */
@@ -11,8 +13,10 @@
 #include <string.h>
 
 #include "base/heap.h"
+#include "mpi/attached.h"
 #include "mpi/comm.h"
 #include "mpi/error.h"
+#include "mpi/match.h"
 #include "mpi/schedule.h"
 #include "mpi/status.h"
 
@@ -47,7 +51,7 @@ struct weft_mpi_request *weft__mpi_request_new(struct weft_mpi *mpi, struct weft
     struct weft_mpi_request *request = WEFT_MPI_ITEM(mpi->free.next, struct weft_mpi_request, link);
     uint32_t index = request->index;
     weft__mpi_list_remove(&request->link);
-    memset(request, 0, sizeof(*request));
+    memset(request, 0, offsetof(struct weft_mpi_request, index_link));
     request->index = index;
     request->kind = (uint8_t)kind;
     request->comm = comm;
@@ -56,17 +60,47 @@ struct weft_mpi_request *weft__mpi_request_new(struct weft_mpi *mpi, struct weft
     return request;
 }
 
+static void unpin(struct weft_mpi *mpi, struct weft_mpi_request *request)
+{
+    if (!request->pinned)
+        return;
+    request->pinned = false;
+    if (--mpi->cell->pins == 0)
+        mpi->cell->pin_reason[0] = '\0';
+}
+
+static void free_message(struct weft_mpi *mpi, struct weft_mpi_message *message)
+{
+    if (message)
+        weft__mpi_match_drop(mpi, message);
+}
+
+static void free_kind(struct weft_mpi *mpi, struct weft_mpi_request *request)
+{
+    if (request->kind == WEFT_MPI_COLLECTIVE)
+        weft__mpi_schedule_free(mpi, request->schedule);
+    else if (request->kind == WEFT_MPI_MESSAGE)
+        free_message(mpi, request->message);
+    else if (request->kind == WEFT_MPI_GENERALIZED)
+        weft__heap_free(mpi->cell->heap, request->generalized);
+    else if (request->kind == WEFT_MPI_SEND && request->segment)
+        weft__mpi_attached_release(mpi, request->segment);
+}
+
 void weft__mpi_request_free(struct weft_mpi *mpi, struct weft_mpi_request *request)
 {
-    weft__heap_free(mpi->cell->heap, request->packed);
-    weft__mpi_schedule_free(mpi, request->schedule);
+    if (request->packed)
+        weft__heap_free(mpi->cell->heap, request->packed);
+    if (request->schedule)
+        free_kind(mpi, request);
+    unpin(mpi, request);
     weft__mpi_type_drop(mpi, request->type);
-    request->packed = NULL;
-    request->schedule = NULL;
     request->kind = WEFT_MPI_FREE;
     weft__mpi_comm_put(mpi, request->comm);
-    request->comm = NULL;
-    weft__mpi_list_append(&mpi->free, &request->link);
+    if (request->given)
+        weft__mpi_list_append(&mpi->free, &request->link);
+    else
+        weft__mpi_list_append(mpi->free.next, &request->link);
     mpi->requests_n--;
 }
 
@@ -79,18 +113,25 @@ struct weft_mpi_request *weft__mpi_request_at(struct weft_mpi *mpi, uint64_t ind
     return request->kind == WEFT_MPI_FREE ? NULL : request;
 }
 
-struct weft_mpi_request *weft__mpi_request_find(struct weft_mpi *mpi, MPI_Request handle)
+struct weft_mpi_request *weft__mpi_request_of(struct weft_mpi *mpi, MPI_Request handle)
 {
     uintptr_t value = weft__mpi_handle_value(handle);
     uint64_t index = value >> WEFT_MPI_HANDLE_SHIFT;
     if ((value & WEFT_MPI_HANDLE_MASK) != WEFT_MPI_REQUEST_KIND || index == 0)
         return NULL;
     struct weft_mpi_request *request = weft__mpi_request_at(mpi, index - 1);
-    return request && !request->parent && !request->detached ? request : NULL;
+    return request && request->given && request->kind != WEFT_MPI_MESSAGE ? request : NULL;
 }
 
-MPI_Request weft__mpi_request_handle(const struct weft_mpi_request *request)
+struct weft_mpi_request *weft__mpi_request_find(struct weft_mpi *mpi, MPI_Request handle)
 {
+    struct weft_mpi_request *request = weft__mpi_request_of(mpi, handle);
+    return request && !request->detached ? request : NULL;
+}
+
+MPI_Request weft__mpi_request_handle(struct weft_mpi_request *request)
+{
+    request->given = true;
     uintptr_t value =
         ((uintptr_t)request->index + 1) << WEFT_MPI_HANDLE_SHIFT | WEFT_MPI_REQUEST_KIND;
     return (MPI_Request)value;
@@ -104,45 +145,96 @@ void weft__mpi_request_data(struct weft_mpi *mpi, struct weft_mpi_request *reque
     request->type = weft__mpi_type_hold(mpi, data->type);
 }
 
-void weft__mpi_request_pin(struct weft_mpi *mpi, struct weft_mpi_request *request,
-                           const struct weft_mpi_buffer *data)
+static void add_pin(struct weft_mpi *mpi, struct weft_mpi_request *request)
 {
     static const char reason[] =
         "a pending MPI request uses memory outside the rank's region; use weft_alloc";
     struct weft_cell *cell = mpi->cell;
     _Static_assert(sizeof(reason) <= sizeof(cell->pin_reason), "the reason fits");
-    int64_t first;
-    size_t len = weft__mpi_type_span(weft__mpi_type_get(mpi, data->type), data->count, &first);
-    uintptr_t at = (uintptr_t)data->buf + (uintptr_t)first;
-    if (request->pinned || len == 0 || weft_cell_holds(cell, (const void *)at, len)) /* NOLINT */
-        return;
     request->pinned = true;
     if (cell->pins++ == 0)
         memcpy(cell->pin_reason, reason, sizeof(reason));
 }
 
-static void unpin(struct weft_mpi *mpi, struct weft_mpi_request *request)
+void weft__mpi_request_pin(struct weft_mpi *mpi, struct weft_mpi_request *request,
+                           const struct weft_mpi_buffer *data)
 {
-    if (!request->pinned)
+    int64_t first;
+    if (request->pinned)
         return;
-    request->pinned = false;
-    if (--mpi->cell->pins == 0)
-        mpi->cell->pin_reason[0] = '\0';
+    size_t len = weft__mpi_type_span(weft__mpi_type_get(mpi, data->type), data->count, &first);
+    uintptr_t at = (uintptr_t)data->buf + (uintptr_t)first;
+    if (len > 0 && !weft_cell_holds(mpi->cell, (const void *)at, len)) /* NOLINT: from a type */
+        add_pin(mpi, request);
+}
+
+void weft__mpi_request_pin_code(struct weft_mpi *mpi, struct weft_mpi_request *request,
+                                const void *code)
+{
+    if (!request->pinned && code && !weft_cell_holds(mpi->cell, code, 1))
+        add_pin(mpi, request);
+}
+
+static void settle(struct weft_mpi *mpi, struct weft_mpi_request *request);
+
+/* The send of a send-receive is done. */
+static void part_done(struct weft_mpi *mpi, struct weft_mpi_request *recv, int error)
+{
+    if (!recv->error)
+        recv->error = error;
+    settle(mpi, recv);
+}
+
+static void settle(struct weft_mpi *mpi, struct weft_mpi_request *request)
+{
+    struct weft_mpi_request *parent = request->parent;
+    int error = request->error;
+    if (request->parts > 1) {
+        request->parts--;
+        return;
+    }
+    if (request->kind != WEFT_MPI_GENERALIZED) /* its functions are still to be called */
+        unpin(mpi, request);
+    request->done = true;
+    if (!parent && !request->detached)
+        return;
+    weft__mpi_request_free(mpi, request);
+    if (parent && parent->kind == WEFT_MPI_COLLECTIVE)
+        weft__mpi_schedule_part_done(mpi, parent, error);
+    else if (parent)
+        part_done(mpi, parent, error);
 }
 
 void weft__mpi_request_complete(struct weft_mpi *mpi, struct weft_mpi_request *request, int error)
 {
     weft__mpi_list_remove(&request->link);
-    unpin(mpi, request);
     if (!request->error)
         request->error = error;
-    request->done = true;
-    if (request->parent) {
-        weft__mpi_schedule_part_done(mpi, request->parent, request->error);
+    settle(mpi, request);
+}
+
+void weft__mpi_request_rewind(struct weft_mpi *mpi, struct weft_mpi_request *request)
+{
+    if (request->packed)
+        weft__heap_free(mpi->cell->heap, request->packed);
+    request->packed = NULL;
+    request->done = false;
+    request->cancelled = false;
+    request->cancelling = false;
+    request->exposed = false;
+    request->error = MPI_SUCCESS;
+    request->cookie = 0;
+    request->got_bytes = 0;
+}
+
+void weft__mpi_request_release(struct weft_mpi *mpi, struct weft_mpi_request *request)
+{
+    if (!request->persistent) {
         weft__mpi_request_free(mpi, request);
-    } else if (request->detached) {
-        weft__mpi_request_free(mpi, request);
+        return;
     }
+    weft__mpi_request_rewind(mpi, request);
+    request->inactive = true;
 }
 
 void weft__mpi_request_status(const struct weft_mpi_request *request, MPI_Status *status)

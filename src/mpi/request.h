@@ -12,9 +12,12 @@ struct weft_mpi_request *weft__mpi_request_new(struct weft_mpi *mpi, struct weft
 void weft__mpi_request_free(struct weft_mpi *mpi, struct weft_mpi_request *request);
 /* The request behind a handle that the program holds; NULL: not one. */
 struct weft_mpi_request *weft__mpi_request_find(struct weft_mpi *mpi, MPI_Request handle);
+/* The same, also of one that the program has freed. */
+struct weft_mpi_request *weft__mpi_request_of(struct weft_mpi *mpi, MPI_Request handle);
 /* The request in slot index; NULL: not in use. */
 struct weft_mpi_request *weft__mpi_request_at(struct weft_mpi *mpi, uint64_t index);
-MPI_Request weft__mpi_request_handle(const struct weft_mpi_request *request);
+/* The handle, to be given to the program. */
+MPI_Request weft__mpi_request_handle(struct weft_mpi_request *request);
 
 /* What it sends or receives: holds the type. */
 void weft__mpi_request_data(struct weft_mpi *mpi, struct weft_mpi_request *request,
@@ -28,12 +31,18 @@ weft__mpi_request_buffer(const struct weft_mpi_request *request)
 /* Keeps the rank from being moved while it waits with data outside its range. */
 void weft__mpi_request_pin(struct weft_mpi *mpi, struct weft_mpi_request *request,
                            const struct weft_mpi_buffer *data);
-/* Marks it done with an error code, tells the collective it is part of, frees it when nobody else
- * will. */
+/* The same because of a function of the program that it will call. NULL is fine. */
+void weft__mpi_request_pin_code(struct weft_mpi *mpi, struct weft_mpi_request *request,
+                                const void *code);
+/* Marks it done with an error code, tells what it is a part of, frees it when nobody else will. */
 void weft__mpi_request_complete(struct weft_mpi *mpi, struct weft_mpi_request *request, int error);
 /* What MPI tells of a completed request: leaves MPI_ERROR alone. NULL is fine. */
 void weft__mpi_request_status(const struct weft_mpi_request *request, MPI_Status *status);
-/* Frees the table. */
+/* Forgets what became of a persistent request, so that it can be started (again). */
+void weft__mpi_request_rewind(struct weft_mpi *mpi, struct weft_mpi_request *request);
+/* The program has seen the end of it: frees it, or makes it inactive where it is persistent. */
+void weft__mpi_request_release(struct weft_mpi *mpi, struct weft_mpi_request *request);
+/* Frees the table, and what is left in it. */
 void weft__mpi_request_fini(struct weft_mpi *mpi);
 
 #endif

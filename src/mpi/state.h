@@ -15,7 +15,7 @@
 #include "mpi/type.h"
 #include "weft/cell.h"
 
-#define WEFT_MPI_MAGIC 0x69706d02u /* "mpi" and the version of this layout */
+#define WEFT_MPI_MAGIC 0x69706d03u /* "mpi" and the version of this layout */
 #define WEFT_MPI_CHUNK 64u /* requests in the first chunk; each further one has twice as many */
 #define WEFT_MPI_CHUNKS_MAX 13u /* every handle fits into an int */
 #define WEFT_MPI_TAG_UB INT32_MAX
@@ -27,9 +27,10 @@
 #define WEFT_MPI_HANDLE_MASK 0xfffu
 #define WEFT_MPI_COMM_KIND 0x100u
 #define WEFT_MPI_GROUP_KIND 0x108u
-#define WEFT_MPI_INFO_KIND 0x130u
 #define WEFT_MPI_ERRHANDLER_KIND 0x140u
+#define WEFT_MPI_INFO_KIND 0x130u
 #define WEFT_MPI_KEYVAL_KIND 0x1f0u
+#define WEFT_MPI_MESSAGE_KIND 0x128u
 #define WEFT_MPI_REQUEST_KIND 0x180u
 
 struct weft_mpi_attr;
@@ -41,14 +42,20 @@ struct weft_mpi_topo;
 struct weft_mpi_type_attrs;
 
 /* First bytes of every packet between two ranks' libmpi. */
-enum weft_mpi_kind { WEFT_MPI_EAGER = 1, WEFT_MPI_RTS, WEFT_MPI_FIN };
+enum weft_mpi_kind {
+    WEFT_MPI_EAGER = 1,
+    WEFT_MPI_RTS,
+    WEFT_MPI_FIN,    /* the message has been received */
+    WEFT_MPI_CANCEL, /* drop the message with this cookie, if no receive has it yet */
+    WEFT_MPI_REFUSED /* the message was dropped, and will never be received */
+};
 
 struct weft_mpi_header {
     uint32_t kind;
-    uint32_t cookie; /* the sender's request, where it waits for FIN; else 0 */
+    uint32_t cookie; /* the sender's request, where it waits for an answer; else 0 */
     int32_t source;  /* rank in the communicator, of the sender's group */
     int32_t tag;
-    uint64_t context;   /* of the communicator; its lowest bit: collective. FIN: 0 */
+    uint64_t context;   /* of the communicator; its lowest bit: collective. FIN, REFUSED: 0 */
     uint64_t len_bytes; /* of the message */
     uint64_t expose_id; /* RTS */
 };
@@ -96,6 +103,7 @@ struct weft_mpi_group {
     int32_t rank;               /* of this rank; MPI_UNDEFINED: it is not in it */
     const int32_t *world_ranks; /* in this block; NULL: the same numbers as in the world */
 };
+
 /* Items of many queues by source and tag; match.c's. */
 struct weft_mpi_index {
     struct weft_mpi_link *buckets; /* mask + 1; zeroed ones are empty; NULL: none yet */
@@ -118,34 +126,49 @@ struct weft_mpi_comm {
     bool open;                   /* messages find it */
     struct weft_mpi_comm *local; /* of an intercommunicator: its group's own, for collectives */
     struct weft_mpi_attr *attrs;
-    struct weft_mpi_info *info; /* hints; NULL: none */
-    struct weft_mpi_topo *topo; /* NULL: none */
+    struct weft_mpi_info *info;         /* hints; NULL: none */
+    struct weft_mpi_attached *attached; /* for buffered sends; NULL: none of its own */
+    struct weft_mpi_topo *topo;         /* NULL: none */
     char name[MPI_MAX_OBJECT_NAME];
     struct weft_mpi_queue queues[2];
 };
 
-enum weft_mpi_request_kind { WEFT_MPI_FREE, WEFT_MPI_SEND, WEFT_MPI_RECV, WEFT_MPI_COLLECTIVE };
+enum weft_mpi_request_kind {
+    WEFT_MPI_FREE,
+    WEFT_MPI_SEND,
+    WEFT_MPI_RECV,
+    WEFT_MPI_COLLECTIVE,
+    WEFT_MPI_MESSAGE,     /* one that a matched probe has taken: behind an MPI_Message */
+    WEFT_MPI_GENERALIZED, /* the program completes it */
+    WEFT_MPI_FLUSH        /* done when buffered sends have left */
+};
 
 struct weft_mpi_request {
     struct weft_mpi_link
         link; /* of the queue where it waits: posted, getting, starting, ready, free */
-    struct weft_mpi_out out;
-    struct weft_mpi_link index_link; /* match.c's */
-    uint64_t order;                  /* of a posted receive */
     struct weft_mpi_comm *comm;
-    struct weft_mpi_request *parent; /* the collective that it is a part of */
-    struct weft_mpi_schedule *schedule;
+    struct weft_mpi_request *parent; /* the collective, or the receive of a send-receive, that it is
+                                        a part of */
     uint32_t index;
     uint8_t kind; /* enum weft_mpi_request_kind */
     bool done;
+    bool persistent;
+    bool inactive; /* persistent, and not started */
+    bool given;    /* the program has its handle */
     bool detached; /* nobody will ask for it */
+    bool copied;   /* a send whose buffer may change meanwhile: it makes a copy */
     bool sync;     /* a send that completes when it is received */
+    bool buffered; /* a persistent send: each start is a buffered send */
+    bool posted;
     bool pinned;
     bool exposed;
+    bool cancelling; /* a send that its receiver may drop */
     bool cancelled;
     bool collective; /* context */
+    uint8_t parts;   /* RECV: of a send-receive, what is not done of it */
     int32_t peer, tag;
     uint32_t type; /* held */
+    int error;
     MPI_Count count;
     void *buf;
     void *packed;      /* the message in one piece, where the data are not */
@@ -153,16 +176,27 @@ struct weft_mpi_request {
     size_t len_bytes;  /* of the message; RECV: room */
     size_t got_bytes;  /* RECV: length of what was sent */
     int32_t source, got_tag;
-    int error;
     int32_t world_source; /* of a rendezvous */
     uint32_t cookie;
     uint64_t expose_id;
+    union { /* NULL: none */
+        struct weft_mpi_schedule *schedule;
+        struct weft_mpi_segment *segment;         /* SEND: of an attached buffer, holds the data */
+        struct weft_mpi_message *message;         /* MESSAGE */
+        struct weft_mpi_generalized *generalized; /* GENERALIZED */
+    };
+    uint64_t order; /* of a posted receive; FLUSH: of the first segment that it does not wait for */
+    /* From here on not zeroed when it comes from the table: set before it is used, links are in no
+     * list while it is free. */
+    struct weft_mpi_link index_link; /* match.c's */
+    struct weft_mpi_out out;
     struct weft_cell_get get;
 };
 
 struct weft_mpi {
     uint32_t magic;
     bool initialized, finalized;
+    bool finalizing; /* all ranks are in MPI_Finalize: nothing will be received any more */
     int thread_level;
     struct weft_cell *cell;
     struct weft_mpi_comm *world, *self;
@@ -190,7 +224,8 @@ struct weft_mpi {
     struct weft_mpi_link getting;  /* receives whose get is under way */
     struct weft_mpi_link ready;    /* collectives whose round is complete */
     uint64_t unexpected_n, unexpected_bytes;
-    uint64_t posted; /* receives posted so far */
+    uint64_t posted;                    /* receives posted so far */
+    struct weft_mpi_attached *attached; /* for buffered sends; NULL: none */
     struct weft_mpi_index indices[WEFT_MPI_INDICES];
     struct weft_mpi_table types; /* derived ones */
     struct weft_mpi_table ops;   /* of the program */

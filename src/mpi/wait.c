@@ -1,38 +1,65 @@
 /* Wait and test in their forms. A test that finds nothing lets the runtime move things on once, so
- * a program that polls makes progress and yields. */
+ * a program that polls makes progress and yields. Null handles and inactive persistent requests
+ * count as nothing: they have the empty status, and nobody waits for them. */
 #include "mpi/wait.h"
 
 #include "mpi/comm.h"
 #include "mpi/error.h"
-#include "mpi/match.h"
+#include "mpi/generalized.h"
 #include "mpi/protocol.h"
 #include "mpi/request.h"
 #include "mpi/status.h"
 
-/* Fills status, frees the request; its error code, not raised. */
+/* Fills status, as the request says; its error code, not raised. */
+static int fill(struct weft_mpi *mpi, struct weft_mpi_request *request, MPI_Status *status)
+{
+    if (request->kind == WEFT_MPI_GENERALIZED)
+        return weft__mpi_generalized_query(mpi, request, status);
+    weft__mpi_request_status(request, status);
+    return request->error;
+}
+
+/* Fills status, gives the request back; its error code, not raised. */
 static int release(struct weft_mpi *mpi, struct weft_mpi_request *request, MPI_Status *status)
 {
-    int err = request->error;
-    weft__mpi_request_status(request, status);
-    weft__mpi_request_free(mpi, request);
-    return err;
+    int err = fill(mpi, request, status), free_err = MPI_SUCCESS;
+    if (request->kind == WEFT_MPI_GENERALIZED)
+        free_err = weft__mpi_generalized_end(mpi, request);
+    weft__mpi_request_release(mpi, request);
+    return err ? err : free_err;
+}
+
+static int raise_truncated(struct weft_mpi *mpi, const char *where,
+                           const struct weft_mpi_comm *comm, const struct weft_mpi_request *was)
+{
+    return weft__mpi_error_raise(mpi, comm, MPI_ERR_TRUNCATE, where,
+                                 "message of rank %d with tag %d into %zu bytes", was->source,
+                                 was->got_tag, was->len_bytes);
+}
+
+static int raise_bad_memory(struct weft_mpi *mpi, const char *where,
+                            const struct weft_mpi_comm *comm, const struct weft_mpi_request *was)
+{
+    return weft__mpi_error_raise(mpi, comm, MPI_ERR_BUFFER, where,
+                                 "%zu bytes at %p are not all memory of the program",
+                                 was->kind == WEFT_MPI_RECV ? was->got_bytes : was->len_bytes,
+                                 was->kind == WEFT_MPI_RECV ? was->get.into : was->bytes);
 }
 
 static int release_and_raise(struct weft_mpi *mpi, const char *where,
                              struct weft_mpi_request *request, MPI_Status *status)
 {
-    struct weft_mpi_comm *comm = request->comm;
-    int source = request->source, tag = request->got_tag;
-    size_t room = request->len_bytes;
-    if (request->error == MPI_SUCCESS)
+    if (request->error == MPI_SUCCESS && request->kind != WEFT_MPI_GENERALIZED)
         return release(mpi, request, status);
+    struct weft_mpi_comm *comm = request->comm;
+    const struct weft_mpi_request was = *request;
     weft__mpi_comm_hold(comm);
     int err = release(mpi, request, status);
     if (err == MPI_ERR_TRUNCATE)
-        err = weft__mpi_error_raise(mpi, comm, err, where,
-                                    "message of rank %d with tag %d into %zu bytes", source, tag,
-                                    room);
-    else
+        err = raise_truncated(mpi, where, comm, &was);
+    else if (err == MPI_ERR_BUFFER)
+        err = raise_bad_memory(mpi, where, comm, &was);
+    else if (err != MPI_SUCCESS)
         err = weft__mpi_error_raise(mpi, comm, err, where, "the request failed");
     weft__mpi_comm_put(mpi, comm);
     return err;
@@ -43,6 +70,16 @@ int weft__mpi_wait_finish(struct weft_mpi *mpi, const char *where, struct weft_m
 {
     weft__mpi_protocol_finish(mpi, request);
     return release_and_raise(mpi, where, request, status);
+}
+
+int weft__mpi_wait_get(struct weft_mpi *mpi, const char *where, MPI_Request handle,
+                       struct weft_mpi_request **request_out)
+{
+    *request_out = weft__mpi_request_find(mpi, handle);
+    if (*request_out)
+        return MPI_SUCCESS;
+    return weft__mpi_error_raise(mpi, NULL, MPI_ERR_REQUEST, where, "handle 0x%zx is not a request",
+                                 weft__mpi_handle_value(handle));
 }
 
 static int check(struct weft_mpi *mpi, const char *where, int count, const MPI_Request handles[])
@@ -57,9 +94,18 @@ static int check(struct weft_mpi *mpi, const char *where, int count, const MPI_R
     return MPI_SUCCESS;
 }
 
+/* Nothing to wait for. */
+static bool is_idle(struct weft_mpi *mpi, MPI_Request handle)
+{
+    return handle == MPI_REQUEST_NULL || weft__mpi_request_find(mpi, handle)->inactive;
+}
+
 static bool is_done(struct weft_mpi *mpi, MPI_Request handle)
 {
-    return handle == MPI_REQUEST_NULL || weft__mpi_request_find(mpi, handle)->done;
+    if (handle == MPI_REQUEST_NULL)
+        return true;
+    const struct weft_mpi_request *request = weft__mpi_request_find(mpi, handle);
+    return request->done || request->inactive;
 }
 
 static bool all_done(struct weft_mpi *mpi, int count, const MPI_Request handles[])
@@ -70,13 +116,25 @@ static bool all_done(struct weft_mpi *mpi, int count, const MPI_Request handles[
     return true;
 }
 
+/* The same after progress, and after letting the runtime work where that does not help. */
+static bool all_done_moving(struct weft_mpi *mpi, int count, const MPI_Request handles[])
+{
+    if (all_done(mpi, count, handles))
+        return true;
+    weft__mpi_protocol_progress(mpi);
+    if (all_done(mpi, count, handles))
+        return true;
+    weft__mpi_protocol_poke(mpi);
+    return all_done(mpi, count, handles);
+}
+
 enum { NONE_DONE = -1, NONE_ACTIVE = -2 };
 
 static int find_done(struct weft_mpi *mpi, int count, const MPI_Request handles[])
 {
     int found = NONE_ACTIVE;
     for (int i = 0; i < count; i++) {
-        if (handles[i] == MPI_REQUEST_NULL)
+        if (is_idle(mpi, handles[i]))
             continue;
         if (is_done(mpi, handles[i]))
             return i;
@@ -118,7 +176,8 @@ static int take_one(struct weft_mpi *mpi, const char *where, MPI_Request *handle
                     MPI_Status *status)
 {
     struct weft_mpi_request *request = weft__mpi_request_find(mpi, *handle);
-    *handle = MPI_REQUEST_NULL;
+    if (!request->persistent)
+        *handle = MPI_REQUEST_NULL;
     return release_and_raise(mpi, where, request, status);
 }
 
@@ -129,24 +188,36 @@ struct many {
     MPI_Request *handles;
 };
 
+/* Gives back one that is done; returns its error code, keeps the first communicator with one. */
+static int take_quietly(struct weft_mpi *mpi, MPI_Request *handle, MPI_Status *status,
+                        struct weft_mpi_comm **failed)
+{
+    if (is_idle(mpi, *handle)) {
+        weft__mpi_status_set_empty(status);
+        return MPI_SUCCESS;
+    }
+    struct weft_mpi_request *request = weft__mpi_request_find(mpi, *handle);
+    struct weft_mpi_comm *comm = request->comm;
+    if (!request->persistent)
+        *handle = MPI_REQUEST_NULL;
+    weft__mpi_comm_hold(comm);
+    int err = release(mpi, request, status);
+    if (err && !*failed)
+        *failed = comm;
+    else
+        weft__mpi_comm_put(mpi, comm);
+    return err;
+}
+
 /* Gives back requests that are all done. Statuses get error codes. */
 static int take_many(struct weft_mpi *mpi, const char *where, const struct many *many,
                      MPI_Status statuses[])
 {
     struct weft_mpi_comm *failed = NULL;
     for (int i = 0; i < many->n; i++) {
-        int err = MPI_SUCCESS;
-        MPI_Request *handle = &many->handles[many->indices ? many->indices[i] : i];
         MPI_Status *status = statuses ? &statuses[i] : MPI_STATUS_IGNORE;
-        if (*handle == MPI_REQUEST_NULL) {
-            weft__mpi_status_set_empty(status);
-            continue;
-        }
-        struct weft_mpi_request *request = weft__mpi_request_find(mpi, *handle);
-        if (request->error && !failed)
-            weft__mpi_comm_hold(failed = request->comm);
-        err = release(mpi, request, status);
-        *handle = MPI_REQUEST_NULL;
+        int err = take_quietly(mpi, &many->handles[many->indices ? many->indices[i] : i], status,
+                               &failed);
         if (status)
             status->MPI_ERROR = err;
     }
@@ -160,14 +231,17 @@ static int take_many(struct weft_mpi *mpi, const char *where, const struct many 
 int PMPI_Wait(MPI_Request *request, MPI_Status *status)
 {
     struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    int err = check(mpi, WEFT_MPI_HERE, 1, request);
-    if (err)
-        return err;
-    if (*request == MPI_REQUEST_NULL) {
+    struct weft_mpi_request *found = NULL;
+    if (*request != MPI_REQUEST_NULL) {
+        int err = weft__mpi_wait_get(mpi, WEFT_MPI_HERE, *request, &found);
+        if (err)
+            return err;
+    }
+    if (!found || found->inactive) {
         weft__mpi_status_set_empty(status);
         return MPI_SUCCESS;
     }
-    weft__mpi_protocol_finish(mpi, weft__mpi_request_find(mpi, *request));
+    weft__mpi_protocol_finish(mpi, found);
     return take_one(mpi, WEFT_MPI_HERE, request, status);
 }
 WEFT_MPI_EXPORT(MPI_Wait);
@@ -196,7 +270,7 @@ int PMPI_Waitall(int count, MPI_Request array_of_requests[], MPI_Status array_of
     if (err)
         return err;
     for (int i = 0; i < count; i++)
-        if (array_of_requests[i] != MPI_REQUEST_NULL)
+        if (!is_idle(mpi, array_of_requests[i]))
             weft__mpi_protocol_finish(mpi, weft__mpi_request_find(mpi, array_of_requests[i]));
     return take_many(mpi, WEFT_MPI_HERE, &(struct many){count, NULL, array_of_requests},
                      array_of_statuses);
@@ -208,7 +282,7 @@ static int list_done(struct weft_mpi *mpi, int count, const MPI_Request handles[
 {
     int n = 0;
     for (int i = 0; i < count; i++)
-        if (handles[i] != MPI_REQUEST_NULL && is_done(mpi, handles[i]))
+        if (!is_idle(mpi, handles[i]) && is_done(mpi, handles[i]))
             indices[n++] = i;
     return n;
 }
@@ -268,17 +342,8 @@ int PMPI_Testall(int count, MPI_Request array_of_requests[], int *flag,
     int err = check(mpi, WEFT_MPI_HERE, count, array_of_requests);
     if (err)
         return err;
-    bool done = all_done(mpi, count, array_of_requests);
-    if (!done) {
-        weft__mpi_protocol_progress(mpi);
-        done = all_done(mpi, count, array_of_requests);
-    }
-    if (!done) {
-        weft__mpi_protocol_poke(mpi);
-        done = all_done(mpi, count, array_of_requests);
-    }
-    *flag = done;
-    if (!done)
+    *flag = all_done_moving(mpi, count, array_of_requests);
+    if (!*flag)
         return MPI_SUCCESS;
     return take_many(mpi, WEFT_MPI_HERE, &(struct many){count, NULL, array_of_requests},
                      array_of_statuses);
@@ -302,55 +367,112 @@ int PMPI_Testsome(int incount, MPI_Request array_of_requests[], int *outcount,
 }
 WEFT_MPI_EXPORT(MPI_Testsome);
 
-int PMPI_Request_get_status(MPI_Request request, int *flag, MPI_Status *status)
+/* A look at the first of count that is done, or at none where all are idle: nothing is freed. */
+static int look(struct weft_mpi *mpi, const MPI_Request *handle, MPI_Status *status)
+{
+    struct weft_mpi_request *request =
+        *handle == MPI_REQUEST_NULL ? NULL : weft__mpi_request_find(mpi, *handle);
+    if (!request || request->inactive) {
+        weft__mpi_status_set_empty(status);
+        return MPI_SUCCESS;
+    }
+    int err = fill(mpi, request, status);
+    if (status)
+        status->MPI_ERROR = err;
+    return request->kind == WEFT_MPI_GENERALIZED ? err : MPI_SUCCESS;
+}
+
+int PMPI_Request_get_status_any(int count, const MPI_Request array_of_requests[], int *indx,
+                                int *flag, MPI_Status *status)
 {
     struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    int err = check(mpi, WEFT_MPI_HERE, 1, &request);
+    int err = check(mpi, WEFT_MPI_HERE, count, array_of_requests);
     if (err)
         return err;
-    int found = find_done_moving(mpi, 1, &request);
+    int found = find_done_moving(mpi, count, array_of_requests);
     *flag = found != NONE_DONE;
+    *indx = found >= 0 ? found : MPI_UNDEFINED;
     if (found == NONE_ACTIVE)
         weft__mpi_status_set_empty(status);
-    else if (found == 0)
-        weft__mpi_request_status(weft__mpi_request_find(mpi, request), status);
-    return MPI_SUCCESS;
+    return found >= 0 ? look(mpi, &array_of_requests[found], status) : MPI_SUCCESS;
+}
+WEFT_MPI_EXPORT(MPI_Request_get_status_any);
+
+int PMPI_Request_get_status(MPI_Request request, int *flag, MPI_Status *status)
+{
+    int index;
+    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
+    int err = check(mpi, WEFT_MPI_HERE, 1, &request);
+    return err ? err : PMPI_Request_get_status_any(1, &request, &index, flag, status);
 }
 WEFT_MPI_EXPORT(MPI_Request_get_status);
+
+int PMPI_Request_get_status_all(int count, const MPI_Request array_of_requests[], int *flag,
+                                MPI_Status array_of_statuses[])
+{
+    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
+    int err = check(mpi, WEFT_MPI_HERE, count, array_of_requests);
+    if (err)
+        return err;
+    *flag = all_done_moving(mpi, count, array_of_requests);
+    for (int i = 0; *flag && i < count && !err; i++)
+        err = look(mpi, &array_of_requests[i], array_of_statuses ? &array_of_statuses[i] : NULL);
+    return err;
+}
+WEFT_MPI_EXPORT(MPI_Request_get_status_all);
+
+int PMPI_Request_get_status_some(int incount, const MPI_Request array_of_requests[], int *outcount,
+                                 int array_of_indices[], MPI_Status array_of_statuses[])
+{
+    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
+    int err = check(mpi, WEFT_MPI_HERE, incount, array_of_requests);
+    if (err)
+        return err;
+    *outcount = MPI_UNDEFINED;
+    if (find_done_moving(mpi, incount, array_of_requests) == NONE_ACTIVE)
+        return MPI_SUCCESS;
+    *outcount = list_done(mpi, incount, array_of_requests, array_of_indices);
+    for (int i = 0; i < *outcount && !err; i++)
+        err = look(mpi, &array_of_requests[array_of_indices[i]],
+                   array_of_statuses ? &array_of_statuses[i] : NULL);
+    return err;
+}
+WEFT_MPI_EXPORT(MPI_Request_get_status_some);
 
 int PMPI_Request_free(MPI_Request *request)
 {
     struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    struct weft_mpi_request *found = weft__mpi_request_find(mpi, *request);
-    if (!found)
-        return WEFT_MPI_RAISE(mpi, NULL, MPI_ERR_REQUEST, "handle 0x%zx is not a request",
-                              weft__mpi_handle_value(*request));
+    struct weft_mpi_request *found;
+    int err = weft__mpi_wait_get(mpi, WEFT_MPI_HERE, *request, &found);
+    if (err)
+        return err;
     *request = MPI_REQUEST_NULL;
-    if (found->done)
-        weft__mpi_request_free(mpi, found);
-    else
+    if (!found->done && !found->inactive) {
         found->detached = true;
-    return MPI_SUCCESS;
+        return MPI_SUCCESS;
+    }
+    if (found->kind == WEFT_MPI_GENERALIZED)
+        err = weft__mpi_generalized_end(mpi, found);
+    weft__mpi_request_free(mpi, found);
+    return err;
 }
 WEFT_MPI_EXPORT(MPI_Request_free);
 
-/* Only a receive that has met no message is cancelled; everything else completes, as the standard
- * lets it. */
 int PMPI_Cancel(MPI_Request *request)
 {
     struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    struct weft_mpi_request *found = weft__mpi_request_find(mpi, *request);
-    if (!found || found->kind == WEFT_MPI_COLLECTIVE)
-        return WEFT_MPI_RAISE(mpi, NULL, MPI_ERR_REQUEST,
+    struct weft_mpi_request *found;
+    int err = weft__mpi_wait_get(mpi, WEFT_MPI_HERE, *request, &found);
+    if (err)
+        return err;
+    if (found->kind == WEFT_MPI_GENERALIZED)
+        return weft__mpi_generalized_cancel(mpi, found);
+    if (found->inactive || found->kind == WEFT_MPI_COLLECTIVE)
+        return WEFT_MPI_RAISE(mpi, found->comm, MPI_ERR_REQUEST,
                               "handle 0x%zx is not a request that can be cancelled",
                               weft__mpi_handle_value(*request));
-    if (found->kind == WEFT_MPI_RECV && !found->done && found->cookie == 0) {
-        weft__mpi_match_withdraw(mpi, found);
-        found->cancelled = true;
-        found->source = MPI_ANY_SOURCE;
-        found->got_tag = MPI_ANY_TAG;
-        weft__mpi_request_complete(mpi, found, MPI_SUCCESS);
-    }
+    if (!found->done && (found->kind == WEFT_MPI_SEND || found->kind == WEFT_MPI_RECV))
+        weft__mpi_protocol_cancel(mpi, found);
     return MPI_SUCCESS;
 }
 WEFT_MPI_EXPORT(MPI_Cancel);

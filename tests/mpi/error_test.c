@@ -177,7 +177,7 @@ static int unsupported_main(void *argument)
           MPI_ERR_UNSUPPORTED_OPERATION);
     check(MPI_File_open(MPI_COMM_WORLD, "x", 0, MPI_INFO_NULL, &file) ==
           MPI_ERR_UNSUPPORTED_OPERATION);
-    check(MPI_Send_init(&x, 1, MPI_INT, 0, 0, MPI_COMM_WORLD, &request) ==
+    check(MPI_Psend_init(&x, 1, 1, MPI_INT, 0, 0, MPI_COMM_WORLD, MPI_INFO_NULL, &request) ==
           MPI_ERR_UNSUPPORTED_OPERATION);
     check(MPI_T_cvar_get_num(&x) == MPI_ERR_UNSUPPORTED_OPERATION);
     MPI_Finalize();
