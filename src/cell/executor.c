@@ -70,21 +70,24 @@ static uint64_t part_end(const struct weft__rank *rank)
 static void point(struct weft_cell *cell, int64_t result)
 {
     struct weft__rank *rank = cell->host;
+    struct cell *own = cell_of(rank);
+    if (__builtin_expect(own->system.state->signals.alarm_ns != 0, 0))
+        weft__system_returns(&own->system, own->gate.frame->sp);
     weft__torture(rank);
     if (__builtin_expect(!atomic_load_explicit(&cell->move_pending, memory_order_relaxed), 1))
         return;
-    struct cell *own = cell_of(rank);
-    unsigned files = weft__system_open_files(own->system.state);
+    char reason[sizeof(cell->pin_reason)];
     own->gate.frame->result = result;
-    if (files) {
+    bool stays = !weft__fds_leave(&own->system.files, reason);
+    if (stays) {
         if (cell->pins == 0)
-            snprintf(cell->pin_reason, sizeof(cell->pin_reason), "it has %u open files", files);
+            memcpy(cell->pin_reason, reason, sizeof(reason));
         cell->pins++;
     }
     if (rank->exec->closing)
         weft__stay_quit(rank, 0, false);
     (void)weft__move_point(rank, NULL, NULL);
-    cell->pins -= files ? 1 : 0;
+    cell->pins -= stays ? 1 : 0;
 }
 
 static int cell_send(struct weft_cell *cell, int32_t dest, const struct iovec *parts, unsigned n)
@@ -116,7 +119,10 @@ static int cell_get(struct weft_cell *cell, struct weft_cell_get *op)
 
 static int cell_wait(struct weft_cell *cell, uint32_t seen, uint64_t deadline_ns)
 {
-    int rc = weft__cell_calls.wait(cell, seen, deadline_ns);
+    uint64_t until_ns = weft__system_deadline(&cell_of(cell->host)->system, deadline_ns);
+    int rc = weft__cell_calls.wait(cell, seen, until_ns);
+    if (rc == WEFT_ETIMEDOUT && until_ns != deadline_ns)
+        rc = WEFT_OK; /* its timer is due, and nothing else */
     point(cell, rc);
     return rc;
 }
@@ -233,6 +239,8 @@ static void on_fault(void *ctx, struct weft__trap_fault *fault)
     struct cell *own = system->ctx;
     const struct weft__space *space = system->space.space;
     char where[48];
+    if (weft__signals_fault(&system->state->signals, &system->space, fault))
+        return;
     say_where(own, fault->pc, where);
     bool overflow = fault->address < space->stack_begin &&
                     fault->address >= space->stack_begin - WEFT__SPACE_GUARD;
@@ -303,11 +311,15 @@ static uint64_t space_begin(const struct weft__rank *rank)
     return part_begin(rank) + pages(sizeof(struct weft__system_state));
 }
 
+static struct weft__system_state *state_of(const struct weft__rank *rank)
+{
+    return (struct weft__system_state *)(uintptr_t)part_begin(rank);
+}
+
 /* Points what lies outside of the range at what lies in it. */
 static void attach(struct weft__rank *rank)
 {
     struct cell *own = cell_of(rank);
-    own->system.state = (void *)(uintptr_t)part_begin(rank);
     own->system.cell = rank->cell;
     own->gate.frame = &own->system.space.space->frame;
 }
@@ -332,6 +344,8 @@ static int begin(struct weft__rank *rank, uint64_t *sp_out)
                                           .stack_bytes = weft__stay_stack_bytes(),
                                           .colour = (uint64_t)rank->number % COLOURS * PAGE};
     int err = weft__space_init(&own->system.space, &desc, &rank->exec->program.elf);
+    if (!err)
+        err = weft__system_begin(&own->system, state_of(rank));
     if (err)
         return err;
     attach(rank);
@@ -368,6 +382,7 @@ static void cell_ended(struct weft__rank *rank)
     if (own->trap)
         weft__trap_disarm(own->trap);
     own->trap = NULL;
+    weft__system_fini(&own->system);
 }
 
 /* ---- the table ---- */
@@ -392,7 +407,10 @@ static int cell_load(struct weft__rank *rank)
 
 static void cell_unload(struct weft__rank *rank)
 {
-    free(rank->stay.own);
+    struct cell *own = rank->stay.own;
+    if (own)
+        weft__system_fini(&own->system);
+    free(own);
     rank->stay.own = NULL;
     rank->gate = NULL;
 }
@@ -412,7 +430,8 @@ static int cell_prepare(struct weft__rank *rank, const struct weft__move *move)
 
 static int cell_arrived(const struct weft__rank *rank)
 {
-    return weft__space_check(space_begin(rank), part_end(rank));
+    int err = weft__space_check(space_begin(rank), part_end(rank));
+    return err ? err : weft__system_arrive(&cell_of(rank)->system, state_of(rank));
 }
 
 const struct weft__executor weft__executor_cell = {

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "cell/wait.h"
 #include "weft/error.h"
 
 #define MAGIC UINT64_C(0x6563617073666577)
@@ -163,6 +164,21 @@ static int64_t place_own(struct weft__space_host *host, uint64_t begin, uint64_t
                                                  .prot = prot});
 }
 
+/* The last page in front of the break is code of the runtime's, the same for all: wait.S. */
+static int place_code(struct weft__space_host *host)
+{
+    struct weft__space *space = host->space;
+    space->code = space->break_begin - PAGE;
+    if (place_own(host, space->code, space->break_begin, RW) < 0)
+        return weft_fail(WEFT_ENOMEM, "cannot lay out the memory of a rank");
+    memcpy(at(space->code), weft__wait_code, (size_t)(weft__wait_code_end - weft__wait_code));
+    int err = weft__arena_protect(&host->space->arena, space->code, PAGE, PROT_READ | PROT_EXEC);
+    if (!err && mprotect(at(space->code), PAGE, PROT_READ | PROT_EXEC) != 0)
+        err = weft_fail(-errno, "cannot make a page of a rank executable: %s",
+                        strerrordesc_np(errno));
+    return err;
+}
+
 int weft__space_init(struct weft__space_host *host, const struct weft__space_desc *desc,
                      const struct weft__elf *elf)
 {
@@ -192,10 +208,10 @@ int weft__space_init(struct weft__space_host *host, const struct weft__space_des
     if (!err && (place_own(host, space->stack_begin - WEFT__SPACE_GUARD, space->stack_begin,
                            PROT_NONE) < 0 ||
                  place_own(host, space->stack_begin, space->stack_end, RW) < 0 ||
-                 place_own(host, space->break_begin - WEFT__SPACE_GUARD, space->break_begin,
+                 place_own(host, space->break_begin - WEFT__SPACE_GUARD, space->break_begin - PAGE,
                            PROT_NONE) < 0))
         err = weft_fail(WEFT_ENOMEM, "cannot lay out the memory of a rank");
-    return err;
+    return err ? err : place_code(host);
 }
 
 int weft__space_check(uint64_t begin, uint64_t end)

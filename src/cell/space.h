@@ -1,7 +1,7 @@
 /* The address space of a program in a cell: a part of its rank's range, and the memory calls of the
  * kernel for it.
  *
- *   struct weft__space, table of extents | image | break | mappings ... | guard | stack
+ *   struct weft__space, table of extents | image | code | break | mappings ... | guard | stack
  *
  * Everything is an extent of one arena, the image and the stack too. Writable pages are the
  * range's own and move with it; code is mapped from the program's file, which is the same at the
@@ -27,6 +27,7 @@ struct weft__space {
     uint64_t break_begin; /* the program's break is an extent from here on */
     uint64_t break_now, break_end;
     uint64_t stack_begin, stack_end;
+    uint64_t code; /* a page of the runtime's own code: wait.S */
     struct weft__gate_frame frame;
     struct weft__arena arena;
 };

@@ -24,7 +24,7 @@
 
 #include "weft/error.h"
 
-enum { STACK = 64 << 10 }; /* a power of two; aligned to itself */
+enum { STACK = 128 << 10 }; /* a power of two; aligned to itself */
 
 #define PLAIN                                                                                      \
     __attribute__((noinline, no_stack_protector, no_sanitize("address", "thread", "undefined")))
@@ -61,32 +61,36 @@ static void go_out(const struct weft__trap *trap, greg_t *regs, int64_t value)
     regs[REG_RSI] = value;
 }
 
-static void trap_call(const struct weft__trap *trap, greg_t *regs, uint64_t *fs)
+static void trap_call(const struct weft__trap *trap, ucontext_t *context, uint64_t *fs)
 {
+    greg_t *regs = context->uc_mcontext.gregs;
     struct weft__trap_call call = {.number = regs[REG_RAX],
                                    .args = {(uint64_t)regs[REG_RDI], (uint64_t)regs[REG_RSI],
                                             (uint64_t)regs[REG_RDX], (uint64_t)regs[REG_R10],
                                             (uint64_t)regs[REG_R8], (uint64_t)regs[REG_R9]},
-                                   .sp = (uint64_t)regs[REG_RSP],
+                                   .context = context,
                                    .fs = *fs,
                                    .result = -ENOSYS};
     trap->desc.call(trap->desc.ctx, &call);
     *fs = call.fs;
     if (call.leave)
         go_out(trap, regs, call.result);
-    else
+    else if (!call.redirected)
         regs[REG_RAX] = call.result;
 }
 
-static void trap_fault(const struct weft__trap *trap, const siginfo_t *info, greg_t *regs)
+static void trap_fault(const struct weft__trap *trap, const siginfo_t *info, ucontext_t *context)
 {
+    greg_t *regs = context->uc_mcontext.gregs;
     struct weft__trap_fault fault = {.signal = info->si_signo,
                                      .code = info->si_code,
                                      .address = (uint64_t)(uintptr_t)info->si_addr,
                                      .pc = (uint64_t)regs[REG_RIP],
-                                     .sp = (uint64_t)regs[REG_RSP]};
+                                     .info = info,
+                                     .context = context};
     trap->desc.fault(trap->desc.ctx, &fault);
-    go_out(trap, regs, fault.result);
+    if (!fault.redirected)
+        go_out(trap, regs, fault.result);
 }
 
 /* Not from a cell: what would have happened without us. */
@@ -110,12 +114,11 @@ static void chain(int number, siginfo_t *info, void *context)
 __attribute__((noinline)) static void handle(const struct weft__trap *trap, siginfo_t *info,
                                              ucontext_t *context, uint64_t *fs)
 {
-    greg_t *regs = context->uc_mcontext.gregs;
     int kept = errno;
     if (info->si_signo == SIGSYS)
-        trap_call(trap, regs, fs);
+        trap_call(trap, context, fs);
     else
-        trap_fault(trap, info, regs);
+        trap_fault(trap, info, context);
     errno = kept;
 }
 

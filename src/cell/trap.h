@@ -8,26 +8,32 @@
 #ifndef WEFT_CELL_TRAP_H
 #define WEFT_CELL_TRAP_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <ucontext.h>
 
 #include "cell/gate.h"
 
 struct weft__trap_call {
     int64_t number; /* SYS_* */
     uint64_t args[6];
-    uint64_t sp;    /* of the program */
-    uint64_t fs;    /* its thread pointer, which may be changed */
-    int64_t result; /* what it gets: negative errno, or a value */
-    bool leave;     /* the program ends instead: weft__gate_run() returns the result */
+    ucontext_t *context; /* its registers, behind the call; may be changed */
+    uint64_t fs;         /* its thread pointer, which may be changed */
+    int64_t result;      /* what it gets: negative errno, or a value */
+    bool redirected;     /* it goes on with the registers as they are, without the result */
+    bool leave;          /* the program ends instead: weft__gate_run() returns the result */
 };
 
 struct weft__trap_fault {
     int signal;
     int code;         /* si_code */
     uint64_t address; /* that it touched */
-    uint64_t pc, sp;
-    int64_t result; /* weft__gate_run() returns this */
+    uint64_t pc;
+    const siginfo_t *info;
+    ucontext_t *context; /* its registers; may be changed */
+    bool redirected;     /* it goes on with them */
+    int64_t result;      /* else weft__gate_run() returns this */
 };
 
 struct weft__trap;
@@ -36,7 +42,7 @@ struct weft__trap_desc {
     struct weft__gate *gate;
     uint64_t end; /* of the cells' addresses: below the runtime's code, libraries and all */
     void (*call)(void *ctx, struct weft__trap_call *call);
-    /* The program cannot go on. */
+    /* The program cannot go on as it is. */
     void (*fault)(void *ctx, struct weft__trap_fault *fault);
     void *ctx;
 };

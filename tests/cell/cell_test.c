@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -76,8 +77,10 @@ static void changes_nothing(struct cluster *cluster, const char *program, distur
     char still[RANKS][LINE], disturbed[RANKS][LINE], rounds[16];
     cluster_three(cluster, RANKS);
     const char *home = cluster->hosts[0].address, *end = cluster_file(cluster, "end");
+    const char *work = cluster_file(cluster, "work");
+    cluster_check(cluster, mkdir(work, 0700) == 0);
     struct cluster_app app =
-        cluster_run(cluster, &cluster->hosts[0], "-n", "4", program, "0", end, NULL);
+        cluster_run(cluster, &cluster->hosts[0], "-n", "4", program, "0", end, work, NULL);
     disturb(cluster, &app);
     FILE *file = fopen(end, "w");
     cluster_check(cluster, file && fclose(file) == 0);
@@ -85,7 +88,7 @@ static void changes_nothing(struct cluster *cluster, const char *program, distur
     read_lines(cluster, app.run, disturbed);
     cluster_check(cluster, sscanf(disturbed[0], "%*[^:]: %*s after %15s", rounds) == 1);
     struct child *run =
-        cluster_weft(cluster, "run", "--at", home, "-n", "4", program, rounds, NULL);
+        cluster_weft(cluster, "run", "--at", home, "-n", "4", program, rounds, "-", work, NULL);
     cluster_check(cluster, run->code == 0);
     read_lines(cluster, run, still);
     for (unsigned i = 0; i < RANKS; i++)
@@ -112,6 +115,11 @@ static void what_c_programs_do_survives_moves(void **state)
 static void what_cxx_programs_do_survives_moves(void **state)
 {
     changes_nothing(*state, CELL_PROGRAMS "/featurescc", move_on);
+}
+
+static void files_that_are_open_survive_moves(void **state)
+{
+    changes_nothing(*state, CELL_PROGRAMS "/files", move_on);
 }
 
 static void expect_end(struct cluster *cluster, const char *how, const char *words)
@@ -143,6 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(what_c_programs_do_survives_moves),
         CASE(what_cxx_programs_do_survives_moves),
+        CASE(files_that_are_open_survive_moves),
         CASE(freezes_change_nothing),
         CASE(a_program_that_goes_wrong_ends_its_app_with_a_reason),
     };

@@ -29,7 +29,7 @@ enum { STACK = 8 << 20 };
 /* A program in a range of its own, on this thread. */
 struct cell {
     struct weft_region region;
-    struct weft__system_state state;
+    struct weft__system_state *state;
     struct weft__system system;
     struct weft__gate gate;
     struct weft__elf elf;
@@ -53,14 +53,18 @@ static void open_cell(struct cell *cell, const char *path)
     assert_int_equal(weft__elf_read(&file, &cell->elf), WEFT_OK);
     munmap(bytes, (size_t)status.st_size);
     cell->system.space = (struct weft__space_host){.region = &cell->region, .program = fd};
-    cell->system.state = &cell->state;
     const struct weft__space_desc desc = {
         .begin = BASE, .end = BASE + STRIDE, .stack_bytes = STACK};
     assert_int_equal(weft__space_init(&cell->system.space, &desc, &cell->elf), WEFT_OK);
+    cell->state = calloc(1, sizeof(*cell->state));
+    assert_non_null(cell->state);
+    assert_int_equal(weft__system_begin(&cell->system, cell->state), WEFT_OK);
 }
 
 static void close_cell(struct cell *cell)
 {
+    weft__system_fini(&cell->system);
+    free(cell->state);
     close(cell->system.space.program);
     weft__region_fini(&cell->region);
 }
@@ -71,6 +75,8 @@ static void on_fault(void *ctx, struct weft__trap_fault *fault)
     struct cell *cell = system->ctx;
     fault->result = 128 + fault->signal;
     cell->fault = *fault;
+    if (weft__signals_fault(&cell->state->signals, &system->space, fault))
+        memset(&cell->fault, 0, sizeof(cell->fault));
 }
 
 static void on_killed(void *ctx, int signal)
@@ -146,7 +152,7 @@ static void an_ordinary_program_runs_to_its_end(void **state)
     assert_int_equal(run(&cell, argv, output), 42);
     assert_string_equal(output, "3 big world hello 8 12 1.414\n");
     assert_int_equal(cell.killed, 0);
-    assert_int_equal(weft__system_open_files(&cell.state), 0);
+    assert_int_equal(weft__fds_count(&cell.state->files), 3);
     close_cell(&cell);
 }
 
