@@ -1,6 +1,5 @@
 /* The constructors of datatypes, without arrays over dimensions (type_array.c). Each is written
  * once for counts of both widths. */
-#include "base/heap.h"
 #include "mpi/attr.h"
 #include "mpi/error.h"
 #include "mpi/state.h"
@@ -259,6 +258,7 @@ int PMPI_Type_dup(MPI_Datatype oldtype, MPI_Datatype *newtype)
                                   weft__mpi_type_number(*newtype));
     if (!err)
         return MPI_SUCCESS;
+    (void)weft__mpi_attr_type_free(mpi, type->number); /* those copied so far */
     release(mpi, newtype);
     return WEFT_MPI_RAISE(mpi, NULL, err, "an attribute's callback returned %d", err);
 }
