@@ -21,6 +21,7 @@ struct seen {
     int key;
 };
 
+/* lint: of the standard */
 static int copy_comm(MPI_Comm comm, int key, void *extra, void *in, void *out, int *flag)
 {
     struct seen *seen = extra;
@@ -275,6 +276,7 @@ static void the_environment_is_told(void **state)
     cases_run(&(struct native_options){.ranks = 3}, environment_main, NULL);
 }
 
+/* lint: of the standard */
 static int copy_type(MPI_Datatype type, int key, void *extra, void *in, void *out, int *flag)
 {
     (void)type;
