@@ -1,7 +1,8 @@
 /* One mutex for all caches of the process and for the covered ranges: whoever unmaps memory has to
  * reach every cache, and what is done under it is a walk over a few dozen entries. make() and end()
  * run outside of it, because pinning takes as long as it takes; an entry that is being made is in
- * the list already, so that its memory can go meanwhile.
+ * the list already, so that its memory can go meanwhile, and so that another thread which wants the
+ * same waits for it instead of pinning the pages a second time under a second key.
  *
  * forget() runs on any thread and so ends nothing itself: a transport's registrations belong to the
  * thread that drives it. It marks, and the owner ends what is marked with its next call.
@@ -35,10 +36,11 @@ struct cover {
 
 static struct {
     pthread_mutex_t lock;
+    pthread_cond_t made; /* one more has been made, or could not be */
     struct weft_regcache *caches;
     struct cover *covers;
     size_t covers_n, covers_room;
-} all = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} all = {.lock = PTHREAD_MUTEX_INITIALIZER, .made = PTHREAD_COND_INITIALIZER};
 
 /* ---- ranges ---- */
 
@@ -96,10 +98,11 @@ static void retire(struct weft_regcache *cache, struct weft_registration *one,
     *ending = one;
 }
 
+/* It does, or will when it has been made. */
 static bool serves(const struct weft_registration *one, const struct weft_regcache_want *want)
 {
     uintptr_t addr = (uintptr_t)want->addr;
-    if (one->stale || !one->handle || one->exact != want->exact)
+    if (one->stale || one->exact != want->exact)
         return false;
     if (want->exact)
         return one->addr == addr && one->len_bytes == want->len_bytes &&
@@ -168,12 +171,25 @@ void weft__regcache_close(struct weft_regcache *cache)
     free(cache);
 }
 
+static struct weft_registration *search(struct weft_regcache *cache,
+                                        const struct weft_regcache_want *want, bool made)
+{
+    struct weft_registration *one = cache->first;
+    while (one && !(serves(one, want) && made == (one->handle != NULL)))
+        one = one->after;
+    return one;
+}
+
+/* The caller holds the lock, which is free while another thread is waited for that makes one: that
+ * may fail, and what is made may have gone again. */
 static struct weft_registration *find(struct weft_regcache *cache,
                                       const struct weft_regcache_want *want)
 {
-    struct weft_registration *one = cache->first;
-    while (one && !serves(one, want))
-        one = one->after;
+    struct weft_registration *one;
+    while (!(one = search(cache, want, true)) && search(cache, want, false)) {
+        cache->stats.waits++;
+        pthread_cond_wait(&all.made, &all.lock);
+    }
     if (!one)
         return NULL;
     one->uses++;
@@ -189,6 +205,7 @@ static void drop(struct weft_regcache *cache, struct weft_registration *one)
     struct weft_registration *ending = NULL;
     pthread_mutex_lock(&all.lock);
     retire(cache, one, &ending);
+    pthread_cond_broadcast(&all.made);
     pthread_mutex_unlock(&all.lock);
     end_all(cache, ending);
 }
@@ -214,6 +231,7 @@ static int make(struct weft_regcache *cache, const struct weft_regcache_want *wa
         return err;
     pthread_mutex_lock(&all.lock);
     one->handle = handle;
+    pthread_cond_broadcast(&all.made);
     pthread_mutex_unlock(&all.lock);
     return WEFT_OK;
 }

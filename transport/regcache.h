@@ -46,6 +46,7 @@ struct weft_regcache_want {
 
 struct weft_regcache_stats {
     uint64_t hits, misses;   /* misses: registered */
+    uint64_t waits;          /* for another thread that was registering the same */
     uint64_t evicted;        /* ended for the bounds' sake */
     uint64_t forgotten;      /* ended because their memory has gone */
     uint64_t entries, bytes; /* now */
@@ -57,7 +58,8 @@ int weft__regcache_open(const struct weft_regcache_desc *desc, struct weft_regca
 /* Ends every registration, those in use too.  NULL is fine.  Thread: the owner. */
 void weft__regcache_close(struct weft_regcache *cache);
 /* A registration that covers the range, kept or made now; one use of it is the caller's.  Thread:
- * the owner.  Errors: WEFT_ENOMEM; those of make(). */
+ * the owner.  Blocks: while another thread makes one that serves.  Errors: WEFT_ENOMEM; those of
+ * make(). */
 int weft__regcache_get(struct weft_regcache *cache, const struct weft_regcache_want *want,
                        struct weft_registration **out);
 /* Ends one use.  Thread: the owner. */

@@ -1,3 +1,5 @@
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,6 +19,8 @@ struct card {
     unsigned room; /* registrations at a time */
     bool ended_[64];
     struct weft_regcache *cache;
+    /* Runs in each registering, before it ends; its error, or WEFT_OK: it goes on. */
+    int (*meanwhile)(struct card *card);
 };
 
 static unsigned char memory[64 * 4096];
@@ -27,6 +31,9 @@ static int make(void *ctx, void *addr, size_t len_bytes, uint32_t access, void *
     (void)addr;
     (void)len_bytes;
     (void)access;
+    int err = card->meanwhile ? card->meanwhile(card) : WEFT_OK;
+    if (err != WEFT_OK)
+        return err;
     if (card->made - card->ended >= card->room)
         return weft_fail(WEFT_ENOMEM, "the card is full");
     assert_true(card->made < 63);
@@ -326,6 +333,83 @@ static void forgetting_reaches_every_cache_of_the_process(void **state)
     card_close(&a);
 }
 
+/* A thread of its own that wants the first page. */
+struct other {
+    pthread_t thread;
+    struct card *card;
+    struct weft_registration *one;
+    int err;
+};
+
+static struct other other;
+
+static void *want_first_page(void *ctx)
+{
+    struct other *one = ctx;
+    struct weft_regcache_want want = {
+        .addr = memory, .len_bytes = PAGE, .access = 1, .exact = true, .once = true};
+    one->err = weft__regcache_get(one->card->cache, &want, &one->one);
+    return NULL;
+}
+
+/* Starts the other thread and goes on when that waits; once. */
+static int until_another_waits(struct card *card)
+{
+    card->meanwhile = NULL;
+    other = (struct other){.card = card};
+    assert_int_equal(pthread_create(&other.thread, NULL, want_first_page, &other), 0);
+    struct weft_regcache_stats stats = {0};
+    while (stats.waits == 0 && stats.hits + stats.misses < 2) {
+        sched_yield();
+        weft__regcache_stats(card->cache, &stats);
+    }
+    assert_int_equal(stats.misses, 1);
+    return WEFT_OK;
+}
+
+static int fail_when_another_waits(struct card *card)
+{
+    until_another_waits(card);
+    return weft_fail(WEFT_EIO, "the card is broken");
+}
+
+static void threads_that_want_the_same_at_once_get_one_registration(void **state)
+{
+    (void)state;
+    struct card card;
+    card_open(&card, 64 * PAGE, 16);
+    card.meanwhile = until_another_waits;
+    struct weft_registration *one = get(&card, 0, PAGE, 1, true);
+    pthread_join(other.thread, NULL);
+    assert_int_equal(other.err, WEFT_OK);
+    assert_ptr_equal(other.one, one);
+    assert_int_equal(card.made, 1);
+    weft__regcache_put(card.cache, one);
+    assert_int_equal(card.ended, 0);
+    weft__regcache_put(card.cache, other.one);
+    assert_int_equal(card.ended, 1);
+    card_close(&card);
+}
+
+static void who_waited_for_a_registration_that_failed_makes_its_own(void **state)
+{
+    (void)state;
+    struct card card;
+    card_open(&card, 64 * PAGE, 16);
+    card.meanwhile = fail_when_another_waits;
+    struct weft_regcache_want want = {
+        .addr = memory, .len_bytes = PAGE, .access = 1, .exact = true};
+    struct weft_registration *none = NULL;
+    assert_int_equal(weft__regcache_get(card.cache, &want, &none), WEFT_EIO);
+    assert_null(none);
+    pthread_join(other.thread, NULL);
+    assert_int_equal(other.err, WEFT_OK);
+    assert_int_equal(number(other.one), 1);
+    weft__regcache_put(card.cache, other.one);
+    assert_int_equal(card.ended, 1);
+    card_close(&card);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,6 +425,8 @@ int main(void)
         cmocka_unit_test(a_range_that_shrinks_loses_what_reached_beyond_its_end),
         cmocka_unit_test(one_in_use_ends_with_its_use_when_its_memory_has_gone),
         cmocka_unit_test(forgetting_reaches_every_cache_of_the_process),
+        cmocka_unit_test(threads_that_want_the_same_at_once_get_one_registration),
+        cmocka_unit_test(who_waited_for_a_registration_that_failed_makes_its_own),
     };
     return cmocka_run_group_tests_name("regcache", tests, NULL, NULL);
 }
