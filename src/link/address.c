@@ -233,3 +233,27 @@ bool weft__address_meet(const char *a, const char *b)
                 return true;
     return false;
 }
+
+/* ---- of a peer ---- */
+
+/* Bytes of an address: for each route our path, theirs, the length of the address there, and it. */
+int weft__address_pack(const struct weft__address_routes *routes, struct weft_tp_addr *addr_out)
+{
+    struct weft_tp_addr all = {.len = 0};
+    for (unsigned i = 0; i < routes->n; i++) {
+        const struct weft__address_route *route = &routes->route[i];
+        if (all.len + 3u + route->addr.len > sizeof(all.bytes))
+            break;
+        uint8_t *at = all.bytes + all.len;
+        at[0] = (uint8_t)route->ours;
+        at[1] = (uint8_t)route->theirs;
+        at[2] = (uint8_t)route->addr.len;
+        memcpy(at + 3, route->addr.bytes, route->addr.len);
+        all.len = (uint16_t)(all.len + 3u + route->addr.len);
+    }
+    if (all.len == 0)
+        return weft_fail(WEFT_ENOSPC, "an address that is longer than %zu bytes",
+                         sizeof(all.bytes));
+    *addr_out = all;
+    return WEFT_OK;
+}

@@ -49,6 +49,10 @@ int weft__address_parse(const char *text, struct weft__address *address_out);
  * WEFT_EADDRNOTAVAIL it is for addresses that both own. The text says why. */
 int weft__address_pair(const struct weft__address *ours, const struct weft__address *theirs,
                        struct weft__address_routes *out);
+/* The address of a peer of several paths (link/paths.h): the routes to it, the one to be tried
+ * first in front; the last ones are left out where all of them do not fit. Errors: WEFT_ENOSPC
+ * there is no room for any. */
+int weft__address_pack(const struct weft__address_routes *routes, struct weft_tp_addr *addr_out);
 /* The names alone: "ofi:net,tcp+shim". */
 void weft__address_names(const struct weft__address *address, char *text_out, size_t size);
 /* Whether two processes with these addresses of lanes have a name in common. */

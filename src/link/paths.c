@@ -30,10 +30,12 @@
 #include <unistd.h>
 
 #include <uthash.h>
+#include <utlist.h>
 #include <xxhash.h>
 
 #include "base/events.h"
 #include "base/log.h"
+#include "link/address.h"
 #include "transport/shim/shim.h"
 #include "transport/slots.h"
 #include "weft/error.h"
@@ -78,12 +80,13 @@ struct peer {
 struct alias {
     UT_hash_handle hh;
     uint64_t key;
-    unsigned refs;
+    struct weft_tp_region *users; /* that the first one has given it for */
     struct weft_tp_region *regions[WEFT_ADDRESS_PATHS];
 };
 
 struct weft_tp_region {
-    struct weft_tp_region *first; /* NULL: the first endpoint has failed */
+    struct weft_tp_region *prev, *next; /* of its alias */
+    struct weft_tp_region *first;       /* NULL: the first endpoint has failed */
     struct weft_tp_key key;
     struct alias *alias;
 };
@@ -111,28 +114,7 @@ static struct weft_paths *paths_of(struct weft_tp_ep *ep)
 
 /* ---- peers ---- */
 
-/* Bytes of an address: for each route our path, theirs, the length of the address there, and it. */
-int weft__paths_address(const struct weft__address_routes *routes, struct weft_tp_addr *addr_out)
-{
-    struct weft_tp_addr all = {.len = 0};
-    for (unsigned i = 0; i < routes->n; i++) {
-        const struct weft__address_route *route = &routes->route[i];
-        if (all.len + 3u + route->addr.len > sizeof(all.bytes))
-            break;
-        uint8_t *at = all.bytes + all.len;
-        at[0] = (uint8_t)route->ours;
-        at[1] = (uint8_t)route->theirs;
-        at[2] = (uint8_t)route->addr.len;
-        memcpy(at + 3, route->addr.bytes, route->addr.len);
-        all.len = (uint16_t)(all.len + 3u + route->addr.len);
-    }
-    if (all.len == 0)
-        return weft_fail(WEFT_ENOSPC, "an address that is longer than %zu bytes",
-                         sizeof(all.bytes));
-    *addr_out = all;
-    return WEFT_OK;
-}
-
+/* Of what weft__address_pack() has made. */
 static int take_apart(const struct weft_paths *paths, const struct weft_tp_addr *addr,
                       struct remote *remote)
 {
@@ -476,7 +458,7 @@ static int address(struct weft_tp_ep *ep, struct weft_tp_addr *addr_out)
         if (err != WEFT_OK)
             return err;
     }
-    return weft__paths_address(&routes, addr_out);
+    return weft__address_pack(&routes, addr_out);
 }
 
 /* ---- operations ---- */
@@ -553,7 +535,7 @@ static int flush(struct weft_tp_ep *ep, struct weft_tp_peer id, struct weft_tp_o
 
 static void alias_put(struct weft_paths *paths, struct alias *alias)
 {
-    if (--alias->refs > 0)
+    if (alias->users)
         return;
     for (unsigned i = 1; i < paths->n; i++)
         if (alias->regions[i])
@@ -568,7 +550,6 @@ static int alias_get(struct weft_paths *paths, struct weft_range *range, struct 
     struct alias *alias;
     HASH_FIND(hh, paths->aliases, &range->key, sizeof(range->key), alias);
     if (alias) {
-        alias->refs++;
         *alias_out = alias;
         return WEFT_OK;
     }
@@ -576,7 +557,6 @@ static int alias_get(struct weft_paths *paths, struct weft_range *range, struct 
     if (!alias)
         return weft_fail(WEFT_ENOMEM, "no memory for a registration");
     alias->key = range->key;
-    alias->refs = 1;
     HASH_ADD(hh, paths->aliases, key, sizeof(alias->key), alias);
     for (unsigned i = 1; i < paths->n; i++) {
         int err = weft__shim_reg_as(paths->path[i]->ep, range, &alias->regions[i]);
@@ -626,15 +606,18 @@ static int reg(struct weft_tp_ep *ep, void *addr, size_t len_bytes, uint32_t acc
         range.key = alias_of(paths, &region->key);
         err = alias_get(paths, &range, &region->alias);
     }
-    if (err == WEFT_OK)
-        *region_out = region;
-    else
+    if (err != WEFT_OK) {
         unreg_first(paths, region);
-    return err;
+        return err;
+    }
+    DL_APPEND(region->alias->users, region);
+    *region_out = region;
+    return WEFT_OK;
 }
 
 static void unreg(struct weft_tp_ep *ep, struct weft_tp_region *region)
 {
+    DL_DELETE(region->alias->users, region);
     alias_put(paths_of(ep), region->alias);
     unreg_first(paths_of(ep), region);
 }
@@ -658,6 +641,7 @@ void weft__paths_free(struct weft_paths *paths)
 {
     struct remote *remote, *next;
     struct alias *alias, *next_alias;
+    struct weft_tp_region *region, *next_region;
     struct peer *peer;
     uint32_t cursor = 0, id;
     for (unsigned i = 0; i < paths->n; i++)
@@ -671,6 +655,8 @@ void weft__paths_free(struct weft_paths *paths)
     {
         /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): as in forget() */
         HASH_DEL(paths->aliases, alias);
+        DL_FOREACH_SAFE(alias->users, region, next_region)
+        free(region);
         free(alias);
     }
     weft__slots_fini(&paths->peers);

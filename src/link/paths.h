@@ -4,7 +4,6 @@
 #ifndef WEFT_LINK_PATHS_H
 #define WEFT_LINK_PATHS_H
 
-#include "link/address.h"
 #include "transport/spi.h"
 
 struct weft_paths;
@@ -20,14 +19,11 @@ int weft__paths_take(struct weft_paths *paths, struct weft_tp_ep *ep);
 void weft__paths_prefer_last(struct weft_paths *paths);
 struct weft_tp_ep *weft__paths_ep(const struct weft_paths *paths, unsigned path);
 /* All of them as one endpoint, from now on; closing it closes all. It has the families msg and rma.
- * Its addresses are made by weft__paths_address(). */
+ * Its addresses are made by weft__address_pack(). */
 int weft__paths_start(struct weft_paths *paths, struct weft_tp_ep **ep_out);
 /* Closes what was taken, before start. */
 void weft__paths_free(struct weft_paths *paths);
 
-/* The address of a peer: the routes to it, the one to be tried first in front; the last ones are
- * left out where all of them do not fit. Errors: WEFT_ENOSPC there is no room for any. */
-int weft__paths_address(const struct weft__address_routes *routes, struct weft_tp_addr *addr_out);
 /* The owner has lost the peer in another way than by peer_lost: it counts as one. */
 void weft__paths_leave(struct weft_tp_ep *ep, struct weft_tp_peer peer);
 

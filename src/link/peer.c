@@ -102,7 +102,7 @@ static int read_address(const struct weft_lane *lane, const char *address,
     if (err == WEFT_OK)
         err = weft__address_pair(&lane->own, &theirs, &routes);
     if (err == WEFT_OK && lane->paths)
-        err = weft__paths_address(&routes, addr_out);
+        err = weft__address_pack(&routes, addr_out);
     else if (err == WEFT_OK)
         *addr_out = routes.route[0].addr;
     return err == WEFT_OK ? weft__address_format(&theirs, text_out) : err;

@@ -209,6 +209,22 @@ static void forged_keys_and_stale_ones_are_refused_on_every_path(void **state)
     pair_close(&a, &b);
 }
 
+/* Its owner does not ask for them any more. */
+static void ranges_that_are_registered_still_end_with_the_lane(void **state)
+{
+    (void)state;
+    struct end a = {0}, b = {0};
+    static unsigned char from[BYTES];
+    struct weft_lane_region *regions[3];
+    struct weft_lane_key key;
+    open_with(&a, "ofi:net,tcp", &b, "ofi:net,tcp");
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(weft__lane_register(b.lane, from, BYTES, WEFT_TP_READ, &regions[i], &key),
+                         WEFT_OK);
+    weft__lane_unregister(b.lane, regions[1]);
+    pair_close(&a, &b); /* LeakSanitizer looks at the end */
+}
+
 static void lanes_that_share_one_of_their_paths_use_that(void **state)
 {
     (void)state;
@@ -305,6 +321,7 @@ int main(void)
         cmocka_unit_test(a_peer_that_takes_messages_slowly_keeps_its_path),
         cmocka_unit_test(a_peer_that_is_doubted_is_reached_by_the_next_path),
         cmocka_unit_test(forged_keys_and_stale_ones_are_refused_on_every_path),
+        cmocka_unit_test(ranges_that_are_registered_still_end_with_the_lane),
         cmocka_unit_test(lanes_that_share_one_of_their_paths_use_that),
         cmocka_unit_test(lanes_without_a_path_in_common_say_what_each_speaks),
         cmocka_unit_test(a_lane_sleeps_on_all_its_paths),
