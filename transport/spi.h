@@ -120,9 +120,9 @@ struct weft_tp_open {
     const struct weft_tp_security *security;
     uint32_t connections_max; /* zmq, tcp: accepted at a time by one port; 0: no limit but the
                                  process's open files */
-    /* ofi: endpoints of this process with the same group, provider and address share what a card
-     * keeps for a process: its domain and registrations. Each of them may be driven by another
-     * thread. NULL: this one shares nothing. */
+    /* ofi on a card that pins memory: endpoints of this process with the same group, provider and
+     * address share what the card keeps for a process, its domain and registrations. Each of them
+     * may be driven by another thread. NULL: this one shares nothing. */
     const void *group;
     uint32_t receives_max; /* ofi: buffers posted for messages, of all peers together; 0: default */
     size_t registered_max_bytes; /* ofi on a card that pins memory: what it keeps registered for the

@@ -1,8 +1,8 @@
 /* Several lanes side by side, each with an endpoint, receive buffers and a progress thread of its
  * own. They lie on different interfaces where there are several: lane 0 on the one to be used
- * first, lane 1 on the next one, round in a ring. Those on one interface share what its card keeps
- * for a process, the domain and its registrations (transport/ofi/domain.c); a registration is made
- * on the lane of the pair that it is for.
+ * first, lane 1 on the next one, round in a ring. Those on one card that pins memory share what it
+ * keeps for a process, the domain and its registrations (transport/ofi/domain.c); a registration is
+ * made on the lane of the pair that it is for.
  *
  * Rejected: a lane that is on every interface and chooses for each message. It would need an order
  * across connections that none of them gives.

@@ -1,10 +1,17 @@
 /* libfabric's fabric and domain, with the registrations made in it.
  *
- * Endpoints of one group (struct weft_tp_open) on one address of one provider share one: a card
- * then pins a range once for the process and not once for each lane, and what is kept for the next
- * use has one bound. Such a domain is opened for any thread at a time, since each endpoint has its
- * own; an endpoint without a group has a domain of its own, opened for one thread, which spares it
- * libfabric's locks.
+ * Where registering pins memory, endpoints of one group (struct weft_tp_open) on one address of one
+ * provider share one: a card then pins a range once for the process and not once for each lane, and
+ * what is kept for the next use has one bound. Such a domain is opened for any thread at a time,
+ * since each endpoint has its own; any other endpoint has a domain of its own, opened for one
+ * thread, which spares it libfabric's locks.
+ *
+ * Rejected: to share also where nothing is pinned. It would save nothing, and libfabric 1.17's net
+ * (tcp in 1.18) cannot do it, whatever threading it was opened for: its registering takes the lock
+ * of its progress, under which it looks keys up, but closing a registration takes the domain's
+ * lock, which is none. So the tree of keys breaks when one lane lets a range go while another one
+ * registers or is read from. 1.19 closes under the lock of progress; rxm, verbs and efa have a
+ * mutex.
  *
  * Only the half for messages is shared, where the halves differ (fabric.c): it is the one that
  * answers one-sided operations, so it has the registrations, and a broken connection never costs it
@@ -121,7 +128,7 @@ static int make(const struct ofi_ep *ep, const struct weft_tp_open *desc,
     struct ofi_domain *domain = calloc(1, sizeof(*domain));
     if (!domain)
         return weft_fail(WEFT_ENOMEM, "no memory for a domain");
-    domain->group = desc->group;
+    domain->group = ep->shares ? desc->group : NULL;
     domain->users = 1;
     domain->prov_key = ep->mr_prov_key;
     domain->key_bytes = ep->info->domain_attr->mr_key_size;
@@ -140,7 +147,7 @@ static int make(const struct ofi_ep *ep, const struct weft_tp_open *desc,
 
 static struct ofi_domain *find(const struct ofi_ep *ep, const void *group)
 {
-    struct ofi_domain *domain = group ? all.first : NULL;
+    struct ofi_domain *domain = ep->shares ? all.first : NULL;
     while (domain && (domain->group != group || strcmp(domain->provider, ep->provider) != 0 ||
                       strcmp(domain->bind, ep->bind) != 0))
         domain = domain->next;

@@ -43,6 +43,8 @@
 /* Providers in order of preference, where the caller names none. */
 static const char *const fabric_choice[] = {"verbs;ofi_rxm", "efa", "net", "tcp"};
 
+bool weft__ofi_share_always;
+
 /* What a provider may ask of its user; one that asks for more is not used. */
 #define SERVED_MODE (FI_CONTEXT | FI_CONTEXT2)
 #define SERVED_MR_MODE (FI_MR_LOCAL | FI_MR_VIRT_ADDR | FI_MR_ALLOCATED | FI_MR_PROV_KEY)
@@ -279,13 +281,29 @@ static int msg_open(struct ofi_ep *ep, const struct weft_tp_open *desc)
                      desc->port_first, last, ep->bind);
 }
 
-static int provider_open(struct ofi_ep *ep, const struct weft_tp_open *desc, const char *provider)
+/* Takes what the provider offers: for one thread, or for any where the group shares a domain. */
+static int provider_take(struct ofi_ep *ep, const void *group, const char *provider)
 {
     struct fi_info *info = NULL;
+    ep->shares = false;
     int err = info_of(ep, provider, 0, &info);
     if (err != WEFT_OK)
         return err;
     take_info(ep, info);
+    ep->shares = group && (ep->pins || weft__ofi_share_always);
+    if (!ep->shares)
+        return WEFT_OK;
+    err = info_of(ep, provider, 0, &info);
+    if (err == WEFT_OK)
+        take_info(ep, info);
+    return err;
+}
+
+static int provider_open(struct ofi_ep *ep, const struct weft_tp_open *desc, const char *provider)
+{
+    int err = provider_take(ep, desc->group, provider);
+    if (err != WEFT_OK)
+        return err;
     ep->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (ep->epoll_fd < 0)
         err = weft_fail(-errno, "cannot open an epoll set: %s", strerrordesc_np(errno));
@@ -304,7 +322,6 @@ static int provider_open(struct ofi_ep *ep, const struct weft_tp_open *desc, con
 
 int weft__ofi_fabric_open(struct ofi_ep *ep, const struct weft_tp_open *desc)
 {
-    ep->shares = desc->group;
     ep->epoll_fd = ep->timer_fd = ep->msg.wait_fd = ep->rma.wait_fd = -1;
     if (desc->provider)
         return provider_open(ep, desc, desc->provider);

@@ -129,7 +129,7 @@ struct ofi_ep {
     size_t msg_max_bytes;
     unsigned sends_max;
     bool mr_local, mr_virt, mr_prov_key;
-    bool shares; /* its domain with others, each of which another thread may drive */
+    bool shares; /* its domain with those of its group, each of which another thread may drive */
     bool pins;   /* registered memory is held by a card: registering is dear */
     bool card;   /* a network card answers, whatever its process does: silence.c */
 

@@ -9,6 +9,7 @@
 #ifndef WEFT_TRANSPORT_OFI_H
 #define WEFT_TRANSPORT_OFI_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "transport/spi.h"
@@ -26,6 +27,11 @@ struct weft_ofi_stats {
 /* Thread: the one that drives the endpoint. ep must be one of weft__tp_ofi.
  * Owns: provider is valid while the endpoint is open. */
 void weft__ofi_stats(const struct weft_tp_ep *ep, struct weft_ofi_stats *stats_out);
+
+/* Endpoints of a group share a domain over every provider, not only where registering pins memory
+ * (domain.c says why): so that a test can ask about sharing where there is no card. Not over net,
+ * which corrupts its keys then. Set before the first endpoint is opened. */
+extern bool weft__ofi_share_always;
 
 /* Undoes the signal handlers that libraries below libfabric install; a constructor has done so
  * before main, and opening an endpoint does. Thread: any. */

@@ -1,5 +1,6 @@
-/* Lanes of a process over libfabric: what those on one interface share. Two interfaces of a network
- * namespace of the test's own. */
+/* Lanes of a process over libfabric: what those on one interface share, where their provider is one
+ * that shares, and that each has its own, where it is not. Two interfaces of a network namespace of
+ * the test's own, or those that the command line names: SCHEME shared|own [INTERFACE INTERFACE]. */
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -16,6 +17,7 @@
 #include "base/config.h"
 #include "link/lanes.h"
 #include "tests/unit/link/pair.h"
+#include "transport/ofi/ofi.h"
 #include "weft/error.h"
 
 #define LANES 3u
@@ -26,6 +28,8 @@ static struct end ends[2];
 static struct weft_lanes sets[2];
 static struct weft_lanes_peer peers[2];
 static unsigned char from[BYTES], intos[WEFT_LANES_MAX][BYTES];
+static const char *interfaces[2] = {"d1", "d2"};
+static bool shared; /* lanes on one interface have one domain */
 
 static void ignore_message(void *ctx, const void *data, size_t len_bytes)
 {
@@ -34,12 +38,16 @@ static void ignore_message(void *ctx, const void *data, size_t len_bytes)
     (void)len_bytes;
 }
 
-static void open_both(const char *net, unsigned lanes)
+/* On so many interfaces. The sides begin with different ones: a card need not reach itself. */
+static void open_both(unsigned nets, unsigned lanes)
 {
-    assert_int_equal(weft__config_set("WEFT_NET", net), WEFT_OK);
     for (unsigned side = 0; side < 2; side++) {
+        char net[64];
+        snprintf(net, sizeof(net), "%s%s%s", interfaces[side], nets > 1 ? "," : "",
+                 nets > 1 ? interfaces[!side] : "");
+        assert_int_equal(weft__config_set("WEFT_NET", net), WEFT_OK);
         struct weft_lane_desc desc = end_desc(&ends[side], "", "thread");
-        desc.bind = "10.9.1.1";
+        desc.bind = "0.0.0.0";
         desc.message = ignore_message;
         int err = weft__lanes_open(&desc, lanes, &sets[side]);
         if (err != WEFT_OK)
@@ -93,37 +101,44 @@ static uint64_t registrations(void)
     return stats.usage.registrations;
 }
 
+static void register_all(struct weft_lane_region **regions, struct weft_lane_key *keys)
+{
+    for (unsigned i = 0; i < LANES; i++)
+        assert_int_equal(
+            weft__lane_register(sets[0].lane[i], from, BYTES, WEFT_TP_READ, &regions[i], &keys[i]),
+            WEFT_OK);
+}
+
 /* Lanes 0 and 2 are on the first interface, lane 1 on the second. */
-static void a_range_is_registered_once_for_each_interface(void **state)
+static void a_range_is_registered_once_for_each_domain(void **state)
 {
     (void)state;
     struct weft_lane_region *regions[LANES];
     struct weft_lane_key keys[LANES];
     struct weft_lane_stats each[WEFT_LANES_MAX];
-    open_both("d1,d2", LANES);
+    open_both(2, LANES);
     assert_int_equal(registrations(), 0);
-    for (unsigned i = 0; i < LANES; i++)
-        assert_int_equal(
-            weft__lane_register(sets[0].lane[i], from, BYTES, WEFT_TP_READ, &regions[i], &keys[i]),
-            WEFT_OK);
+    register_all(regions, keys);
     weft__lanes_each(&sets[0], each);
-    assert_string_equal(each[0].address, "10.9.1.1");
-    assert_string_equal(each[1].address, "10.9.2.1");
-    assert_int_equal(each[0].usage.domain, each[2].usage.domain);
+    assert_string_equal(each[0].address, each[2].address);
+    assert_string_not_equal(each[0].address, each[1].address);
+    assert_int_not_equal(each[0].usage.domain, 0);
     assert_int_not_equal(each[0].usage.domain, each[1].usage.domain);
+    assert_int_equal(each[0].usage.domain == each[2].usage.domain, shared);
     for (unsigned i = 0; i < LANES; i++) {
         assert_int_equal(each[i].usage.registrations, 1);
         assert_int_equal(each[i].usage.registered_bytes, BYTES);
     }
-    assert_int_equal(registrations(), 2);
-    assert_int_equal(keys[0].tp.key, keys[2].tp.key);
+    assert_int_equal(keys[0].tp.key == keys[2].tp.key, shared);
     for (unsigned i = 0; i < LANES; i++)
         assert_int_equal(pull(i, &keys[i]), WEFT_OK);
+    assert_int_equal(registrations(), shared ? 2 : 3);
     weft__lane_unregister(sets[0].lane[0], regions[0]);
     assert_int_equal(registrations(), 2); /* lane 2 has it still */
     assert_int_equal(pull(2, &keys[2]), WEFT_OK);
     weft__lane_unregister(sets[0].lane[2], regions[2]);
     assert_int_equal(registrations(), 1);
+    assert_int_equal(pull(1, &keys[1]), WEFT_OK);
     weft__lane_unregister(sets[0].lane[1], regions[1]);
     assert_int_equal(registrations(), 0);
     close_both();
@@ -132,16 +147,18 @@ static void a_range_is_registered_once_for_each_interface(void **state)
 static void a_key_ends_with_the_last_lane_that_has_registered_the_range(void **state)
 {
     (void)state;
-    struct weft_lane_region *one, *other;
-    struct weft_lane_key key, same;
-    open_both("d1,d2", LANES);
-    assert_int_equal(weft__lane_register(sets[0].lane[0], from, BYTES, WEFT_TP_READ, &one, &key),
-                     WEFT_OK);
-    assert_int_equal(weft__lane_register(sets[0].lane[2], from, BYTES, WEFT_TP_READ, &other, &same),
-                     WEFT_OK);
-    weft__lane_unregister(sets[0].lane[0], one);
-    weft__lane_unregister(sets[0].lane[2], other);
-    assert_int_not_equal(pull(2, &key), WEFT_OK);
+    struct weft_lane_region *regions[LANES];
+    struct weft_lane_key keys[LANES];
+    open_both(2, LANES);
+    register_all(regions, keys);
+    weft__lane_unregister(sets[0].lane[0], regions[0]);
+    if (!shared) {
+        assert_int_not_equal(pull(0, &keys[0]), WEFT_OK);
+        assert_int_equal(pull(2, &keys[2]), WEFT_OK); /* that one has a key of its own */
+    }
+    weft__lane_unregister(sets[0].lane[2], regions[2]);
+    assert_int_not_equal(pull(2, &keys[2]), WEFT_OK);
+    assert_int_equal(pull(1, &keys[1]), WEFT_OK);
     close_both();
 }
 
@@ -175,7 +192,7 @@ static void threads_register_the_same_ranges_on_all_lanes_at_a_time(void **state
 {
     (void)state;
     struct work work[LANES] = {0};
-    open_both("d1,d2", LANES);
+    open_both(2, LANES);
     for (unsigned i = 0; i < LANES; i++) {
         work[i].lane = i;
         assert_int_equal(pthread_create(&work[i].thread, NULL, register_often, &work[i]), 0);
@@ -207,7 +224,7 @@ static void four_lanes_on_one_interface_move_bytes_at_a_time(void **state)
 {
     (void)state;
     struct work work[WEFT_LANES_MAX] = {0};
-    open_both("d1", WEFT_LANES_MAX);
+    open_both(1, WEFT_LANES_MAX);
     for (unsigned i = 0; i < WEFT_LANES_MAX; i++) {
         work[i].lane = i;
         assert_int_equal(pthread_create(&work[i].thread, NULL, pull_often, &work[i]), 0);
@@ -216,7 +233,7 @@ static void four_lanes_on_one_interface_move_bytes_at_a_time(void **state)
         pthread_join(work[i].thread, NULL);
         assert_int_equal(atomic_load(&work[i].wrong), 0);
     }
-    assert_int_equal(registrations(), 1);
+    assert_int_equal(registrations(), shared ? 1 : WEFT_LANES_MAX);
     for (unsigned i = 0; i < WEFT_LANES_MAX; i++)
         weft__lane_unregister(sets[0].lane[i], work[i].region);
     close_both();
@@ -238,17 +255,29 @@ static bool enter_net(void)
     return true;
 }
 
-int main(void)
+static int usage(const char *name)
+{
+    printf("usage: %s [SCHEME shared|own [INTERFACE INTERFACE]]\n", name);
+    return 2;
+}
+
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_range_is_registered_once_for_each_interface),
+        cmocka_unit_test(a_range_is_registered_once_for_each_domain),
         cmocka_unit_test(a_key_ends_with_the_last_lane_that_has_registered_the_range),
         cmocka_unit_test(threads_register_the_same_ranges_on_all_lanes_at_a_time),
         cmocka_unit_test(four_lanes_on_one_interface_move_bytes_at_a_time),
     };
-    if (!enter_net())
+    if (argc != 1 && argc != 3 && argc != 5)
+        return usage(argv[0]);
+    pair_scheme = argc > 1 ? argv[1] : "ofi:net";
+    shared = argc > 2 && strcmp(argv[2], "shared") == 0;
+    weft__ofi_share_always = shared; /* says nothing new to a provider that pins memory */
+    if (argc > 4)
+        memcpy(interfaces, argv + 3, sizeof(interfaces));
+    else if (!enter_net())
         return 77;
-    pair_scheme = "ofi:net";
     for (size_t i = 0; i < BYTES; i++)
         from[i] = (unsigned char)(i * 11 + (i >> 9));
     return cmocka_run_group_tests(tests, NULL, NULL);
