@@ -66,6 +66,7 @@ static void process_free(struct weft_process *process)
 
 void weft__weftd_process_kill(struct weft_process *process, const char *reason)
 {
+    process->given_up = true;
     if (process->reaped || process->killed)
         return;
     if (process->reason[0] == '\0')

@@ -37,11 +37,12 @@ struct weft_process {
     uint8_t *piece;                 /* of output, on its way to the home; NULL: none */
     size_t piece_out_len, piece_err_len;
     uint64_t piece_number; /* of the last one that was made */
-    unsigned piece_tries;  /* since the process was killed */
+    unsigned piece_tries;  /* since the process was given up */
     bool output_lost;      /* a piece of it never came to the home */
     struct weft_timer piece_timer;
     bool reaped;
-    bool killed; /* by us */
+    bool killed;   /* by us */
+    bool given_up; /* the same, or it would have been: nobody waits for its output for long */
     int status;
     unsigned tell_tries;
     char reason[256];

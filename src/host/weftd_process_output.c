@@ -3,7 +3,7 @@
  * stdout and stderr are pipes that are read only while no piece is under way: a home that does not
  * take more slows the process, nothing grows. A home that is too busy, late with its answer or out
  * of reach is asked again, and by the piece's number it knows one that it has already. A piece is
- * dropped when the home refuses it, or when the process has been killed because the home was not
+ * dropped when the home refuses it, or when the process has been given up because the home was not
  * heard; then the end of the process is no good one, see weftd_end.c.
  */
 #include <errno.h>
@@ -20,7 +20,7 @@
 #include "host/output.h"
 #include "host/weftd_process.h"
 
-enum { TIMEOUT_MS = 10000, RETRY_MS = 100, TRIES_KILLED = 2 };
+enum { TIMEOUT_MS = 10000, RETRY_MS = 100, TRIES_GIVEN_UP = 2 };
 
 static void stream_watch(struct weft_process_stream *stream, bool on)
 {
@@ -77,7 +77,8 @@ static void piece_free(struct weft_process *process)
     process->piece = NULL;
 }
 
-/* Whether the home may yet take the piece. A home that is heard no more ends the process. */
+/* Whether the home may yet take the piece. When the home is heard no more the process is given up.
+ */
 static bool piece_has_hope(struct weft_process *process, int err)
 {
     if (process->host->stopping)
@@ -86,7 +87,7 @@ static bool piece_has_hope(struct weft_process *process, int err)
         return true;
     if (err != WEFT_ETIMEDOUT && weft_error_damage(err) != WEFT_DAMAGE_PEER)
         return false;
-    return !process->killed || ++process->piece_tries < TRIES_KILLED;
+    return !process->given_up || ++process->piece_tries < TRIES_GIVEN_UP;
 }
 
 static void piece_taken(void *ctx, int err, const char *text, const ProtobufCMessage *reply)

@@ -1,13 +1,16 @@
 /* What a process prints, on a real host, seen by a home that is this test: it takes pieces as a
  * case wants it to. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 
 #include <cmocka.h>
 
@@ -17,13 +20,14 @@
 #include "host/calls.h"
 #include "wire/message.h"
 
-enum { APP = 0x77, TOKEN = 9, PROCESS = 3, TAKES_FROM = 2, NO_PIECE = 1000 };
+enum { APP = 0x77, TOKEN = 9, PROCESS = 3, TWICE = 2, NO_PIECE = 1000 };
 
-/* Piece TAKES_FROM of what was asked and later ones are taken, earlier ones get this error. */
+/* The first so many questions get this error, later ones are taken. */
 static struct home {
     struct weft_server *server;
     char url[64];
     int err;
+    unsigned refused;
     _Atomic unsigned asked, taken, lost, exits;
     _Atomic uint64_t numbers; /* the sum of all */
     char text[64];            /* written before taken is counted */
@@ -43,7 +47,7 @@ static void on_output(void *ctx, struct weft_call *call, const ProtobufCMessage 
     const Weft__Host__OutputPush *push = (const Weft__Host__OutputPush *)request;
     (void)ctx;
     atomic_fetch_add(&home.numbers, push->process == PROCESS ? push->piece : NO_PIECE);
-    if (atomic_fetch_add(&home.asked, 1) < TAKES_FROM) {
+    if (atomic_fetch_add(&home.asked, 1) < home.refused) {
         weft__call_fail(call, home.err, "not this time");
         return;
     }
@@ -61,7 +65,7 @@ static void on_exit_of_process(void *ctx, struct weft_call *call, const Protobuf
     weft__call_reply(call, NULL);
 }
 
-static void home_open(int err)
+static void home_open(int err, unsigned refused)
 {
     enum { FLAGS = WEFT_HANDLER_INLINE | WEFT_HANDLER_SYNC };
     static const struct weft_handler_desc handlers[] = {
@@ -73,6 +77,7 @@ static void home_open(int err)
     struct weft_server_desc desc = {.bind = "127.0.0.1", .services = &service, .services_n = 1};
     memset(&home, 0, sizeof(home));
     home.err = err;
+    home.refused = refused;
     assert_int_equal(weft__server_start(&desc, &home.server), WEFT_OK);
     snprintf(home.url, sizeof(home.url), "tcp://127.0.0.1:%u",
              weft__server_sync_port(home.server, 0));
@@ -116,12 +121,12 @@ static int end(struct daemons *rig)
 static void a_home_that_is_busy_is_asked_again_with_the_same_number(void **state)
 {
     struct daemons *rig = *state;
-    home_open(WEFT_EAGAIN);
+    home_open(WEFT_EAGAIN, TWICE);
     print_a_line(rig);
     assert_int_equal(end(rig), WEFT_OK);
     assert_int_equal(atomic_load(&home.taken), 1);
     assert_string_equal(home.text, "a line\n");
-    assert_int_equal(atomic_load(&home.numbers), TAKES_FROM + 1); /* each time number 1 */
+    assert_int_equal(atomic_load(&home.numbers), TWICE + 1); /* each time number 1 */
     assert_int_equal(atomic_load(&home.lost), 0);
     weft__server_stop(home.server, 1000);
 }
@@ -129,18 +134,18 @@ static void a_home_that_is_busy_is_asked_again_with_the_same_number(void **state
 static void a_home_that_was_out_of_reach_is_asked_again(void **state)
 {
     struct daemons *rig = *state;
-    home_open(WEFT_ECONNRESET);
+    home_open(WEFT_ECONNRESET, TWICE);
     print_a_line(rig);
     assert_int_equal(end(rig), WEFT_OK);
     assert_int_equal(atomic_load(&home.taken), 1);
-    assert_int_equal(atomic_load(&home.numbers), TAKES_FROM + 1);
+    assert_int_equal(atomic_load(&home.numbers), TWICE + 1);
     weft__server_stop(home.server, 1000);
 }
 
 static void what_no_home_takes_makes_the_end_no_good_one(void **state)
 {
     struct daemons *rig = *state;
-    home_open(WEFT_EACCES);
+    home_open(WEFT_EACCES, 1);
     print_a_line(rig);
     assert_int_equal(end(rig), WEFT_EIO);
     assert_int_equal(atomic_load(&home.asked), 1);
@@ -149,12 +154,47 @@ static void what_no_home_takes_makes_the_end_no_good_one(void **state)
     weft__server_stop(home.server, 1000);
 }
 
+/* As it has noted it down. */
+static pid_t pid_of_process(const struct daemons *rig)
+{
+    char path[128];
+    int pid = 0;
+    snprintf(path, sizeof(path), "%s/%d.orders", rig->folder, PROCESS);
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%*u %d", &pid), 1);
+    fclose(file);
+    assert_true(pid > 0);
+    return pid;
+}
+
+static void of_a_home_that_dies_meanwhile_nothing_is_left(void **state)
+{
+    struct daemons *rig = *state;
+    struct daemon_answer answer;
+    Weft__Host__EndRequest request = WEFT__HOST__END_REQUEST__INIT;
+    home_open(WEFT_ECONNRESET, UINT32_MAX);
+    print_a_line(rig);
+    request.app = APP;
+    request.token = TOKEN;
+    struct daemon_ask end_ask = {.host = 1, .code = WEFT_CALL_END, .request = &request.base};
+    daemon_start(rig, &end_ask, &answer);
+    for (pid_t pid = pid_of_process(rig); kill(pid, 0) == 0;)
+        daemon_nap();
+    weft__server_stop(home.server, 1000);
+    daemon_await(&answer);
+    assert_int_equal(answer.err, WEFT_EIO);
+    daemon_await_free(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_home_that_is_busy_is_asked_again_with_the_same_number),
         cmocka_unit_test(a_home_that_was_out_of_reach_is_asked_again),
         cmocka_unit_test(what_no_home_takes_makes_the_end_no_good_one),
+        cmocka_unit_test(of_a_home_that_dies_meanwhile_nothing_is_left),
     };
+    (void)setenv("WEFT_DEAD_MS", "1000", 1);
     return cmocka_run_group_tests(tests, daemons_open, daemons_close);
 }
