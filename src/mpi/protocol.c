@@ -265,7 +265,7 @@ static void cancel_local(struct weft_mpi *mpi, struct weft_mpi_request *send)
 void weft__mpi_protocol_cancel(struct weft_mpi *mpi, struct weft_mpi_request *request)
 {
     if (request->kind == WEFT_MPI_RECV) {
-        if (!request->posted || request->parts > 1)
+        if (!request->posted || request->parts > 0)
             return;
         weft__mpi_match_withdraw(mpi, request);
         request->cancelled = true;
