@@ -57,8 +57,18 @@ void weft__mpi_op_fini(struct weft_mpi *mpi)
     weft__mpi_table_fini(&mpi->ops, mpi->cell->heap);
 }
 
-/* inout = left op inout. */
-static void call(struct weft_mpi *mpi, const struct weft_mpi_combine *c, void *left, void *inout)
+/* The function may ask about the type, also where the program has freed it meanwhile. */
+static void lend_type(struct weft_mpi *mpi, uint32_t number, bool lent)
+{
+    if (!weft__mpi_type_is_derived(number))
+        return;
+    if (lent)
+        weft__mpi_type_derived(mpi, number)->users++;
+    else
+        weft__mpi_type_derived(mpi, number)->users--;
+}
+
+static void call_fn(struct weft_mpi *mpi, const struct weft_mpi_combine *c, void *left, void *inout)
 {
     const struct weft_mpi_op *op = op_at(mpi, c->op);
     int64_t extent = weft__mpi_type_get(mpi, c->type)->extent;
@@ -73,6 +83,14 @@ static void call(struct weft_mpi *mpi, const struct weft_mpi_combine *c, void *l
         op->fn((char *)left + done * extent, (char *)inout + done * extent, &len, &datatype);
         done += n;
     }
+}
+
+/* inout = left op inout. */
+static void call(struct weft_mpi *mpi, const struct weft_mpi_combine *c, void *left, void *inout)
+{
+    lend_type(mpi, c->type, true);
+    call_fn(mpi, c, left, inout);
+    lend_type(mpi, c->type, false);
 }
 
 static struct weft_mpi_buffer values(const struct weft_mpi_combine *c, const void *buf)

@@ -141,7 +141,8 @@ static void types_are_held_by_messages_while_ranks_move(void **state)
     (void)state;
     for (uint64_t seed = 11; seed <= 14; seed++) {
         struct traffic traffic = {.seed = seed, .moving = true};
-        cases_run(&(struct native_options){.ranks = 2, .seed = seed}, messages_main, &traffic);
+        cases_run(&(struct native_options){.ranks = 2, .region_bytes = 4 << 20, .seed = seed},
+                  messages_main, &traffic);
     }
 }
 
