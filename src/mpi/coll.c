@@ -281,6 +281,18 @@ static void forget_arrays(const struct weft_mpi_coll *coll, struct weft_mpi_coll
     kept->from.types = kept->into.types = NULL;
 }
 
+/* Who sends what to whom follows from these. The program's operations have other numbers elsewhere.
+ */
+static uint16_t stamp_of(const struct weft_mpi_schedule *s)
+{
+    uint32_t op = s->coll.op <= WEFT_MPI_HANDLE_MASK ? s->coll.op : 1;
+    const uint64_t words[] = {s->algorithm, (uint64_t)s->coll.root, s->parts, op};
+    uint64_t hash = 0;
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        hash = (hash ^ words[i]) * 0x9e3779b97f4a7c15u;
+    return (uint16_t)(hash >> 48) | 1;
+}
+
 struct weft_mpi_request *weft__mpi_coll_new(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
                                             const struct weft_mpi_coll *coll)
 {
@@ -300,6 +312,7 @@ struct weft_mpi_request *weft__mpi_coll_new(struct weft_mpi *mpi, struct weft_mp
     if (rows[schedule->algorithm].begin(schedule))
         rows[schedule->algorithm].add(schedule);
     forget_arrays(coll, &schedule->coll);
+    schedule->stamp = stamp_of(schedule);
     if (schedule->no_memory) {
         weft__mpi_request_free(mpi, request);
         return NULL;

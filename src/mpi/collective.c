@@ -234,7 +234,7 @@ int weft__mpi_collective_call(const char *where, const struct weft_mpi_call *cal
     if (!request)
         return RAISE(&c, MPI_ERR_NO_MEM, "the rank's region is full");
     if (form == WEFT_MPI_PERSISTENT)
-        request->persistent = request->inactive = true;
+        weft__mpi_schedule_persist(request);
     else
         weft__mpi_schedule_start(c.mpi, request);
     if (form == WEFT_MPI_BLOCKING)

@@ -33,7 +33,22 @@ static void pin(struct weft_mpi *mpi, struct weft_mpi_request *request)
 
 /* ---- receiving ---- */
 
-static void matched(struct weft_mpi_request *recv, const struct weft_mpi_header *header)
+/* What belongs to a collective is as long as its ranks have agreed. If they do not carry out the
+ * same collective, some of them would wait for ever. */
+static void check_collective(struct weft_mpi *mpi, struct weft_mpi_request *recv,
+                             const struct weft_mpi_header *header)
+{
+    if (header->stamp != recv->stamp)
+        weft__mpi_error_fatal(mpi, MPI_ERR_NOT_SAME,
+                              "rank %d of a communicator carries out another collective than rank "
+                              "%d, or the same with other lengths, another root or operation",
+                              header->source, recv->comm->rank);
+    if (recv->got_bytes < recv->len_bytes)
+        recv->error = MPI_ERR_NOT_SAME;
+}
+
+static void matched(struct weft_mpi *mpi, struct weft_mpi_request *recv,
+                    const struct weft_mpi_header *header)
 {
     recv->source = header->source;
     recv->got_tag = header->tag;
@@ -42,13 +57,15 @@ static void matched(struct weft_mpi_request *recv, const struct weft_mpi_header 
         recv->got_bytes = recv->len_bytes;
         recv->error = MPI_ERR_TRUNCATE;
     }
+    if (recv->collective)
+        check_collective(mpi, recv, header);
 }
 
 static void take_bytes(struct weft_mpi *mpi, struct weft_mpi_request *recv,
                        const struct weft_mpi_header *header, const void *bytes)
 {
     const struct weft_mpi_buffer into = weft__mpi_request_buffer(recv);
-    matched(recv, header);
+    matched(mpi, recv, header);
     weft__mpi_type_unpack(mpi, &into, 0, bytes, recv->got_bytes);
     weft__mpi_request_complete(mpi, recv, MPI_SUCCESS);
 }
@@ -87,7 +104,7 @@ static void start_get(struct weft_mpi *mpi, struct weft_mpi_request *recv)
 static void take_exposed(struct weft_mpi *mpi, struct weft_mpi_request *recv,
                          const struct weft_mpi_header *header, int32_t world_source)
 {
-    matched(recv, header);
+    matched(mpi, recv, header);
     recv->world_source = world_source;
     recv->cookie = header->cookie;
     const struct weft_mpi_type *type = weft__mpi_type_get(mpi, recv->type);
@@ -226,6 +243,7 @@ void weft__mpi_protocol_send(struct weft_mpi *mpi, struct weft_mpi_request *requ
         return;
     request->out.dest = weft__mpi_comm_world_rank(comm, request->peer);
     request->out.header = (struct weft_mpi_header){.kind = WEFT_MPI_EAGER,
+                                                   .stamp = request->stamp,
                                                    .context = context_of(request),
                                                    .source = comm->rank,
                                                    .tag = request->tag,

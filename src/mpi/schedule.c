@@ -22,6 +22,7 @@
 #include "mpi/request.h"
 
 #define TAG_MASK 0x3fffffffu
+#define TAG_PERSISTENT 0x40000000
 
 enum { STEPS_FIRST = 16 };
 
@@ -221,6 +222,7 @@ static void start_part(struct weft_mpi *mpi, struct weft_mpi_request *collective
     part->collective = true;
     part->peer = step->peer;
     part->tag = collective->schedule->tag;
+    part->stamp = collective->schedule->stamp;
     weft__mpi_request_data(mpi, part, send ? &step->from : &step->into);
     collective->schedule->pending++;
     if (send)
@@ -336,6 +338,13 @@ static void pin_side(struct weft_mpi *mpi, struct weft_mpi_request *request,
     const struct weft_mpi_buffer buffer = {(void *)(uintptr_t)side->buf, 1, side->type};
     if (side->buf && side->type)
         pin(mpi, request, &buffer);
+}
+
+void weft__mpi_schedule_persist(struct weft_mpi_request *request)
+{
+    request->schedule->tag |= TAG_PERSISTENT;
+    request->persistent = true;
+    request->inactive = true;
 }
 
 void weft__mpi_schedule_start(struct weft_mpi *mpi, struct weft_mpi_request *request)

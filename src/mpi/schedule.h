@@ -41,9 +41,9 @@ struct weft_mpi_schedule {
     struct weft_mpi_comm *comm;
     struct weft_mpi_coll coll; /* its types are held */
     uint8_t algorithm;         /* row of the table in coll.c */
+    uint16_t stamp;            /* of what all ranks must agree on */
     bool no_memory;            /* steps are missing: it must not be started */
-    bool persistent;
-    int error; /* known when it was written: what was sent to oneself is too long */
+    int error;                 /* known when it was written: what was sent to oneself is too long */
     uint32_t steps_n, steps_max;
     uint32_t next;    /* step to run */
     uint32_t pending; /* sends and receives of this round that are not done */
@@ -88,6 +88,8 @@ void weft__mpi_schedule_open(struct weft_mpi_schedule *schedule, struct weft_mpi
  * count. To be said before the next one is written. */
 void weft__mpi_schedule_set_tag(struct weft_mpi_schedule *schedule, int32_t tag);
 
+/* A persistent one has a tag of its own, so that ranks may start several in different orders. */
+void weft__mpi_schedule_persist(struct weft_mpi_request *request);
 /* Starts it, for the first time or again. */
 void weft__mpi_schedule_start(struct weft_mpi *mpi, struct weft_mpi_request *request);
 

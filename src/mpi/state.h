@@ -51,7 +51,8 @@ enum weft_mpi_kind {
 };
 
 struct weft_mpi_header {
-    uint32_t kind;
+    uint16_t kind;
+    uint16_t stamp;  /* of a collective: what its ranks must agree on; else 0 */
     uint32_t cookie; /* the sender's request, where it waits for an answer; else 0 */
     int32_t source;  /* rank in the communicator, of the sender's group */
     int32_t tag;
@@ -152,6 +153,7 @@ struct weft_mpi_request {
     uint32_t index;
     uint8_t kind; /* enum weft_mpi_request_kind */
     bool done;
+    uint16_t stamp; /* of a part of a collective */
     bool persistent;
     bool inactive; /* persistent, and not started */
     bool given;    /* the program has its handle */

@@ -143,6 +143,56 @@ static void many_under_way_do_not_mix_and_survive_moves(void **state)
     }
 }
 
+/* Made once, started again and again with other data, each time in another order. */
+static int persistent_main(void *argument)
+{
+    const struct draw *draw = argument;
+    struct jobs *jobs = begin(draw);
+    uint64_t random = draw->seed * 1000 + (uint64_t)jobs->size;
+    struct job **all = weft_alloc(JOB_KINDS * sizeof(struct job *));
+    MPI_Request *requests = weft_alloc(JOB_KINDS * sizeof(MPI_Request));
+    for (int i = 0; i < JOB_KINDS; i++) {
+        all[i] = job_new(jobs, &random, (enum job_kind)i, draw->units);
+        job_call(all[i], JOB_PERSISTENT);
+        requests[i] = all[i]->request;
+    }
+    for (int round = 0; round < draw->rounds; round++) {
+        int shift = (int)(native_random() % JOB_KINDS);
+        for (int i = 0; i < JOB_KINDS; i++)
+            job_fill(all[i], round);
+        for (int i = 0; i < JOB_KINDS && round % 2 == 0; i++)
+            check(MPI_Start(&requests[(i + shift) % JOB_KINDS]) == MPI_SUCCESS);
+        if (round % 2 == 1)
+            check(MPI_Startall(JOB_KINDS, requests) == MPI_SUCCESS);
+        native_move_region();
+        check(MPI_Waitall(JOB_KINDS, requests, MPI_STATUSES_IGNORE) == MPI_SUCCESS);
+        for (int i = 0; i < JOB_KINDS; i++)
+            job_check(all[i]);
+    }
+    for (int i = 0; i < JOB_KINDS; i++) {
+        check(MPI_Request_free(&requests[i]) == MPI_SUCCESS);
+        job_free(all[i]);
+    }
+    weft_free(requests);
+    weft_free(all);
+    end(jobs);
+    return 0;
+}
+
+static void persistent_ones_are_started_again_in_any_order(void **state)
+{
+    struct draw draw = {11, 5, 20, JOB_BARRIER, JOB_EXSCAN, false};
+    (void)state;
+    for (int n = 1; n <= 9; n++)
+        cases_run(
+            &(struct native_options){.ranks = n, .seed = (uint64_t)n, .region_bytes = 4u << 20},
+            persistent_main, &draw);
+    draw.rounds = 2;
+    draw.units = 12000;
+    cases_run(&(struct native_options){.ranks = 3, .region_bytes = 100u << 20}, persistent_main,
+              &draw);
+}
+
 /* Each alone, moved at every call while it is under way. */
 static int moved_main(void *argument)
 {
@@ -185,6 +235,7 @@ int main(void)
             every_collective_gives_what_it_must_with_messages_that_do_not_fit_into_packets),
         cmocka_unit_test(long_vectors_go_in_segments),
         cmocka_unit_test(many_under_way_do_not_mix_and_survive_moves),
+        cmocka_unit_test(persistent_ones_are_started_again_in_any_order),
         cmocka_unit_test(every_collective_is_moved_in_flight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
