@@ -32,14 +32,15 @@ union delete
 #define NOTHING 0u   /* *_NULL_COPY_FN, *_NULL_DELETE_FN */
 #define DUPLICATE 1u /* *_DUP_FN */
 
+/* Without gaps, as all that lies in the rank's range: bits of the stack must not stay there. */
 struct keyval {
     enum weft_mpi_attr_kind kind;
+    uint32_t freed; /* by the program */
     union copy copy;
     union delete delete;
     void *extra;
     int number;
     uint32_t attrs; /* that have it */
-    bool freed;     /* by the program */
 };
 
 struct weft_mpi_attr {
@@ -94,7 +95,7 @@ static int free_key(const char *where, int *number, enum weft_mpi_attr_kind kind
     struct keyval *keyval = find_key(mpi, *number, kind);
     if (!keyval || keyval->freed)
         return raise_key(mpi, NULL, where, *number);
-    keyval->freed = true;
+    keyval->freed = 1;
     free_unused(mpi, keyval);
     *number = MPI_KEYVAL_INVALID;
     return MPI_SUCCESS;

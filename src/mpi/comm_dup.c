@@ -156,7 +156,7 @@ static int find_members(struct weft_mpi *mpi, const struct weft_mpi_comm *comm,
     return err;
 }
 
-/* tag < 0: all ranks of the communicator call. */
+/* For a member. */
 static int make_of_group(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
                          struct weft_mpi_group *group, int64_t tag, struct weft_mpi_comm **made_out)
 {
@@ -182,6 +182,18 @@ static int make_of_group(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
     return err;
 }
 
+int weft__mpi_make_of_group(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
+                            struct weft_mpi_group *group, int64_t tag,
+                            struct weft_mpi_comm **made_out)
+{
+    *made_out = NULL;
+    if (group->rank != MPI_UNDEFINED)
+        return make_of_group(mpi, comm, group, tag, made_out);
+    if (tag < 0)
+        comm->collectives++; /* as the members count it */
+    return MPI_SUCCESS;
+}
+
 struct create_args {
     const char *where;
     MPI_Comm comm;
@@ -202,10 +214,7 @@ static int create(const struct create_args *args, MPI_Comm *handle_out)
         err = weft__mpi_group_get(mpi, comm, args->where, args->group, &group);
     if (err)
         return err;
-    if (group->rank != MPI_UNDEFINED)
-        err = make_of_group(mpi, comm, group, args->tag, &made);
-    else if (args->tag < 0)
-        comm->collectives++; /* as the members count it */
+    err = weft__mpi_make_of_group(mpi, comm, group, args->tag, &made);
     if (err)
         return weft__mpi_make_failed(mpi, args->where, comm, err);
     *handle_out = made ? made->handle : MPI_COMM_NULL;

@@ -19,6 +19,15 @@ int weft__mpi_make_begin(struct weft_mpi *mpi, const struct weft_mpi_make *make,
 int weft__mpi_make(struct weft_mpi *mpi, const struct weft_mpi_make *make, uint64_t context,
                    struct weft_mpi_comm **comm_out);
 
+/* A communicator of the group's members; NULL for those that are not.  tag < 0: all ranks of comm
+ * call; else the members alone do. The same for ranks that have the same color (NULL: none).
+ * Errors: MPI_ERR_NO_MEM, MPI_ERR_GROUP (a member is not in comm), not raised. */
+int weft__mpi_make_of_group(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
+                            struct weft_mpi_group *group, int64_t tag,
+                            struct weft_mpi_comm **made_out);
+int weft__mpi_make_split(struct weft_mpi *mpi, struct weft_mpi_comm *comm, const uint64_t *color,
+                         int key, struct weft_mpi_comm **made_out);
+
 /* A broadcast from the first of n ranks of a communicator. */
 struct weft_mpi_tree {
     const int32_t *ranks; /* NULL: 0 .. n - 1 */

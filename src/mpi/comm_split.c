@@ -23,9 +23,9 @@ struct choice {
     uint32_t in; /* 0: of no part */
 };
 
-/* A rank of this one's part. */
+/* A rank of this one's part. Without gaps: bits of the stack must not stay in the rank's range. */
 struct member {
-    int32_t key, rank, world_rank;
+    int32_t key, rank, world_rank, unused;
     uint64_t context;
 };
 
@@ -79,18 +79,19 @@ static int make_part(struct weft_mpi *mpi, struct weft_mpi_comm *comm, const str
     return err;
 }
 
-/* *made_out NULL: this rank is in no part. */
-static int split(struct weft_mpi *mpi, struct weft_mpi_comm *comm, const struct choice *choice,
-                 struct weft_mpi_comm **made_out)
+int weft__mpi_make_split(struct weft_mpi *mpi, struct weft_mpi_comm *comm, const uint64_t *color,
+                         int key, struct weft_mpi_comm **made_out)
 {
     struct choice *all = weft__heap_alloc(mpi->cell->heap, (size_t)comm->size * sizeof(*all));
     if (!all)
         return MPI_ERR_NO_MEM;
-    all[0] = *choice;
-    all[0].context = choice->in ? weft__mpi_comm_offer(mpi) : 0;
+    all[0] = (struct choice){.color = color ? *color : 0,
+                             .context = color ? weft__mpi_comm_offer(mpi) : 0,
+                             .key = key,
+                             .in = color != NULL};
     *made_out = NULL;
     int err = weft__mpi_make_exchange(mpi, comm, all, sizeof(*all));
-    if (!err && choice->in)
+    if (!err && color)
         err = make_part(mpi, comm, all, made_out);
     weft__heap_free(mpi->cell->heap, all);
     return err;
@@ -115,9 +116,8 @@ int PMPI_Comm_split(MPI_Comm comm, int color, int key, MPI_Comm *newcomm)
         return err;
     if (color < 0 && color != MPI_UNDEFINED)
         return WEFT_MPI_RAISE(mpi, c, MPI_ERR_ARG, "color %d", color);
-    const struct choice choice = {
-        .color = (uint64_t)(int64_t)color, .key = key, .in = color != MPI_UNDEFINED};
-    err = split(mpi, c, &choice, &made);
+    const uint64_t own = (uint64_t)color;
+    err = weft__mpi_make_split(mpi, c, color == MPI_UNDEFINED ? NULL : &own, key, &made);
     if (err)
         return weft__mpi_make_failed(mpi, WEFT_MPI_HERE, c, err);
     *newcomm = made ? made->handle : MPI_COMM_NULL;
@@ -210,10 +210,10 @@ int PMPI_Comm_split_type(MPI_Comm comm, int split_type, int key, MPI_Info info, 
     enum sharing shared = what_is_shared(split_type, hints);
     if (shared == WRONG)
         return WEFT_MPI_RAISE(mpi, c, MPI_ERR_ARG, "split type %d", split_type);
-    struct choice choice = {.key = key, .in = shared != NOTHING};
-    err = color_of(mpi, shared, &choice.color);
+    uint64_t color;
+    err = color_of(mpi, shared, &color);
     if (!err)
-        err = split(mpi, c, &choice, &made);
+        err = weft__mpi_make_split(mpi, c, shared == NOTHING ? NULL : &color, key, &made);
     if (err)
         return weft__mpi_make_failed(mpi, WEFT_MPI_HERE, c, err);
     if (shared == BELOW)

@@ -15,7 +15,8 @@
 #define CODES_MAX 65536
 
 struct code {
-    int class;  /* UNUSED: a hole */
+    int class; /* UNUSED: a hole */
+    int gap;
     char *text; /* NULL: none */
 };
 

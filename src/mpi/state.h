@@ -102,6 +102,7 @@ struct weft_mpi_group {
     uint32_t refs;
     int32_t size;
     int32_t rank;               /* of this rank; MPI_UNDEFINED: it is not in it */
+    uint32_t unused;            /* no gap that bits of the stack could stay in */
     const int32_t *world_ranks; /* in this block; NULL: the same numbers as in the world */
 };
 

@@ -158,7 +158,6 @@ static void wrong_arguments_give_their_class(void **state)
 
 static int unsupported_main(void *argument)
 {
-    const int one = 1, zero = 0;
     int x = 0;
     MPI_Comm comm = MPI_COMM_WORLD, other;
     MPI_Win win;
@@ -169,8 +168,6 @@ static int unsupported_main(void *argument)
     check(MPI_Dist_graph_create(comm, 0, NULL, NULL, NULL, NULL, MPI_INFO_NULL, 0, &other) ==
           MPI_ERR_UNSUPPORTED_OPERATION);
     check(MPI_Comm_free(&comm) == MPI_ERR_COMM);
-    check(MPI_Cart_create(MPI_COMM_WORLD, 1, &one, &zero, 0, &other) ==
-          MPI_ERR_UNSUPPORTED_OPERATION);
     check(MPI_Neighbor_allgather(&x, 1, MPI_INT, &x, 1, MPI_INT, MPI_COMM_WORLD) ==
           MPI_ERR_UNSUPPORTED_OPERATION);
     check(MPI_Win_create(&x, 4, 1, MPI_INFO_NULL, MPI_COMM_WORLD, &win) ==
