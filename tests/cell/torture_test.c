@@ -1,6 +1,6 @@
 /* Ordinary programs on three hosts, whose ranks are moved after every so many calls of the runtime
  * that they make, wherever in the program those are: they print what they print when nobody moves
- * them.
+ * them, on one host or on three.
  *
  * Usage: torture_test MOVES EVERY... -- PROGRAM...
  * Runs each program until it has been moved MOVES times in all, with seed after seed, and with each
@@ -50,12 +50,21 @@ static char *sorted(struct cluster *cluster, struct child *run)
     return text;
 }
 
+/* Where home has a slot for each rank, all run there, unless it is said otherwise. */
 static char *run_still(struct cluster *cluster, const char *program)
 {
-    struct child *run =
-        cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n", "4", program, NULL);
-    cluster_check(cluster, run->code == 0);
-    return sorted(cluster, run);
+    const char *home = cluster->hosts[0].address;
+    struct child *together = cluster_weft(cluster, "run", "--at", home, "-n", "4", program, NULL);
+    cluster_check(cluster, together->code == 0);
+    char *one = sorted(cluster, together);
+    struct child *apart =
+        cluster_weft(cluster, "run", "--at", home, "--place", "home:1,a:2,b:1", program, NULL);
+    cluster_check(cluster, apart->code == 0);
+    char *three = sorted(cluster, apart);
+    if (strcmp(one, three) != 0)
+        cluster_fail(cluster, "%s on one host:\n%s\non three:\n%s", program, one, three);
+    free(three);
+    return one;
 }
 
 /* Returns how often its ranks have been moved. */
