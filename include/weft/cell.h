@@ -76,11 +76,12 @@ struct weft_cell_calls {
      * WEFT_EMSGSIZE; WEFT_EINVAL no such rank. */
     int (*send)(struct weft_cell *cell, int32_t dest, const struct iovec *parts, unsigned n);
     /* Lets other ranks get() these bytes; they must stay as they are until unexpose. The id
-     * survives moves. */
+     * survives moves.  Errors: WEFT_EAGAIN too many; WEFT_EINVAL they cannot be read. */
     int (*expose)(struct weft_cell *cell, const void *addr, size_t len_bytes, uint64_t *id_out);
     void (*unexpose)(struct weft_cell *cell, uint64_t id);
     /* Starts pulling; see struct weft_cell_get. Never completes inside the call. Errors:
-     * WEFT_EAGAIN. */
+     * WEFT_EAGAIN; WEFT_EINVAL no such rank, or no memory to pull into. The op ends with
+     * WEFT_EACCES where the owner cannot read what it exposes. */
     int (*get)(struct weft_cell *cell, struct weft_cell_get *op);
     /* Moves things forward until the bell differs from seen or the deadline (now() scale; 0: once,
      * UINT64_MAX: none) passes. Sleeps when there is nothing to do.  Errors: WEFT_ETIMEDOUT. */

@@ -37,6 +37,9 @@ static struct weft__exposure *take_slot(struct weft__range *range)
 
 int weft__expose(struct weft__rank *rank, const void *addr, size_t len_bytes, uint64_t *id_out)
 {
+    if (!weft__memory_is_there(addr, len_bytes, false))
+        return weft_fail(WEFT_EINVAL, "rank %d exposes %zu bytes at %p that it cannot read",
+                         (int)rank->number, len_bytes, addr);
     pthread_mutex_lock(&rank->lock);
     struct weft__range *range = rank->range;
     struct weft__exposure *slot = take_slot(range);
@@ -207,7 +210,8 @@ static int make_key(struct weft__rank *rank, const struct weft__exposure *exposu
     return WEFT_OK;
 }
 
-/* What to answer.  Errors: in the answer: WEFT_ENOENT; WEFT_ESTALE try again. */
+/* What to answer.  Errors: in the answer: WEFT_ENOENT; WEFT_EINVAL there is no such memory;
+ * WEFT_ESTALE try again. A key that is asked for again has failed once. */
 static void resolve(struct weft__rank *rank, uint64_t id, unsigned lane,
                     struct weft_packet_resolved *out)
 {
@@ -223,6 +227,9 @@ static void resolve(struct weft__rank *rank, uint64_t id, unsigned lane,
     if (!out->err && !kept && exposure.len_bytes &&
         make_key(rank, &exposure, lane, &key) != WEFT_OK)
         out->err = WEFT_ESTALE;
+    if ((out->err || kept) && exposure.id &&
+        !weft__memory_is_there(exposure.addr, exposure.len_bytes, true))
+        out->err = WEFT_EINVAL;
     out->key = key.tp.key;
     out->key_base = key.tp.base;
     out->key_len = key.tp.len_bytes;

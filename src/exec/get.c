@@ -3,9 +3,9 @@
  * A get goes WANTED -> (owner in this process) COPYING -> done, or WANTED -> RESOLVING -> PULLING
  * -> done. Whatever goes wrong on the way because the owner has moved or died (no answer, stale
  * key, broken connection) leads back to WANTED with a growing pause: pulling is idempotent. Only
- * the owner itself can say that there is nothing under the id. Each try has a new request number,
- * so answers to earlier ones change nothing. A get never completes inside get(); the copy from a
- * rank of this process is made by the next wait().
+ * the owner itself can say that there is nothing under the id, or that it is not memory. Each try
+ * has a new request number, so answers to earlier ones change nothing. A get never completes inside
+ * get(); the copy from a rank of this process is made by the next wait().
  */
 #include <sched.h>
 #include <stdlib.h>
@@ -166,6 +166,9 @@ int weft__get_start(struct weft__rank *rank, struct weft_cell_get *op)
     if (op->source < 0 || op->source >= rank->exec->size)
         return weft_fail(WEFT_EINVAL, "get from rank %d in a world of %d", (int)op->source,
                          (int)rank->exec->size);
+    if (!weft__memory_is_there(op->into, op->len_bytes, false))
+        return weft_fail(WEFT_EINVAL, "rank %d pulls %zu bytes to %p, where it has no memory",
+                         (int)rank->number, op->len_bytes, op->into);
     struct weft__get *get =
         atomic_load(&rank->gets_n) < WEFT__GETS_MAX ? calloc(1, sizeof(*get)) : NULL;
     if (!get)
@@ -191,8 +194,11 @@ static void pulled(struct weft_lane_get *lane_get, int err)
     struct weft__get *get = lane_get->user;
     struct weft__rank *rank = get->rank;
     weft__region_written(lane_get->into, lane_get->len_bytes);
+    bool hopeless = err && !weft__memory_is_there(lane_get->into, lane_get->len_bytes, true);
     pthread_mutex_lock(&rank->lock);
-    if (err && !get->orphan)
+    if (hopeless)
+        complete(rank, get, WEFT_EINVAL);
+    else if (err && !get->orphan)
         again(rank, get);
     else
         complete(rank, get, err);
@@ -204,8 +210,8 @@ static void pull(struct weft__rank *rank, struct weft__get *get,
                  const struct weft_packet_resolved *resolved, const struct weft__process *owner)
 {
     const struct weft_cell_get *op = get->op;
-    if (resolved->err == WEFT_ENOENT) {
-        complete(rank, get, WEFT_ENOENT);
+    if (resolved->err == WEFT_ENOENT || resolved->err == WEFT_EINVAL) {
+        complete(rank, get, resolved->err == WEFT_EINVAL ? WEFT_EACCES : WEFT_ENOENT);
         return;
     }
     if (resolved->err || !owner) {

@@ -330,6 +330,8 @@ static inline void weft__trace(struct weft__rank *rank, enum weft_exec_traced wh
 }
 
 /* expose.c */
+/* Whether these bytes can be read; not whole: their first and last. */
+bool weft__memory_is_there(const void *addr, size_t len_bytes, bool whole);
 int weft__expose(struct weft__rank *rank, const void *addr, size_t len_bytes, uint64_t *id_out);
 void weft__unexpose(struct weft__rank *rank, uint64_t id);
 /* NULL: nothing is exposed under the id.  The caller holds the lock. */

@@ -87,6 +87,17 @@ static void free_kind(struct weft_mpi *mpi, struct weft_mpi_request *request)
         weft__mpi_attached_release(mpi, request->segment);
 }
 
+/* Nothing in the rank's range may point to what is outside, not even in what is free. */
+static void forget_addresses(struct weft_mpi_request *request)
+{
+    request->buf = NULL;
+    request->bytes = NULL;
+    if (request->kind == WEFT_MPI_SEND)
+        request->out.payload = NULL;
+    else if (request->cookie)
+        request->get.into = NULL;
+}
+
 void weft__mpi_request_free(struct weft_mpi *mpi, struct weft_mpi_request *request)
 {
     if (request->packed)
@@ -94,6 +105,7 @@ void weft__mpi_request_free(struct weft_mpi *mpi, struct weft_mpi_request *reque
     if (request->schedule)
         free_kind(mpi, request);
     unpin(mpi, request);
+    forget_addresses(request);
     weft__mpi_type_drop(mpi, request->type);
     request->kind = WEFT_MPI_FREE;
     weft__mpi_comm_put(mpi, request->comm);

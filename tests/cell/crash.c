@@ -6,6 +6,8 @@
 #include <string.h>
 
 static volatile int *volatile nowhere;
+static void *const wild = (void *)(size_t)0x123456;
+static char block[1 << 20];
 
 static unsigned deep(unsigned n);
 static unsigned (*volatile again)(unsigned n) = deep; /* the compiler may not know */
@@ -34,6 +36,14 @@ int main(int argc, char **argv)
             exit(5);
         if (strcmp(how, "jump") == 0)
             ((void (*)(void))(size_t)0x1234)();
+        if (strcmp(how, "send") == 0)
+            MPI_Send(wild, sizeof(block), MPI_BYTE, 0, 1, MPI_COMM_WORLD);
+        if (strcmp(how, "send few") == 0)
+            MPI_Send(wild, 8, MPI_BYTE, 0, 1, MPI_COMM_WORLD);
+        if (strcmp(how, "receive") == 0)
+            MPI_Recv(wild, sizeof(block), MPI_BYTE, 0, 1, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    } else if (rank == 0 && strcmp(how, "receive") == 0) {
+        MPI_Send(block, sizeof(block), MPI_BYTE, 1, 1, MPI_COMM_WORLD);
     }
     MPI_Barrier(MPI_COMM_WORLD);
     MPI_Finalize();
