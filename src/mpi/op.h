@@ -45,7 +45,7 @@ void weft__mpi_op_call(struct weft_mpi *mpi, const struct weft_mpi_combine *comb
 void weft__mpi_op_fini(struct weft_mpi *mpi);
 
 struct weft_mpi_combine {
-    uint32_t op, type;
+    uint32_t type, op;
     MPI_Count count;
     const void *left, *right;
     void *into; /* may be left or right */

@@ -31,6 +31,8 @@ static void make_memory(struct memory *m, const struct typemap *map, int count, 
     m->bytes = weft_alloc(m->len + 1);
     m->buf = (void *)((uintptr_t)m->bytes - (uintptr_t)low);
     cases_fill(m->bytes, m->len, key);
+    for (size_t i = 0; i < m->len; i++)
+        m->bytes[i] |= (char)0x80; /* no word of them can be an address */
 }
 
 struct exchange {
