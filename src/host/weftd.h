@@ -65,6 +65,17 @@ struct weft_adoptions {
     struct weft_recovery *recovery; /* NULL: all that an earlier weftd left has been looked at */
 };
 
+/* The processes that ended here last: whoever asks for the end of one again is answered the same.
+ */
+#define WEFT_ENDED_MAX 256
+struct weft_ended {
+    struct {
+        uint64_t app;
+        bool output_lost;
+    } at[WEFT_ENDED_MAX];
+    size_t n; /* all there ever were */
+};
+
 struct weft_host {
     struct weft_asker asker;
     struct weft_server *server;
@@ -122,6 +133,7 @@ struct weft_host {
     struct weft_app *apps; /* at home here; hash by id, in order of arrival */
     size_t apps_n;
     struct weft_adoptions adoptions;
+    struct weft_ended ended;
     struct weft_placements placements; /* of apps and forks, as they were last; weftd_place.c */
     struct weft_move_params move_params;
     bool leaving; /* its ranks are to leave it, and no new ones come */

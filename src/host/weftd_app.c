@@ -28,7 +28,8 @@ enum {
     ENV_MAX = 1024,
     KEPT_MAX = 64, /* apps that have ended, */
     KEPT_S = 600,  /* and for how long */
-    LEASE_END_TIMEOUT_MS = 2000
+    LEASE_END_TIMEOUT_MS = 2000,
+    IDLE_BEATS = 2
 };
 
 struct weft_app *weft__weftd_app_find(struct weft_host *host, uint64_t id)
@@ -233,8 +234,10 @@ void weft__weftd_on_beat(void *ctx, struct weft_call *call, const ProtobufCMessa
                   app->state != WEFT_APP_FROZEN;
     struct weft_app_process *process =
         reply.known ? weft__weftd_app_process_on(app, request->host) : NULL;
-    if (process != NULL)
+    if (process != NULL) {
         process->heard_ns = weft__now_ns();
+        process->idle = request->handed_over ? process->idle + 1 : 0;
+    }
     weft__call_reply(call, &reply.base);
 }
 
@@ -303,6 +306,7 @@ static void rank_ended(struct weft_app *app, struct weft_app_rank *rank, int cod
     rank->code = code;
     app->ranks_ended++;
     weft__weftd_app_process(app, rank->process)->ranks--;
+    weft__weftd_app_process(app, rank->process)->idle = 0;
     weft__weftd_app_lease_end(app, rank->process, rank->lease);
     weft__weftd_forks_rank_ended(app, (int32_t)(rank - app->ranks));
 }
@@ -381,6 +385,24 @@ void weft__weftd_on_process_exit(void *ctx, struct weft_call *call, const Protob
     weft__call_reply(call, NULL); /* last: the request goes with it */
 }
 
+static bool has_ended_rank(const struct weft_app *app, const struct weft_app_process *process)
+{
+    for (uint32_t r = 0; r < app->size; r++)
+        if (app->ranks[r].ended && app->ranks[r].process == process->number)
+            return true;
+    return false;
+}
+
+/* Of ranks that have ended there the last words may have been on their way. A beat may have been
+ * sent before they were spoken, the second one was not: it is sent after the answer to the first.
+ */
+static void lose_host(struct weft_app *app, struct weft_app_process *process, const char *why)
+{
+    if (!process->dead && app->state < WEFT_APP_ENDING)
+        process->output_cut = has_ended_rank(app, process) && process->idle < IDLE_BEATS;
+    weft__weftd_app_process_dead(app, process, WEFT_EHOSTDEAD, why);
+}
+
 void weft__weftd_apps_host_dead(struct weft_host *host, const char *name)
 {
     struct weft_app *app, *next;
@@ -389,7 +411,7 @@ void weft__weftd_apps_host_dead(struct weft_host *host, const char *name)
     HASH_ITER(hh, host->apps, app, next)
     for (size_t i = 0; i < app->processes_n; i++)
         if (strcmp(app->processes[i].host, name) == 0) {
-            weft__weftd_app_process_dead(app, &app->processes[i], WEFT_EHOSTDEAD, why);
+            lose_host(app, &app->processes[i], why);
             weft__weftd_end_host_dead(app, &app->processes[i], why);
         }
 }
@@ -412,7 +434,7 @@ static void check_heard(struct weft_app *app, uint64_t now, uint64_t silence_ns)
             continue;
         snprintf(why, sizeof(why), "host %s, which runs a rank of it, does not reach its home %s",
                  process->host, app->host->name);
-        weft__weftd_app_process_dead(app, process, WEFT_EHOSTDEAD, why);
+        lose_host(app, process, why);
     }
 }
 

@@ -30,11 +30,13 @@ enum weft_app_state {
 /* One weft-app of the app. Numbers count from 1 and are never used again. */
 struct weft_app_process {
     uint32_t number;
-    bool launching;    /* its host is asked to start it */
-    bool launched;     /* it has greeted */
-    bool ending;       /* its host has been asked to end it, and has not answered */
-    bool dead;         /* it, or its host, has died, or it could not be launched */
-    bool output_lost;  /* its host could not hand over all that it printed */
+    bool launching;   /* its host is asked to start it */
+    bool launched;    /* it has greeted */
+    bool ending;      /* its host has been asked to end it, and has not answered */
+    bool dead;        /* it, or its host, has died, or it could not be launched */
+    bool output_lost; /* its host could not hand over all that it printed, */
+    bool output_cut;  /* or died when that may have been so */
+    unsigned idle; /* beats in a row, since a rank ended there, that told of no output on its way */
     uint32_t ranks;    /* that are there and have not ended */
     uint64_t heard_ns; /* when its host last asked whether the app lives */
     char host[WEFT_HOST_NAME_MAX];

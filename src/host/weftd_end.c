@@ -80,6 +80,11 @@ static void output_missing(struct weft_app *app, const struct weft_app_process *
                  "its ranks have ended well, but host %s could not hand all that they printed "
                  "there over to its home %s",
                  process->host, app->host->name);
+    else if (process->output_cut)
+        snprintf(app->reason, sizeof(app->reason),
+                 "its ranks have ended well, but host %s died just after those there: what they "
+                 "printed may be missing",
+                 process->host);
     else
         snprintf(app->reason, sizeof(app->reason),
                  "its ranks have ended well, but host %s did not answer at the end: what they "
@@ -158,7 +163,7 @@ void weft__weftd_app_end(struct weft_app *app, int err, int code, const char *fm
             end_process(app, &app->processes[i], app->reason, process_ended);
         }
     for (size_t i = 0; i < app->processes_n; i++) /* of one that has died since */
-        if (app->processes[i].output_lost && app->err == WEFT_OK)
+        if ((app->processes[i].output_lost || app->processes[i].output_cut) && app->err == WEFT_OK)
             output_missing(app, &app->processes[i]);
     if (app->awaited == 0)
         all_ended(app);

@@ -97,6 +97,9 @@ static void ended(struct weft_app *app, struct weft_app_process *process,
                                       .number = freeze->machine.number,
                                       .err = answer->err,
                                       .text = answer->text};
+    if (answer->err == WEFT_EIO || answer->err == WEFT_ENOENT) /* it is gone for sure */
+        event.err = WEFT_OK;
+    process->output_lost |= answer->err == WEFT_EIO;
     if (event.party < freeze->machine.parties_n)
         weft__freeze_feed(freeze, &event);
 }

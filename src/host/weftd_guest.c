@@ -19,6 +19,7 @@
 #include "base/must.h"
 #include "host/calls.h"
 #include "host/weftd_app.h"
+#include "host/weftd_process.h"
 
 static uint64_t dead_ns(void)
 {
@@ -129,6 +130,7 @@ static void ask_home(struct weft_guest *guest)
     request.app = guest->app;
     request.host = guest->host->name;
     request.token = guest->token;
+    request.handed_over = guest->process == NULL || weft__weftd_streams_idle(guest->process);
     weft__ask(&guest->host->asker,
               &(struct weft_question){.url = guest->home_control,
                                       .code = WEFT_CALL_BEAT,

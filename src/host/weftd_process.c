@@ -43,6 +43,37 @@ static void exited_off(struct weft_process *process)
     process->exited.fd = -1;
 }
 
+/* ---- processes that have ended ---- */
+
+static void ended_note(struct weft_ended *ended, uint64_t app, bool output_lost)
+{
+    size_t i = ended->n++ % WEFT_ENDED_MAX;
+    ended->at[i].app = app;
+    ended->at[i].output_lost = output_lost;
+}
+
+/* The answer to who asks for the end of a process that is not here. A host that has never had it
+ * was started anew, or has forgotten: nobody knows whether all that it printed was handed over. */
+static int ended_find(const struct weft_ended *ended, uint64_t app)
+{
+    for (size_t i = 0; i < WEFT_ENDED_MAX && i < ended->n; i++) /* the newest first */
+        if (ended->at[(ended->n - 1 - i) % WEFT_ENDED_MAX].app == app)
+            return ended->at[(ended->n - 1 - i) % WEFT_ENDED_MAX].output_lost ? WEFT_EIO : WEFT_OK;
+    return weft_fail(WEFT_ENOENT, "no process of app %llx has ended here", (unsigned long long)app);
+}
+
+static void end_answer(struct weft_call *call, int err)
+{
+    if (err == WEFT_EIO)
+        weft__call_fail(call, err, "not all that it printed came to its home");
+    else if (err != WEFT_OK)
+        weft__call_fail(call, err, weft_fail_text(err));
+    else
+        weft__call_reply(call, NULL);
+}
+
+/* ---- one of them ---- */
+
 static void process_free(struct weft_process *process)
 {
     struct weft_host *host = process->host;
@@ -53,10 +84,9 @@ static void process_free(struct weft_process *process)
     weft__weftd_streams_close(process);
     if (process->launch != NULL)
         weft__call_fail(process->launch, WEFT_EAPP, process->reason);
-    if (process->end != NULL && process->output_lost)
-        weft__call_fail(process->end, WEFT_EIO, "not all that it printed came to its home");
-    else if (process->end != NULL)
-        weft__call_reply(process->end, NULL);
+    ended_note(&host->ended, app, process->output_lost);
+    if (process->end != NULL)
+        end_answer(process->end, process->output_lost ? WEFT_EIO : WEFT_OK);
     weft__message_free((ProtobufCMessage *)process->ready);
     DL_DELETE(host->processes, process);
     process->guest->process = NULL;
@@ -369,11 +399,12 @@ void weft__weftd_on_end(void *ctx, struct weft_call *call, const ProtobufCMessag
         weft__call_fail(call, err, weft_fail_text(err));
         return;
     }
-    bool waits = err == WEFT_OK && end_process(guest->process, request, call);
-    if (err == WEFT_OK)
+    bool known = err == WEFT_OK, waits = known && end_process(guest->process, request, call);
+    if (known)
         weft__weftd_lease_end_app(host, guest->app); /* may free the guest */
+    err = waits ? WEFT_OK : ended_find(&host->ended, request->app);
     if (!waits)
-        weft__call_reply(call, NULL);
+        end_answer(call, known && err == WEFT_ENOENT ? WEFT_OK : err); /* there were leases only */
 }
 
 size_t weft__weftd_processes_n(const struct weft_host *host)

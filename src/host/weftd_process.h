@@ -70,6 +70,8 @@ void weft__weftd_streams_open(struct weft_process *process, int out, int err);
 /* Moves output on; when the process has been reaped and all is handed over, calls
  * weft__weftd_process_over. The process may be gone when this returns. */
 void weft__weftd_streams_go_on(struct weft_process *process);
+/* Whether nothing that the process has printed so far is still on its way. */
+bool weft__weftd_streams_idle(const struct weft_process *process);
 void weft__weftd_streams_close(struct weft_process *process);
 
 #endif

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -162,6 +163,20 @@ void weft__weftd_streams_go_on(struct weft_process *process)
         piece_send(process);
     else if (process->reaped)
         weft__weftd_process_over(process);
+}
+
+static bool stream_idle(const struct weft_process_stream *stream)
+{
+    int waiting = 0;
+    return stream->rest_len == 0 &&
+           (stream->watch.fd < 0 ||
+            (ioctl(stream->watch.fd, FIONREAD, &waiting) == 0 && waiting == 0));
+}
+
+bool weft__weftd_streams_idle(const struct weft_process *process)
+{
+    return process->piece == NULL && !process->output_lost && stream_idle(&process->out) &&
+           stream_idle(&process->err);
 }
 
 static void stream_ready(struct weft_watch *watch, uint32_t events)

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -115,6 +116,61 @@ static void an_app_waits_for_its_last_output_when_connections_break(void **state
     survive(*state);
 }
 
+static bool rank_1_has_ended(struct cluster *cluster, const struct cluster_app *app)
+{
+    struct ask_app now;
+    return ask_app(cluster, app, &now) && strcmp(now.ranks[1].state, "ended") == 0;
+}
+
+/* Rank 1, on a, ends long before rank 0. */
+static struct cluster_app ends_early(struct cluster *cluster, struct cluster_host *home,
+                                     struct stage *stage, bool hands_over)
+{
+    const struct cluster_host *a = &cluster->hosts[1];
+    stage_open(stage, cluster);
+    struct cluster_app app = cluster_run(cluster, home, "-n", "2", cluster_program("alone"),
+                                         stage->path, "0", "1000", "1", NULL);
+    stage_runs(cluster, stage, 2, 3);
+    cluster_check(cluster, ask_rank_is(cluster, &app, 1, "a"));
+    if (!hands_over)
+        child_signal(a->weftd, SIGSTOP);
+    atomic_store(&stage->board->phase, 1);
+    cluster_await(cluster, CLUSTER_MS, rank_1_has_ended(cluster, &app));
+    return app;
+}
+
+static void goes_on(struct cluster *cluster, const struct stage *stage)
+{
+    uint64_t steps = atomic_load(&stage->board->ranks[0].steps);
+    cluster_await(cluster, CLUSTER_MS, atomic_load(&stage->board->ranks[0].steps) > steps);
+    atomic_store(&stage->board->stop, 1);
+}
+
+static void who_has_printed_on_a_host_that_died_ends_well_if_it_was_handed_over(void **state)
+{
+    enum { BEATS_MS = 3000 };
+    struct cluster *cluster = *state;
+    struct cluster_host *a = &cluster->hosts[1];
+    struct stage first, second;
+    struct cluster_app well = ends_early(cluster, &cluster->hosts[0], &first, true);
+    cluster_await(cluster, CLUSTER_MS, child_said(well.run, "alone 1 steps"));
+    cluster_check(cluster, child_wait(well.run, BEATS_MS) == -1);
+    struct cluster_app cut = ends_early(cluster, &cluster->hosts[2], &second, false);
+    cluster_host_kill(a);
+    cluster_await(cluster, CLUSTER_MS, ask_alive(cluster, 2));
+    goes_on(cluster, &first);
+    goes_on(cluster, &second);
+    cluster_check(cluster, child_wait(well.run, CLUSTER_MS) == 0);
+    cluster_check(cluster, child_wait(cut.run, CLUSTER_MS) == 3);
+    cluster_check(cluster, child_complained(cut.run, "host a died"));
+    stage_all_free(cluster);
+    stage_close(&first);
+    stage_close(&second);
+    cluster_host_again(cluster, a);
+    cluster_await(cluster, CLUSTER_MS, ask_alive(cluster, 3));
+    survive(cluster);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +181,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_rank_that_calls_abort_ends_its_app_only),
         cmocka_unit_test(an_app_whose_last_output_is_not_to_be_had_has_not_ended_well),
         cmocka_unit_test(an_app_waits_for_its_last_output_when_connections_break),
+        cmocka_unit_test(who_has_printed_on_a_host_that_died_ends_well_if_it_was_handed_over),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

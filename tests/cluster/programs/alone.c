@@ -1,5 +1,5 @@
-/* alone BOARD MIB NAP_US: ranks that never talk to each other; each counts steps until the board
- * says stop. MIB of its region are touched. */
+/* alone BOARD MIB NAP_US [EARLY]: ranks that never talk to each other; each counts steps until the
+ * board says stop, rank EARLY only until its phase is not 0. MIB of its region are touched. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 
 struct alone {
     char board[BOARD_PATH];
-    int rank;
+    int rank, early;
     unsigned nap_us;
     size_t len;
     unsigned char *bulk;
@@ -19,11 +19,17 @@ struct alone {
     uint64_t last_ns; /* hosts of a test share one clock: a move counts as a long step */
 };
 
+static int is_over(const struct alone *alone, struct board *board)
+{
+    return atomic_load(&board->stop) != 0 ||
+           (alone->early == alone->rank && atomic_load(&board->phase) != 0);
+}
+
 static int go_on(void *argument)
 {
     struct alone *alone = argument;
     struct board *board = board_enter(alone->board, alone->rank);
-    while (atomic_load(&board->stop) == 0) {
+    while (!is_over(alone, board)) {
         board_point(board, alone->rank, go_on, alone);
         board_step(board, alone->rank, &alone->last_ns);
         alone->steps++;
@@ -36,7 +42,8 @@ static int go_on(void *argument)
     fflush(stdout);
     atomic_store(&board->ranks[alone->rank].done, 1);
     board_leave(board);
-    MPI_Finalize();
+    if (alone->early < 0) /* it would wait for the others */
+        MPI_Finalize();
     return wrong != 0;
 }
 
@@ -44,12 +51,13 @@ int main(int argc, char **argv)
 {
     MPI_Init(&argc, &argv);
     struct alone *alone = weft_alloc(sizeof(*alone));
-    if (argc != 4 || alone == NULL)
+    if (argc < 4 || alone == NULL)
         MPI_Abort(MPI_COMM_WORLD, 2);
     MPI_Comm_rank(MPI_COMM_WORLD, &alone->rank);
     snprintf(alone->board, sizeof(alone->board), "%s", argv[1]);
     alone->len = (size_t)strtoull(argv[2], NULL, 10) << 20;
     alone->nap_us = (unsigned)strtoul(argv[3], NULL, 10);
+    alone->early = argc > 4 ? (int)strtol(argv[4], NULL, 10) : -1;
     if (alone->len > 0 && (alone->bulk = weft_alloc(alone->len)) == NULL)
         MPI_Abort(MPI_COMM_WORLD, 2);
     for (size_t i = 0; i < alone->len; i += 512)
