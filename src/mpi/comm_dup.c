@@ -5,6 +5,7 @@
  */
 #include "base/heap.h"
 #include "mpi/comm.h"
+#include "mpi/comm_inter.h"
 #include "mpi/comm_make.h"
 #include "mpi/error.h"
 #include "mpi/group.h"
@@ -73,12 +74,31 @@ static int start_dup(struct weft_mpi *mpi, const struct dup_args *args,
     return MPI_SUCCESS;
 }
 
+static int dup_inter(struct weft_mpi *mpi, const struct dup_args *args, struct weft_mpi_comm *comm,
+                     MPI_Comm *handle_out)
+{
+    struct weft_mpi_info *info;
+    struct weft_mpi_comm *made;
+    int err = weft__mpi_info_get(mpi, comm, args->where, args->info, &info);
+    if (err)
+        return err;
+    struct weft_mpi_make make = {.parent = comm, .info = info, .duplicate = true};
+    struct weft_mpi_meeting meeting = weft__mpi_meeting_of(comm);
+    err = weft__mpi_make_inter(mpi, &make, &meeting, &made);
+    if (err)
+        return weft__mpi_make_failed(mpi, args->where, comm, err);
+    *handle_out = made->handle;
+    return MPI_SUCCESS;
+}
+
 static int dup(const struct dup_args *args, MPI_Comm *handle_out)
 {
     struct weft_mpi *mpi = weft__mpi_enter(args->where);
-    struct weft_mpi_comm *made;
+    struct weft_mpi_comm *made, *comm = weft__mpi_comm_find(mpi, args->comm);
     struct weft_mpi_request *request;
     *handle_out = MPI_COMM_NULL;
+    if (comm && comm->remote)
+        return dup_inter(mpi, args, comm, handle_out);
     int err = start_dup(mpi, args, &made, &request);
     if (err)
         return err;
@@ -194,6 +214,21 @@ int weft__mpi_make_of_group(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
     return MPI_SUCCESS;
 }
 
+/* Each side names its part. */
+static int create_inter(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
+                        struct weft_mpi_group *group, struct weft_mpi_comm **made_out)
+{
+    uint64_t *members;
+    int err = find_members(mpi, comm, group, &members);
+    if (err)
+        return err;
+    weft__heap_free(mpi->cell->heap, members);
+    struct weft_mpi_make make = {.parent = comm};
+    struct weft_mpi_meeting meeting = weft__mpi_meeting_of(comm);
+    meeting.group = group;
+    return weft__mpi_make_inter(mpi, &make, &meeting, made_out);
+}
+
 struct create_args {
     const char *where;
     MPI_Comm comm;
@@ -207,14 +242,15 @@ static int create(const struct create_args *args, MPI_Comm *handle_out)
     struct weft_mpi_comm *comm, *made = NULL;
     struct weft_mpi_group *group;
     int err = weft__mpi_comm_get(mpi, args->where, args->comm, &comm);
-    if (!err && comm->remote)
-        err = weft__mpi_error_raise(mpi, comm, MPI_ERR_UNSUPPORTED_OPERATION, args->where,
-                                    "of an intercommunicator");
+    if (!err && comm->remote && args->tag >= 0)
+        err = weft__mpi_error_raise(mpi, comm, MPI_ERR_COMM, args->where,
+                                    "it is an intercommunicator");
     if (!err)
         err = weft__mpi_group_get(mpi, comm, args->where, args->group, &group);
     if (err)
         return err;
-    err = weft__mpi_make_of_group(mpi, comm, group, args->tag, &made);
+    err = comm->remote ? create_inter(mpi, comm, group, &made)
+                       : weft__mpi_make_of_group(mpi, comm, group, args->tag, &made);
     if (err)
         return weft__mpi_make_failed(mpi, args->where, comm, err);
     *handle_out = made ? made->handle : MPI_COMM_NULL;

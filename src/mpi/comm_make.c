@@ -89,7 +89,7 @@ int weft__mpi_make(struct weft_mpi *mpi, const struct weft_mpi_make *make, uint6
 
 static int32_t member(const struct weft_mpi_tree *tree, int64_t i)
 {
-    return tree->ranks ? tree->ranks[i] : (int32_t)i;
+    return tree->ranks ? tree->ranks[i] : (int32_t)((tree->root + i) % tree->n);
 }
 
 /* A binomial tree: number me has it from me without its lowest bit. */

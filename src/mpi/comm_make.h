@@ -30,9 +30,10 @@ int weft__mpi_make_split(struct weft_mpi *mpi, struct weft_mpi_comm *comm, const
 
 /* A broadcast from the first of n ranks of a communicator. */
 struct weft_mpi_tree {
-    const int32_t *ranks; /* NULL: 0 .. n - 1 */
-    int32_t n, me;        /* this rank is number me */
-    void *data;           /* in the rank's region */
+    const int32_t *ranks; /* NULL: all of them, from root on */
+    int32_t root;
+    int32_t n, me; /* this rank is number me */
+    void *data;    /* in the rank's region */
     size_t len_bytes;
 };
 
