@@ -67,6 +67,8 @@ static const struct row rows[] = {
     ROW(ALLTOALL, MANY, false, 256, 0, alltoall_bruck_begin, alltoall_bruck),
     ROW(ALLTOALL, MANY, false, ANY_LEN, 0, alltoall_begin, alltoall_pairs),
     ROW(ALLTOALLV, MANY, false, ANY_LEN, 0, alltoall_begin, alltoall_pairs),
+    ROW(NEIGHBORS, MANY, false, ANY_LEN, 0, neighbors_begin, neighbors_exchange),
+    ROW(NEIGHBORS_ALL, MANY, false, ANY_LEN, 0, neighbors_begin, neighbors_exchange),
     ROW(REDUCE, MANY, false, ANY_LEN, 128 * KIB, reduce_begin, reduce_binomial),
     ROW(ALLREDUCE, 2, true, 32 * KIB, 0, reduce_begin, reduce_doubling),
     ROW(ALLREDUCE, 4, true, 2 * KIB, 0, reduce_begin, reduce_doubling),
@@ -99,7 +101,8 @@ static int64_t displacement(const struct weft_mpi_coll *coll, const struct weft_
 {
     int64_t sum = 0;
     if (side->displs)
-        return coll->wide ? ((const MPI_Aint *)side->displs)[i] : ((const int *)side->displs)[i];
+        return coll->wide || coll->wide_displs ? ((const MPI_Aint *)side->displs)[i]
+                                               : ((const int *)side->displs)[i];
     if (!side->counts)
         return i * side->count;
     for (int64_t k = 0; k < i; k++)
@@ -217,6 +220,8 @@ static uint64_t length_of(struct weft_mpi *mpi, const struct weft_mpi_comm *comm
     case WEFT_MPI_COLL_GATHERV:
     case WEFT_MPI_COLL_SCATTERV:
     case WEFT_MPI_COLL_ALLTOALLV:
+    case WEFT_MPI_COLL_NEIGHBORS:
+    case WEFT_MPI_COLL_NEIGHBORS_ALL:
     case WEFT_MPI_COLL_KINDS:
         return 0;
     case WEFT_MPI_COLL_SCATTER:
@@ -303,6 +308,7 @@ struct weft_mpi_request *weft__mpi_coll_new(struct weft_mpi *mpi, struct weft_mp
     schedule->coll.kind = coll->kind;
     schedule->coll.in_place = coll->in_place;
     schedule->coll.wide = coll->wide;
+    schedule->coll.wide_displs = coll->wide_displs;
     schedule->coll.root = coll->root;
     schedule->coll.op = weft__mpi_op_hold(mpi, coll->op);
     keep_side(mpi, &coll->from, &schedule->coll.from);

@@ -15,7 +15,9 @@ enum weft_mpi_coll_kind {
     WEFT_MPI_COLL_ALLGATHER, /* from: a block; into: a block of each rank, their lengths known */
     WEFT_MPI_COLL_ALLTOALL,  /* from: a block for each rank; into: a block of each rank */
     WEFT_MPI_COLL_ALLTOALLV, /* the same, each rank knows its own lengths */
-    WEFT_MPI_COLL_REDUCE,    /* from: a contribution; into: the result, at the root */
+    WEFT_MPI_COLL_NEIGHBORS, /* from: a block; into: a block of each neighbour */
+    WEFT_MPI_COLL_NEIGHBORS_ALL, /* from: a block for each neighbour; into: a block of each */
+    WEFT_MPI_COLL_REDUCE,        /* from: a contribution; into: the result, at the root */
     WEFT_MPI_COLL_ALLREDUCE,
     WEFT_MPI_COLL_REDUCE_SCATTER, /* from: a block for each rank; into: this rank's result and the
                                      blocks' lengths */
@@ -35,9 +37,10 @@ struct weft_mpi_side {
 };
 
 struct weft_mpi_coll {
-    uint8_t kind;  /* enum weft_mpi_coll_kind */
-    bool in_place; /* from is not looked at: this rank's blocks or contribution lie in into */
-    bool wide;     /* counts are MPI_Count and displacements MPI_Aint, not int */
+    uint8_t kind;     /* enum weft_mpi_coll_kind */
+    bool in_place;    /* from is not looked at: this rank's blocks or contribution lie in into */
+    bool wide;        /* counts are MPI_Count and displacements MPI_Aint, not int */
+    bool wide_displs; /* displacements are MPI_Aint whatever counts are */
     int32_t root;
     uint32_t op;
     struct weft_mpi_side from, into;

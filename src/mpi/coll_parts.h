@@ -51,6 +51,11 @@ void weft__mpi_alltoall_pairs(struct weft_mpi_schedule *s);
 bool weft__mpi_alltoall_bruck_begin(struct weft_mpi_schedule *s);
 void weft__mpi_alltoall_bruck(struct weft_mpi_schedule *s);
 
+bool weft__mpi_neighbors_begin(struct weft_mpi_schedule *s);
+void weft__mpi_neighbors_exchange(struct weft_mpi_schedule *s);
+/* Of this rank, in the communicator's topology. */
+int32_t weft__mpi_neighbors_n(const struct weft_mpi_comm *comm);
+
 /* Cuts total values or bytes into parts of per_part (0: of all). */
 void weft__mpi_coll_divide(struct weft_mpi_schedule *s, uint64_t total, uint64_t per_part);
 /* The current part: first value or byte, and how many. */

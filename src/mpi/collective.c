@@ -7,6 +7,7 @@
  */
 #include "mpi/collective.h"
 
+#include "mpi/coll_parts.h"
 #include "mpi/error.h"
 #include "mpi/op.h"
 #include "mpi/request.h"
@@ -21,6 +22,7 @@ struct check {
     const struct weft_mpi_call *call;
     struct weft_mpi_coll coll; /* as it will be carried out */
     bool root;                 /* this rank is it */
+    int32_t blocks;            /* of a side that has several */
 };
 
 #define RAISE(c, code, ...)                                                                        \
@@ -44,6 +46,11 @@ static bool has_root(const struct check *c)
 static bool is_scatter(const struct check *c)
 {
     return c->coll.kind == WEFT_MPI_COLL_SCATTER || c->coll.kind == WEFT_MPI_COLL_SCATTERV;
+}
+
+static bool is_neighbors(const struct check *c)
+{
+    return c->coll.kind == WEFT_MPI_COLL_NEIGHBORS || c->coll.kind == WEFT_MPI_COLL_NEIGHBORS_ALL;
 }
 
 static bool is_reduction(const struct check *c)
@@ -82,7 +89,7 @@ static int check_blocks(const struct check *c, const struct weft_mpi_side *side,
 static int check_side(const struct check *c, struct weft_mpi_side *side, MPI_Datatype datatype,
                       bool blocks)
 {
-    int32_t n = blocks ? c->comm->size : 1;
+    int32_t n = blocks ? c->blocks : 1;
     int err = side->types ? MPI_SUCCESS : weft__mpi_type_check(c->mpi, c->comm, c->where, datatype);
     if (!side->types)
         side->type = weft__mpi_type_number(datatype);
@@ -116,7 +123,8 @@ static int check_root(struct check *c)
 static int check_in_place(struct check *c)
 {
     const struct weft_mpi_side *own = is_scatter(c) ? &c->coll.into : &c->coll.from;
-    c->coll.in_place = own->buf == MPI_IN_PLACE && c->coll.kind != WEFT_MPI_COLL_BCAST;
+    c->coll.in_place =
+        own->buf == MPI_IN_PLACE && c->coll.kind != WEFT_MPI_COLL_BCAST && !is_neighbors(c);
     if (c->coll.in_place && has_root(c) && !c->root)
         return RAISE(c, MPI_ERR_BUFFER, "MPI_IN_PLACE is for the root");
     return MPI_SUCCESS;
@@ -143,10 +151,10 @@ static int check_sides(struct check *c)
     const struct weft_mpi_side unused = {0};
     struct weft_mpi_coll *coll = &c->coll;
     enum weft_mpi_coll_kind kind = coll->kind;
-    bool from_blocks =
-        is_scatter(c) || kind == WEFT_MPI_COLL_ALLTOALL || kind == WEFT_MPI_COLL_ALLTOALLV;
+    bool from_blocks = is_scatter(c) || kind == WEFT_MPI_COLL_ALLTOALL ||
+                       kind == WEFT_MPI_COLL_ALLTOALLV || kind == WEFT_MPI_COLL_NEIGHBORS_ALL;
     bool into_blocks =
-        kind <= WEFT_MPI_COLL_ALLTOALLV && kind != WEFT_MPI_COLL_BCAST && !is_scatter(c);
+        kind <= WEFT_MPI_COLL_NEIGHBORS_ALL && kind != WEFT_MPI_COLL_BCAST && !is_scatter(c);
     bool reduces_blocks = kind == WEFT_MPI_COLL_REDUCE_SCATTER;
     int err = MPI_SUCCESS;
     if (!from_counts(c))
@@ -199,8 +207,8 @@ static int check_alias(const struct check *c)
 {
     const struct weft_mpi_side *from = &c->coll.from, *into = &c->coll.into;
     bool empty = !into->counts && into->count == 0;
-    if (c->coll.kind < WEFT_MPI_COLL_ALLTOALL || c->coll.kind == WEFT_MPI_COLL_ALLTOALLV || empty ||
-        c->coll.in_place || !into->buf || into->buf != from->buf)
+    if ((c->coll.kind != WEFT_MPI_COLL_ALLTOALL && !is_reduction(c)) || empty || c->coll.in_place ||
+        !into->buf || into->buf != from->buf)
         return MPI_SUCCESS;
     return RAISE(c, MPI_ERR_BUFFER, "send and receive buffer are the same: pass MPI_IN_PLACE");
 }
@@ -227,6 +235,9 @@ int weft__mpi_collective_call(const char *where, const struct weft_mpi_call *cal
         return err;
     if (c.comm->remote)
         return RAISE(&c, MPI_ERR_COMM, "collectives of intercommunicators are not implemented");
+    if (is_neighbors(&c) && !c.comm->topo)
+        return RAISE(&c, MPI_ERR_TOPOLOGY, "the communicator has no topology");
+    c.blocks = is_neighbors(&c) ? weft__mpi_neighbors_n(c.comm) : c.comm->size;
     err = check(&c);
     if (err)
         return err;

@@ -168,8 +168,6 @@ static int unsupported_main(void *argument)
     check(MPI_Dist_graph_create(comm, 0, NULL, NULL, NULL, NULL, MPI_INFO_NULL, 0, &other) ==
           MPI_ERR_UNSUPPORTED_OPERATION);
     check(MPI_Comm_free(&comm) == MPI_ERR_COMM);
-    check(MPI_Neighbor_allgather(&x, 1, MPI_INT, &x, 1, MPI_INT, MPI_COMM_WORLD) ==
-          MPI_ERR_UNSUPPORTED_OPERATION);
     check(MPI_Win_create(&x, 4, 1, MPI_INFO_NULL, MPI_COMM_WORLD, &win) ==
           MPI_ERR_UNSUPPORTED_OPERATION);
     check(MPI_File_open(MPI_COMM_WORLD, "x", 0, MPI_INFO_NULL, &file) ==
