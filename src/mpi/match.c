@@ -10,6 +10,11 @@
  * (any message at all is the first of the list). Tables are made when they are first needed, are
  * shared by all queues, and only grow; without memory for them lists are walked.
  *
+ * A send of 8 bytes with its receive takes, when it is the newest of 1, 10, 1,000, 10,000 messages
+ * that wait: 28, 94, 105, 167 ns of the processor; of receives that are posted: 115, 112, 118, 157
+ * ns; with any source the same (scripts/bench match). Lists alone take 1.7 us at 1,000 and 20 us at
+ * 10,000.
+ *
  * Tables from the beginning were rejected: most programs never have ten receives posted, and a walk
  * of five is cheaper than a hash. Bound of the unexpected list: the rank's memory, whose end is an
  * error that says so.

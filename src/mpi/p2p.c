@@ -1,17 +1,23 @@
 /* Point to point: the blocking forms are the non-blocking ones, waited for. Ready sends are
  * standard sends: that a receive is posted is the program's promise and nothing that we need.
  *
- * The short way: a blocking send of a message that lies in one piece, fits into one packet and has
- * none before it needs no request: its header is made on the stack. Everything else about it is the
- * runtime's send().
+ * The short way needs no request: a blocking send of a message that lies in one piece, fits into
+ * one packet and has none before it is a header on the stack and the runtime's send(); a blocking
+ * receive, where none is posted and nothing waits to be received, takes what it wants out of the
+ * mailbox, if that comes first. With 8 bytes the two together
+ * take 29 ns of the processor, 7 of them for the packet; with requests it was 109 (scripts/bench
+ * match).
  */
 #include "mpi/p2p.h"
+
+#include <string.h>
 
 #include "mpi/attached.h"
 #include "mpi/error.h"
 #include "mpi/out.h"
 #include "mpi/protocol.h"
 #include "mpi/request.h"
+#include "mpi/status.h"
 #include "mpi/type.h"
 #include "mpi/wait.h"
 #include "weft/error.h"
@@ -70,11 +76,44 @@ int weft__mpi_p2p_check(struct weft_mpi *mpi, const char *where, const struct we
     return MPI_SUCCESS;
 }
 
-struct weft_mpi_request *weft__mpi_p2p_new(struct weft_mpi *mpi, const struct weft_mpi_args *args)
+/* What a call is about, when its arguments have been found right. */
+struct subject {
+    struct weft_mpi_comm *comm;
+    const struct weft_mpi_type *type;
+};
+
+enum { SMALL = 4096 };
+
+/* Whether all is plainly right. Where it is not, weft__mpi_p2p_check() says what is wrong, or that
+ * nothing is. */
+static bool is_plain(struct weft_mpi *mpi, const struct weft_mpi_args *args,
+                     struct subject *subject_out)
+{
+    struct weft_mpi_comm *comm = weft__mpi_comm_find(mpi, args->comm);
+    const struct weft_mpi_type *type = weft__mpi_type_find(mpi, args->datatype);
+    *subject_out = (struct subject){comm, type};
+    if (!comm || !type || !type->committed)
+        return false;
+    bool peer = (uint32_t)args->peer < (uint32_t)comm->peers || args->peer == MPI_PROC_NULL ||
+                (args->recv && args->peer == MPI_ANY_SOURCE);
+    bool tag = args->tag >= 0 || (args->recv && args->tag == MPI_ANY_TAG);
+    bool values = args->count >= 0 && args->count <= INT32_MAX && type->size <= SMALL &&
+                  type->extent >= 0 && type->extent <= SMALL && type->true_lb == 0;
+    return peer && tag && values && (uintptr_t)args->buf >= SMALL;
+}
+
+static int resolve(struct weft_mpi *mpi, const char *where, const struct weft_mpi_args *args,
+                   struct subject *subject_out)
+{
+    return is_plain(mpi, args, subject_out) ? MPI_SUCCESS : weft__mpi_p2p_check(mpi, where, args);
+}
+
+static struct weft_mpi_request *new_request(struct weft_mpi *mpi, const struct weft_mpi_args *args,
+                                            struct weft_mpi_comm *comm)
 {
     const struct weft_mpi_buffer data = weft__mpi_p2p_buffer(args);
-    struct weft_mpi_request *request = weft__mpi_request_new(
-        mpi, weft__mpi_comm_find(mpi, args->comm), args->recv ? WEFT_MPI_RECV : WEFT_MPI_SEND);
+    struct weft_mpi_request *request =
+        weft__mpi_request_new(mpi, comm, args->recv ? WEFT_MPI_RECV : WEFT_MPI_SEND);
     request->peer = args->peer;
     request->tag = args->tag;
     request->sync = args->sync;
@@ -83,40 +122,59 @@ struct weft_mpi_request *weft__mpi_p2p_new(struct weft_mpi *mpi, const struct we
     return request;
 }
 
-int weft__mpi_p2p_start(struct weft_mpi *mpi, const char *where, const struct weft_mpi_args *args,
-                        struct weft_mpi_request **request_out)
+struct weft_mpi_request *weft__mpi_p2p_new(struct weft_mpi *mpi, const struct weft_mpi_args *args)
 {
-    int err = weft__mpi_p2p_check(mpi, where, args);
+    return new_request(mpi, args, weft__mpi_comm_find(mpi, args->comm));
+}
+
+static int start_buffered(struct weft_mpi *mpi, const char *where, struct weft_mpi_request *request)
+{
+    int err = weft__mpi_attached_send(mpi, where, request);
     if (err)
-        return err;
-    struct weft_mpi_request *request = weft__mpi_p2p_new(mpi, args);
-    if (args->recv) {
-        weft__mpi_protocol_recv(mpi, request);
-    } else if (!args->buffered) {
-        weft__mpi_protocol_send(mpi, request);
-    } else {
-        err = weft__mpi_attached_send(mpi, where, request);
-        if (err) {
-            weft__mpi_request_free(mpi, request);
-            return err;
-        }
+        weft__mpi_request_free(mpi, request);
+    else
         weft__mpi_request_complete(mpi, request, MPI_SUCCESS);
-    }
-    *request_out = request;
+    return err;
+}
+
+static int start(struct weft_mpi *mpi, const char *where, const struct weft_mpi_args *args,
+                 struct weft_mpi_request *request)
+{
+    if (args->buffered)
+        return start_buffered(mpi, where, request);
+    if (args->recv)
+        weft__mpi_protocol_recv(mpi, request);
+    else
+        weft__mpi_protocol_send(mpi, request);
     return MPI_SUCCESS;
 }
 
-/* The short way; false: it is not open. The arguments have been checked. */
-static bool send_now(struct weft_mpi *mpi, const struct weft_mpi_args *args)
+int weft__mpi_p2p_start(struct weft_mpi *mpi, const char *where, const struct weft_mpi_args *args,
+                        struct weft_mpi_request **request_out)
 {
-    const struct weft_mpi_comm *comm = weft__mpi_comm_find(mpi, args->comm);
-    const struct weft_mpi_type *type = weft__mpi_type_find(mpi, args->datatype);
+    struct subject subject;
+    int err = resolve(mpi, where, args, &subject);
+    if (err)
+        return err;
+    *request_out = new_request(mpi, args, subject.comm);
+    return start(mpi, where, args, *request_out);
+}
+
+/* ---- the short way ---- */
+
+/* False: it is not open. */
+static bool send_now(struct weft_mpi *mpi, const struct weft_mpi_args *args,
+                     const struct subject *subject)
+{
+    const struct weft_mpi_comm *comm = subject->comm;
+    const struct weft_mpi_type *type = subject->type;
     const struct weft_mpi_header header = {.kind = WEFT_MPI_EAGER,
                                            .context = comm->context,
                                            .source = comm->rank,
                                            .tag = args->tag,
                                            .len_bytes = (uint64_t)args->count * type->size};
-    if (args->peer < 0 || header.len_bytes > weft__mpi_out_eager_max(mpi) ||
+    if (args->peer < 0 || args->sync || args->buffered ||
+        header.len_bytes > weft__mpi_out_eager_max(mpi) ||
         !weft__mpi_type_is_run(type, args->count))
         return false;
     int32_t dest = weft__mpi_comm_world_rank(comm, args->peer);
@@ -124,17 +182,62 @@ static bool send_now(struct weft_mpi *mpi, const struct weft_mpi_args *args)
            weft__mpi_out_now(mpi, dest, &header, weft__mpi_type_at(type, args->buf)) == WEFT_OK;
 }
 
+/* The next packet, waited for; NULL: there is something else to do. */
+static const struct weft_packet *next_packet(struct weft_mpi *mpi)
+{
+    for (;;) {
+        uint32_t seen = weft__mpi_protocol_bell(mpi);
+        const struct weft_packet *packet = weft_cell_peek(mpi->cell);
+        if (packet || weft__mpi_protocol_is_busy(mpi))
+            return packet;
+        weft__mpi_protocol_wait(mpi, seen);
+    }
+}
+
+/* Whether a packet is a whole message that the receive takes and nobody waits to hear of. */
+static bool is_wanted(const struct weft_packet *packet, const struct weft_mpi_args *args,
+                      const struct weft_mpi_comm *comm)
+{
+    const struct weft_mpi_header *header = (const void *)packet->payload;
+    return packet->len_bytes >= sizeof(*header) && header->kind == WEFT_MPI_EAGER &&
+           header->cookie == 0 && header->context == comm->context &&
+           header->len_bytes == packet->len_bytes - sizeof(*header) &&
+           (header->source == args->peer || args->peer == MPI_ANY_SOURCE) &&
+           (header->tag == args->tag || args->tag == MPI_ANY_TAG);
+}
+
+/* False: it is not open. */
+static bool recv_now(struct weft_mpi *mpi, const struct weft_mpi_args *args,
+                     const struct subject *subject, MPI_Status *status)
+{
+    const struct weft_mpi_queue *queue = &subject->comm->queues[0];
+    if (queue->posted_n > 0 || queue->unexpected_n > 0 || args->peer == MPI_PROC_NULL ||
+        !weft__mpi_type_is_run(subject->type, args->count))
+        return false;
+    const struct weft_packet *packet = next_packet(mpi);
+    if (!packet || !is_wanted(packet, args, subject->comm))
+        return false;
+    const struct weft_mpi_header *header = (const void *)packet->payload;
+    if (header->len_bytes > (uint64_t)args->count * subject->type->size)
+        return false; /* an error: the long way tells */
+    if (header->len_bytes > 0)
+        memcpy(weft__mpi_type_at(subject->type, args->buf), header + 1, header->len_bytes);
+    weft__mpi_status_set(status, header->source, header->tag, header->len_bytes);
+    weft_cell_consume(mpi->cell, packet);
+    return true;
+}
+
 static int blocking(const char *where, const struct weft_mpi_args *args, MPI_Status *status)
 {
     struct weft_mpi *mpi = weft__mpi_enter(where);
-    struct weft_mpi_request *request = NULL;
-    int err;
-    if (!args->recv && !args->sync && !args->buffered) {
-        err = weft__mpi_p2p_check(mpi, where, args);
-        if (err || send_now(mpi, args))
-            return err;
-    }
-    err = weft__mpi_p2p_start(mpi, where, args, &request);
+    struct subject subject;
+    int err = resolve(mpi, where, args, &subject);
+    if (err)
+        return err;
+    if (args->recv ? recv_now(mpi, args, &subject, status) : send_now(mpi, args, &subject))
+        return MPI_SUCCESS;
+    struct weft_mpi_request *request = new_request(mpi, args, subject.comm);
+    err = start(mpi, where, args, request);
     return err ? err : weft__mpi_wait_finish(mpi, where, request, status);
 }
 

@@ -27,6 +27,10 @@
 /* The program's buffer stays in use until the request is done. */
 static void pin(struct weft_mpi *mpi, struct weft_mpi_request *request)
 {
+    const struct weft_mpi_type *type = weft__mpi_type_get(mpi, request->type);
+    if (weft__mpi_type_is_run(type, request->count) &&
+        weft_cell_holds(mpi->cell, weft__mpi_type_at(type, request->buf), request->len_bytes))
+        return;
     const struct weft_mpi_buffer data = weft__mpi_request_buffer(request);
     weft__mpi_request_pin(mpi, request, &data);
 }
@@ -424,15 +428,12 @@ void weft__mpi_protocol_progress(struct weft_mpi *mpi)
         on_packet(mpi, packet);
         weft_cell_consume(mpi->cell, packet);
     }
+    if (!weft__mpi_protocol_is_busy(mpi))
+        return;
     poll_gets(mpi);
     retry_gets(mpi);
     weft__mpi_out_retry(mpi);
     weft__mpi_schedule_run_ready(mpi);
-}
-
-uint32_t weft__mpi_protocol_bell(const struct weft_mpi *mpi)
-{
-    return atomic_load_explicit(&mpi->cell->bell, memory_order_acquire);
 }
 
 void weft__mpi_protocol_poke(struct weft_mpi *mpi)

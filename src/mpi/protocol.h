@@ -22,12 +22,21 @@ void weft__mpi_protocol_refuse(struct weft_mpi *mpi, struct weft_mpi_message *me
 /* Takes in what has come, sends what had no credit, completes what can be completed. Does not enter
  * the runtime where there is nothing to do. */
 void weft__mpi_protocol_progress(struct weft_mpi *mpi);
+/* Whether progress() has something to do, or to look at, beside the mailbox. */
+static inline bool weft__mpi_protocol_is_busy(const struct weft_mpi *mpi)
+{
+    return !weft__mpi_list_empty(&mpi->outs) || !weft__mpi_list_empty(&mpi->starting) ||
+           !weft__mpi_list_empty(&mpi->getting) || !weft__mpi_list_empty(&mpi->ready);
+}
 /* Lets the runtime move things forward once, then progresses. */
 void weft__mpi_protocol_poke(struct weft_mpi *mpi);
 /* Sleeps until something may have changed since the bell was seen. */
 void weft__mpi_protocol_wait(struct weft_mpi *mpi, uint32_t seen);
 /* The bell, to be read before progress() and handed to wait(). */
-uint32_t weft__mpi_protocol_bell(const struct weft_mpi *mpi);
+static inline uint32_t weft__mpi_protocol_bell(const struct weft_mpi *mpi)
+{
+    return atomic_load_explicit(&mpi->cell->bell, memory_order_acquire);
+}
 /* Progresses until the request is done. */
 void weft__mpi_protocol_finish(struct weft_mpi *mpi, struct weft_mpi_request *request);
 /* Progresses until nothing waits for credit any more. */

@@ -10,7 +10,10 @@
 /* The same at every address and on every host: a cell never changes its place. */
 struct weft_cell *weft_cell_self(void)
 {
-    return (struct weft_cell *)getauxval(WEFT_CELL_AUX);
+    static struct weft_cell *found;
+    if (!found)
+        found = (struct weft_cell *)getauxval(WEFT_CELL_AUX);
+    return found;
 }
 
 void *weft_alloc(size_t len_bytes)

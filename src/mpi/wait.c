@@ -242,7 +242,9 @@ int PMPI_Wait(MPI_Request *request, MPI_Status *status)
         return MPI_SUCCESS;
     }
     weft__mpi_protocol_finish(mpi, found);
-    return take_one(mpi, WEFT_MPI_HERE, request, status);
+    if (!found->persistent)
+        *request = MPI_REQUEST_NULL;
+    return release_and_raise(mpi, WEFT_MPI_HERE, found, status);
 }
 WEFT_MPI_EXPORT(MPI_Wait);
 
