@@ -15,6 +15,7 @@
  */
 #include "mpi/comm.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/heap.h"
@@ -30,6 +31,7 @@
 #define FIRST_BUCKETS 16u
 #define COUNT_BITS 39
 #define RANK_SHIFT (COUNT_BITS + 1)
+#define NO_CONTEXT ((uint64_t)-2) /* of no rank: nobody receives what is sent there */
 
 static uint64_t context_of(uint64_t world_rank, uint64_t count)
 {
@@ -139,6 +141,7 @@ struct weft_mpi_comm *weft__mpi_comm_new(struct weft_mpi *mpi, struct weft_mpi_g
         return NULL;
     comm->handle = MPI_COMM_NULL;
     comm->refs = 1;
+    comm->context = NO_CONTEXT;
     comm->rank = group->rank;
     comm->size = group->size;
     comm->peers = peers->size;
@@ -212,7 +215,8 @@ static struct weft_mpi_comm *init_one(struct weft_mpi *mpi, struct weft_mpi_grou
     if (!comm)
         return NULL;
     comm->handle = handle;
-    strcpy(comm->name, handle == MPI_COMM_WORLD ? "MPI_COMM_WORLD" : "MPI_COMM_SELF");
+    snprintf(comm->name, sizeof(comm->name), "%s",
+             handle == MPI_COMM_WORLD ? "MPI_COMM_WORLD" : "MPI_COMM_SELF");
     weft__mpi_comm_open(mpi, comm, context);
     return comm;
 }

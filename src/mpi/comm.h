@@ -21,13 +21,13 @@ struct weft_mpi_comm *weft__mpi_comm_new(struct weft_mpi *mpi, struct weft_mpi_g
 /* A context that no other communicator of the app has or will have: one member offers it, all
  * others learn it. A context that is offered and not used is no loss. */
 uint64_t weft__mpi_comm_offer(struct weft_mpi *mpi);
+/* Of two offers that this rank made without one in between, the second. */
+static inline uint64_t weft__mpi_comm_next(uint64_t context)
+{
+    return context + 2; /* the lowest bit is for collectives */
+}
 /* Gives it the context; messages that have come for it are its messages from now on. */
 void weft__mpi_comm_open(struct weft_mpi *mpi, struct weft_mpi_comm *comm, uint64_t context);
-/* The same for one whose context has been received into it. */
-static inline void weft__mpi_comm_open_received(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
-{
-    weft__mpi_comm_open(mpi, comm, comm->context);
-}
 /* Gives it a handle, which takes over the caller's hold.  False: there is no room for one. */
 bool weft__mpi_comm_publish(struct weft_mpi *mpi, struct weft_mpi_comm *comm);
 /* Takes the handle away. */

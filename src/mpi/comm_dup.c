@@ -15,24 +15,73 @@
 
 /* ---- duplicates ---- */
 
-/* Tells the context to all ranks of the parent, and opens made with it. */
-static struct weft_mpi_request *write_dup(struct weft_mpi *mpi, struct weft_mpi_comm *parent,
-                                          struct weft_mpi_comm *made, uint64_t *context)
+static void add_intra(struct weft_mpi *mpi, struct weft_mpi_schedule *schedule,
+                      struct weft_mpi_comm *made, uint64_t *context)
 {
+    const struct weft_mpi_comm *parent = schedule->comm;
     const struct weft_mpi_tree tree = {
         .n = parent->size, .me = parent->rank, .data = context, .len_bytes = sizeof(*context)};
     if (parent->rank == 0)
         *context = weft__mpi_comm_offer(mpi);
-    struct weft_mpi_request *request = weft__mpi_make_tree(mpi, parent, &tree);
-    if (request && made) {
-        weft__mpi_schedule_fence(request->schedule);
-        weft__mpi_schedule_open(request->schedule, made);
+    weft__mpi_make_add_tree(schedule, &tree);
+    weft__mpi_schedule_fence(schedule);
+    if (made)
+        weft__mpi_schedule_open(schedule, made, context);
+}
+
+/* The side whose rank 0 has the lower number in the world begins: that rank offers the context, and
+ * one for what the other side has for itself, and tells all of them. The other side's rank 0
+ * answers all of the first in the same way. contexts: of the side that answers, of all, of the side
+ * that begins. */
+static void add_inter(struct weft_mpi *mpi, struct weft_mpi_schedule *schedule,
+                      struct weft_mpi_comm *made, uint64_t contexts[3])
+{
+    const struct weft_mpi_comm *parent = schedule->comm;
+    bool begins = weft__mpi_group_world_rank(parent->group, 0) <
+                  weft__mpi_group_world_rank(parent->remote, 0);
+    uint64_t *here = begins ? &contexts[1] : &contexts[0]; /* what this side is told */
+    uint64_t *there = begins ? &contexts[0] : &contexts[1];
+    const MPI_Count len = 2 * sizeof(contexts[0]);
+    const struct weft_mpi_buffer in = {here, len, weft__mpi_type_number(MPI_BYTE)};
+    const struct weft_mpi_buffer out = {there, len, weft__mpi_type_number(MPI_BYTE)};
+    if (parent->rank == 0 && begins)
+        contexts[1] = weft__mpi_comm_offer(mpi);
+    if (parent->rank == 0)
+        contexts[begins ? 0 : 2] = weft__mpi_comm_offer(mpi);
+    if (!begins) {
+        weft__mpi_schedule_recv(schedule, 0, &in);
+        weft__mpi_schedule_fence(schedule);
     }
-    if (request && request->schedule->no_memory) {
-        weft__mpi_request_free(mpi, request);
+    for (int32_t i = 0; parent->rank == 0 && i < parent->remote->size; i++)
+        weft__mpi_schedule_send(schedule, i, &out);
+    if (begins)
+        weft__mpi_schedule_recv(schedule, 0, &in);
+    weft__mpi_schedule_fence(schedule);
+    if (made) {
+        weft__mpi_schedule_open(schedule, made->local, &contexts[begins ? 2 : 0]);
+        weft__mpi_schedule_open(schedule, made, &contexts[1]);
+    }
+}
+
+/* Tells the context to all ranks of the parent, and opens made (NULL: nothing) with it. */
+static struct weft_mpi_request *write_dup(struct weft_mpi *mpi, struct weft_mpi_comm *parent,
+                                          struct weft_mpi_comm *made)
+{
+    struct weft_mpi_request *request = weft__mpi_schedule_new(mpi, parent);
+    if (!request)
         return NULL;
+    struct weft_mpi_schedule *schedule = request->schedule;
+    if (weft__mpi_schedule_scratch(schedule, 3 * sizeof(uint64_t))) {
+        uint64_t *contexts = (uint64_t *)(void *)schedule->scratch;
+        if (parent->remote)
+            add_inter(mpi, schedule, made, contexts);
+        else
+            add_intra(mpi, schedule, made, contexts);
     }
-    return request;
+    if (!schedule->no_memory)
+        return request;
+    weft__mpi_request_free(mpi, request);
+    return NULL;
 }
 
 struct dup_args {
@@ -41,6 +90,25 @@ struct dup_args {
     MPI_Info info;
 };
 
+static int begin_dup(struct weft_mpi *mpi, struct weft_mpi_comm *comm, struct weft_mpi_info *info,
+                     struct weft_mpi_comm **made_out)
+{
+    const struct weft_mpi_make make = {.parent = comm,
+                                       .group = comm->group,
+                                       .remote = comm->remote,
+                                       .info = info,
+                                       .duplicate = true};
+    int err = weft__mpi_make_begin(mpi, &make, made_out);
+    if (err || !comm->remote)
+        return err;
+    (*made_out)->local = weft__mpi_comm_new(mpi, comm->group, NULL);
+    if ((*made_out)->local)
+        return MPI_SUCCESS;
+    weft__mpi_comm_retract(mpi, *made_out);
+    *made_out = NULL;
+    return MPI_ERR_NO_MEM;
+}
+
 /* Makes the new one up to its context. Where that fails, what the others wait for is done all the
  * same: the communicator is missing on this rank, and the error is this rank's. */
 static int start_dup(struct weft_mpi *mpi, const struct dup_args *args,
@@ -48,19 +116,13 @@ static int start_dup(struct weft_mpi *mpi, const struct dup_args *args,
 {
     struct weft_mpi_comm *comm, *made = NULL;
     struct weft_mpi_info *info;
-    uint64_t unused;
     int err = weft__mpi_comm_get(mpi, args->where, args->comm, &comm);
-    if (!err && comm->remote)
-        err = weft__mpi_error_raise(mpi, comm, MPI_ERR_UNSUPPORTED_OPERATION, args->where,
-                                    "of an intercommunicator");
     if (!err)
         err = weft__mpi_info_get(mpi, comm, args->where, args->info, &info);
     if (err)
         return err;
-    const struct weft_mpi_make make = {
-        .parent = comm, .group = comm->group, .info = info, .duplicate = true};
-    err = weft__mpi_make_begin(mpi, &make, &made);
-    struct weft_mpi_request *request = write_dup(mpi, comm, made, made ? &made->context : &unused);
+    err = begin_dup(mpi, comm, info, &made);
+    struct weft_mpi_request *request = write_dup(mpi, comm, made);
     if (!err && !request) {
         err = MPI_ERR_NO_MEM;
         weft__mpi_comm_retract(mpi, made);
@@ -74,31 +136,12 @@ static int start_dup(struct weft_mpi *mpi, const struct dup_args *args,
     return MPI_SUCCESS;
 }
 
-static int dup_inter(struct weft_mpi *mpi, const struct dup_args *args, struct weft_mpi_comm *comm,
-                     MPI_Comm *handle_out)
-{
-    struct weft_mpi_info *info;
-    struct weft_mpi_comm *made;
-    int err = weft__mpi_info_get(mpi, comm, args->where, args->info, &info);
-    if (err)
-        return err;
-    struct weft_mpi_make make = {.parent = comm, .info = info, .duplicate = true};
-    struct weft_mpi_meeting meeting = weft__mpi_meeting_of(comm);
-    err = weft__mpi_make_inter(mpi, &make, &meeting, &made);
-    if (err)
-        return weft__mpi_make_failed(mpi, args->where, comm, err);
-    *handle_out = made->handle;
-    return MPI_SUCCESS;
-}
-
 static int dup(const struct dup_args *args, MPI_Comm *handle_out)
 {
     struct weft_mpi *mpi = weft__mpi_enter(args->where);
-    struct weft_mpi_comm *made, *comm = weft__mpi_comm_find(mpi, args->comm);
-    struct weft_mpi_request *request;
+    struct weft_mpi_comm *made = NULL;
+    struct weft_mpi_request *request = NULL;
     *handle_out = MPI_COMM_NULL;
-    if (comm && comm->remote)
-        return dup_inter(mpi, args, comm, handle_out);
     int err = start_dup(mpi, args, &made, &request);
     if (err)
         return err;
@@ -114,8 +157,8 @@ static int dup(const struct dup_args *args, MPI_Comm *handle_out)
 static int idup(const struct dup_args *args, MPI_Comm *handle_out, MPI_Request *request_out)
 {
     struct weft_mpi *mpi = weft__mpi_enter(args->where);
-    struct weft_mpi_comm *made;
-    struct weft_mpi_request *request;
+    struct weft_mpi_comm *made = NULL;
+    struct weft_mpi_request *request = NULL;
     *handle_out = MPI_COMM_NULL;
     int err = start_dup(mpi, args, &made, &request);
     if (err)

@@ -2,8 +2,8 @@
  *
  * One rank of each side meets the other's over a communicator that both are in; they tell each
  * other who is on their side and offer a context, of which that of the lower world rank counts;
- * then each tells its own side. Duplicates, parts and merging are the same meeting, over the
- * intercommunicator itself. A side that is alone again in a collective has its own communicator,
+ * then each tells its own side. Parts and merging are the same meeting, over the intercommunicator
+ * itself. A side that is alone again in a collective has its own communicator,
  * whose context its speaker offers.
  */
 #include "mpi/comm_inter.h"
@@ -29,8 +29,8 @@ struct outcome {
     int32_t size, high, first, err;
 };
 
-static int run_exchange(struct weft_mpi *mpi, const struct weft_mpi_meeting *meeting,
-                        const struct weft_mpi_buffer *mine, const struct weft_mpi_buffer *theirs)
+int weft__mpi_meeting_swap(struct weft_mpi *mpi, const struct weft_mpi_meeting *meeting,
+                           const struct weft_mpi_buffer *mine, const struct weft_mpi_buffer *theirs)
 {
     struct weft_mpi_request *request = weft__mpi_schedule_new(mpi, meeting->bridge);
     if (!request)
@@ -66,14 +66,14 @@ static int meet(struct weft_mpi *mpi, const struct weft_mpi_meeting *meeting,
                            .world_rank = mpi->cell->rank};
     struct opening theirs = {0};
     struct weft_mpi_buffer out = bytes(&mine, sizeof(mine)), in = bytes(&theirs, sizeof(theirs));
-    int err = run_exchange(mpi, meeting, &out, &in);
+    int err = weft__mpi_meeting_swap(mpi, meeting, &out, &in);
     if (err)
         return err;
     int32_t *ranks = list_ranks(mpi, meeting->group);
     int32_t *others = weft__heap_alloc(heap, (size_t)theirs.size * sizeof(*others) + 1);
     out = bytes(ranks, (size_t)mine.size * sizeof(*ranks));
     in = bytes(others, (size_t)theirs.size * sizeof(*others));
-    err = ranks && others ? run_exchange(mpi, meeting, &out, &in) : MPI_ERR_NO_MEM;
+    err = ranks && others ? weft__mpi_meeting_swap(mpi, meeting, &out, &in) : MPI_ERR_NO_MEM;
     weft__heap_free(heap, ranks);
     if (err) {
         weft__heap_free(heap, others);
@@ -88,8 +88,8 @@ static int meet(struct weft_mpi *mpi, const struct weft_mpi_meeting *meeting,
     return MPI_SUCCESS;
 }
 
-static int tell(struct weft_mpi *mpi, const struct weft_mpi_meeting *meeting, void *data,
-                size_t len)
+int weft__mpi_meeting_tell(struct weft_mpi *mpi, const struct weft_mpi_meeting *meeting, void *data,
+                           size_t len)
 {
     int32_t size = meeting->local->size;
     const struct weft_mpi_tree tree = {
@@ -110,13 +110,14 @@ int weft__mpi_meet(struct weft_mpi *mpi, struct weft_mpi_meeting *meeting)
         outcome.err = meet(mpi, meeting, &outcome, &ranks);
         outcome.local_context = weft__mpi_comm_offer(mpi);
     }
-    int err = tell(mpi, meeting, &outcome, sizeof(outcome));
+    int err = weft__mpi_meeting_tell(mpi, meeting, &outcome, sizeof(outcome));
     if (!err)
         err = outcome.err;
     if (!err && !speaks)
         ranks = weft__heap_alloc(mpi->cell->heap, (size_t)outcome.size * sizeof(*ranks) + 1);
     if (!err)
-        err = ranks ? tell(mpi, meeting, ranks, (size_t)outcome.size * sizeof(*ranks))
+        err = ranks ? weft__mpi_meeting_tell(mpi, meeting, ranks,
+                                             (size_t)outcome.size * sizeof(*ranks))
                     : MPI_ERR_NO_MEM;
     meeting->context = outcome.context;
     meeting->local_context = outcome.local_context;
@@ -128,21 +129,26 @@ int weft__mpi_meet(struct weft_mpi *mpi, struct weft_mpi_meeting *meeting)
     return err;
 }
 
-/* What this side has for itself. */
-static int add_local(struct weft_mpi *mpi, const struct weft_mpi_meeting *meeting,
-                     struct weft_mpi_comm *made)
+int weft__mpi_make_sides(struct weft_mpi *mpi, const struct weft_mpi_make *make, uint64_t context,
+                         uint64_t local_context, struct weft_mpi_comm **made_out)
 {
-    made->local = weft__mpi_comm_new(mpi, meeting->group, NULL);
-    if (!made->local)
+    struct weft_mpi_comm *made = NULL;
+    int err = weft__mpi_make(mpi, make, context, &made);
+    if (err)
+        return err;
+    made->local = weft__mpi_comm_new(mpi, make->group, NULL);
+    if (!made->local) {
+        weft__mpi_comm_retract(mpi, made);
         return MPI_ERR_NO_MEM;
-    weft__mpi_comm_open(mpi, made->local, meeting->local_context);
+    }
+    weft__mpi_comm_open(mpi, made->local, local_context);
+    *made_out = made;
     return MPI_SUCCESS;
 }
 
 int weft__mpi_make_inter(struct weft_mpi *mpi, struct weft_mpi_make *make,
                          struct weft_mpi_meeting *meeting, struct weft_mpi_comm **made_out)
 {
-    struct weft_mpi_comm *made = NULL;
     int err = weft__mpi_meet(mpi, meeting);
     make->group = meeting->group;
     make->remote = meeting->remote;
@@ -150,14 +156,8 @@ int weft__mpi_make_inter(struct weft_mpi *mpi, struct weft_mpi_make *make,
     if (!err && meeting->remote->rank != MPI_UNDEFINED)
         err = MPI_ERR_COMM; /* on both sides */
     if (!err && meeting->remote->size > 0 && meeting->group->rank != MPI_UNDEFINED)
-        err = weft__mpi_make(mpi, make, meeting->context, &made);
-    if (made && !err)
-        err = add_local(mpi, meeting, made);
+        err = weft__mpi_make_sides(mpi, make, meeting->context, meeting->local_context, made_out);
     weft__mpi_group_put(mpi, meeting->remote);
-    if (err && made)
-        weft__mpi_comm_retract(mpi, made);
-    if (!err)
-        *made_out = made;
     return err;
 }
 
@@ -212,7 +212,7 @@ int PMPI_Intercomm_create(MPI_Comm local_comm, int local_leader, MPI_Comm peer_c
     err = weft__mpi_make_inter(mpi, &make, &meeting, &made);
     if (err)
         return weft__mpi_make_failed(mpi, WEFT_MPI_HERE, local, err);
-    *newintercomm = made->handle;
+    *newintercomm = made ? made->handle : MPI_COMM_NULL;
     return MPI_SUCCESS;
 }
 WEFT_MPI_EXPORT(MPI_Intercomm_create);

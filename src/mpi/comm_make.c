@@ -93,24 +93,28 @@ static int32_t member(const struct weft_mpi_tree *tree, int64_t i)
 }
 
 /* A binomial tree: number me has it from me without its lowest bit. */
-struct weft_mpi_request *weft__mpi_make_tree(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
-                                             const struct weft_mpi_tree *tree)
+void weft__mpi_make_add_tree(struct weft_mpi_schedule *schedule, const struct weft_mpi_tree *tree)
 {
     const struct weft_mpi_buffer data = {tree->data, (MPI_Count)tree->len_bytes,
                                          weft__mpi_type_number(MPI_BYTE)};
-    struct weft_mpi_request *request = weft__mpi_schedule_new(mpi, comm);
-    if (!request)
-        return NULL;
     int64_t bit = 1;
     while (bit < tree->n && (tree->me & bit) == 0)
         bit *= 2;
     if (tree->me != 0) {
-        weft__mpi_schedule_recv(request->schedule, member(tree, tree->me - bit), &data);
-        weft__mpi_schedule_fence(request->schedule);
+        weft__mpi_schedule_recv(schedule, member(tree, tree->me - bit), &data);
+        weft__mpi_schedule_fence(schedule);
     }
     for (bit /= 2; bit > 0; bit /= 2)
         if (tree->me + bit < tree->n)
-            weft__mpi_schedule_send(request->schedule, member(tree, tree->me + bit), &data);
+            weft__mpi_schedule_send(schedule, member(tree, tree->me + bit), &data);
+}
+
+struct weft_mpi_request *weft__mpi_make_tree(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
+                                             const struct weft_mpi_tree *tree)
+{
+    struct weft_mpi_request *request = weft__mpi_schedule_new(mpi, comm);
+    if (request)
+        weft__mpi_make_add_tree(request->schedule, tree);
     return request;
 }
 

@@ -37,7 +37,8 @@ struct weft_mpi_tree {
     size_t len_bytes;
 };
 
-/* Its schedule, with room for an open().  NULL: the region is full. */
+/* Its steps, and a schedule of its own.  NULL: the region is full. */
+void weft__mpi_make_add_tree(struct weft_mpi_schedule *schedule, const struct weft_mpi_tree *tree);
 struct weft_mpi_request *weft__mpi_make_tree(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
                                              const struct weft_mpi_tree *tree);
 /* Each rank's len bytes to all: all[i] is of rank (own + i) % size; all[0] is set.  Errors: not

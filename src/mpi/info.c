@@ -112,20 +112,6 @@ struct env {
     const char *command, *argv; /* NULL: not known */
 };
 
-static const char *level_name(int level)
-{
-    switch (level) {
-    case MPI_THREAD_FUNNELED:
-        return "MPI_THREAD_FUNNELED";
-    case MPI_THREAD_SERIALIZED:
-        return "MPI_THREAD_SERIALIZED";
-    case MPI_THREAD_MULTIPLE:
-        return "MPI_THREAD_MULTIPLE";
-    default:
-        return "MPI_THREAD_SINGLE";
-    }
-}
-
 static int put_env(struct weft_mpi *mpi, struct weft_mpi_info *info, const struct env *env)
 {
     char text[MPI_MAX_INFO_VAL];
@@ -144,8 +130,6 @@ static int put_env(struct weft_mpi *mpi, struct weft_mpi_info *info, const struc
         err = weft__mpi_info_put(mpi, info, "host", text);
     if (!err && getcwd(text, sizeof(text)))
         err = weft__mpi_info_put(mpi, info, "wdir", text);
-    if (!err && mpi->initialized)
-        err = weft__mpi_info_put(mpi, info, "thread_level", level_name(mpi->thread_level));
     return err;
 }
 

@@ -198,9 +198,12 @@ void weft__mpi_schedule_unpack(struct weft_mpi_schedule *schedule,
     add_piece(step, offset, packed, len_bytes);
 }
 
-void weft__mpi_schedule_open(struct weft_mpi_schedule *schedule, struct weft_mpi_comm *comm)
+void weft__mpi_schedule_open(struct weft_mpi_schedule *schedule, struct weft_mpi_comm *comm,
+                             uint64_t *context)
 {
-    add(schedule, WEFT_MPI_STEP_OPEN)->into.buf = comm;
+    struct weft_mpi_step *step = add(schedule, WEFT_MPI_STEP_OPEN);
+    step->into.buf = comm;
+    step->packed = context;
     weft__mpi_comm_hold(comm);
 }
 
@@ -253,7 +256,7 @@ static void run_local(struct weft_mpi *mpi, const struct weft_mpi_step *step)
         weft__mpi_type_unpack(mpi, &step->into, step->offset, step->packed, step->len_bytes);
         break;
     case WEFT_MPI_STEP_OPEN:
-        weft__mpi_comm_open_received(mpi, step->into.buf);
+        weft__mpi_comm_open(mpi, step->into.buf, *(const uint64_t *)step->packed);
         break;
     case WEFT_MPI_STEP_SEND:
     case WEFT_MPI_STEP_RECV:

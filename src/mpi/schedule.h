@@ -31,7 +31,7 @@ struct weft_mpi_step {
     struct weft_mpi_buffer into; /* RECV, COPY, UNPACK. Its type is held. COMBINE: buf alone.
                                     OPEN: buf is a communicator that is held */
     const void *right;           /* COMBINE */
-    void *packed;                /* PACK, UNPACK */
+    void *packed;                /* PACK, UNPACK; OPEN: the context */
     uint64_t offset;             /* PACK, UNPACK: in the packed data */
     size_t len_bytes;            /* PACK, UNPACK */
 };
@@ -81,8 +81,9 @@ void weft__mpi_schedule_pack(struct weft_mpi_schedule *schedule, const struct we
 void weft__mpi_schedule_unpack(struct weft_mpi_schedule *schedule,
                                const struct weft_mpi_buffer *into, uint64_t offset,
                                const void *packed, size_t len_bytes);
-/* Opens a communicator whose context a step before has received. */
-void weft__mpi_schedule_open(struct weft_mpi_schedule *schedule, struct weft_mpi_comm *comm);
+/* Opens a communicator; a step before receives its context. */
+void weft__mpi_schedule_open(struct weft_mpi_schedule *schedule, struct weft_mpi_comm *comm,
+                             uint64_t *context);
 
 /* Its messages carry this tag, and it is none of the collectives that all ranks of its communicator
  * count. To be said before the next one is written. */

@@ -119,10 +119,13 @@ static int talk_main(void *argument)
     int result;
     struct sides s;
     MPI_Comm dup;
+    MPI_Request request;
     cases_init(NULL, NULL);
     open_sides(&s, *(const int *)argument);
     check_inter(&s, s.inter);
-    check(MPI_Comm_dup(s.inter, &dup) == MPI_SUCCESS);
+    check(MPI_Comm_idup(s.inter, &dup, &request) == MPI_SUCCESS);
+    check_talk(&s, s.inter);
+    check(MPI_Wait(&request, MPI_STATUS_IGNORE) == MPI_SUCCESS);
     check(MPI_Comm_compare(s.inter, dup, &result) == MPI_SUCCESS && result == MPI_CONGRUENT);
     check_inter(&s, dup);
     check_talk(&s, s.inter);
@@ -218,6 +221,49 @@ static void parts_of_both_sides_are_made(void **state)
         cases_run_all(n, part_main, NULL);
 }
 
+/* Ranks of the other side that choose as this one does, in falling order. */
+static int split_main(void *argument)
+{
+    int n, me, want[16], want_n = 0, got, size;
+    struct sides s;
+    MPI_Comm part;
+    MPI_Status status;
+    cases_init(&me, &size);
+    open_sides(&s, *(const int *)argument);
+    for (int i = size - 1; i >= 0; i--)
+        for (int k = 0; k < s.other_n; k++)
+            if (s.others[k] == i && i % 4 < 3 && i % 4 / 2 == me % 4 / 2)
+                want[want_n++] = i;
+    check(MPI_Comm_split(s.inter, me % 4 == 3 ? MPI_UNDEFINED : me % 4 / 2, -me, &part) == 0);
+    check((part == MPI_COMM_NULL) == (me % 4 == 3 || want_n == 0));
+    if (part != MPI_COMM_NULL) {
+        check(MPI_Comm_remote_size(part, &n) == MPI_SUCCESS && n == want_n);
+        check(MPI_Comm_test_inter(part, &got) == MPI_SUCCESS && got);
+        for (int i = 0; i < n; i++)
+            check(MPI_Send(&me, 1, MPI_INT, i, 1, part) == MPI_SUCCESS);
+        for (int i = 0; i < n; i++) {
+            check(MPI_Recv(&got, 1, MPI_INT, MPI_ANY_SOURCE, 1, part, &status) == MPI_SUCCESS);
+            check(got == want[status.MPI_SOURCE]);
+        }
+        MPI_Comm all;
+        check(MPI_Intercomm_merge(part, s.low, &all) == MPI_SUCCESS);
+        check(MPI_Comm_free(&part) == MPI_SUCCESS && MPI_Barrier(all) == MPI_SUCCESS);
+        check(MPI_Comm_free(&all) == MPI_SUCCESS);
+    }
+    close_sides(&s);
+    MPI_Finalize();
+    return 0;
+}
+
+static void sides_are_split_together(void **state)
+{
+    (void)state;
+    for (int way = 0; way < 3; way++)
+        for (int n = 2; n <= 9; n++)
+            cases_run(&(struct native_options){.ranks = n, .seed = (uint64_t)n % 3}, split_main,
+                      &way);
+}
+
 static int many_main(void *argument)
 {
     struct sides s;
@@ -250,7 +296,6 @@ static int errors_main(void *argument)
     int me, x;
     struct sides s;
     MPI_Comm out;
-    MPI_Request request;
     (void)argument;
     cases_init(&me, NULL);
     check(MPI_Intercomm_create(MPI_COMM_NULL, 0, MPI_COMM_WORLD, 0, 0, &out) == MPI_ERR_COMM);
@@ -264,8 +309,7 @@ static int errors_main(void *argument)
     check(MPI_Comm_set_errhandler(s.inter, MPI_ERRORS_RETURN) == MPI_SUCCESS);
     check(MPI_Send(&x, 1, MPI_INT, s.other_n, 0, s.inter) == MPI_ERR_RANK);
     check(MPI_Intercomm_create(s.inter, 0, MPI_COMM_WORLD, 0, 0, &out) == MPI_ERR_COMM);
-    check(MPI_Comm_idup(s.inter, &out, &request) == MPI_ERR_UNSUPPORTED_OPERATION);
-    check(MPI_Comm_split(s.inter, 0, 0, &out) == MPI_ERR_UNSUPPORTED_OPERATION);
+    check(MPI_Comm_create_group(s.inter, MPI_GROUP_EMPTY, 0, &out) == MPI_ERR_COMM);
     close_sides(&s);
     MPI_Finalize();
     return 0;
@@ -310,6 +354,7 @@ int main(void)
         cmocka_unit_test(sides_talk_to_each_other),
         cmocka_unit_test(sides_become_one),
         cmocka_unit_test(parts_of_both_sides_are_made),
+        cmocka_unit_test(sides_are_split_together),
         cmocka_unit_test(sides_that_are_freed_leave_nothing_behind),
         cmocka_unit_test(wrong_sides_give_their_class),
         cmocka_unit_test(intercommunicators_move_with_their_rank),

@@ -15,6 +15,7 @@ static struct counter counter;
 static int rank, errors, last_error;
 static MPI_Comm last_comm;
 
+/* lint: of the standard */
 static int copy(MPI_Comm comm, int key, void *extra, void *in, void *out, int *flag)
 {
     struct counter *c = extra;
