@@ -124,6 +124,8 @@ struct weft_cell {
     char pin_reason[100];
     int64_t clock_offset_ns; /* added to the host's clock by now() */
     struct weft_mailbox mailbox;
+    uint32_t in_mpi; /* between MPI_Init and MPI_Finalize: a rank that ends so ends its app */
+    uint32_t reserved;
 };
 
 /* The cell of the calling rank; NULL in a thread that is no rank. */

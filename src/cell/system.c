@@ -127,7 +127,8 @@ void weft__system_on_limits(struct weft__system *system, struct weft__trap_call 
     call->result = !own ? -ESRCH : call->args[2] ? -EPERM : weft__system_raw(call->number, args);
 }
 
-/* The C library asks for a thread in two ways, one after the other. */
+/* The C library asks for threads and processes in two ways each, one after the other: they are
+ * named by what the program has asked for. */
 void weft__system_on_threads_asked(struct weft__system *system, struct weft__trap_call *call)
 {
     uint64_t flags = call->number == SYS_clone ? call->args[0] : 0;
@@ -136,12 +137,13 @@ void weft__system_on_threads_asked(struct weft__system *system, struct weft__tra
         call->result = -EFAULT;
         return;
     }
-    if (flags & CLONE_THREAD) {
-        call->number = SYS_clone;
-        weft__system_refuse(system, call, ENOSYS, "a rank in a cell has one thread");
-    } else {
-        weft__system_refuse(system, call, ENOSYS, "a rank in a cell has no child processes");
-    }
+    bool asks_thread = flags & CLONE_THREAD;
+    bool clones = call->number == SYS_clone || call->number == SYS_clone3;
+    if (clones)
+        call->number = asks_thread ? SYS_clone : SYS_fork;
+    weft__system_refuse(system, call, ENOSYS,
+                        asks_thread ? "a rank in a cell has one thread"
+                                    : "a rank in a cell has no child processes");
 }
 
 /* ---- refusals ---- */
@@ -196,13 +198,12 @@ static void block(const struct weft__system *system)
 static bool may_touch(const struct weft__system *system, const struct weft__system_entry *entry,
                       const struct weft__trap_call *call)
 {
+    unsigned span = entry->span;
     for (unsigned i = 0; i < 6; i++)
         if (entry->pointers & 1u << i && call->args[i] &&
-            !weft__user_near(&system->space, call->args[i], 1))
+            !weft__user_buffer(&system->space, call->args[i], 1))
             return false;
-    unsigned span = entry->span;
-    return !span || !call->args[span] ||
-           weft__user_near(&system->space, call->args[span - 1], call->args[span]);
+    return !span || weft__user_buffer(&system->space, call->args[span - 1], call->args[span]);
 }
 
 static void look(struct weft__system *system, struct weft__trap_call *call)
@@ -321,7 +322,7 @@ void weft__system_returns(struct weft__system *system, uint64_t sp)
 {
     const struct weft__signals *signals = &system->state->signals;
     if (!signals->alarm_ns || weft__system_now(system) < signals->alarm_ns ||
-        system->state->wait.active || !weft__user_near(&system->space, sp, 64))
+        system->state->wait.active || !weft__user_buffer(&system->space, sp, 64))
         return;
     weft__wait_return_over(&system->state->wait, sp, system->space.space->code);
 }

@@ -135,8 +135,8 @@ void weft__system_on_message(struct weft__system *system, struct weft__trap_call
         struct iovec part;
         call->result =
             weft__user_read(&system->space, &part, parts + i * sizeof(part), sizeof(part));
-        if (call->result == 0 && part.iov_len &&
-            !weft__user_near(&system->space, (uint64_t)(uintptr_t)part.iov_base, part.iov_len))
+        if (call->result == 0 &&
+            !weft__user_buffer(&system->space, (uint64_t)(uintptr_t)part.iov_base, part.iov_len))
             call->result = -EFAULT;
         if (call->result)
             return;

@@ -170,9 +170,8 @@ void weft__system_on_vector(struct weft__system *system, struct weft__trap_call 
     n = n < VECTORS ? n : VECTORS;
     call->result = weft__user_read(&system->space, parts, args[1], n * sizeof(parts[0]));
     for (uint64_t i = 0; i < n && !call->result; i++)
-        if (parts[i].iov_len &&
-            !weft__user_near(&system->space, (uint64_t)(uintptr_t)parts[i].iov_base,
-                             parts[i].iov_len))
+        if (!weft__user_buffer(&system->space, (uint64_t)(uintptr_t)parts[i].iov_base,
+                               parts[i].iov_len))
             call->result = -EFAULT;
     if (call->result)
         return;
@@ -345,8 +344,9 @@ void weft__system_on_ioctl(struct weft__system *system, struct weft__trap_call *
     case TIOCGWINSZ:
     case TIOCGPGRP:
     case FIONREAD:
-        call->result =
-            call->args[2] == 0 || !weft__user_near(&system->space, call->args[2], 1) ? -EFAULT : 0;
+        call->result = call->args[2] == 0 || !weft__user_buffer(&system->space, call->args[2], 1)
+                           ? -EFAULT
+                           : 0;
         if (!call->result)
             weft__system_on_file(system, call);
         break;

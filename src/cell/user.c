@@ -13,7 +13,7 @@ static const void *at(uint64_t address)
     return (const void *)(uintptr_t)address;
 }
 
-bool weft__user_near(const struct weft__space_host *host, uint64_t address, uint64_t len_bytes)
+static bool is_near(const struct weft__space_host *host, uint64_t address, uint64_t len_bytes)
 {
     uint64_t begin = (uint64_t)(uintptr_t)host->region->base;
     uint64_t room = host->region->len_bytes;
@@ -25,7 +25,7 @@ bool weft__user_holds(const struct weft__space_host *host, uint64_t address, uin
 {
     const struct weft__space *space = host->space;
     const struct weft__arena *arena = &space->arena;
-    if (!weft__user_near(host, address, len_bytes))
+    if (!is_near(host, address, len_bytes))
         return len_bytes == 0;
     uint64_t end = address + len_bytes;
     if (address < space->begin) {
@@ -39,6 +39,12 @@ bool weft__user_holds(const struct weft__space_host *host, uint64_t address, uin
             ((int)extent->prot & prot) != prot)
             return false;
     return true;
+}
+
+bool weft__user_buffer(const struct weft__space_host *host, uint64_t address, uint64_t len_bytes)
+{
+    return len_bytes == 0 ||
+           (is_near(host, address, len_bytes) && weft__user_holds(host, address, 1, PROT_NONE));
 }
 
 int weft__user_read(const struct weft__space_host *host, void *into, uint64_t address, size_t len)

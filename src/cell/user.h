@@ -14,8 +14,9 @@
  * PROT_WRITE or both. No bytes are held everywhere. */
 bool weft__user_holds(const struct weft__space_host *host, uint64_t address, uint64_t len_bytes,
                       int prot);
-/* Whether it lies in the rank's range at all: what is in there the kernel checks itself. */
-bool weft__user_near(const struct weft__space_host *host, uint64_t address, uint64_t len_bytes);
+/* Whether the kernel may be given it as a buffer: it begins in memory of the program and ends in
+ * the rank's range. It may be said to be longer than it is, as long as nobody fills it. */
+bool weft__user_buffer(const struct weft__space_host *host, uint64_t address, uint64_t len_bytes);
 
 /* Errors: -EFAULT, for all of these. */
 int weft__user_read(const struct weft__space_host *host, void *into, uint64_t address, size_t len);

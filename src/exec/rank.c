@@ -233,9 +233,22 @@ int weft__exec_start(struct weft_exec *exec, const int32_t *ranks, size_t n)
     return WEFT_OK;
 }
 
+/* The others would wait for it for ever. Returns the rank's exit code. */
+static int check_end_of_mpi(const struct weft__rank *rank, int code)
+{
+    const struct weft_exec *exec = rank->exec;
+    char reason[100];
+    if (code != 0 || !rank->cell->in_mpi || !exec->callbacks.app_abort)
+        return code;
+    snprintf(reason, sizeof(reason), "rank %d has ended without MPI_Finalize", (int)rank->number);
+    exec->callbacks.app_abort(exec->callbacks.ctx, rank->number, 1, reason);
+    return 1;
+}
+
 void weft__rank_finish(struct weft__rank *rank, int code)
 {
     struct weft_exec *exec = rank->exec;
+    code = check_end_of_mpi(rank, code);
     weft__forks_close(rank);
     weft__move_give_up(rank, WEFT_ENOENT, "the rank has ended");
     weft__gets_end(rank);

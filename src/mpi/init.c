@@ -119,6 +119,7 @@ static int init(const char *where, int required, int *provided)
         fail_init(cell, "the rank's region is full");
     mpi->thread_level = required < MPI_THREAD_FUNNELED ? MPI_THREAD_SINGLE : MPI_THREAD_FUNNELED;
     mpi->initialized = true;
+    cell->in_mpi = 1;
     *provided = mpi->thread_level;
     return MPI_SUCCESS;
 }
@@ -277,6 +278,7 @@ int PMPI_Finalize(void)
     mpi->dests = NULL;
     mpi->attached = NULL;
     mpi->finalized = true;
+    mpi->cell->in_mpi = 0;
     return MPI_SUCCESS;
 }
 WEFT_MPI_EXPORT(MPI_Finalize);

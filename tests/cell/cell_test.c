@@ -122,6 +122,50 @@ static void files_that_are_open_survive_moves(void **state)
     changes_nothing(*state, CELL_PROGRAMS "/files", move_on);
 }
 
+static void signals_and_sleeps_survive_moves(void **state)
+{
+    changes_nothing(*state, CELL_PROGRAMS "/signals", move_on);
+}
+
+/* A rank that holds something of its host is not moved, and it is said what. */
+static void expect_stay(struct cluster *cluster, const char *what, const char *words)
+{
+    const char *end = cluster_file(cluster, "end"), *work = cluster_file(cluster, "work");
+    struct ask_move move = {.reason = ""};
+    struct child_patience patience = child_patience(CLUSTER_MS);
+    cluster_check(cluster, mkdir(work, 0700) == 0);
+    struct cluster_app app = cluster_run(cluster, &cluster->hosts[0], "-n", "3",
+                                         CELL_PROGRAMS "/refused", what, end, work, NULL);
+    while (!strstr(move.reason, words)) { /* it may be on its way there still */
+        const char *host = cluster->hosts[ask_rank_is(cluster, &app, 1, "a") ? 2 : 1].name;
+        cluster_check(cluster, !child_over(app.run) && !child_patience_over(&patience));
+        (void)ask_migrate(cluster, &app, 1, host, &move);
+    }
+    FILE *file = fopen(end, "w");
+    cluster_check(cluster, file && fclose(file) == 0);
+    cluster_check(cluster, child_wait(app.run, CLUSTER_MS) == 0);
+    cluster_check(cluster,
+                  child_complained(app.run, "rank 1: system call fork is refused (ENOSYS)"));
+    cluster_check(cluster,
+                  child_complained(app.run, "rank 1: system call clone is refused (ENOSYS): "
+                                            "a rank in a cell has one thread"));
+    cluster_check(cluster, child_complained(app.run, "rank 1: system call prctl is refused"));
+    stage_all_free(cluster);
+}
+
+static void what_ties_a_rank_to_its_host_is_named(void **state)
+{
+    struct cluster *cluster = *state;
+    cluster_three(cluster, 3);
+    expect_stay(cluster, "pipe", "is a pipe");
+    expect_stay(cluster, "socket", "is a socket");
+    expect_stay(cluster, "memfd", "is a memfd");
+    expect_stay(cluster, "event", "is an eventfd");
+    expect_stay(cluster, "tmpfile", "is a file without a name");
+    expect_stay(cluster, "deleted", "is a deleted file");
+    expect_stay(cluster, "locked", "holds a lock");
+}
+
 static void expect_end(struct cluster *cluster, const char *how, const char *words)
 {
     struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n", "3",
@@ -145,6 +189,8 @@ static void a_program_that_goes_wrong_ends_its_app_with_a_reason(void **state)
     expect_end(cluster, "send", "rank 1: MPI_Send: invalid buffer: 1048576 bytes at 0x123456");
     expect_end(cluster, "send few", "rank 1: Segmentation fault at program+0x");
     expect_end(cluster, "receive", "rank 1: MPI_Recv: invalid buffer: 1048576 bytes at 0x123456");
+    expect_end(cluster, "return", "rank 1 has ended without MPI_Finalize");
+    expect_end(cluster, "exit0", "rank 1 has ended without MPI_Finalize");
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, cluster_open, cluster_close)
@@ -155,6 +201,8 @@ int main(void)
         CASE(what_c_programs_do_survives_moves),
         CASE(what_cxx_programs_do_survives_moves),
         CASE(files_that_are_open_survive_moves),
+        CASE(signals_and_sleeps_survive_moves),
+        CASE(what_ties_a_rank_to_its_host_is_named),
         CASE(freezes_change_nothing),
         CASE(a_program_that_goes_wrong_ends_its_app_with_a_reason),
     };

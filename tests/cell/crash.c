@@ -34,6 +34,10 @@ int main(int argc, char **argv)
             abort();
         if (strcmp(how, "exit") == 0)
             exit(5);
+        if (strcmp(how, "return") == 0)
+            return 0;
+        if (strcmp(how, "exit0") == 0)
+            exit(0);
         if (strcmp(how, "jump") == 0)
             ((void (*)(void))(size_t)0x1234)();
         if (strcmp(how, "send") == 0)

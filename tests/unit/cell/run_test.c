@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "cell/stack.h"
 #include "cell/system.h"
 #include "cell/trap.h"
@@ -198,6 +199,20 @@ static void threads_and_files_of_others_are_refused(void **state)
     assert_int_equal(close(100), 0);
 }
 
+static void no_pointer_of_a_program_leads_out_of_its_range(void **state)
+{
+    (void)state;
+    struct cell cell;
+    char output[256], *argv[] = {"wild", NULL};
+    weft__log_set_level(WEFT_LOG_ERROR);
+    open_cell(&cell, PROGRAMS "/wild");
+    int64_t code = run(&cell, argv, output);
+    assert_int_equal(code, 0);
+    assert_int_equal(cell.killed, 0);
+    close_cell(&cell);
+    weft__log_set_level(WEFT_LOG_WARN);
+}
+
 static int skip_where_there_are_no_cells(void **state)
 {
     (void)state;
@@ -214,6 +229,7 @@ int main(void)
         cmocka_unit_test(programs_that_run_after_one_another_do_not_meet),
         cmocka_unit_test(every_end_of_a_program_leaves_the_host_alive),
         cmocka_unit_test(threads_and_files_of_others_are_refused),
+        cmocka_unit_test(no_pointer_of_a_program_leads_out_of_its_range),
     };
     int skip = skip_where_there_are_no_cells(NULL);
     return skip ? skip : cmocka_run_group_tests(tests, NULL, NULL);
