@@ -426,6 +426,7 @@ void weft__weftd_frozen_recover(struct weft_host *host)
 void weft__weftd_frozen_fini(struct weft_host *host)
 {
     recovery_free(host); /* first: what ends now is followed by nothing */
-    while (host->adoptions.n > 0)
-        refuse(host->adoptions.at[0], WEFT_ESHUTDOWN, "the host is shutting down");
+    const struct weft_adoptions all = host->adoptions; /* each takes itself out */
+    for (size_t i = 0; i < all.n; i++)
+        refuse(all.at[i], WEFT_ESHUTDOWN, "the host is shutting down");
 }
