@@ -154,18 +154,17 @@ static int pack_size(const char *datarep, const struct packing *p, MPI_Count max
     }                                                                                              \
     WEFT_MPI_EXPORT(name)
 
-#define SIZE(name, datarep, external_, comm_, max, ...)                                            \
-    int P##name(__VA_ARGS__)                                                                       \
+/* The body of a function that has incount and datatype, and stores *size. */
+#define SIZE(datarep, external_, comm_, max)                                                       \
     {                                                                                              \
-        const struct packing p = {.where = #name, .external = (external_),                         \
+        const struct packing p = {.where = WEFT_MPI_HERE, .external = (external_),                 \
                                   .values = VALUES(NULL, incount, comm_, false)};                  \
         MPI_Count large = 0;                                                                       \
         int err = pack_size(datarep, &p, max, &large);                                             \
         if (!err)                                                                                  \
             *size = (__typeof(*size))large;                                                        \
         return err;                                                                                \
-    }                                                                                              \
-    WEFT_MPI_EXPORT(name)
+    }
 
 PACK(MPI_Pack, int);
 PACK(MPI_Pack_c, MPI_Count);
@@ -175,12 +174,21 @@ PACK_EXTERNAL(MPI_Pack_external, int, MPI_Aint);
 PACK_EXTERNAL(MPI_Pack_external_c, MPI_Count, MPI_Count);
 UNPACK_EXTERNAL(MPI_Unpack_external, int, MPI_Aint);
 UNPACK_EXTERNAL(MPI_Unpack_external_c, MPI_Count, MPI_Count);
-SIZE(MPI_Pack_size, NULL, false, comm, INT_MAX,
-     int incount, MPI_Datatype datatype, MPI_Comm comm, int *size);
-SIZE(MPI_Pack_size_c, NULL, false, comm, INT64_MAX,
-     MPI_Count incount, MPI_Datatype datatype, MPI_Comm comm, MPI_Count *size);
-SIZE(MPI_Pack_external_size, datarep, true, MPI_COMM_SELF, INT64_MAX,
-     const char datarep[], int incount, MPI_Datatype datatype, MPI_Aint *size);
-SIZE(MPI_Pack_external_size_c, datarep, true, MPI_COMM_SELF, INT64_MAX,
-     const char datarep[], MPI_Count incount, MPI_Datatype datatype, MPI_Count *size);
+
+int PMPI_Pack_size(int incount, MPI_Datatype datatype, MPI_Comm comm, int *size)
+    SIZE(NULL, false, comm, INT_MAX)
+WEFT_MPI_EXPORT(MPI_Pack_size);
+
+int PMPI_Pack_size_c(MPI_Count incount, MPI_Datatype datatype, MPI_Comm comm, MPI_Count *size)
+    SIZE(NULL, false, comm, INT64_MAX)
+WEFT_MPI_EXPORT(MPI_Pack_size_c);
+
+int PMPI_Pack_external_size(const char datarep[], int incount, MPI_Datatype datatype, MPI_Aint *size)
+    SIZE(datarep, true, MPI_COMM_SELF, INT64_MAX)
+WEFT_MPI_EXPORT(MPI_Pack_external_size);
+
+int PMPI_Pack_external_size_c(const char datarep[], MPI_Count incount, MPI_Datatype datatype,
+                              MPI_Count *size)
+    SIZE(datarep, true, MPI_COMM_SELF, INT64_MAX)
+WEFT_MPI_EXPORT(MPI_Pack_external_size_c);
 /* clang-format on */

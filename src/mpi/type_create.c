@@ -152,49 +152,53 @@ static int resized(const struct weft_mpi_input *input, MPI_Datatype *newtype)
 /* A list is not looked at where its length is negative. */
 #define N(count) ((count) > 0 ? (count) : 0)
 
-#define CONTIGUOUS(name, Count, large)                                                             \
+#define LARGE(Count) (sizeof(Count) > sizeof(int))
+#define EITHER(kind, counts, addresses)                                                            \
+    (WEFT_MPI_##kind == WEFT_MPI_ADDRESSES ? MPI_COMBINER_##addresses : MPI_COMBINER_##counts)
+
+#define CONTIGUOUS(name, Count)                                                                    \
     int P##name(Count count, MPI_Datatype oldtype, MPI_Datatype *newtype)                          \
     {                                                                                              \
-        INPUT(name, MPI_COMBINER_CONTIGUOUS, large, 1, 1, &oldtype, V(COUNTS, 1, &count));         \
+        INPUT(name, MPI_COMBINER_CONTIGUOUS, LARGE(Count), 1, 1, &oldtype, V(COUNTS, 1, &count));         \
         return vector(&input, newtype);                                                            \
     }                                                                                              \
     WEFT_MPI_EXPORT(name)
 
-#define VECTOR(name, Count, Stride, kind, combiner, large)                                         \
+#define VECTOR(name, Count, Stride, kind)                                                          \
     int P##name(Count count, Count blocklength, Stride stride, MPI_Datatype oldtype, MPI_Datatype *newtype) \
     {                                                                                              \
-        INPUT(name, combiner, large, 3, 1, &oldtype, V(COUNTS, 1, &count), V(COUNTS, 1, &blocklength), \
+        INPUT(name, EITHER(kind, VECTOR, HVECTOR), LARGE(Count), 3, 1, &oldtype, V(COUNTS, 1, &count), V(COUNTS, 1, &blocklength), \
               V(kind, 1, &stride));                                                                \
         return vector(&input, newtype);                                                            \
     }                                                                                              \
     WEFT_MPI_EXPORT(name)
 
-#define INDEXED(name, Count, Displacement, kind, combiner, large)                                  \
+#define INDEXED(name, Count, Displacement, kind)                                                   \
     int P##name(Count count, const Count array_of_blocklengths[],                                  \
                 const Displacement array_of_displacements[], MPI_Datatype oldtype, MPI_Datatype *newtype) \
     {                                                                                              \
-        INPUT(name, combiner, large, 3, 1, &oldtype, V(COUNTS, 1, &count),                         \
+        INPUT(name, EITHER(kind, INDEXED, HINDEXED), LARGE(Count), 3, 1, &oldtype, V(COUNTS, 1, &count),                         \
               V(COUNTS, N(count), array_of_blocklengths), V(kind, N(count), array_of_displacements)); \
         return blocks(&input, newtype);                                                            \
     }                                                                                              \
     WEFT_MPI_EXPORT(name)
 
-#define BLOCKS(name, Count, Displacement, kind, combiner, large)                                   \
+#define BLOCKS(name, Count, Displacement, kind)                                                    \
     int P##name(Count count, Count blocklength, const Displacement array_of_displacements[],       \
                 MPI_Datatype oldtype, MPI_Datatype *newtype)                                       \
     {                                                                                              \
-        INPUT(name, combiner, large, 3, 1, &oldtype, V(COUNTS, 1, &count), V(COUNTS, 1, &blocklength), \
+        INPUT(name, EITHER(kind, INDEXED_BLOCK, HINDEXED_BLOCK), LARGE(Count), 3, 1, &oldtype, V(COUNTS, 1, &count), V(COUNTS, 1, &blocklength), \
               V(kind, N(count), array_of_displacements));                                          \
         return blocks(&input, newtype);                                                            \
     }                                                                                              \
     WEFT_MPI_EXPORT(name)
 
-#define STRUCT(name, Count, Displacement, large)                                                   \
+#define STRUCT(name, Count, Displacement)                                                          \
     int P##name(Count count, const Count array_of_blocklengths[],                                  \
                 const Displacement array_of_displacements[], const MPI_Datatype array_of_types[],  \
                 MPI_Datatype *newtype)                                                             \
     {                                                                                              \
-        INPUT(name, MPI_COMBINER_STRUCT, large, 3, N(count), array_of_types, V(COUNTS, 1, &count), \
+        INPUT(name, MPI_COMBINER_STRUCT, LARGE(Count), 3, N(count), array_of_types, V(COUNTS, 1, &count), \
               V(COUNTS, N(count), array_of_blocklengths), V(ADDRESSES, N(count), array_of_displacements)); \
         return blocks(&input, newtype);                                                            \
     }                                                                                              \
@@ -209,25 +213,22 @@ static int resized(const struct weft_mpi_input *input, MPI_Datatype *newtype)
     WEFT_MPI_EXPORT(name)
 /* clang-format on */
 
-CONTIGUOUS(MPI_Type_contiguous, int, false);
-CONTIGUOUS(MPI_Type_contiguous_c, MPI_Count, true);
-VECTOR(MPI_Type_vector, int, int, COUNTS, MPI_COMBINER_VECTOR, false);
-VECTOR(MPI_Type_vector_c, MPI_Count, MPI_Count, COUNTS, MPI_COMBINER_VECTOR, true);
-VECTOR(MPI_Type_create_hvector, int, MPI_Aint, ADDRESSES, MPI_COMBINER_HVECTOR, false);
-VECTOR(MPI_Type_create_hvector_c, MPI_Count, MPI_Count, ADDRESSES, MPI_COMBINER_HVECTOR, true);
-INDEXED(MPI_Type_indexed, int, int, COUNTS, MPI_COMBINER_INDEXED, false);
-INDEXED(MPI_Type_indexed_c, MPI_Count, MPI_Count, COUNTS, MPI_COMBINER_INDEXED, true);
-INDEXED(MPI_Type_create_hindexed, int, MPI_Aint, ADDRESSES, MPI_COMBINER_HINDEXED, false);
-INDEXED(MPI_Type_create_hindexed_c, MPI_Count, MPI_Count, ADDRESSES, MPI_COMBINER_HINDEXED, true);
-BLOCKS(MPI_Type_create_indexed_block, int, int, COUNTS, MPI_COMBINER_INDEXED_BLOCK, false);
-BLOCKS(MPI_Type_create_indexed_block_c, MPI_Count, MPI_Count, COUNTS, MPI_COMBINER_INDEXED_BLOCK,
-       true);
-BLOCKS(MPI_Type_create_hindexed_block, int, MPI_Aint, ADDRESSES, MPI_COMBINER_HINDEXED_BLOCK,
-       false);
-BLOCKS(MPI_Type_create_hindexed_block_c, MPI_Count, MPI_Count, ADDRESSES,
-       MPI_COMBINER_HINDEXED_BLOCK, true);
-STRUCT(MPI_Type_create_struct, int, MPI_Aint, false);
-STRUCT(MPI_Type_create_struct_c, MPI_Count, MPI_Count, true);
+CONTIGUOUS(MPI_Type_contiguous, int);
+CONTIGUOUS(MPI_Type_contiguous_c, MPI_Count);
+VECTOR(MPI_Type_vector, int, int, COUNTS);
+VECTOR(MPI_Type_vector_c, MPI_Count, MPI_Count, COUNTS);
+VECTOR(MPI_Type_create_hvector, int, MPI_Aint, ADDRESSES);
+VECTOR(MPI_Type_create_hvector_c, MPI_Count, MPI_Count, ADDRESSES);
+INDEXED(MPI_Type_indexed, int, int, COUNTS);
+INDEXED(MPI_Type_indexed_c, MPI_Count, MPI_Count, COUNTS);
+INDEXED(MPI_Type_create_hindexed, int, MPI_Aint, ADDRESSES);
+INDEXED(MPI_Type_create_hindexed_c, MPI_Count, MPI_Count, ADDRESSES);
+BLOCKS(MPI_Type_create_indexed_block, int, int, COUNTS);
+BLOCKS(MPI_Type_create_indexed_block_c, MPI_Count, MPI_Count, COUNTS);
+BLOCKS(MPI_Type_create_hindexed_block, int, MPI_Aint, ADDRESSES);
+BLOCKS(MPI_Type_create_hindexed_block_c, MPI_Count, MPI_Count, ADDRESSES);
+STRUCT(MPI_Type_create_struct, int, MPI_Aint);
+STRUCT(MPI_Type_create_struct_c, MPI_Count, MPI_Count);
 RESIZED(MPI_Type_create_resized, MPI_Aint, false);
 RESIZED(MPI_Type_create_resized_c, MPI_Count, true);
 
