@@ -95,7 +95,7 @@ int PMPI_Type_get_envelope_c(MPI_Datatype datatype, MPI_Count *num_integers,
                              MPI_Count *num_addresses, MPI_Count *num_large_counts,
                              MPI_Count *num_datatypes, int *combiner)
 {
-    struct envelope e;
+    struct envelope e = {0};
     int err = envelope(WEFT_MPI_HERE, datatype, &e);
     if (err)
         return err;
@@ -112,7 +112,7 @@ WEFT_MPI_EXPORT(MPI_Type_get_envelope_c);
 int PMPI_Type_get_envelope(MPI_Datatype datatype, int *num_integers, int *num_addresses,
                            int *num_datatypes, int *combiner)
 {
-    struct envelope e;
+    struct envelope e = {0};
     int err = envelope(WEFT_MPI_HERE, datatype, &e);
     if (err)
         return err;
@@ -173,7 +173,8 @@ static int contents(const char *where, MPI_Datatype datatype, const struct room 
     return MPI_SUCCESS;
 }
 
-/* lint: the standard's parameters */
+/* NOLINTBEGIN(readability-non-const-parameter): room for results
+ * lint: the standard's parameters */
 int PMPI_Type_get_contents(MPI_Datatype datatype, int max_integers, int max_addresses,
                            int max_datatypes, int array_of_integers[],
                            MPI_Aint array_of_addresses[], MPI_Datatype array_of_datatypes[])
@@ -196,3 +197,4 @@ int PMPI_Type_get_contents_c(MPI_Datatype datatype, MPI_Count max_integers, MPI_
     return contents(WEFT_MPI_HERE, datatype, &room);
 }
 WEFT_MPI_EXPORT(MPI_Type_get_contents_c);
+/* NOLINTEND(readability-non-const-parameter) */

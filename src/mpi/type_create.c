@@ -259,7 +259,7 @@ int PMPI_Type_dup(MPI_Datatype oldtype, MPI_Datatype *newtype)
                                   weft__mpi_type_number(*newtype));
     if (!err)
         return MPI_SUCCESS;
-    (void)weft__mpi_attr_type_free(mpi, type->number); /* those copied so far */
+    (void)weft__mpi_attr_type_free(mpi, weft__mpi_type_number(*newtype)); /* those copied so far */
     release(mpi, newtype);
     return WEFT_MPI_RAISE(mpi, NULL, err, "an attribute's callback returned %d", err);
 }
@@ -279,6 +279,14 @@ int PMPI_Type_commit(MPI_Datatype *datatype)
 }
 WEFT_MPI_EXPORT(MPI_Type_commit);
 
+/* Types of Fortran's numbers count as predefined. */
+static bool is_selected(struct weft_mpi *mpi, uint32_t number)
+{
+    int combiner = weft__mpi_type_get(mpi, number)->contents->combiner;
+    return combiner == MPI_COMBINER_F90_INTEGER || combiner == MPI_COMBINER_F90_REAL ||
+           combiner == MPI_COMBINER_F90_COMPLEX;
+}
+
 int PMPI_Type_free(MPI_Datatype *datatype)
 {
     struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
@@ -286,9 +294,9 @@ int PMPI_Type_free(MPI_Datatype *datatype)
     if (!weft__mpi_type_find(mpi, *datatype))
         return WEFT_MPI_RAISE(mpi, NULL, MPI_ERR_TYPE, "handle 0x%zx is not a datatype",
                               weft__mpi_handle_value(*datatype));
-    if (!weft__mpi_type_is_derived(number))
+    if (!weft__mpi_type_is_derived(number) || is_selected(mpi, number))
         return WEFT_MPI_RAISE(mpi, NULL, MPI_ERR_TYPE, "%s is predefined",
-                              weft__mpi_type_get(mpi, number)->name);
+                              weft__mpi_type_label(weft__mpi_type_get(mpi, number)));
     if (weft__mpi_type_derived(mpi, number)->users == 1) {
         int err = weft__mpi_attr_type_free(mpi, number);
         if (err)

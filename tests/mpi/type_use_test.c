@@ -386,6 +386,53 @@ static void handles_are_given_and_taken_back(void **state)
     cases_run(&(struct native_options){.ranks = 1}, handles_main, NULL);
 }
 
+/* ---- Fortran's numbers ---- */
+
+static int fortran_main(void *argument)
+{
+    MPI_Datatype real, again, integer, pair;
+    double x = 1.5, y = 0;
+    int n[3], integers[2], combiner, size;
+    (void)argument;
+    cases_init(NULL, NULL);
+    OK(MPI_Type_create_f90_real(15, MPI_UNDEFINED, &real));
+    OK(MPI_Type_create_f90_real(15, MPI_UNDEFINED, &again));
+    check(real == again);
+    OK(MPI_Allreduce(&x, &y, 1, real, MPI_SUM, MPI_COMM_SELF));
+    check(y == 1.5);
+    OK(MPI_Type_get_envelope(real, &n[0], &n[1], &n[2], &combiner));
+    check(n[0] == 2 && n[1] == 0 && n[2] == 0 && combiner == MPI_COMBINER_F90_REAL);
+    OK(MPI_Type_get_contents(real, 2, 0, 0, integers, NULL, NULL));
+    check(integers[0] == 15 && integers[1] == MPI_UNDEFINED);
+    check(MPI_Type_free(&real) == MPI_ERR_TYPE && real == again);
+    OK(MPI_Type_create_f90_integer(10, &integer));
+    OK(MPI_Type_size(integer, &size));
+    check(size == 8);
+    OK(MPI_Type_create_f90_complex(6, 30, &again));
+    OK(MPI_Type_size(again, &size));
+    check(size == 8);
+    check(MPI_Type_create_f90_real(MPI_UNDEFINED, MPI_UNDEFINED, &again) == MPI_ERR_ARG);
+    check(MPI_Type_create_f90_real(100, 1, &again) == MPI_ERR_ARG);
+    check(MPI_Type_create_f90_integer(39, &again) == MPI_ERR_ARG);
+    OK(MPI_Type_match_size(MPI_TYPECLASS_REAL, 8, &again));
+    check(again == MPI_REAL8);
+    OK(MPI_Type_match_size(MPI_TYPECLASS_COMPLEX, 8, &again));
+    check(again == MPI_COMPLEX8);
+    check(MPI_Type_match_size(MPI_TYPECLASS_INTEGER, 3, &again) == MPI_ERR_ARG);
+    OK(MPI_Type_get_value_index(MPI_DOUBLE, MPI_INT, &pair));
+    check(pair == MPI_DOUBLE_INT);
+    OK(MPI_Type_get_value_index(MPI_CHAR, MPI_INT, &pair));
+    check(pair == MPI_DATATYPE_NULL);
+    MPI_Finalize();
+    return 0;
+}
+
+static void numbers_as_fortran_selects_them(void **state)
+{
+    (void)state;
+    cases_run(&(struct native_options){.ranks = 1}, fortran_main, NULL);
+}
+
 /* ---- arguments ---- */
 
 static int arguments_main(void *argument)
@@ -515,6 +562,7 @@ int main(void)
         cmocka_unit_test(a_matrix_is_transposed_by_types),
         cmocka_unit_test(collectives_leave_gaps_alone),
         cmocka_unit_test(handles_are_given_and_taken_back),
+        cmocka_unit_test(numbers_as_fortran_selects_them),
         cmocka_unit_test(wrong_arguments_are_refused),
         cmocka_unit_test(sizes_up_to_what_64_bits_hold),
     };
