@@ -27,7 +27,8 @@ static int unsupported(MPI_Comm handle, MPI_Comm old, const char *name)
 {
     if (begins(name, "MPI_T_") || begins(name, "MPI_File_"))
         return MPI_ERR_UNSUPPORTED_OPERATION;
-    struct weft_mpi *mpi = weft__mpi_enter(name);
+    struct weft_mpi *mpi =
+        begins(name, "MPI_Session_") ? weft__mpi_enter_any_time(name) : weft__mpi_enter(name);
     if (handle == MPI_COMM_NULL)
         handle = old;
     return weft__mpi_error_raise(mpi, weft__mpi_comm_find(mpi, handle),
