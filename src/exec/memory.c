@@ -4,7 +4,8 @@
  * A program may pass any address. Were one that is not mapped exposed or pulled into, each try to
  * move its bytes would fail for a reason that looks like a broken connection, and be tried again.
  * So the ends are looked at when it is named (a wild address, or a count that is too large, is
- * found there), and all of it when a transfer has failed. With 1 MiB the ends cost 0.6 us.
+ * found there), and all of it when a transfer has failed. Of 1 MiB the ends take 0.9 us, all of it
+ * 43 us.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -18,14 +19,25 @@
 #define PAGE ((uintptr_t)WEFT_REGION_PAGE)
 
 /* Pages from one that holds the first byte to one that holds the last. */
-static bool pages_are_there(uintptr_t first, uintptr_t last)
+static int populate(uintptr_t first, uintptr_t last)
 {
     void *from = (void *)(first & ~(PAGE - 1)); /* NOLINT: whatever the program says */
     size_t len = (last & ~(PAGE - 1)) - (first & ~(PAGE - 1)) + PAGE;
-    if (madvise(from, len, MADV_POPULATE_READ) == 0)
-        return true;
-    /* A kernel that does not know the question can say at least whether all is mapped. */
-    return errno == EINVAL ? msync(from, len, MS_ASYNC) == 0 : errno != ENOMEM && errno != EFAULT;
+    return madvise(from, len, MADV_POPULATE_READ) == 0 ? 0 : errno;
+}
+
+/* A kernel that does not know the question can say at least whether all is mapped. EINVAL is its
+ * answer, and that of one which knows it and finds that reading is not permitted. */
+static bool pages_are_there(uintptr_t first, uintptr_t last)
+{
+    char here = 0;
+    int err = populate(first, last);
+    if (err != EINVAL)
+        return err != ENOMEM && err != EFAULT;
+    if (populate((uintptr_t)&here, (uintptr_t)&here) == 0)
+        return false;
+    void *from = (void *)(first & ~(PAGE - 1)); /* NOLINT: whatever the program says */
+    return msync(from, last - (first & ~(PAGE - 1)) + 1, MS_ASYNC) == 0;
 }
 
 bool weft__memory_is_there(const void *addr, size_t len_bytes, bool whole)

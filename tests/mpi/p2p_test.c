@@ -202,6 +202,11 @@ static void receive_too_little(int size, int room, int source)
     MPI_Get_count(&status, MPI_BYTE, &count);
     check(count == room && status.MPI_SOURCE == source && status.MPI_TAG == 1);
     check(cases_holds(buffer, (size_t)room, 9) && buffer[room] == 0xee);
+    memset(buffer, 0xee, (size_t)size + 1);
+    check(MPI_Recv(buffer, room, MPI_BYTE, source, 3, MPI_COMM_WORLD, &status) == MPI_ERR_TRUNCATE);
+    MPI_Get_count(&status, MPI_BYTE, &count);
+    check(count == room && status.MPI_SOURCE == source && status.MPI_TAG == 3);
+    check(cases_holds(buffer, (size_t)room, 9) && buffer[room] == 0xee);
     check(MPI_Recv(buffer, size, MPI_BYTE, source, 2, MPI_COMM_WORLD, &status) == MPI_SUCCESS);
     check(cases_holds(buffer, (size_t)size, 9));
     weft_free(buffer);
@@ -217,12 +222,14 @@ static int truncate_main(void *argument)
     cases_fill(buffer, BIG, 9);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         if (rank == 0) {
-            MPI_Request requests[2];
-            MPI_Isend(buffer, cases[i][0], MPI_BYTE, 0, 1, MPI_COMM_WORLD, &requests[0]);
-            MPI_Isend(buffer, cases[i][0], MPI_BYTE, 0, 2, MPI_COMM_WORLD, &requests[1]);
+            MPI_Request requests[3];
+            for (int tag = 1; tag <= 3; tag++)
+                MPI_Isend(buffer, cases[i][0], MPI_BYTE, 0, tag, MPI_COMM_WORLD,
+                          &requests[tag - 1]);
             receive_too_little(cases[i][0], cases[i][1], 0);
-            check(MPI_Waitall(2, requests, MPI_STATUSES_IGNORE) == MPI_SUCCESS);
+            check(MPI_Waitall(3, requests, MPI_STATUSES_IGNORE) == MPI_SUCCESS);
             MPI_Send(buffer, cases[i][0], MPI_BYTE, 1, 1, MPI_COMM_WORLD);
+            MPI_Send(buffer, cases[i][0], MPI_BYTE, 1, 3, MPI_COMM_WORLD);
             MPI_Send(buffer, cases[i][0], MPI_BYTE, 1, 2, MPI_COMM_WORLD);
         } else {
             receive_too_little(cases[i][0], cases[i][1], 0);
