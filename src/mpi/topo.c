@@ -34,10 +34,12 @@ int weft__mpi_topo_get(struct weft_mpi *mpi, const char *where, MPI_Comm handle,
 {
     int err = weft__mpi_comm_get(mpi, where, handle, comm_out);
     const struct weft_mpi_topo *topo = err ? NULL : (*comm_out)->topo;
+    const char *name = kind == MPI_CART    ? "Cartesian"
+                       : kind == MPI_GRAPH ? "graph"
+                                           : "distributed graph";
     if (!err && (!topo || topo->kind != kind))
         err = weft__mpi_error_raise(mpi, *comm_out, MPI_ERR_TOPOLOGY, where,
-                                    "the communicator has no %s topology",
-                                    kind == MPI_CART ? "Cartesian" : "graph");
+                                    "the communicator has no %s topology", name);
     return err;
 }
 

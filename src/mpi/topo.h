@@ -7,10 +7,13 @@
 /* One block, which a duplicate copies as it is. */
 struct weft_mpi_topo {
     size_t len_bytes; /* of all of it */
-    int kind;         /* MPI_CART, MPI_GRAPH */
-    int n, edges_n;   /* CART: dimensions. GRAPH: nodes, edges */
+    int kind;         /* MPI_CART, MPI_GRAPH, MPI_DIST_GRAPH */
+    int n;            /* CART: dimensions. GRAPH: nodes. DIST_GRAPH: ranks with edges to this one */
+    int edges_n;      /* GRAPH: edges. DIST_GRAPH: ranks with edges from this one */
+    int weighted;     /* DIST_GRAPH */
     int values[];     /* CART: n lengths, n times whether periodic, n coordinates of this rank.
-                         GRAPH: n ends of the nodes' edges, the edges */
+                         GRAPH: n ends of the nodes' edges, the edges. DIST_GRAPH: n ranks, n weights,
+                         edges_n ranks, edges_n weights */
 };
 
 /* Zeroed but for kind, n and its length.  NULL: the region is full. */

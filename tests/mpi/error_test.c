@@ -165,8 +165,7 @@ static int unsupported_main(void *argument)
     MPI_Request request;
     (void)argument;
     cases_init(NULL, NULL);
-    check(MPI_Dist_graph_create(comm, 0, NULL, NULL, NULL, NULL, MPI_INFO_NULL, 0, &other) ==
-          MPI_ERR_UNSUPPORTED_OPERATION);
+    check(MPI_Comm_accept("x", MPI_INFO_NULL, 0, comm, &other) == MPI_ERR_UNSUPPORTED_OPERATION);
     check(MPI_Comm_free(&comm) == MPI_ERR_COMM);
     check(MPI_Win_create(&x, 4, 1, MPI_INFO_NULL, MPI_COMM_WORLD, &win) ==
           MPI_ERR_UNSUPPORTED_OPERATION);

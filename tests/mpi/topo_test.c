@@ -218,12 +218,169 @@ static void wrong_grids_give_their_class(void **state)
     cases_run(&(struct native_options){.ranks = 3}, errors_main, NULL);
 }
 
+/* A ring of the first ranks, with a double edge from 0 to 1. */
+static int graph_main(void *argument)
+{
+    enum { NODES = 4 };
+    int rank, size, n, edges_n, indx[NODES], edges[2 * NODES + 1], got[2 * NODES + 1];
+    MPI_Comm graph, dup;
+    (void)argument;
+    cases_init(&rank, &size);
+    for (int i = 0; i < NODES; i++) {
+        indx[i] = 2 * i + 3;
+        edges[2 * i + 1] = (i + 1) % NODES;
+        edges[2 * i + 2] = (i + NODES - 1) % NODES;
+    }
+    edges[0] = 1;
+    check(MPI_Graph_map(MPI_COMM_WORLD, NODES, indx, edges, &n) == MPI_SUCCESS);
+    check(n == (rank < NODES ? rank : MPI_UNDEFINED));
+    check(MPI_Graph_create(MPI_COMM_WORLD, NODES, indx, edges, 1, &graph) == MPI_SUCCESS);
+    check((graph == MPI_COMM_NULL) == (rank >= NODES));
+    if (graph != MPI_COMM_NULL) {
+        check(MPI_Comm_dup(graph, &dup) == MPI_SUCCESS && MPI_Comm_free(&graph) == MPI_SUCCESS);
+        native_move_region();
+        check(MPI_Topo_test(dup, &n) == MPI_SUCCESS && n == MPI_GRAPH);
+        check(MPI_Graphdims_get(dup, &n, &edges_n) == MPI_SUCCESS);
+        check(n == NODES && edges_n == 2 * NODES + 1);
+        check(MPI_Graph_get(dup, NODES, edges_n, got, got) == MPI_SUCCESS);
+        check(memcmp(got, edges, sizeof(edges)) == 0);
+        check(MPI_Graph_neighbors_count(dup, rank, &n) == MPI_SUCCESS && n == 2 + (rank == 0));
+        check(MPI_Graph_neighbors(dup, rank, n, got) == MPI_SUCCESS);
+        check(got[n - 1] == (rank + NODES - 1) % NODES && got[n - 2] == (rank + 1) % NODES);
+        check(MPI_Graph_neighbors_count(dup, NODES, &n) == MPI_ERR_RANK);
+        check(MPI_Cartdim_get(dup, &n) == MPI_ERR_TOPOLOGY);
+        check(MPI_Comm_free(&dup) == MPI_SUCCESS);
+    }
+    indx[1] = 0;
+    check(MPI_Graph_create(MPI_COMM_WORLD, NODES, indx, edges, 0, &graph) == MPI_ERR_ARG);
+    check(MPI_Graph_create(MPI_COMM_WORLD, size + 1, indx, edges, 0, &graph) == MPI_ERR_ARG);
+    MPI_Finalize();
+    return 0;
+}
+
+static void graphs_know_their_edges(void **state)
+{
+    (void)state;
+    for (int n = 4; n <= 6; n++)
+        cases_run(&(struct native_options){.ranks = n, .region_bytes = 2 << 20}, graph_main, NULL);
+}
+
+/* Values, which the compiler takes for addresses of too few integers where it sees them. */
+static int *volatile unweighted = MPI_UNWEIGHTED;
+static int *volatile weights_empty = MPI_WEIGHTS_EMPTY;
+
+/* From each rank to the next one and to rank 0, weights by both. */
+static int weight(int from, int to)
+{
+    return 10 * from + to + 1;
+}
+
+static void check_dist(MPI_Comm graph, bool weighted)
+{
+    int rank, size, in, out, flag, ranks[32], weights[32], count[16] = {0};
+    check(MPI_Comm_rank(graph, &rank) == MPI_SUCCESS && MPI_Comm_size(graph, &size) == 0);
+    check(MPI_Dist_graph_neighbors_count(graph, &in, &out, &flag) == MPI_SUCCESS);
+    check(out == 2 && in == 1 + (rank == 0 ? size : 0) && !flag == !weighted);
+    int to[2], to_weights[2] = {-1, -1};
+    memset(weights, -1, sizeof(weights));
+    check(MPI_Dist_graph_neighbors(graph, in, ranks, weights, out, to, to_weights) == MPI_SUCCESS);
+    for (int i = 0; i < in; i++) {
+        count[ranks[i]]++;
+        check(weights[i] == (weighted ? weight(ranks[i], rank) : -1));
+    }
+    check(count[(rank + size - 1) % size] == 1 + (rank == 0));
+    for (int i = 0; i < 2; i++) {
+        check(to[i] == 0 || to[i] == (rank + 1) % size);
+        check(to_weights[i] == (weighted ? weight(rank, to[i]) : -1));
+    }
+}
+
+static int dist_main(void *argument)
+{
+    int rank, size, sources[16], degrees[16], to[32], weights[32], n = 0;
+    MPI_Comm graph, dup;
+    (void)argument;
+    cases_init(&rank, &size);
+    /* Each rank names its own edges, or the last one names all. */
+    for (int all = 0; all < 2; all++) {
+        n = 0;
+        for (int i = 0; i < size; i++) {
+            if (all ? rank != size - 1 : i != rank)
+                continue;
+            sources[n] = i;
+            degrees[n] = 2;
+            to[2 * n] = (i + 1) % size;
+            to[2 * n + 1] = 0;
+            weights[2 * n] = weight(i, to[2 * n]);
+            weights[2 * n + 1] = weight(i, 0);
+            n++;
+        }
+        check(MPI_Dist_graph_create(MPI_COMM_WORLD, n, sources, degrees, to,
+                                    n ? weights : weights_empty, MPI_INFO_NULL, 1,
+                                    &graph) == MPI_SUCCESS);
+        check_dist(graph, true);
+        check(MPI_Comm_free(&graph) == MPI_SUCCESS);
+        check(MPI_Dist_graph_create(MPI_COMM_WORLD, n, sources, degrees, to, unweighted,
+                                    MPI_INFO_NULL, 1, &graph) == MPI_SUCCESS);
+        check(MPI_Comm_dup(graph, &dup) == MPI_SUCCESS && MPI_Comm_free(&graph) == MPI_SUCCESS);
+        native_move_region();
+        check_dist(dup, false);
+        check(MPI_Topo_test(dup, &n) == MPI_SUCCESS && n == MPI_DIST_GRAPH);
+        check(MPI_Comm_free(&dup) == MPI_SUCCESS);
+    }
+    check(MPI_Dist_graph_create(MPI_COMM_WORLD, 1, &size, &size, to, unweighted, MPI_INFO_NULL, 0,
+                                &graph) == MPI_ERR_RANK);
+    MPI_Finalize();
+    return 0;
+}
+
+static int adjacent_main(void *argument)
+{
+    int rank, size, from[17], from_weights[17], to[2], to_weights[2], n = 0;
+    MPI_Comm graph;
+    (void)argument;
+    cases_init(&rank, &size);
+    from[n++] = (rank + size - 1) % size;
+    for (int i = 0; rank == 0 && i < size; i++)
+        from[n++] = i;
+    for (int i = 0; i < n; i++)
+        from_weights[i] = weight(from[i], rank);
+    to[0] = 0;
+    to[1] = (rank + 1) % size;
+    for (int i = 0; i < 2; i++)
+        to_weights[i] = weight(rank, to[i]);
+    check(MPI_Dist_graph_create_adjacent(MPI_COMM_WORLD, n, from, from_weights, 2, to, to_weights,
+                                         MPI_INFO_NULL, 0, &graph) == MPI_SUCCESS);
+    check_dist(graph, true);
+    check(MPI_Comm_free(&graph) == MPI_SUCCESS);
+    check(MPI_Dist_graph_create_adjacent(MPI_COMM_WORLD, n, from, unweighted, 2, to, unweighted,
+                                         MPI_INFO_NULL, 0, &graph) == MPI_SUCCESS);
+    check_dist(graph, false);
+    check(MPI_Comm_free(&graph) == MPI_SUCCESS);
+    to[0] = -1;
+    check(MPI_Dist_graph_create_adjacent(MPI_COMM_WORLD, 0, NULL, weights_empty, 2, to, to_weights,
+                                         MPI_INFO_NULL, 0, &graph) == MPI_ERR_RANK);
+    MPI_Finalize();
+    return 0;
+}
+
+static void distributed_graphs_know_the_edges_of_their_rank(void **state)
+{
+    (void)state;
+    for (int n = 1; n <= 6; n++) {
+        cases_run(&(struct native_options){.ranks = n, .region_bytes = 2 << 20}, dist_main, NULL);
+        cases_run_all(n, adjacent_main, NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dimensions_are_as_even_as_can_be),
         cmocka_unit_test(grids_know_their_neighbours),
         cmocka_unit_test(wrong_grids_give_their_class),
+        cmocka_unit_test(graphs_know_their_edges),
+        cmocka_unit_test(distributed_graphs_know_the_edges_of_their_rank),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
