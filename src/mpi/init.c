@@ -216,10 +216,12 @@ static void refuse_probed(struct weft_mpi *mpi)
         }
 }
 
-/* Receives that the program has left behind are given up, and stop pinning the rank. */
+/* Receives that the program has left behind are given up, and stop pinning the rank. They may be
+ * all that keeps the communicator: it is held from here to comm_fini(). */
 static void drop_receives(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
 {
     struct weft_mpi_link *posted = &comm->queues[0].posted;
+    weft__mpi_comm_hold(comm);
     while (!weft__mpi_list_empty(posted)) {
         struct weft_mpi_request *request =
             WEFT_MPI_ITEM(posted->next, struct weft_mpi_request, link);

@@ -113,6 +113,32 @@ static void what_is_in_flight_outlives_the_handle(void **state)
         cases_run_all(n, freed_main, NULL);
 }
 
+/* Left behind at the end: receives that nobody waits for keep communicators that are freed. */
+static int left_main(void *argument)
+{
+    int *values = weft_alloc(8 * sizeof(*values));
+    (void)argument;
+    cases_init(NULL, NULL);
+    for (int i = 0; i < 8; i++) {
+        MPI_Comm dup;
+        MPI_Request request;
+        check(MPI_Comm_dup(MPI_COMM_WORLD, &dup) == MPI_SUCCESS);
+        check(MPI_Irecv(&values[i], 1, MPI_INT, MPI_ANY_SOURCE, 0, dup, &request) == MPI_SUCCESS);
+        check(MPI_Request_free(&request) == MPI_SUCCESS);
+        if (i % 4)
+            check(MPI_Comm_free(&dup) == MPI_SUCCESS);
+    }
+    MPI_Finalize();
+    weft_free(values);
+    return 0;
+}
+
+static void what_is_left_behind_ends_with_the_program(void **state)
+{
+    (void)state;
+    cases_run_all(3, left_main, NULL);
+}
+
 static int many_main(void *argument)
 {
     int rank, x;
@@ -601,6 +627,7 @@ int main(void)
         cmocka_unit_test(duplicates_keep_their_messages_apart),
         cmocka_unit_test(messages_may_come_before_their_communicator),
         cmocka_unit_test(what_is_in_flight_outlives_the_handle),
+        cmocka_unit_test(what_is_left_behind_ends_with_the_program),
         cmocka_unit_test(ten_thousand_duplicates_leave_nothing_behind),
         cmocka_unit_test(split_trees_agree_with_an_oracle),
         cmocka_unit_test(groups_become_communicators),
