@@ -1,6 +1,9 @@
-/* Factors of a grid that is as even as can be: the longest dimension is as short as possible, then
- * the next one, and so on. They are searched for among the divisors, of which an int has 1344 at
- * most; a choice is given up as soon as what is left cannot be covered by shorter ones. */
+/* Factors of a grid that is as even as can be: the longest and the shortest dimension are as close
+ * to each other as possible; where that leaves a choice, both are long. They are searched for among
+ * the divisors, of which an int has 1344 at most; a choice is given up as soon as it cannot be as
+ * even as the best one so far. */
+#include <string.h>
+
 #include "mpi/error.h"
 
 /* The smallest divisor of n above f, which is below n. */
@@ -18,24 +21,55 @@ static int next_divisor(int n, int f)
     return n;
 }
 
-/* Whether n is a product of k factors of at most longest; written in falling order. */
-static bool factor(int n, int k, int longest, int *factors)
+enum { FACTORS_MAX = 32 }; /* more than an int has that are not 1 */
+
+struct search {
+    int k;
+    int factors[FACTORS_MAX]; /* falling */
+    int best[FACTORS_MAX];
+    int spread; /* of the best; -1: none yet */
+};
+
+static void take_if_better(struct search *s)
 {
-    if (k == 0)
-        return n == 1;
+    int least = s->factors[s->k - 1], spread = s->factors[0] - least;
+    if (s->spread >= 0 &&
+        (spread > s->spread || (spread == s->spread && least <= s->best[s->k - 1])))
+        return;
+    s->spread = spread;
+    memcpy(s->best, s->factors, sizeof(s->best));
+}
+
+/* Whether k factors of at most f can make n. */
+static bool covers(int f, int k, int n)
+{
     double covered = 1;
     for (int i = 0; i < k && covered < n; i++)
-        covered *= longest;
-    if (covered < n)
-        return false;
-    for (int f = 1; f <= longest; f = next_divisor(n, f)) {
-        factors[0] = f;
-        if (factor(n / f, k - 1, f, factors + 1))
-            return true;
-        if (f == n)
-            return false;
+        covered *= f;
+    return covered >= n;
+}
+
+/* Tries all falling factors of n from number `at` on, in rising order. */
+static void try_all(struct search *s, int at, int n) /* NOLINT: as deep as there are factors */
+{
+    int left = s->k - at, longest = at > 0 ? s->factors[at - 1] : n;
+    if (left == 1) {
+        s->factors[at] = n;
+        if (n <= longest)
+            take_if_better(s);
+        return;
     }
-    return false;
+    for (int f = 1; f <= longest; f = next_divisor(n, f)) {
+        bool too_short = at > 0 && s->spread >= 0 && f < s->factors[0] - s->spread;
+        s->factors[at] = f;
+        /* The shortest is at most the mean: this one, and all that follow, are too long. */
+        if (at == 0 && s->spread >= 0 && f > s->spread + 1 && covers(f - s->spread - 1, left, n))
+            return;
+        if (!too_short && covers(f, left, n))
+            try_all(s, at + 1, n / f);
+        if (f == n)
+            return;
+    }
 }
 
 struct grid {
@@ -68,19 +102,19 @@ static int check_grid(struct weft_mpi *mpi, const char *where, struct grid *grid
 
 int PMPI_Dims_create(int nnodes, int ndims, int dims[])
 {
-    enum { FACTORS_MAX = 32 }; /* more than an int has that are not 1 */
     struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
     struct grid grid = {.nodes = nnodes, .n = ndims, .dims = dims};
-    int factors[FACTORS_MAX], at = 0;
+    int at = 0;
     int err = check_grid(mpi, WEFT_MPI_HERE, &grid);
     if (err)
         return err;
-    int searched = grid.free_n < FACTORS_MAX ? grid.free_n : FACTORS_MAX;
-    if (searched > 0)
-        (void)factor(grid.left, searched, grid.left, factors);
+    struct search search = {.k = grid.free_n < FACTORS_MAX ? grid.free_n : FACTORS_MAX,
+                            .spread = -1};
+    if (search.k > 0)
+        try_all(&search, 0, grid.left);
     for (int i = 0; i < ndims; i++)
         if (dims[i] == 0) {
-            dims[i] = at < searched ? factors[at] : 1;
+            dims[i] = at < search.k ? search.best[at] : 1;
             at++;
         }
     return MPI_SUCCESS;

@@ -13,31 +13,38 @@
 
 enum { NODES_MAX = 300, DIMS_MAX = 4 };
 
-/* The least of all falling factorisations, by trying all. */
-static bool least(int n, int k, int longest, int *out)
+/* Of all falling factorisations the one with the least spread, then with the longest shortest, by
+ * trying all. */
+static void best_of(int n, int k, int at, int *now, int *best)
 {
-    if (k == 1) {
-        out[0] = n;
-        return n <= longest;
+    int longest = at > 0 ? now[at - 1] : n;
+    if (at == k - 1) {
+        now[at] = n;
+        int spread = now[0] - n, best_spread = best[0] - best[k - 1];
+        if (n <= longest &&
+            (best[0] == 0 || spread < best_spread || (spread == best_spread && n > best[k - 1])))
+            memcpy(best, now, (size_t)k * sizeof(*best));
+        return;
     }
     for (int f = 1; f <= n && f <= longest; f++) {
-        out[0] = f;
-        if (n % f == 0 && least(n / f, k - 1, f, out + 1))
-            return true;
+        now[at] = f;
+        if (n % f == 0)
+            best_of(n / f, k, at + 1, now, best);
     }
-    return false;
 }
 
 static int dims_main(void *argument)
 {
-    int dims[40], want[DIMS_MAX];
+    int dims[40], want[DIMS_MAX], now[DIMS_MAX];
     (void)argument;
     cases_init(NULL, NULL);
     for (int n = 1; n <= NODES_MAX; n++)
         for (int k = 1; k <= DIMS_MAX; k++) {
             memset(dims, 0, sizeof(dims));
             check(MPI_Dims_create(n, k, dims) == MPI_SUCCESS);
-            check(least(n, k, n, want) && memcmp(dims, want, (size_t)k * sizeof(dims[0])) == 0);
+            memset(want, 0, sizeof(want));
+            best_of(n, k, 0, now, want);
+            check(memcmp(dims, want, (size_t)k * sizeof(dims[0])) == 0);
         }
     memcpy(dims, (int[3]){0, 3, 0}, 3 * sizeof(int));
     check(MPI_Dims_create(36, 3, dims) == MPI_SUCCESS);
@@ -52,6 +59,13 @@ static int dims_main(void *argument)
     check(MPI_Dims_create(5, 0, NULL) == MPI_SUCCESS);
     memset(dims, 0, sizeof(dims));
     check(MPI_Dims_create(INT_MAX, 2, dims) == MPI_SUCCESS && dims[0] == INT_MAX && dims[1] == 1);
+    memset(dims, 0, sizeof(dims));
+    check(MPI_Dims_create(7488, 3, dims) == MPI_SUCCESS);
+    check(dims[0] == 26 && dims[1] == 18 && dims[2] == 16);
+    for (int k = 1; k <= 40; k++) {
+        memset(dims, 0, sizeof(dims));
+        check(MPI_Dims_create(1396755360, k, dims) == MPI_SUCCESS); /* many divisors */
+    }
     memset(dims, 0, sizeof(dims));
     check(MPI_Dims_create(1 << 30, 40, dims) == MPI_SUCCESS && dims[29] == 2 && dims[30] == 1);
     MPI_Finalize();
