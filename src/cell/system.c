@@ -16,6 +16,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -122,9 +123,17 @@ void weft__system_on_nothing(struct weft__system *system, struct weft__trap_call
 /* May be asked, not told; of others not even that. */
 void weft__system_on_limits(struct weft__system *system, struct weft__trap_call *call)
 {
-    bool own = call->args[0] == 0 || (int64_t)call->args[0] == 2 + system->rank;
-    uint64_t args[6] = {0, call->args[1], 0, call->args[3]};
-    call->result = !own ? -ESRCH : call->args[2] ? -EPERM : weft__system_raw(call->number, args);
+    const struct rlimit descriptors = {WEFT__FDS_MAX, WEFT__FDS_MAX};
+    bool old = call->number == SYS_getrlimit;
+    bool own = old || call->args[0] == 0 || (int64_t)call->args[0] == 2 + system->rank;
+    uint64_t what = call->args[old ? 0 : 1], into = call->args[old ? 1 : 3];
+    const uint64_t args[6] = {0, what, 0, into};
+    if (!own || (!old && call->args[2]))
+        call->result = own ? -EPERM : -ESRCH;
+    else if (what == RLIMIT_NOFILE && into)
+        call->result = weft__user_write(&system->space, into, &descriptors, sizeof(descriptors));
+    else
+        call->result = weft__system_raw(SYS_prlimit64, args);
 }
 
 /* The C library asks for threads and processes in two ways each, one after the other: they are
@@ -299,7 +308,7 @@ void weft__system_call(void *ctx, struct weft__trap_call *call)
         wake(system, call);
         return;
     }
-    if (call->number == WEFT__WAIT_BACK) {
+    if (call->number == WEFT__WAIT_BACK && system->state->wait.back) {
         weft__wait_back(&system->state->wait, call);
         settle(system, call);
         return;

@@ -27,7 +27,7 @@ const struct weft__system_entry weft__system_entries[512] = {
     ON(execve, threads_asked, 0, 0), ON(execveat, threads_asked, 0, 0), THROUGH(uname, 1, 0),
     THROUGH(sysinfo, 1, 0), THROUGH(getrandom, 1, 1), THROUGH(getuid, 0, 0),
     THROUGH(geteuid, 0, 0), THROUGH(getgid, 0, 0), THROUGH(getegid, 0, 0),
-    THROUGH(getgroups, 2, 0), THROUGH(getrusage, 2, 0), THROUGH(getrlimit, 2, 0),
+    THROUGH(getgroups, 2, 0), THROUGH(getrusage, 2, 0), ON(getrlimit, limits, 2, 0),
     THROUGH(times, 1, 0), THROUGH(getcpu, 7, 0), THROUGH(getpriority, 0, 0),
     THROUGH(capget, 3, 0),
     /* signals and time */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define RED_ZONE 128
+#define FLAG_DIRECTION 0x400
 #define GATE_SAVED 56 /* bytes that gate.S keeps below the return address */
 
 _Static_assert(offsetof(struct weft_cell, calls) == 40, "CELL_CALLS");
@@ -23,6 +24,7 @@ void weft__wait_begin(struct weft__wait *wait, struct weft__trap_call *call, uin
     regs[REG_RSP] = (regs[REG_RSP] - RED_ZONE) & ~(greg_t)15;
     regs[REG_RBX] = (greg_t)(uintptr_t)cell;
     regs[REG_RBP] = 0;
+    regs[REG_EFL] &= ~(greg_t)FLAG_DIRECTION;
     call->redirected = true;
 }
 
@@ -50,5 +52,6 @@ void weft__wait_back(struct weft__wait *wait, struct weft__trap_call *call)
     greg_t *regs = call->context->uc_mcontext.gregs;
     regs[REG_RIP] = (greg_t)wait->back;
     regs[REG_RAX] = regs[REG_RDX];
+    wait->back = 0;
     call->redirected = true;
 }

@@ -25,7 +25,7 @@ struct weft__wait {
     uint64_t args[6];     /* its own */
     uint64_t deadline_ns; /* the call's, on the rank's clock; kept from its first look on */
     uint64_t done_bytes;  /* of a write that goes on */
-    uint64_t back;        /* where the call of the runtime would have returned to */
+    uint64_t back;        /* where the call of the runtime would have returned to; 0: none */
     struct weft__context context;
 };
 

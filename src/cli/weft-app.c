@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include "base/parse.h"
 #include "weft/error.h"
@@ -48,6 +49,16 @@ static int run(const struct orders *orders)
     return weft_app_run((int)orders->lifeline, (int)orders->parent);
 }
 
+/* Ranks of one process share its descriptors. */
+static void take_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct orders orders = {0};
@@ -59,6 +70,7 @@ int main(int argc, char **argv)
         }
         err = take(option, &orders);
     }
+    take_descriptors();
     if (err == WEFT_OK)
         err = run(&orders);
     if (err != WEFT_OK)

@@ -110,7 +110,9 @@ static void stopped_run(struct weft_task *task)
         try_ended(rank);
     } else {
         stop_failed(rank->freezer, rank, stopped->err,
-                    stopped->err == WEFT_ECANCELED ? "it makes no runtime call" : stopped->text);
+                    stopped->err == WEFT_ECANCELED
+                        ? "it comes to no call at which it can be stopped"
+                        : stopped->text);
         resolved(rank, WEFT_STOP_FAILED);
     }
     free(stopped);

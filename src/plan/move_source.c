@@ -222,7 +222,8 @@ static void on_deadline(struct weft_move_source *m, struct weft_move_out *out)
 {
     char text[WEFT_MOVE_TEXT_MAX];
     if (m->state == WEFT_SOURCE_WAITING) {
-        weft__move_text(text, "the rank made no runtime call within %u ms", m->id.within_ms);
+        weft__move_text(text, "the rank came to no call at which it can be moved within %u ms",
+                        m->id.within_ms);
         weft__move_emit(out, WEFT_MOVE_DO_WITHDRAW, &m->id);
         refuse(m, out, WEFT_ETIMEDOUT, text);
     } else if (m->state == WEFT_SOURCE_FROZEN) {

@@ -189,6 +189,9 @@ static void a_program_that_goes_wrong_ends_its_app_with_a_reason(void **state)
     expect_end(cluster, "send", "rank 1: MPI_Send: invalid buffer: 1048576 bytes at 0x123456");
     expect_end(cluster, "send few", "rank 1: Segmentation fault at program+0x");
     expect_end(cluster, "receive", "rank 1: MPI_Recv: invalid buffer: 1048576 bytes at 0x123456");
+    expect_end(cluster, "sigreturn", "rank 1: it has ended itself with signal 11");
+    expect_end(cluster, "sleep", "rank 1: Segmentation fault");
+    expect_end(cluster, "onstack", "rank 1: it has ended itself with signal 11");
     expect_end(cluster, "return", "rank 1 has ended without MPI_Finalize");
     expect_end(cluster, "exit0", "rank 1 has ended without MPI_Finalize");
 }

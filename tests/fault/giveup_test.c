@@ -86,7 +86,8 @@ static void a_rank_that_makes_no_call_in_time_is_named_as_the_reason(void **stat
 {
     struct scene scene;
     scene_open(&scene, *state);
-    given_up(&scene, scene_asked(&scene), "the rank made no runtime call within 2000 ms");
+    given_up(&scene, scene_asked(&scene),
+             "the rank came to no call at which it can be moved within 2000 ms");
     cluster_await(scene.cluster, CLUSTER_MS, ask_leased(*state, scene.b) == 0);
     atomic_store(&scene.stage.board->hold, 0);
     stage_move(*state, &scene.app, SCENE_MOVER, "b");

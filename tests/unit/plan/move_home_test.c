@@ -95,11 +95,12 @@ static void what_was_taken_at_the_destination_is_given_back_when_the_rank_stays(
 {
     (void)state;
     advance(WEFT_HOME_FREEZING);
-    hears_err(&m, WEFT_MOVE_REFUSED, WEFT_ETIMEDOUT, "the rank made no runtime call");
+    hears_err(&m, WEFT_MOVE_REFUSED, WEFT_ETIMEDOUT,
+              "the rank came to no call at which it can be moved");
     assert_non_null(said(WEFT_MOVE_DISCARD));
     assert_int_equal(said(WEFT_MOVE_RELEASE)->lease, LEASE);
     assert_int_equal(m.outcome, WEFT_MOVE_OUTCOME_STAYED);
-    assert_string_equal(m.reason, "the rank made no runtime call");
+    assert_string_equal(m.reason, "the rank came to no call at which it can be moved");
 }
 
 static void silence_before_the_freeze_ends_the_move_at_its_deadline(void **state)

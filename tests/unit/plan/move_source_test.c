@@ -56,7 +56,7 @@ static void a_rank_that_makes_no_runtime_call_is_left_alone_with_that_reason(voi
     waits(&m);
     assert_non_null(did(WEFT_MOVE_DO_WITHDRAW));
     assert_string_equal(said(WEFT_MOVE_REFUSED)->text,
-                        "the rank made no runtime call within 100 ms");
+                        "the rank came to no call at which it can be moved within 100 ms");
     assert_int_equal(said(WEFT_MOVE_REFUSED)->err, WEFT_ETIMEDOUT);
     assert_int_equal(m.state, WEFT_SOURCE_HERE);
     hears(&m, 1, WEFT_MOVE_FREEZE);
