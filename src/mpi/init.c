@@ -201,8 +201,10 @@ static void refuse(struct weft_mpi *mpi, struct weft_mpi_queue *queue)
 
 static void refuse_messages(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
 {
+    weft__mpi_comm_hold(comm); /* a send of the rank to itself may be all that keeps it */
     refuse(mpi, &comm->queues[0]);
     refuse(mpi, &comm->queues[1]);
+    weft__mpi_comm_put(mpi, comm);
 }
 
 /* Those behind handles of matched probes. */
@@ -220,6 +222,7 @@ static void refuse_probed(struct weft_mpi *mpi)
  * all that keeps the communicator: it is held from here to comm_fini(). */
 static void drop_receives(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
 {
+    weft__mpi_comm_hold(comm);
     struct weft_mpi_link *posted = &comm->queues[0].posted;
     weft__mpi_comm_hold(comm);
     while (!weft__mpi_list_empty(posted)) {
@@ -228,6 +231,7 @@ static void drop_receives(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
         weft__mpi_match_withdraw(mpi, request);
         weft__mpi_request_complete(mpi, request, MPI_SUCCESS);
     }
+    weft__mpi_comm_put(mpi, comm);
 }
 
 /* All ranks come here before any leaves, so whatever has not been received by then never will be:

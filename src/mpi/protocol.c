@@ -68,9 +68,13 @@ static void matched(struct weft_mpi *mpi, struct weft_mpi_request *recv,
 static void take_bytes(struct weft_mpi *mpi, struct weft_mpi_request *recv,
                        const struct weft_mpi_header *header, const void *bytes)
 {
+    const struct weft_mpi_type *type = weft__mpi_type_get(mpi, recv->type);
     const struct weft_mpi_buffer into = weft__mpi_request_buffer(recv);
     matched(mpi, recv, header);
-    weft__mpi_type_unpack(mpi, &into, 0, bytes, recv->got_bytes);
+    if (!weft__mpi_type_is_run(type, recv->count))
+        weft__mpi_type_unpack(mpi, &into, 0, bytes, recv->got_bytes);
+    else if (recv->got_bytes > 0)
+        memcpy(weft__mpi_type_at(type, recv->buf), bytes, recv->got_bytes);
     weft__mpi_request_complete(mpi, recv, MPI_SUCCESS);
 }
 

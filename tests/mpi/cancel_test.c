@@ -236,6 +236,17 @@ static int left_main(void *argument)
         MPI_Isend(buffer, 8, MPI_BYTE, peer, 4, MPI_COMM_WORLD, &request);
         MPI_Irecv(buffer, LARGE, MPI_BYTE, peer, 5, MPI_COMM_WORLD, &request);
     }
+    MPI_Comm comm;
+    MPI_Comm_dup(MPI_COMM_WORLD, &comm);
+    MPI_Isend(outside, LARGE, MPI_BYTE, rank, 1, comm, &request);
+    MPI_Request_free(&request);
+    MPI_Irecv(outside, LARGE, MPI_BYTE, rank, 2, comm, &request);
+    MPI_Request_free(&request);
+    MPI_Comm_free(&comm);
+    MPI_Comm_dup(MPI_COMM_SELF, &comm);
+    MPI_Irecv(outside, LARGE, MPI_BYTE, 0, 2, comm, &request);
+    MPI_Request_free(&request);
+    MPI_Comm_free(&comm);
     MPI_Mprobe(MPI_ANY_SOURCE, 3, MPI_COMM_WORLD, &message, MPI_STATUS_IGNORE);
     MPI_Iprobe(MPI_ANY_SOURCE, 1, MPI_COMM_WORLD, &flag, MPI_STATUS_IGNORE);
     MPI_Send_init(buffer, 8, MPI_BYTE, 0, 4, MPI_COMM_WORLD, &request);
