@@ -1,7 +1,7 @@
 /* Factors of a grid that is as even as can be: the longest and the shortest dimension are as close
- * to each other as possible; where that leaves a choice, both are long. They are searched for among
- * the divisors, of which an int has 1344 at most; a choice is given up as soon as it cannot be as
- * even as the best one so far. */
+ * to each other as possible; where that leaves a choice, the shortest is long, then the next one.
+ * They are searched for among the divisors, of which an int has 1344 at most; a choice is given up
+ * as soon as it cannot be as even as the best one so far. */
 #include <string.h>
 
 #include "mpi/error.h"
@@ -30,13 +30,22 @@ struct search {
     int spread; /* of the best; -1: none yet */
 };
 
-static void take_if_better(struct search *s)
+/* Of two with the same spread the one whose shortest factor is longer, then the next one. */
+static bool is_better(const struct search *s)
 {
-    int least = s->factors[s->k - 1], spread = s->factors[0] - least;
-    if (s->spread >= 0 &&
-        (spread > s->spread || (spread == s->spread && least <= s->best[s->k - 1])))
+    int spread = s->factors[0] - s->factors[s->k - 1], i = s->k - 1;
+    if (s->spread < 0 || spread != s->spread)
+        return s->spread < 0 || spread < s->spread;
+    while (i > 0 && s->factors[i] == s->best[i])
+        i--;
+    return s->factors[i] > s->best[i];
+}
+
+static void take(struct search *s)
+{
+    if (!is_better(s))
         return;
-    s->spread = spread;
+    s->spread = s->factors[0] - s->factors[s->k - 1];
     memcpy(s->best, s->factors, sizeof(s->best));
 }
 
@@ -56,7 +65,7 @@ static void try_all(struct search *s, int at, int n) /* NOLINT: as deep as there
     if (left == 1) {
         s->factors[at] = n;
         if (n <= longest)
-            take_if_better(s);
+            take(s);
         return;
     }
     for (int f = 1; f <= longest; f = next_divisor(n, f)) {

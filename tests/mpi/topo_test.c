@@ -13,20 +13,25 @@
 
 enum { NODES_MAX = 300, DIMS_MAX = 4 };
 
-/* Of all falling factorisations the one with the least spread, then with the longest shortest, by
- * trying all. */
+/* Of all falling factorisations the one with the least spread, then with the longest shortest, then
+ * the longest next one, by trying all. */
+static bool is_better(int k, const int *now, const int *best)
+{
+    int spread = now[0] - now[k - 1], best_spread = best[0] - best[k - 1], i = k - 1;
+    if (best[0] == 0 || spread != best_spread)
+        return best[0] == 0 || spread < best_spread;
+    while (i > 0 && now[i] == best[i])
+        i--;
+    return now[i] > best[i];
+}
+
 static void best_of(int n, int k, int at, int *now, int *best)
 {
     int longest = at > 0 ? now[at - 1] : n;
-    if (at == k - 1) {
-        now[at] = n;
-        int spread = now[0] - n, best_spread = best[0] - best[k - 1];
-        if (n <= longest &&
-            (best[0] == 0 || spread < best_spread || (spread == best_spread && n > best[k - 1])))
-            memcpy(best, now, (size_t)k * sizeof(*best));
-        return;
-    }
-    for (int f = 1; f <= n && f <= longest; f++) {
+    now[at] = n;
+    if (at == k - 1 && n <= longest && is_better(k, now, best))
+        memcpy(best, now, (size_t)k * sizeof(*best));
+    for (int f = 1; at < k - 1 && f <= n && f <= longest; f++) {
         now[at] = f;
         if (n % f == 0)
             best_of(n / f, k, at + 1, now, best);
