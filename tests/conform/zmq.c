@@ -6,6 +6,7 @@
 #include <sodium.h>
 
 #include "tests/conform/conform.h"
+#include "tests/loopback.h"
 
 static bool allow(void *ctx, const uint8_t client_key[WEFT_TP_KEY_BYTES])
 {
@@ -22,20 +23,23 @@ static void server_key(void *ctx, const char *url, uint8_t key_out[WEFT_TP_KEY_B
 
 static struct weft_tp_security keys = {.allow = allow, .server_key = server_key, .ctx = &keys};
 
+static char own[OWN_LOOPBACK_MAX];
+
 __attribute__((constructor)) static void make_keys(void)
 {
+    own_loopback(own);
     (void)crypto_box_keypair(keys.public_key, keys.secret_key);
 }
 
 const struct conform_subject conform_subjects[] = {
     {.name = "zmq",
      .transport = &weft__tp_zmq,
-     .bind = "127.0.0.1",
+     .bind = own,
      .bind_foreign = "192.0.2.1",
      .url_format = "tcp://%s:%u"},
     {.name = "zmq+curve",
      .transport = &weft__tp_zmq,
-     .bind = "127.0.0.1",
+     .bind = own,
      .bind_foreign = "192.0.2.1",
      .url_format = "tcp://%s:%u",
      .security = &keys},

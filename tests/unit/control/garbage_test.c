@@ -16,6 +16,7 @@
 #include <zmq.h>
 
 #include "rig.h"
+#include "tests/loopback.h"
 #include "text.pb-c.h"
 #include "weft/error.h"
 #include "wire/frame.h"
@@ -446,10 +447,12 @@ static void protobuf_bombs_are_refused_by_their_budget(void **state)
 
 static void write_tcp(uint16_t port, const void *data, size_t len_bytes)
 {
-    struct sockaddr_in addr = {
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(port)};
+    char own[OWN_LOOPBACK_MAX];
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
+    own_loopback(own);
+    assert_int_equal(inet_pton(AF_INET, own, &addr.sin_addr), 1);
     assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
     assert_true(send(fd, data, len_bytes, MSG_NOSIGNAL) >= 0 || errno == EPIPE ||
                 errno == ECONNRESET);

@@ -13,6 +13,7 @@
 #include <zmq.h>
 
 #include "rig.h"
+#include "tests/loopback.h"
 #include "weft/error.h"
 #include "wire/frame.h"
 
@@ -48,6 +49,15 @@ static void stage_close(void)
 {
     zmq_close(stage.sock);
     stage.sock = NULL;
+}
+
+static void stage_open_new(void)
+{
+    char own[OWN_LOOPBACK_MAX], url[64];
+
+    own_loopback(own);
+    snprintf(url, sizeof(url), "tcp://%s:*", own);
+    stage_open(url);
 }
 
 /* The server dies and comes back on its port. */
@@ -183,7 +193,7 @@ static int setup(void **state)
 
     (void)state;
     zmq = zmq_ctx_new();
-    stage_open("tcp://127.0.0.1:*");
+    stage_open_new();
     return weft__client_open(&desc, &client);
 }
 
@@ -321,7 +331,7 @@ static void what_may_run_twice_ends_by_its_deadline_all_the_same(void **state)
     stage_close();
     assert_int_equal(await(&asked) == WEFT_EPEERDEAD || asked.err == WEFT_ETIMEDOUT, 1);
     assert_non_null(strstr(asked.text, stage.url));
-    stage_open("tcp://127.0.0.1:*");
+    stage_open_new();
 }
 
 static void what_may_run_twice_may_give_up_a_lost_server_earlier(void **state)
@@ -345,7 +355,7 @@ static void what_may_run_twice_may_give_up_a_lost_server_earlier(void **state)
     assert_int_equal(await(&asked), WEFT_EPEERDEAD);
     assert_non_null(strstr(asked.text, stage.url));
     assert_true(stats().resent > 0);
-    stage_open("tcp://127.0.0.1:*");
+    stage_open_new();
 }
 
 static void a_full_server_is_asked_again_after_the_pause_that_it_names(void **state)

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/wake.h"
+#include "tests/loopback.h"
 #include "text.pb-c.h"
 #include "weft/error.h"
 #include "wire/frame.h"
@@ -133,7 +134,8 @@ static const struct weft_handler_desc handlers[] = {
 int rig_serve(struct rig *rig, const struct rig_desc *desc)
 {
     bool inproc = desc->scheme != NULL && strstr(desc->scheme, "inproc") != NULL;
-    const char *bind = inproc ? "rig" : "127.0.0.1";
+    char own[OWN_LOOPBACK_MAX];
+    const char *bind = inproc ? "rig" : own;
     const struct weft_service_desc service = {.name = "test",
                                               .handlers = handlers,
                                               .handlers_n = sizeof(handlers) / sizeof(handlers[0]),
@@ -146,6 +148,7 @@ int rig_serve(struct rig *rig, const struct rig_desc *desc)
         .scheme = desc->scheme, .bind = bind, .services = &service, .services_n = 1};
     int rc;
 
+    own_loopback(own);
     rig->meet = desc->meet;
     rc = weft__server_start(&server, &rig->server);
     if (rc != WEFT_OK)

@@ -25,6 +25,7 @@
 #include "control/server.h"
 #include "registry/client.h"
 #include "registry/service.h"
+#include "tests/loopback.h"
 #include "weft/error.h"
 
 enum { WRITERS = 3, CALL_MS = 300, PATIENCE_S = 60 };
@@ -33,7 +34,7 @@ static long kills = 60;
 
 /* ---- the head, a process of its own ---- */
 
-static int head(const char *log, const char *port)
+static int head(const char *log, const char *bind, const char *port)
 {
     struct weft_registry *registry;
     struct weft_service_desc service;
@@ -45,7 +46,7 @@ static int head(const char *log, const char *port)
     weft__registry_service(registry, &service);
     service.sync_port = (uint16_t)strtoul(port, NULL, 10);
     if (weft__server_start(
-            &(struct weft_server_desc){.bind = "127.0.0.1", .services = &service, .services_n = 1},
+            &(struct weft_server_desc){.bind = bind, .services = &service, .services_n = 1},
             &server))
         return 1;
     uint16_t is = weft__server_sync_port(server, 0);
@@ -56,7 +57,7 @@ static int head(const char *log, const char *port)
 }
 
 struct bench {
-    char folder[64], log[80], url[64], port[8];
+    char folder[64], log[80], url[64], bind[OWN_LOOPBACK_MAX], port[8];
     pid_t head;
     struct weft_client *client;
     _Atomic bool stop;
@@ -67,10 +68,11 @@ struct bench {
 static void head_start(struct bench *bench)
 {
     char name[] = "head";
-    char *argv[] = {name, name, bench->log, bench->port, NULL};
+    char *argv[] = {name, name, bench->log, bench->bind, bench->port, NULL};
     posix_spawn_file_actions_t actions;
     uint16_t port;
     int ready[2];
+    own_loopback(bench->bind);
     assert_int_equal(pipe(ready), 0);
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, ready[1], STDOUT_FILENO);
@@ -82,7 +84,7 @@ static void head_start(struct bench *bench)
     if (bench->url[0] != '\0') /* writers read it */
         return;
     snprintf(bench->port, sizeof(bench->port), "%u", port);
-    snprintf(bench->url, sizeof(bench->url), "tcp://127.0.0.1:%u", port);
+    snprintf(bench->url, sizeof(bench->url), "tcp://%s:%u", bench->bind, port);
 }
 
 static void head_kill(struct bench *bench)
@@ -245,8 +247,8 @@ static void what_was_answered_survives_every_kill(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(what_was_answered_survives_every_kill)};
-    if (argc == 4 && !strcmp(argv[1], "head"))
-        return head(argv[2], argv[3]);
+    if (argc == 5 && !strcmp(argv[1], "head"))
+        return head(argv[2], argv[3], argv[4]);
     if (argc == 2)
         kills = strtol(argv[1], NULL, 10);
     srand((unsigned)time(NULL));

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/wake.h"
+#include "tests/loopback.h"
 #include "weft/error.h"
 
 #define STOP_MS 10000
@@ -21,16 +22,17 @@ void rig_head_start(struct rig *rig)
     const struct weft_registry_desc desc = {
         .log_path = rig->log, .beat_ms = rig->beat_ms, .dead_ms = rig->dead_ms};
     struct weft_service_desc service;
+    char own[OWN_LOOPBACK_MAX];
+    own_loopback(own);
     assert_int_equal(weft__registry_open(&desc, &rig->registry), 0);
     weft__registry_service(rig->registry, &service);
     service.sync_port = rig->port;
-    const struct weft_server_desc server = {
-        .bind = "127.0.0.1", .services = &service, .services_n = 1};
+    const struct weft_server_desc server = {.bind = own, .services = &service, .services_n = 1};
     assert_int_equal(weft__server_start(&server, &rig->server), 0);
     if (rig->port)
         return;
     rig->port = weft__server_sync_port(rig->server, 0);
-    snprintf(rig->url, sizeof(rig->url), "tcp://127.0.0.1:%u", rig->port);
+    snprintf(rig->url, sizeof(rig->url), "tcp://%s:%u", own, rig->port);
 }
 
 void rig_head_stop(struct rig *rig)

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "tests/loopback.h"
 #include "transport/inproc/inproc.h"
 #include "transport/ofi/ofi.h"
 #include "transport/zmq/zmq.h"
@@ -30,7 +31,9 @@ static bool is_inproc(void)
 
 static const char *bind_of(const char *name)
 {
-    return is_inproc() ? name : "127.0.0.1";
+    static char own[OWN_LOOPBACK_MAX];
+    own_loopback(own);
+    return is_inproc() ? name : own;
 }
 
 static void url_of(const char *name, unsigned port, char url_out[64])
