@@ -89,11 +89,12 @@ static int raise_key(struct weft_mpi *mpi, const struct weft_mpi_comm *comm, con
     return weft__mpi_error_raise(mpi, comm, MPI_ERR_KEYVAL, where, "key %d", number);
 }
 
+/* A key that attributes still keep may be freed again: callbacks free their own key. */
 static int free_key(const char *where, int *number, enum weft_mpi_attr_kind kind)
 {
     struct weft_mpi *mpi = weft__mpi_enter(where);
     struct keyval *keyval = find_key(mpi, *number, kind);
-    if (!keyval || keyval->freed)
+    if (!keyval)
         return raise_key(mpi, NULL, where, *number);
     keyval->freed = 1;
     free_unused(mpi, keyval);

@@ -76,9 +76,11 @@ static int callbacks_main(void *argument)
     check(MPI_Comm_free_keyval(&key) == MPI_SUCCESS && key == MPI_KEYVAL_INVALID);
     check_attr(dup, freed, 6);
     check(MPI_Comm_set_attr(dup, freed, NULL) == MPI_ERR_KEYVAL);
-    check(MPI_Comm_free_keyval(&freed) == MPI_ERR_KEYVAL);
+    int twice = freed;
+    check(MPI_Comm_free_keyval(&twice) == MPI_SUCCESS && twice == MPI_KEYVAL_INVALID);
     check(MPI_Comm_free(&dup) == MPI_SUCCESS);
     check(seen.deletes == 3 && seen.deleted[2] == 6);
+    check(MPI_Comm_free_keyval(&freed) == MPI_ERR_KEYVAL);
     check(MPI_Comm_set_attr(MPI_COMM_WORLD, freed, NULL) == MPI_ERR_KEYVAL);
     MPI_Finalize();
     return 0;
@@ -200,6 +202,34 @@ static void the_end_deletes_what_hangs_on_self_latest_first(void **state)
 /* A callback that deletes, and sets, other attributes of the object that is being freed. */
 static int other_key;
 
+/* It frees its own key, while another attribute keeps it and at last. */
+static int delete_and_free(MPI_Comm comm, int key, void *value, void *extra)
+{
+    int own = key;
+    check(MPI_Comm_free_keyval(&own) == MPI_SUCCESS);
+    return delete_comm(comm, key, value, extra);
+}
+
+static int own_key_main(void *argument)
+{
+    int key, copy;
+    struct seen seen = {.flag = 1};
+    MPI_Comm dup;
+    (void)argument;
+    cases_init(NULL, NULL);
+    check(MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, delete_and_free, &key, &seen) == 0);
+    check(MPI_Comm_dup(MPI_COMM_SELF, &dup) == MPI_SUCCESS);
+    check(MPI_Comm_set_attr(dup, key, NULL) == MPI_SUCCESS);
+    check(MPI_Comm_set_attr(MPI_COMM_SELF, key, NULL) == MPI_SUCCESS);
+    copy = key;
+    check(MPI_Comm_free(&dup) == MPI_SUCCESS && seen.deletes == 1);
+    check(MPI_Comm_free_keyval(&key) == MPI_SUCCESS);
+    check(MPI_Comm_delete_attr(MPI_COMM_SELF, copy) == MPI_SUCCESS && seen.deletes == 2);
+    check(MPI_Comm_free_keyval(&copy) == MPI_ERR_KEYVAL);
+    MPI_Finalize();
+    return 0;
+}
+
 static int delete_other(MPI_Comm comm, int key, void *value, void *extra)
 {
     int flag;
@@ -234,6 +264,7 @@ static void callbacks_may_change_the_attributes(void **state)
 {
     (void)state;
     cases_run(&(struct native_options){.ranks = 1}, nested_main, NULL);
+    cases_run(&(struct native_options){.ranks = 1}, own_key_main, NULL);
 }
 
 static int environment_value(int key)
