@@ -281,15 +281,15 @@ static void doubt(struct weft_exec *exec, uint32_t number, unsigned lane)
         weft__lane_doubt(exec->lanes.lane[lane], process->peers.of[lane]);
 }
 
-/* Whether packets for a peer wait because its process is dead: the peer may be elsewhere, and
- * whoever should have told may be dead too.  The caller holds the lock. */
+/* Whether packets for a peer wait because its process is dead, or not known: the peer may be
+ * elsewhere, and whoever should have told may be dead too.  The caller holds the lock. */
 static bool is_astray(struct weft__rank *rank, int32_t peer)
 {
     if (!channel_to(rank, peer)->unsent)
         return false;
     const struct weft__process *process =
         weft__process_find(rank->exec, weft__route_of(rank->exec, peer).process);
-    return process && atomic_load_explicit(&process->dead, memory_order_relaxed);
+    return !process || atomic_load_explicit(&process->dead, memory_order_relaxed);
 }
 
 static bool may_ask(struct weft__rank *rank, uint64_t now_ns)

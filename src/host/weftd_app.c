@@ -442,5 +442,9 @@ void weft__weftd_apps_check_heard(struct weft_host *host, uint64_t now, uint64_t
 {
     struct weft_app *app, *next;
     HASH_ITER(hh, host->apps, app, next)
-    check_heard(app, now, silence_ns);
+    {
+        check_heard(app, now, silence_ns);
+        if (app->state == WEFT_APP_RUNNING || app->state == WEFT_APP_THAWING)
+            weft__weftd_routes_again(app);
+    }
 }

@@ -30,12 +30,13 @@ enum weft_app_state {
 /* One weft-app of the app. Numbers count from 1 and are never used again. */
 struct weft_app_process {
     uint32_t number;
-    bool launching;   /* its host is asked to start it */
-    bool launched;    /* it has greeted */
-    bool ending;      /* its host has been asked to end it, and has not answered */
-    bool dead;        /* it, or its host, has died, or it could not be launched */
-    bool output_lost; /* its host could not hand over all that it printed, */
-    bool output_cut;  /* or died when that may have been so */
+    bool launching;     /* its host is asked to start it */
+    bool launched;      /* it has greeted */
+    bool ending;        /* its host has been asked to end it, and has not answered */
+    bool dead;          /* it, or its host, has died, or it could not be launched */
+    bool routes_missed; /* something that it was told of the others may not have reached it */
+    bool output_lost;   /* its host could not hand over all that it printed, */
+    bool output_cut;    /* or died when that may have been so */
     unsigned idle; /* beats in a row, since a rank ended there, that told of no output on its way */
     uint32_t ranks;    /* that are there and have not ended */
     uint64_t heard_ns; /* when its host last asked whether the app lives */
@@ -266,6 +267,8 @@ void weft__weftd_app_next_step(struct weft_app *app);
 /* weftd_routes.c: who is where, told to the app's processes. */
 /* The whole table to one process. */
 void weft__weftd_routes_all(struct weft_app *app, const struct weft_app_process *to);
+/* The same to those that may have missed something. */
+void weft__weftd_routes_again(struct weft_app *app);
 /* A new process: it gets the whole table, the others its entry. */
 void weft__weftd_routes_joined(struct weft_app *app, uint32_t number);
 /* A rank that is elsewhere now, to all processes. */

@@ -1,13 +1,16 @@
 /* Who is where: what the processes of an app are told.
  *
  * A new process gets the whole table; after that everybody gets only what changes: a process that
- * joins, a rank that has moved, a process that has died. A process that misses where a rank is asks
- * (ROUTE_WANTED). So does a client that calls a rank (FIND_RANK). Ranks that lie side by side in
- * one process are one entry, so the table grows with hosts and moves, not with ranks.
+ * joins, a rank that has moved, a process that has died. Who may not have heard that gets the whole
+ * table again with the next heartbeat: a process that does not know another one cannot even ask it.
+ * A process that misses where a rank is asks (ROUTE_WANTED). So does a client that calls a rank
+ * (FIND_RANK). Ranks that lie side by side in one process are one entry, so the table grows with
+ * hosts and moves, not with ranks.
  */
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/config.h"
 #include "base/must.h"
 #include "control/server.h"
 #include "host/calls.h"
@@ -39,14 +42,25 @@ static void route_entry(const struct weft_app *app, uint32_t rank, uint32_t coun
     entry->count = count;
 }
 
+static void told(struct weft_app *app, struct weft_app_process *process,
+                 const struct weft_app_answer *answer)
+{
+    (void)app;
+    process->routes_missed |= answer->err != WEFT_OK;
+}
+
 static void tell(struct weft_app *app, const struct weft_app_process *to,
                  Weft__Host__RoutesRequest *request)
 {
     request->token = app->token;
-    weft__weftd_app_ask(app, &(struct weft_app_question){.process = to->number,
-                                                         .code = WEFT_CALL_ROUTES,
-                                                         .request = &request->base,
-                                                         .timeout_ms = TIMEOUT_MS});
+    weft__weftd_app_ask(
+        app, &(struct weft_app_question){.process = to->number,
+                                         .whenever = true,
+                                         .code = WEFT_CALL_ROUTES,
+                                         .request = &request->base,
+                                         .timeout_ms = TIMEOUT_MS,
+                                         .lost_ms = (uint32_t)weft__config_u64("WEFT_DEAD_MS"),
+                                         .answered = told});
 }
 
 static void tell_others(struct weft_app *app, uint32_t but, Weft__Host__RoutesRequest *request)
@@ -74,7 +88,10 @@ void weft__weftd_routes_all(struct weft_app *app, const struct weft_app_process 
     Weft__Host__Route *routes = weft__must_alloc(app->size, sizeof(*routes));
     request.processes = weft__must_alloc(app->processes_n, sizeof(*request.processes));
     request.routes = weft__must_alloc(app->size, sizeof(*request.routes));
+    request.dead_processes = weft__must_alloc(app->processes_n, sizeof(*request.dead_processes));
     for (size_t i = 0; i < app->processes_n; i++) {
+        if (app->processes[i].dead)
+            request.dead_processes[request.n_dead_processes++] = app->processes[i].number;
         if (!takes(&app->processes[i]))
             continue;
         process_entry(&app->processes[i], &processes[request.n_processes]);
@@ -94,6 +111,18 @@ void weft__weftd_routes_all(struct weft_app *app, const struct weft_app_process 
     free(routes);
     free(request.processes);
     free(request.routes);
+    free(request.dead_processes);
+}
+
+void weft__weftd_routes_again(struct weft_app *app)
+{
+    for (size_t i = 0; i < app->processes_n; i++) {
+        struct weft_app_process *process = &app->processes[i];
+        if (process->routes_missed && takes(process)) {
+            process->routes_missed = false;
+            weft__weftd_routes_all(app, process);
+        }
+    }
 }
 
 void weft__weftd_routes_joined(struct weft_app *app, uint32_t number)
@@ -115,7 +144,10 @@ static void tell_rank(struct weft_app *app, uint32_t rank, const struct weft_app
     Weft__Host__RoutesRequest request = WEFT__HOST__ROUTES_REQUEST__INIT;
     Weft__Host__Process process, *processes[] = {&process};
     Weft__Host__Route route, *routes[] = {&route};
-    process_entry(weft__weftd_app_process(app, app->ranks[rank].process), &process);
+    struct weft_app_process *at = weft__weftd_app_process(app, app->ranks[rank].process);
+    process_entry(at, &process);
+    request.dead_processes = &at->number;
+    request.n_dead_processes = at->dead ? 1 : 0;
     route_entry(app, rank, 1, &route);
     request.processes = processes;
     request.n_processes = 1;

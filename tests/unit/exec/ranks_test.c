@@ -378,6 +378,26 @@ static void packets_for_a_rank_that_is_not_known_wait_and_its_route_is_asked_for
     close_app(&app);
 }
 
+static void a_route_that_was_never_told_is_asked_for(void **state)
+{
+    (void)state;
+    struct app app;
+    open_several(&app, 2, "ring", "50");
+    for (int32_t rank = 0; rank < 3; rank++) {
+        tell(app.exec[0], rank, 0, 1);
+        tell(app.exec[1], rank, 0, 1);
+    }
+    tell(app.exec[1], 3, 1, 1);
+    start_ranks(app.exec[0], 0, 3);
+    start_ranks(app.exec[1], 3, 1);
+    wait_for(&app, was_wanted, 3);
+    tell(app.exec[0], 3, 1, 1);
+    wait_for(&app, all_exited, SIZE);
+    for (int i = 0; i < SIZE; i++)
+        assert_int_equal(app.code[i], 10 + i);
+    close_app(&app);
+}
+
 static void a_sender_with_an_old_route_is_told_the_new_one_and_loses_nothing(void **state)
 {
     (void)state;
@@ -627,6 +647,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_flood_through_a_small_mailbox_arrives_once_and_in_order),
         cmocka_unit_test(without_a_progress_thread_the_ranks_drive_the_lane),
         cmocka_unit_test(packets_for_a_rank_that_is_not_known_wait_and_its_route_is_asked_for),
+        cmocka_unit_test(a_route_that_was_never_told_is_asked_for),
         cmocka_unit_test(a_sender_with_an_old_route_is_told_the_new_one_and_loses_nothing),
         cmocka_unit_test(exit_ends_a_rank_from_any_depth),
         cmocka_unit_test(abort_tells_code_and_reason_and_the_rank_goes_nowhere),

@@ -3,10 +3,13 @@
  *
  * FAKE_APP_FOLDER: where the file PROCESS.orders goes ("TOKEN PID"). FAKE_APP_WAY: "mute" (never
  * greets), "garbage" (greets with noise), "long" (claims a greeting of 4 GiB), "odd" (greets
- * with an error that is none), "gone" (ends at once, with a word on stderr), "prints" (a line).
+ * with an error that is none), "gone" (ends at once, with a word on stderr), "prints" (a
+ * line), "deaf" (does not take the first that it is told about the others; what it is told then
+ * makes the file PROCESS.heard).
  */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +28,22 @@ static void take(void *ctx, struct weft_call *call, const ProtobufCMessage *requ
 {
     (void)ctx;
     (void)request;
+    weft__call_reply(call, NULL);
+}
+
+static void hear(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
+{
+    static int asked; /* the fan-in thread's */
+    char path[300];
+    (void)request;
+    if (asked++ == 0) {
+        weft__call_fail(call, WEFT_ECONNRESET, "what?");
+        return;
+    }
+    snprintf(path, sizeof(path), "%s/%u.heard", getenv("FAKE_APP_FOLDER"), *(uint32_t *)ctx);
+    FILE *file = fopen(path, "we");
+    if (file == NULL || fclose(file) != 0)
+        exit(1);
     weft__call_reply(call, NULL);
 }
 
@@ -73,15 +92,17 @@ static void note_orders(const Weft__Host__LaunchRequest *orders)
         exit(1);
 }
 
-static struct weft_server *serve(const Weft__Host__LaunchRequest *orders)
+static struct weft_server *serve(Weft__Host__LaunchRequest *orders, bool deaf)
 {
     enum { FLAGS = WEFT_HANDLER_INLINE | WEFT_HANDLER_SYNC };
-    static const struct weft_handler_desc handlers[] = {
-        {WEFT_CALL_ROUTES, FLAGS, "routes", &weft__host__routes_request__descriptor, take},
+    const struct weft_handler_desc handlers[] = {
+        {WEFT_CALL_ROUTES, FLAGS, "routes", &weft__host__routes_request__descriptor,
+         deaf ? hear : take},
         {WEFT_CALL_START, FLAGS, "start", &weft__host__start_request__descriptor, take},
         {WEFT_CALL_MOVE, FLAGS, "move", &weft__host__move_message__descriptor, take},
         {WEFT_CALL_STATS, FLAGS, "stats", &weft__host__stats_request__descriptor, count}};
-    struct weft_service_desc service = {.name = "app", .handlers = handlers, .handlers_n = 4};
+    struct weft_service_desc service = {
+        .name = "app", .handlers = handlers, .handlers_n = 4, .ctx = &orders->process};
     struct weft_server_desc desc = {.bind = orders->host_address,
                                     .port_first = (uint16_t)orders->port_first,
                                     .port_last = (uint16_t)orders->port_last,
@@ -137,7 +158,7 @@ int main(void)
     } else if (strcmp(way, "long") == 0) {
         (void)!write(LIFELINE, "\xff\xff\xff\xff", 4);
     } else if (strcmp(way, "mute") != 0) {
-        server = serve(orders);
+        server = serve(orders, strcmp(way, "deaf") == 0);
         greet(orders, server, strcmp(way, "odd") == 0);
         if (strcmp(way, "prints") == 0 && (puts("a line") < 0 || fflush(stdout) != 0))
             return 1;
