@@ -475,6 +475,37 @@ static void thousands_of_messages_wait_for_credit_and_arrive(void **state)
     cases_run_all(2, flood_main, NULL);
 }
 
+static int exposed_main(void *argument)
+{
+    enum { N = 1200, LEN = 2 * PACKET };
+    int rank;
+    (void)argument;
+    cases_init(&rank, NULL);
+    unsigned char *buffer = weft_alloc(LEN);
+    MPI_Request *requests = weft_alloc(N * sizeof(MPI_Request));
+    for (int i = 0; rank == 0 && i < N; i++)
+        MPI_Isend(buffer, LEN - i, MPI_BYTE, 1, i, MPI_COMM_WORLD, &requests[i]);
+    for (int i = 0; rank == 1 && i < N; i++) {
+        MPI_Status status;
+        int count;
+        MPI_Recv(buffer, LEN, MPI_BYTE, 0, MPI_ANY_TAG, MPI_COMM_WORLD, &status);
+        MPI_Get_count(&status, MPI_BYTE, &count);
+        check(status.MPI_TAG == i && count == LEN - i);
+    }
+    if (rank == 0)
+        check(MPI_Waitall(N, requests, MPI_STATUSES_IGNORE) == MPI_SUCCESS);
+    weft_free(buffer);
+    weft_free(requests);
+    MPI_Finalize();
+    return 0;
+}
+
+static void more_large_messages_than_can_be_exposed_wait_for_their_turn(void **state)
+{
+    (void)state;
+    cases_run_all(2, exposed_main, NULL);
+}
+
 struct pair {
     double value;
     int index;
@@ -574,6 +605,7 @@ int main(void)
         cmocka_unit_test(sendrecv_goes_round_without_deadlock),
         cmocka_unit_test(probe_sees_what_the_next_receive_gets),
         cmocka_unit_test(thousands_of_messages_wait_for_credit_and_arrive),
+        cmocka_unit_test(more_large_messages_than_can_be_exposed_wait_for_their_turn),
         cmocka_unit_test(pairs_travel_without_their_gaps),
         cmocka_unit_test(memory_outside_the_region_pins_while_a_request_waits),
     };
