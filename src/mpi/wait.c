@@ -55,7 +55,10 @@ static int release_and_raise(struct weft_mpi *mpi, const char *where,
     const struct weft_mpi_request was = *request;
     weft__mpi_comm_hold(comm);
     int err = release(mpi, request, status);
-    if (err == MPI_ERR_TRUNCATE)
+    if ((err == MPI_ERR_TRUNCATE || err == MPI_ERR_NOT_SAME) && was.kind == WEFT_MPI_COLLECTIVE)
+        err = weft__mpi_error_raise(mpi, comm, err, where,
+                                    "ranks do not agree on how long the messages are");
+    else if (err == MPI_ERR_TRUNCATE)
         err = raise_truncated(mpi, where, comm, &was);
     else if (err == MPI_ERR_BUFFER)
         err = raise_bad_memory(mpi, where, comm, &was);
