@@ -10,7 +10,7 @@
 #include "cases.h"
 #include "weft/memory.h"
 
-enum { SMALL = 100, LARGE = 30000, REGION = 4 << 20, ROUNDS = 3, ROOM = 4 * (LARGE + 512) };
+enum { SMALL = 100, LARGE = 30000, REGION = 1 << 20, ROUNDS = 3, ROOM = 4 * (LARGE + 512) };
 
 static void move_and_look(void)
 {
