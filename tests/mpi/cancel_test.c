@@ -63,7 +63,7 @@ static void a_receive_without_a_message_is_cancelled(void **state)
 static int sends_main(void *argument)
 {
     enum { N = 8 };
-    int rank, size, gone[N];
+    int rank, size, gone[N] = {0};
     MPI_Request requests[N];
     (void)argument;
     cases_init(&rank, &size);

@@ -16,6 +16,11 @@ void cases_run_fatal(int n, native_main *main_fn, int code, const char *text);
 /* MPI_Init, errors returned on both communicators; rank and size (NULL: not wanted). */
 void cases_init(int *rank_out, int *size_out);
 
+/* A key of two small numbers. */
+static inline uint64_t cases_key(int a, int b)
+{
+    return (uint64_t)a * 100 + (uint64_t)b;
+}
 void cases_fill(void *buffer, size_t len, uint64_t key);
 bool cases_holds(const void *buffer, size_t len, uint64_t key);
 

@@ -47,7 +47,7 @@ static int persistent_main(void *argument)
     MPI_Recv_init(in[0], LARGE, MPI_BYTE, MPI_ANY_SOURCE, 0, MPI_COMM_WORLD, &requests[2]);
     MPI_Recv_init(in[1], LARGE, MPI_BYTE, peer, 1, MPI_COMM_WORLD, &requests[3]);
     for (int round = 0; round < ROUNDS; round++) {
-        cases_fill(out, LARGE, (uint64_t)(rank * 10 + round));
+        cases_fill(out, LARGE, cases_key(rank, round));
         move_and_look();
         check(MPI_Startall(4, requests) == MPI_SUCCESS);
         move_and_look();
@@ -58,8 +58,8 @@ static int persistent_main(void *argument)
                 native_move_region();
         }
         check(MPI_Waitall(4, requests, MPI_STATUSES_IGNORE) == MPI_SUCCESS);
-        check(cases_holds(in[0], SMALL, (uint64_t)(peer * 10 + round)));
-        check(cases_holds(in[1], LARGE, (uint64_t)(peer * 10 + round)));
+        check(cases_holds(in[0], SMALL, cases_key(peer, round)));
+        check(cases_holds(in[1], LARGE, cases_key(peer, round)));
     }
     for (int i = 0; i < 4; i++)
         MPI_Request_free(&requests[i]);
@@ -178,7 +178,7 @@ static int pair_main(void *argument)
     cases_init(&rank, &size);
     MPI_Request *requests = weft_alloc(2 * sizeof(*requests));
     unsigned char *out = filled(LARGE, (uint64_t)rank), *in = weft_alloc(LARGE);
-    unsigned char *both = filled(LARGE, (uint64_t)(100 + rank));
+    unsigned char *both = filled(LARGE, cases_key(1, rank));
     int next = (rank + 1) % size, previous = (rank + size - 1) % size;
     MPI_Isendrecv(out, LARGE, MPI_BYTE, next, 1, in, LARGE, MPI_BYTE, previous, 1, MPI_COMM_WORLD,
                   &requests[0]);
@@ -189,7 +189,7 @@ static int pair_main(void *argument)
         check(MPI_Testall(2, requests, &flag, MPI_STATUSES_IGNORE) == MPI_SUCCESS);
     }
     check(cases_holds(in, LARGE, (uint64_t)previous));
-    check(cases_holds(both, LARGE, (uint64_t)(100 + next)));
+    check(cases_holds(both, LARGE, cases_key(1, next)));
     weft_free(requests);
     weft_free(out);
     weft_free(in);

@@ -61,7 +61,7 @@ static void rounds_of_sends(unsigned char *buffer)
     for (int round = 0; round < ROUNDS; round++)
         for (int i = 0; i < 2 * KINDS; i++) {
             MPI_Status status;
-            cases_fill(buffer, LARGE, (uint64_t)(round * 100 + i));
+            cases_fill(buffer, LARGE, cases_key(round, i));
             check(MPI_Start(&requests[i]) == MPI_SUCCESS);
             finish(&requests[i], round + i, &status);
         }
@@ -83,7 +83,7 @@ static void rounds_of_receives(unsigned char *buffer)
             finish(&requests[i], round + 2 * i, &status);
             MPI_Get_count(&status, MPI_BYTE, &count);
             check(count == len && status.MPI_SOURCE == 0 && status.MPI_TAG == i);
-            check(cases_holds(buffer, (size_t)len, (uint64_t)(round * 100 + i)));
+            check(cases_holds(buffer, (size_t)len, cases_key(round, i)));
         }
     for (int i = 0; i < 2 * KINDS; i++)
         check(MPI_Request_free(&requests[i]) == MPI_SUCCESS);
@@ -204,7 +204,7 @@ static void exchange(int rank, int size, int round, unsigned char *both[2], bool
     MPI_Request request;
     MPI_Status status;
     int len = length_of(round);
-    cases_fill(both[0], (size_t)len, (uint64_t)(rank * 50 + round));
+    cases_fill(both[0], (size_t)len, cases_key(rank, round));
     if (replace)
         check(MPI_Isendrecv_replace(both[0], len, MPI_BYTE, next, round, previous, round,
                                     MPI_COMM_WORLD, &request) == MPI_SUCCESS);
@@ -215,7 +215,7 @@ static void exchange(int rank, int size, int round, unsigned char *both[2], bool
     check(MPI_Wait(&request, &status) == MPI_SUCCESS && request == MPI_REQUEST_NULL);
     MPI_Get_count(&status, MPI_BYTE, &count);
     check(count == len && status.MPI_SOURCE == previous && status.MPI_TAG == round);
-    check(cases_holds(both[replace ? 0 : 1], (size_t)len, (uint64_t)(previous * 50 + round)));
+    check(cases_holds(both[replace ? 0 : 1], (size_t)len, cases_key(previous, round)));
 }
 
 static int isendrecv_main(void *argument)

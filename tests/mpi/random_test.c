@@ -68,7 +68,7 @@ static int random_length(uint64_t *random)
 
 static int plan_pair(uint64_t seed, int source, int dest, struct sent *list)
 {
-    uint64_t random = seed * 1000003u + (uint64_t)(source * 64 + dest);
+    uint64_t random = seed * 1000003u + cases_key(source, dest);
     int n = (int)(mix(&random) % PER_PAIR_MAX);
     for (int i = 0; i < n; i++)
         list[i] =
@@ -87,7 +87,7 @@ static void stamp(unsigned char *buffer, const struct sent *message, int source,
 {
     uint16_t words[4] = {(uint16_t)source, (uint16_t)number, (uint16_t)message->tag,
                          (uint16_t)message->length};
-    cases_fill(buffer, (size_t)message->length, (uint64_t)(source * 100 + number));
+    cases_fill(buffer, (size_t)message->length, cases_key(source, number));
     memcpy(buffer, words, sizeof(words));
 }
 

@@ -87,7 +87,7 @@ static void receive(struct bench *bench, uint32_t context, int32_t source, int32
     struct weft_mpi_queue *queue = queue_of(bench, context);
     struct weft_mpi_message *found = weft__mpi_match_unexpected(&bench->mpi, queue, source, tag);
     assert_ptr_equal(found, want ? want->real : NULL);
-    if (found) {
+    if (found && want) {
         weft__mpi_match_take(&bench->mpi, queue, found);
         weft__mpi_match_drop(&bench->mpi, found);
         want->gone = true;
@@ -115,7 +115,7 @@ static void arrive(struct bench *bench, uint32_t context, int32_t source, int32_
     struct weft_mpi_queue *queue = queue_of(bench, context);
     struct weft_mpi_request *found = weft__mpi_match_posted(&bench->mpi, queue, source, tag);
     assert_ptr_equal(found, want ? want->real : NULL);
-    if (found) {
+    if (found && want) {
         weft__heap_free(bench->cell.heap, found);
         want->gone = true;
         return;
