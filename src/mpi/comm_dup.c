@@ -143,7 +143,7 @@ static int dup(const struct dup_args *args, MPI_Comm *handle_out)
     struct weft_mpi_request *request = NULL;
     *handle_out = MPI_COMM_NULL;
     int err = start_dup(mpi, args, &made, &request);
-    if (err)
+    if (!made)
         return err;
     err = weft__mpi_make_finish(mpi, request);
     if (err) {
@@ -161,7 +161,7 @@ static int idup(const struct dup_args *args, MPI_Comm *handle_out, MPI_Request *
     struct weft_mpi_request *request = NULL;
     *handle_out = MPI_COMM_NULL;
     int err = start_dup(mpi, args, &made, &request);
-    if (err)
+    if (!made)
         return err;
     *handle_out = made->handle;
     *request_out = weft__mpi_request_handle(request);

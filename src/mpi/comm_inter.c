@@ -248,7 +248,7 @@ int PMPI_Intercomm_merge(MPI_Comm intercomm, int high, MPI_Comm *newintracomm)
     meeting.high = high != 0;
     err = weft__mpi_meet(mpi, &meeting);
     struct weft_mpi_make make = {.parent = inter};
-    if (!err && !(make.group = merge(mpi, &meeting)))
+    if (meeting.remote && !(make.group = merge(mpi, &meeting)))
         err = MPI_ERR_NO_MEM;
     if (!err)
         err = weft__mpi_make(mpi, &make, meeting.context, &made);

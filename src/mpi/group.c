@@ -122,7 +122,7 @@ MPI_Group weft__mpi_group_publish(struct weft_mpi *mpi, struct weft_mpi_group *g
 int PMPI_Group_free(MPI_Group *group)
 {
     struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    struct weft_mpi_group *own;
+    struct weft_mpi_group *own = NULL;
     int err = weft__mpi_group_get(mpi, NULL, WEFT_MPI_HERE, *group, &own);
     if (err)
         return err;

@@ -198,7 +198,7 @@ static int get_changeable(struct weft_mpi *mpi, const char *where, MPI_Info hand
                           struct weft_mpi_info **info_out)
 {
     int err = get(mpi, where, handle, info_out);
-    if (!err && (*info_out)->constant)
+    if (*info_out && (*info_out)->constant)
         err =
             weft__mpi_error_raise(mpi, NULL, MPI_ERR_INFO, where, "MPI_INFO_ENV cannot be changed");
     return err;

@@ -143,7 +143,7 @@ static int get_edges(struct weft_mpi *mpi, const char *where, MPI_Comm handle, i
 
 int PMPI_Graph_neighbors_count(MPI_Comm comm, int rank, int *nneighbors)
 {
-    struct graph edges;
+    struct graph edges = {0};
     int err = get_edges(weft__mpi_enter(WEFT_MPI_HERE), WEFT_MPI_HERE, comm, rank, &edges);
     if (!err)
         *nneighbors = edges.nodes;
@@ -153,7 +153,7 @@ WEFT_MPI_EXPORT(MPI_Graph_neighbors_count);
 
 int PMPI_Graph_neighbors(MPI_Comm comm, int rank, int maxneighbors, int neighbors[])
 {
-    struct graph edges;
+    struct graph edges = {0};
     int err = get_edges(weft__mpi_enter(WEFT_MPI_HERE), WEFT_MPI_HERE, comm, rank, &edges);
     if (!err)
         copy(neighbors, maxneighbors, edges.edges, edges.nodes);
