@@ -18,7 +18,7 @@ static _Thread_local struct {
     MPI_Comm comm;
 } seen;
 
-static void on_error(MPI_Comm *comm, int *code, ...)
+static void on_error(MPI_Comm *comm, int *code, ...) /* NOLINT: of the standard */
 {
     seen.calls++;
     seen.code = *code;
@@ -33,7 +33,7 @@ static void on_other_error(MPI_Comm *comm, int *code, ...)
     seen.calls += 100;
 }
 
-static void on_file_error(MPI_File *file, int *code, ...)
+static void on_file_error(MPI_File *file, int *code, ...) /* NOLINT: of the standard */
 {
     check(*file == MPI_FILE_NULL);
     seen.calls++;
