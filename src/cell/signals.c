@@ -118,6 +118,8 @@ static int enter(struct weft__signals *signals, const struct weft__space_host *s
     uint64_t floating =
         (top - weft__context_floating_len(context)) & ~(uint64_t)(FLOATING_ALIGN - 1);
     uint64_t address = ((floating - sizeof(struct frame)) & ~UINT64_C(15)) - 8;
+    uint64_t context_at = address + offsetof(struct frame, context);
+    uint64_t info_at = address + offsetof(struct frame, info);
     struct frame frame = {.back = action->restorer, .info = *info};
     memcpy(&frame.context.uc_mcontext, &context->uc_mcontext, sizeof(context->uc_mcontext));
     frame.context.uc_flags = context->uc_flags & XSTATE;
@@ -133,8 +135,8 @@ static int enter(struct weft__signals *signals, const struct weft__space_host *s
     regs[REG_RIP] = (greg_t)action->handler;
     regs[REG_RSP] = (greg_t)address;
     regs[REG_RDI] = number;
-    regs[REG_RSI] = (greg_t)(address + offsetof(struct frame, info));
-    regs[REG_RDX] = (greg_t)(address + offsetof(struct frame, context));
+    regs[REG_RSI] = (greg_t)info_at;
+    regs[REG_RDX] = (greg_t)context_at;
     regs[REG_RAX] = 0;
     regs[REG_EFL] &= ~(greg_t)(FLAG_DIRECTION | FLAG_TRACE);
     if (action->flags & (uint64_t)SA_RESETHAND)

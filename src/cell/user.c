@@ -51,7 +51,8 @@ int weft__user_read(const struct weft__space_host *host, void *into, uint64_t ad
 {
     if (!weft__user_holds(host, address, len, PROT_READ))
         return -EFAULT;
-    memcpy(into, at(address), len);
+    if (len)
+        memcpy(into, at(address), len);
     return 0;
 }
 
@@ -60,7 +61,8 @@ int weft__user_write(const struct weft__space_host *host, uint64_t address, cons
 {
     if (!weft__user_holds(host, address, len, PROT_WRITE))
         return -EFAULT;
-    memcpy((void *)(uintptr_t)address, from, len);
+    if (len)
+        memcpy((void *)(uintptr_t)address, from, len);
     return 0;
 }
 
