@@ -1,7 +1,8 @@
 /* What programs do with signals and time, around calls of MPI at which the rank may be moved.
- * Prints a sum that does not depend on the host. Arguments: rounds; or 0, and a file: as many as
- * until it exists. */
+ * Prints a sum that does not depend on the host. Arguments: rounds, or 0; a file: with 0 rounds, as
+ * many as until it exists; a folder to work in. */
 #include <errno.h>
+#include <fcntl.h>
 #include <fenv.h>
 #include <mpi.h>
 #include <poll.h>
@@ -175,20 +176,32 @@ static void timers_interrupt(void)
         fail("alarm");
 }
 
-/* A timer of one rank while the others wait for it. */
+static char rang[64];
+
+static void tell_by_file(int number)
+{
+    seen[number]++;
+    close(open(rang, O_CREAT | O_WRONLY, 0600));
+}
+
+/* Nobody sends before the timers of all have run, in MPI_Recv. */
 static void a_rank_that_waits_for_a_message_hears_its_timer(void)
 {
     struct itimerval timer = {{0, 0}, {0, 3000}};
-    int word = 0, to = (world_rank + 1) % world_size,
-        from = (world_rank + world_size - 1) % world_size;
-    install(SIGALRM, count, NULL, SA_RESTART);
+    int word = 0, to = (world_rank + 1) % world_size;
+    int from = (world_rank + world_size - 1) % world_size;
+    install(SIGALRM, tell_by_file, NULL, SA_RESTART);
     seen[SIGALRM] = 0;
     if (world_rank == 0) {
-        struct timespec while_others_wait = {0, 10000000};
-        nanosleep(&while_others_wait, NULL);
+        for (int i = 1; i < world_size; i++) {
+            snprintf(rang, sizeof(rang), "rang.%d", i);
+            while (unlink(rang) != 0)
+                usleep(1000);
+        }
         MPI_Send(&word, 1, MPI_INT, to, 7, MPI_COMM_WORLD);
         MPI_Recv(&word, 1, MPI_INT, from, 7, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
     } else {
+        snprintf(rang, sizeof(rang), "rang.%d", world_rank);
         setitimer(ITIMER_REAL, &timer, NULL);
         MPI_Recv(&word, 1, MPI_INT, from, 7, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
         if (seen[SIGALRM] != 1)
@@ -256,7 +269,9 @@ int main(int argc, char **argv)
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &world_rank);
     MPI_Comm_size(MPI_COMM_WORLD, &world_size);
-    int rounds = argc > 1 ? atoi(argv[1]) : 1, i;
+    int rounds = atoi(argv[1]), i;
+    if (chdir(argv[3]) != 0)
+        fail("the folder");
     printf("rank %d ", world_rank);
     for (i = 0; rounds ? i < rounds : !is_to_end(argv[2]); i++) {
         raised_signals_are_handled();
