@@ -35,9 +35,9 @@ struct weft_flight {
     int set_back; /* why it is sent again */
     char *why;    /* the words of set_back; may be NULL */
     unsigned tries;
-    uint32_t lost_ms; /* 0: as long as there is time */
-    uint64_t lost_ns,
-        lost_again_ns; /* when it met with a lost server first, and last; 0: not yet */
+    uint32_t lost_ms;                /* 0: as long as there is time */
+    uint64_t lost_ns, lost_again_ns; /* when it met with a lost server first, and is tried again
+                                        after the last time; 0: not yet */
     enum weft_tp_port_mode mode;
     uint16_t code;
     uint32_t flags; /* enum weft_client_flag */

@@ -49,17 +49,16 @@ static uint64_t pause_ns(struct weft_client *client, unsigned tries, uint32_t hi
     return pause >= LEAST_NS ? pause : 0;
 }
 
-/* Whether the server has been out of reach for too long. Longer between two losses than that: it
- * was there in between. */
+/* Whether the server has been out of reach for too long. Longer than that between a try and its
+ * loss: it was there in between. Our own pauses are no sign of that. */
 static bool given_up(struct weft_flight *flight, int err, uint64_t now_ns)
 {
     uint64_t most_ns = flight->lost_ms * WEFT_NS_PER_MS;
 
     if (err != WEFT_EPEERDEAD || most_ns == 0)
         return false;
-    if (flight->lost_ns == 0 || now_ns - flight->lost_again_ns >= most_ns)
+    if (flight->lost_ns == 0 || now_ns >= flight->lost_again_ns + most_ns)
         flight->lost_ns = now_ns;
-    flight->lost_again_ns = now_ns;
     return now_ns - flight->lost_ns >= most_ns;
 }
 
@@ -76,6 +75,8 @@ bool weft__resend_later(struct weft_client *client, struct weft_flight *flight, 
     if (pause == 0)
         return false;
     flight->tries++;
+    if (err == WEFT_EPEERDEAD)
+        flight->lost_again_ns = now_ns + pause;
     if (flight->conn != NULL)
         weft__conn_unlink(flight);
     flight->sent = false;

@@ -334,7 +334,7 @@ static void what_may_run_twice_ends_by_its_deadline_all_the_same(void **state)
     stage_open_new();
 }
 
-static void what_may_run_twice_may_give_up_a_lost_server_earlier(void **state)
+static void give_up_after(uint32_t lost_ms)
 {
     const uint32_t day_ms = 86400000;
     struct heard heard;
@@ -342,12 +342,11 @@ static void what_may_run_twice_may_give_up_a_lost_server_earlier(void **state)
     struct weft_client_call call = {.url = stage.url,
                                     .code = CODE,
                                     .flags = WEFT_CLIENT_IDEMPOTENT,
-                                    .lost_ms = 300,
+                                    .lost_ms = lost_ms,
                                     .timeout_ms = day_ms,
                                     .done_bytes = over,
                                     .ctx = &asked};
 
-    (void)state;
     atomic_store(&asked.over, 0);
     assert_int_equal(weft__client_start(client, &call), WEFT_OK);
     hear(&heard);
@@ -356,6 +355,18 @@ static void what_may_run_twice_may_give_up_a_lost_server_earlier(void **state)
     assert_non_null(strstr(asked.text, stage.url));
     assert_true(stats().resent > 0);
     stage_open_new();
+}
+
+static void what_may_run_twice_may_give_up_a_lost_server_earlier(void **state)
+{
+    (void)state;
+    give_up_after(300);
+}
+
+static void a_lost_server_is_given_up_though_the_pauses_are_longer(void **state)
+{
+    (void)state;
+    give_up_after(18); /* the shortest pause is 20 ms */
 }
 
 static void a_full_server_is_asked_again_after_the_pause_that_it_names(void **state)
@@ -469,6 +480,7 @@ int main(void)
         CASE(what_must_not_run_twice_ends_with_its_connection),
         CASE(what_may_run_twice_ends_by_its_deadline_all_the_same),
         CASE(what_may_run_twice_may_give_up_a_lost_server_earlier),
+        CASE(a_lost_server_is_given_up_though_the_pauses_are_longer),
         CASE(a_full_server_is_asked_again_after_the_pause_that_it_names),
         CASE(a_pause_beyond_the_deadline_is_told_to_the_caller),
         CASE(a_plain_request_is_told_when_to_try_again),
