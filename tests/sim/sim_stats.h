@@ -50,7 +50,7 @@
     X(LEASE_EXPIRED, "a lease ended by its deadline")                                              \
     X(HOLD_LATE, "a lease had ended when it was to be held")                                       \
     X(LEASE_REPEATED, "the ask for a lease came again")                                            \
-    X(NO_POINT, "a rank came to no call at which it can be moved in time")                                             \
+    X(NO_POINT, "a rank came to no call at which it can be moved in time")                         \
     X(PINNED, "a rank was pinned")                                                                 \
     X(RANK_ENDED, "a rank had ended")                                                              \
     X(RANGE_FAILED, "a range could not be reserved")                                               \
