@@ -33,6 +33,8 @@ static bool start_host(struct bench_hosts *hosts, unsigned i, const struct bench
                           address,
                           "--slots",
                           desc->slots,
+                          "--state-dir",
+                          hosts->state,
                           "--ready-fd",
                           "1",
                           i ? "--head" : NULL,
@@ -50,6 +52,9 @@ void bench_hosts_start_on(struct bench_hosts *hosts, const char *net,
 {
     memset(hosts, 0, sizeof(*hosts));
     snprintf(hosts->net, sizeof(hosts->net), "%s", net);
+    snprintf(hosts->state, sizeof(hosts->state), "/tmp/weft-bench-XXXXXX");
+    if (mkdtemp(hosts->state) == NULL)
+        bench_die("make a folder in /tmp", -errno);
     for (unsigned i = 0; i < n; i++)
         if (!start_host(hosts, i, &descs[i]))
             bench_die("start a host", WEFT_EAPP);
@@ -72,6 +77,9 @@ void bench_hosts_stop(struct bench_hosts *hosts)
     for (unsigned i = 0; i < BENCH_HOSTS; i++)
         if (hosts->pids[i] > 0 && bench_wait(hosts->pids[i]) != 0)
             fprintf(stderr, "bench: host %s ended badly\n", bench_host_names[i]);
+    int out;
+    (void)bench_wait(bench_spawn((const char *[]){"rm", "-rf", hosts->state, NULL}, NULL, &out));
+    close(out);
 }
 
 /* ---- apps ---- */

@@ -12,6 +12,7 @@ extern const char *const bench_host_names[BENCH_HOSTS]; /* "home", "a", "b" */
 struct bench_hosts {
     char net[16]; /* "127.x.y": addresses are net.1 and so on; home is the first and the head */
     pid_t pids[BENCH_HOSTS]; /* 0: there is no such host */
+    char state[32];          /* folder of the head's log */
 };
 
 /* A weft run in the background, whose output is read. */

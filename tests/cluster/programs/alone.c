@@ -1,5 +1,6 @@
 /* alone BOARD MIB NAP_US [EARLY]: ranks that never talk to each other; each counts steps until the
- * board says stop, rank EARLY only until its phase is not 0. MIB of its region are touched. */
+ * board says stop, rank EARLY only until its phase is not 0: then they do without MPI, whose end
+ * all ranks wait for. MIB of its region are touched. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include <mpi.h>
 
 #include "rank_board.h"
+#include "weft/cell.h"
 #include "weft/memory.h"
 
 struct alone {
@@ -42,24 +44,25 @@ static int go_on(void *argument)
     fflush(stdout);
     atomic_store(&board->ranks[alone->rank].done, 1);
     board_leave(board);
-    if (alone->early < 0) /* it would wait for the others */
+    if (alone->early < 0)
         MPI_Finalize();
     return wrong != 0;
 }
 
 int main(int argc, char **argv)
 {
-    MPI_Init(&argc, &argv);
     struct alone *alone = weft_alloc(sizeof(*alone));
     if (argc < 4 || alone == NULL)
-        MPI_Abort(MPI_COMM_WORLD, 2);
-    MPI_Comm_rank(MPI_COMM_WORLD, &alone->rank);
+        return 2;
+    alone->early = argc > 4 ? (int)strtol(argv[4], NULL, 10) : -1;
+    if (alone->early < 0)
+        MPI_Init(&argc, &argv);
+    alone->rank = weft_cell_self()->rank;
     snprintf(alone->board, sizeof(alone->board), "%s", argv[1]);
     alone->len = (size_t)strtoull(argv[2], NULL, 10) << 20;
     alone->nap_us = (unsigned)strtoul(argv[3], NULL, 10);
-    alone->early = argc > 4 ? (int)strtol(argv[4], NULL, 10) : -1;
     if (alone->len > 0 && (alone->bulk = weft_alloc(alone->len)) == NULL)
-        MPI_Abort(MPI_COMM_WORLD, 2);
+        return 2;
     for (size_t i = 0; i < alone->len; i += 512)
         alone->bulk[i] = (unsigned char)(i / 512 + (size_t)alone->rank);
     return go_on(alone);
