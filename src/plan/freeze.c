@@ -526,14 +526,23 @@ static void next_round(struct weft_freeze *m)
         m->parties[i].answered = false;
 }
 
+/* Rounds get longer, since some ranks take long from one point to the next; then they are short
+ * again, since others have to come by many points before the one that all wait for is there. */
+static uint64_t next_wait(const struct weft_freeze *m)
+{
+    const struct weft_freeze_params *params = m->params;
+    if (m->backoff_ns >= params->round_max_ns)
+        return params->round_first_ns;
+    uint64_t longer_ns = m->backoff_ns * 3 / 2;
+    return longer_ns < params->round_max_ns ? longer_ns : params->round_max_ns;
+}
+
 /* Asks how far all are, and a little later begins another round. */
 static void on_round(struct weft_freeze *m, struct out *out)
 {
     uint64_t wait_ns = m->params->round_first_ns;
     if (m->polled) {
-        m->backoff_ns = m->backoff_ns * 3 / 2 < m->params->round_max_ns ? m->backoff_ns * 3 / 2
-                                                                        : m->params->round_max_ns;
-        wait_ns = m->backoff_ns;
+        wait_ns = m->backoff_ns = next_wait(m);
         next_round(m);
     }
     m->polled = !m->polled;
