@@ -150,13 +150,26 @@ static bool piece_read(struct weft_process *process)
     return len > 0;
 }
 
+/* The next piece that somebody takes. The home was heard no more, and has not taken one: what comes
+ * after that is dropped without asking, or each piece would hold up the end for as long. */
+static bool piece_next(struct weft_process *process)
+{
+    bool for_nobody = process->given_up && process->output_lost;
+    bool any = piece_read(process);
+    while (any && for_nobody) {
+        piece_free(process);
+        any = piece_read(process);
+    }
+    return any;
+}
+
 void weft__weftd_streams_go_on(struct weft_process *process)
 {
     if (process->piece != NULL)
         return;
-    bool any = piece_read(process);
+    bool any = piece_next(process);
     if (!any && process->reaped) /* the first look may have closed only one of the two */
-        any = piece_read(process);
+        any = piece_next(process);
     stream_watch(&process->out, !any);
     stream_watch(&process->err, !any);
     if (any)

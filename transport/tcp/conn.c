@@ -92,6 +92,8 @@ void weft__tcp_conn_close(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
     weft__tcp_receive_fini(ep, conn);
     free(conn->raw);
     conn->raw = NULL;
+    /* Closing alone would leave it in the set where a process that was forked meanwhile has it. */
+    (void)epoll_ctl(ep->epfd, EPOLL_CTL_DEL, conn->fd, NULL);
     close(conn->fd);
     conn->fd = -1;
 }

@@ -198,7 +198,8 @@ struct weft_zmq_greeting *weft__zmq_greeting_ask(const struct weft_zmq_ep *ep,
 /* CLOSED: no answer yet; FINE: no answer that would tell anything. */
 enum weft_zmq_verdict weft__zmq_greeting_heard(const struct weft_zmq_ep *ep,
                                                struct weft_zmq_greeting *greeting);
-void weft__zmq_greeting_free(struct weft_zmq_greeting *greeting); /* NULL is fine */
+/* NULL is fine. */
+void weft__zmq_greeting_free(const struct weft_zmq_ep *ep, struct weft_zmq_greeting *greeting);
 
 /* ctl.c */
 extern const struct weft_tp_ctl_ops weft__zmq_ctl_ops;

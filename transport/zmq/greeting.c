@@ -69,18 +69,21 @@ struct weft_zmq_greeting *weft__zmq_greeting_ask(const struct weft_zmq_ep *ep, c
     if (len == 0 || greeting->fd < 0 ||
         (connect(greeting->fd, (struct sockaddr *)&at, len) != 0 && errno != EINPROGRESS) ||
         epoll_ctl(ep->epfd, EPOLL_CTL_ADD, greeting->fd, &event) != 0) {
-        weft__zmq_greeting_free(greeting);
+        weft__zmq_greeting_free(ep, greeting);
         return NULL;
     }
     return greeting;
 }
 
-void weft__zmq_greeting_free(struct weft_zmq_greeting *greeting)
+/* Closing alone would leave it in the set where another process, forked meanwhile, has it too. */
+void weft__zmq_greeting_free(const struct weft_zmq_ep *ep, struct weft_zmq_greeting *greeting)
 {
     if (!greeting)
         return;
-    if (greeting->fd >= 0)
+    if (greeting->fd >= 0) {
+        (void)epoll_ctl(ep->epfd, EPOLL_CTL_DEL, greeting->fd, NULL);
         close(greeting->fd);
+    }
     free(greeting);
 }
 

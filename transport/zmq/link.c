@@ -169,7 +169,7 @@ static void link_free(struct weft_zmq_ep *ep, struct weft_zmq_link *link)
         weft__slots_take(&ep->routes, link->route);
     if (link->state == WEFT_ZMQ_ASKING)
         ep->asking--;
-    weft__zmq_greeting_free(link->greeting);
+    weft__zmq_greeting_free(ep, link->greeting);
     if (link->push)
         zmq_close(link->push);
     else if (link->state == WEFT_ZMQ_UP)
@@ -393,7 +393,7 @@ static int greetings_take(struct weft_zmq_ep *ep)
         if (link->state == WEFT_ZMQ_ASKING) {
             link->verdict = weft__zmq_greeting_heard(ep, link->greeting);
             if (link->verdict != WEFT_ZMQ_CLOSED) {
-                weft__zmq_greeting_free(link->greeting);
+                weft__zmq_greeting_free(ep, link->greeting);
                 link->greeting = NULL;
                 ep->asking--;
                 link_end(ep, link, WEFT_ECONNRESET);
@@ -426,7 +426,7 @@ void weft__zmq_links_free(struct weft_zmq_ep *ep)
     while (ep->links) {
         struct weft_zmq_link *link = ep->links;
         ep->links = link->next;
-        weft__zmq_greeting_free(link->greeting);
+        weft__zmq_greeting_free(ep, link->greeting);
         if (link->push)
             zmq_close(link->push);
         free(link);
