@@ -20,6 +20,7 @@
     X(WEFT_REGISTERED_MAX, SIZE, "256M", 4096, UINT64_C(1) << 50, "",                                                  \
       "memory that a process keeps registered with its network cards for the next use")                                \
     X(WEFT_PROGRESS, TEXT, "thread", 0, 0, "", "who moves data while ranks compute: thread, worker or core:N")         \
+    X(WEFT_WORKERS, NUMBER, "0", 0, 1024, "", "threads that run the ranks of a process of an app; 0: its usable cores")   \
     X(WEFT_FUNCTION_SERVER_THREADS, NUMBER, "2", 1, 256, "", "workers of a host's function service")                   \
     X(WEFT_REGISTRY_SERVER_THREADS, NUMBER, "2", 1, 256, "", "workers of the head's registry service")                 \
     X(WEFT_GROUP_SERVER_THREADS, NUMBER, "2", 1, 256, "", "workers of a host's group service")                         \

@@ -1,16 +1,18 @@
 /* See gate.h. Offsets are asserted in gate.c.
  *
  * What a call may change is not kept: registers that a callee saves, the modes of both floating
- * point units, and the stack pointer are all that there is of a program that has called. */
+ * point units, and the stack pointer are all that there is of a program that has called. The modes
+ * are kept when it is left: the runtime does not change them. */
 
 #define GATE_HOST_SP 0
 #define GATE_HOST_FS 8
 #define GATE_FRAME 16
 #define FRAME_SP 0
 #define FRAME_FS 8
+#define FRAME_MODES 24
 #define CELL_HOST 48
 
-        .macro save
+        .macro push_all
         push    %rbp
         .cfi_adjust_cfa_offset 8
         push    %rbx
@@ -23,17 +25,9 @@
         .cfi_adjust_cfa_offset 8
         push    %r15
         .cfi_adjust_cfa_offset 8
-        sub     $8, %rsp
-        .cfi_adjust_cfa_offset 8
-        stmxcsr (%rsp)
-        fnstcw  4(%rsp)
         .endm
 
-        .macro restore
-        ldmxcsr (%rsp)
-        fldcw   4(%rsp)
-        add     $8, %rsp
-        .cfi_adjust_cfa_offset -8
+        .macro pop_all
         pop     %r15
         .cfi_adjust_cfa_offset -8
         pop     %r14
@@ -46,6 +40,32 @@
         .cfi_adjust_cfa_offset -8
         pop     %rbp
         .cfi_adjust_cfa_offset -8
+        .endm
+
+/* The worker's way in: its registers and modes, thread pointer and stack. Uses rax. */
+        .macro leave_host
+        push_all
+        sub     $8, %rsp
+        .cfi_adjust_cfa_offset 8
+        stmxcsr (%rsp)
+        fnstcw  4(%rsp)
+        mov     %rsp, GATE_HOST_SP(%rdi)
+        rdfsbase %rax
+        mov     %rax, GATE_HOST_FS(%rdi)
+        .endm
+
+/* Loads the modes at offset(wanted), if they are not those at at(now): loading waits for all that
+ * is under way. Uses eax. */
+        .macro load_modes offset, wanted, at, now
+        mov     \offset(\wanted), %eax
+        cmp     %eax, \at(\now)
+        je      8f
+        ldmxcsr \offset(\wanted)
+8:      mov     4+\offset(\wanted), %ax
+        cmp     %ax, 4+\at(\now)
+        je      9f
+        fldcw   4+\offset(\wanted)
+9:
         .endm
 
         .macro function name
@@ -67,10 +87,7 @@
 
 /* int64_t weft__gate_run(gate, sp, entry): the ABI wants 0 in rdx at a program's entry. */
         function weft__gate_run
-        save
-        mov     %rsp, GATE_HOST_SP(%rdi)
-        rdfsbase %rax
-        mov     %rax, GATE_HOST_FS(%rdi)
+        leave_host
         mov     %rdx, %r11
         mov     %rsi, %rsp
         xor     %eax, %eax
@@ -88,29 +105,40 @@
 
 /* int64_t weft__gate_resume(gate, result) */
         function weft__gate_resume
-        save
-        mov     %rsp, GATE_HOST_SP(%rdi)
-        rdfsbase %rax
-        mov     %rax, GATE_HOST_FS(%rdi)
+        leave_host
         mov     GATE_FRAME(%rdi), %rdx
-        mov     %rsi, %rax
         mov     FRAME_FS(%rdx), %rcx
         wrfsbase %rcx
+        load_modes FRAME_MODES, %rdx, 0, %rsp
+        mov     %rsi, %rax
         mov     FRAME_SP(%rdx), %rsp
-        restore
+        pop_all
         ret
         end weft__gate_resume
 
-/* void weft__gate_out(gate, value) */
+/* void weft__gate_out(gate, value): jumped to with the program's thread pointer. */
         function weft__gate_out
         mov     GATE_HOST_FS(%rdi), %rax
         wrfsbase %rax
-        mov     GATE_HOST_SP(%rdi), %rsp
-        mov     %rsi, %rax
-        .cfi_def_cfa_offset 64
-        restore
-        ret
+        jmp     gate_leave
         end weft__gate_out
+
+/* void weft__gate_leave(gate, value): what the runtime does between leaves the modes as they were.
+ */
+        function weft__gate_leave
+gate_leave:
+        mov     GATE_FRAME(%rdi), %rdx
+        stmxcsr FRAME_MODES(%rdx)
+        fnstcw  FRAME_MODES+4(%rdx)
+        mov     GATE_HOST_SP(%rdi), %rsp
+        .cfi_def_cfa_offset 64
+        load_modes 0, %rsp, FRAME_MODES, %rdx
+        mov     %rsi, %rax
+        add     $8, %rsp
+        .cfi_adjust_cfa_offset -8
+        pop_all
+        ret
+        end weft__gate_leave
 
 /* The calls: r11 is the offset of the function in weft__gate_table, the rest is as the program has
  * given it. Arguments stay in their registers, and all calls have at most six. */
@@ -118,22 +146,21 @@
         .p2align 4
 gate_call:
         .cfi_startproc
-        save
+        push_all
         mov     CELL_HOST(%rdi), %r12
         mov     (%r12), %r12
         mov     GATE_FRAME(%r12), %r13
         mov     %rsp, FRAME_SP(%r13)
         rdfsbase %r14
         mov     %r14, FRAME_FS(%r13)
-        mov     GATE_HOST_FS(%r12), %r14
-        wrfsbase %r14
+        mov     GATE_HOST_FS(%r12), %r15
+        wrfsbase %r15
         mov     GATE_HOST_SP(%r12), %rsp
-        lea     weft__gate_table(%rip), %r14
-        call    *(%r14, %r11)
-        mov     FRAME_FS(%r13), %r14
+        lea     weft__gate_table(%rip), %r15
+        call    *(%r15, %r11)
         wrfsbase %r14
         mov     FRAME_SP(%r13), %rsp
-        restore
+        pop_all
         ret
         .cfi_endproc
         .size   gate_call, . - gate_call

@@ -13,6 +13,7 @@ _Static_assert(offsetof(struct weft__gate, host_fs) == 8, "GATE_HOST_FS");
 _Static_assert(offsetof(struct weft__gate, frame) == 16, "GATE_FRAME");
 _Static_assert(offsetof(struct weft__gate_frame, sp) == 0, "FRAME_SP");
 _Static_assert(offsetof(struct weft__gate_frame, fs) == 8, "FRAME_FS");
+_Static_assert(offsetof(struct weft__gate_frame, modes) == 24, "FRAME_MODES");
 _Static_assert(offsetof(struct weft_cell, host) == 48, "CELL_HOST");
 
 /* X(call): those of struct weft_cell_calls, in its order. */

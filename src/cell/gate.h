@@ -15,9 +15,10 @@
 
 /* Where a program that has called the runtime goes on. Lies in its range. */
 struct weft__gate_frame {
-    uint64_t sp;    /* its registers are on its stack */
-    uint64_t fs;    /* its thread pointer */
-    int64_t result; /* of the call, where it stopped there */
+    uint64_t sp;       /* its registers are on its stack */
+    uint64_t fs;       /* its thread pointer */
+    int64_t result;    /* of the call, where it stopped there */
+    uint32_t modes[2]; /* MXCSR and the control word of the x87, as it was left */
 };
 
 /* One per worker thread. gate.S knows the offsets. */
@@ -32,9 +33,10 @@ struct weft__gate {
 int64_t weft__gate_run(struct weft__gate *gate, uint64_t sp, uint64_t entry);
 /* Goes on where the frame says: its call of the runtime returns `result`. Returns as above. */
 int64_t weft__gate_resume(struct weft__gate *gate, int64_t result);
-/* Goes out, for good: never returns. Called with the worker's thread pointer, or jumped to with
- * any. */
+/* Goes out, for good: never returns. Jumped to with the program's thread pointer. */
 void weft__gate_out(struct weft__gate *gate, int64_t value) __attribute__((noreturn));
+/* The same, from the runtime: with the worker's thread pointer. */
+void weft__gate_leave(struct weft__gate *gate, int64_t value) __attribute__((noreturn));
 
 /* The calls of the runtime as a program in a cell makes them: the functions of `table` behind the
  * gate. cell->host points to a pointer to the gate, in front of whatever else. */

@@ -6,7 +6,7 @@
 
 #define RED_ZONE 128
 #define FLAG_DIRECTION 0x400
-#define GATE_SAVED 56 /* bytes that gate.S keeps below the return address */
+#define GATE_SAVED 48 /* bytes that gate.S keeps below the return address */
 
 _Static_assert(offsetof(struct weft_cell, calls) == 40, "CELL_CALLS");
 _Static_assert(offsetof(struct weft_cell, bell) == 84, "CELL_BELL");

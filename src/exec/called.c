@@ -107,8 +107,7 @@ static void put_out(const struct weft__rank *rank, const struct weft_exec_call *
                                             .deadline_ns = deadline};
 }
 
-/* One look.  Errors: WEFT_ENOENT none waits; WEFT_EAGAIN a move; WEFT_EBUSY. */
-static int try_next(struct weft__rank *rank, struct weft_executor_call *call_out)
+int weft__called_try(struct weft__rank *rank, struct weft_executor_call *call_out)
 {
     uint64_t now_ns = weft__now_ns();
     int err = WEFT_OK;
@@ -127,6 +126,11 @@ static int try_next(struct weft__rank *rank, struct weft_executor_call *call_out
     pthread_mutex_unlock(&rank->lock);
     if (late)
         weft__called_return(rank, late, WEFT_ETIMEDOUT, "did not take the call in time");
+    if (err == WEFT_EAGAIN)
+        return weft_fail(err, "rank %d is wanted at a migration point", (int)rank->number);
+    if (err == WEFT_EBUSY)
+        return weft_fail(err, "rank %d has taken %u calls and answered none of them",
+                         (int)rank->number, WEFT__CALLS_TAKEN_MAX);
     return err;
 }
 
@@ -135,14 +139,9 @@ int weft__called_next(struct weft__rank *rank, uint64_t deadline_ns,
 {
     for (;;) {
         uint32_t seen = atomic_load(&rank->cell->bell);
-        int err = try_next(rank, call_out);
-        if (err == WEFT_EAGAIN)
-            return weft_fail(err, "rank %d is wanted at a migration point", (int)rank->number);
-        if (err == WEFT_EBUSY)
-            return weft_fail(err, "rank %d has taken %u calls and answered none of them",
-                             (int)rank->number, WEFT__CALLS_TAKEN_MAX);
-        if (!err)
-            return WEFT_OK;
+        int err = weft__called_try(rank, call_out);
+        if (err != WEFT_ENOENT)
+            return err;
         err = weft__rank_wait(rank, seen, deadline_ns);
         if (err == WEFT_ETIMEDOUT)
             return err;

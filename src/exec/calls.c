@@ -51,8 +51,7 @@ static int call_get(struct weft_cell *cell, struct weft_cell_get *op)
     return weft__get_start(rank_of(cell), op);
 }
 
-/* A deadline of the rank's clock on the machine's; 0 and UINT64_MAX stay. */
-static uint64_t machine_ns(const struct weft_cell *cell, uint64_t deadline_ns)
+uint64_t weft__rank_machine_ns(const struct weft_cell *cell, uint64_t deadline_ns)
 {
     if (deadline_ns == 0 || deadline_ns == UINT64_MAX)
         return deadline_ns;
@@ -62,7 +61,7 @@ static uint64_t machine_ns(const struct weft_cell *cell, uint64_t deadline_ns)
 
 static int call_wait(struct weft_cell *cell, uint32_t seen, uint64_t deadline_ns)
 {
-    return weft__rank_wait(rank_of(cell), seen, machine_ns(cell, deadline_ns));
+    return weft__rank_wait(rank_of(cell), seen, weft__rank_machine_ns(cell, deadline_ns));
 }
 
 static void call_wake(struct weft_cell *cell)
@@ -89,7 +88,7 @@ static int call_call_next(struct weft_cell *cell, uint64_t deadline_ns,
                           struct weft_executor_call *call_out)
 {
     check_closing(rank_of(cell));
-    return weft__called_next(rank_of(cell), machine_ns(cell, deadline_ns), call_out);
+    return weft__called_next(rank_of(cell), weft__rank_machine_ns(cell, deadline_ns), call_out);
 }
 
 static int call_call_answer(struct weft_cell *cell, uint64_t id, int err, const void *bytes,
@@ -146,15 +145,20 @@ static void call_log(struct weft_cell *cell, int level, const char *text)
     weft__log((enum weft_log_level)level, "rank %d: %s", (int)cell->rank, text);
 }
 
+void weft__rank_abort(struct weft__rank *rank, int code, const char *reason)
+{
+    const struct weft_exec *exec = rank->exec;
+    weft__move_give_up(rank, WEFT_ENOENT, "the rank has ended its app");
+    if (exec->callbacks.app_abort)
+        exec->callbacks.app_abort(exec->callbacks.ctx, rank->number, code, reason);
+}
+
 /* The app ends when its home has heard of it; until then the rank stands here. */
 __attribute__((noreturn)) static void call_abort(struct weft_cell *cell, int code,
                                                  const char *reason)
 {
     struct weft__rank *rank = rank_of(cell);
-    struct weft_exec *exec = rank->exec;
-    weft__move_give_up(rank, WEFT_ENOENT, "the rank has ended its app");
-    if (exec->callbacks.app_abort)
-        exec->callbacks.app_abort(exec->callbacks.ctx, rank->number, code, reason);
+    weft__rank_abort(rank, code, reason);
     for (;;) {
         uint32_t seen = atomic_load(&cell->bell);
         weft__rank_wait(rank, seen, WEFT_NEVER);

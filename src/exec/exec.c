@@ -150,6 +150,7 @@ static struct weft_exec *make(const struct weft_exec_desc *desc)
         .trace_n = desc->trace_n,
         .torture_move = desc->torture_move,
         .torture_seed = desc->torture_seed,
+        .workers_max = desc->workers,
         .callbacks = desc->callbacks,
         .executor = &weft__executor_native,
         .limits = WEFT_CHANNEL_LIMITS_DEFAULT,
@@ -202,6 +203,8 @@ int weft__exec_open(const struct weft_exec_desc *desc, struct weft_exec **exec_o
             exec, &(struct weft_exec_process){exec->process, exec->host, exec->lanes.address});
     if (!err)
         err = weft__keeper_start(exec);
+    if (!err && exec->executor->turns && (err = exec->executor->turns->open(exec)))
+        weft__keeper_stop(exec);
     if (err) {
         weft__lanes_close(&exec->lanes);
         free_tables(exec);
@@ -280,6 +283,8 @@ int weft__exec_close(struct weft_exec *exec, unsigned timeout_ms)
     while (atomic_load(&exec->asks))
         sched_yield();
     weft__crews_free(exec);
+    if (exec->executor->turns)
+        exec->executor->turns->close(exec);
     weft__keeper_stop(exec);
     for (int32_t i = 0; i < exec->size; i++)
         if (weft__rank_find(exec, i))
@@ -299,12 +304,26 @@ const struct weft_lanes *weft__exec_lanes(const struct weft_exec *exec)
     return &exec->lanes;
 }
 
+static uint64_t direct_packets(struct weft_exec *exec)
+{
+    uint64_t sum = 0;
+    for (int32_t i = 0; i < exec->size; i++) {
+        struct weft__rank *rank = weft__rank_find(exec, i);
+        if (!rank)
+            continue;
+        pthread_mutex_lock(&rank->lock);
+        sum += rank->direct;
+        pthread_mutex_unlock(&rank->lock);
+    }
+    return sum;
+}
+
 void weft__exec_stats(struct weft_exec *exec, struct weft_exec_stats *stats_out)
 {
     *stats_out = (struct weft_exec_stats){
         .sent = weft__counter_get(&exec->count.sent),
         .received = weft__counter_get(&exec->count.received),
-        .direct = weft__counter_get(&exec->count.direct),
+        .direct = direct_packets(exec),
         .forwarded = weft__counter_get(&exec->count.forwarded),
         .nacked = weft__counter_get(&exec->count.nacked),
         .duplicates = weft__counter_get(&exec->count.duplicates),

@@ -76,6 +76,8 @@ struct weft_exec_desc {
      * filled in. */
     struct weft_lane_desc lane;
     struct weft_exec_callbacks callbacks;
+    unsigned workers;   /* that run ranks which need no thread of their own; 0: one per processor
+                           that this process may use */
     uint32_t calls_max; /* from outside, waiting for a rank; 0: 1024 */
     /* For ranks that fork; NULL: they cannot. The client must outlive the exec. */
     struct weft_client *client;

@@ -13,8 +13,23 @@
 
 #include "weft/cell.h"
 
+struct weft_exec;
 struct weft__rank;
 struct weft__move;
+
+/* Ranks without threads of their own: workers run them in turns. */
+struct weft__executor_turns {
+    /* Starts workers, and stops them when no rank has anything left to run. */
+    int (*open)(struct weft_exec *exec);
+    void (*close)(struct weft_exec *exec);
+    /* The rank has a new order, or its bell was rung.  Thread: any, also with the rank's lock.
+     * Blocks: no. */
+    void (*wake)(struct weft__rank *rank);
+    /* Ends the rank from inside one of its calls, as weft__stay_quit(). */
+    void (*quit)(struct weft__rank *rank) __attribute__((noreturn));
+    /* Waits until no worker will touch the rank again: it has ended, or was told to leave. */
+    void (*join)(struct weft__rank *rank);
+};
 
 struct weft__executor {
     const char *name;
@@ -25,6 +40,8 @@ struct weft__executor {
     /* Loads what the rank needs beside its range, which is mapped already, and empty; nothing of
      * the program runs. */
     int (*load)(struct weft__rank *rank);
+    /* NULL: each rank has a thread (stay.c), which calls run and ended. */
+    const struct weft__executor_turns *turns;
     /* Runs the program, from its beginning or from where the range has been left; returns its exit
      * code. Thread: the rank's. */
     int (*run)(struct weft__rank *rank, bool resumed);

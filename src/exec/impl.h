@@ -19,6 +19,7 @@
 #include "exec/executor.h"
 #include "exec/program.h"
 #include "exec/range.h"
+#include "exec/spin.h"
 #include "exec/stay.h"
 #include "group/hold.h"
 #include "group/packet.h"
@@ -87,10 +88,9 @@ struct weft__rank {
     struct weft_region region;
     struct weft_cell *cell;
     struct weft__range *range;
-    uint32_t readers;     /* of exposed memory, without the lock */
-    atomic_uint sleeping; /* and on what: wait.c */
-    uint64_t spin_ns;     /* how long it spins before; its thread's */
-    unsigned spin_wary;   /* waits for which it spins no longer than it has to */
+    uint32_t readers;       /* of exposed memory, without the lock */
+    atomic_uint sleeping;   /* and on what: wait.c */
+    struct weft__spin spin; /* before that; its thread's */
     struct weft__stay stay;
 
     /* Packets. */
@@ -98,6 +98,7 @@ struct weft__rank {
     atomic_uint held;    /* packets in it */
     atomic_bool backlog; /* unsent packets in some window */
     bool wants_credit;
+    uint64_t direct; /* packets straight to ranks of this process */
     atomic_bool credit_given;
     uint64_t ask_at_ns;
 
@@ -157,6 +158,8 @@ struct weft_exec {
     struct weft_lanes lanes;
     struct weft_lane *lane; /* the first of them: images of memory go there */
     bool drives_itself;     /* the lane has a thread of its own (WEFT_PROGRESS) */
+    unsigned workers_max;   /* 0: as many as there are processors */
+    void *workers;          /* of an executor whose ranks share threads */
     atomic_bool closing;
     atomic_uint on_bells;       /* ranks that sleep on their bells, not on the lane */
     _Atomic uint32_t threads;   /* rank threads alive; a futex word */
@@ -194,7 +197,7 @@ struct weft_exec {
     atomic_bool keeper_asleep, keeper_stop;
 
     struct {
-        struct weft_counter sent, received, direct, forwarded, nacked, duplicates, held, dropped,
+        struct weft_counter sent, received, forwarded, nacked, duplicates, held, dropped,
             retransmitted, acks, gets, gets_restarted, malformed, calls, calls_answered,
             calls_refused, calls_returned;
     } count;
@@ -308,14 +311,14 @@ static inline void weft__traffic_sent(struct weft__rank *rank, int32_t dest, siz
 }
 void weft__traffic_got(struct weft__rank *rank, int32_t source, size_t len_bytes);
 
-/* torture.c: the rank waits until it is to stop, or cannot be moved.  Thread: the rank's. */
-void weft__torture_now(struct weft__rank *rank);
-/* A runtime call of the rank is done. */
-static inline void weft__torture(struct weft__rank *rank)
+/* torture.c: asks for a move; false: the rank is to stop anyway. It is to wait while `tortured` is
+ * set and nobody wants it to stop; then credit may have come, unseen.  Thread: the rank's. */
+bool weft__torture_begin(struct weft__rank *rank);
+/* A runtime call of the rank is done. Returns whether to begin. */
+static inline bool weft__torture_is_due(struct weft__rank *rank)
 {
     uint32_t every = rank->exec->torture_move;
-    if (__builtin_expect(every != 0, 0) && ++rank->range->torture_calls >= every)
-        weft__torture_now(rank);
+    return __builtin_expect(every != 0, 0) && ++rank->range->torture_calls >= every;
 }
 
 /* trace.c: the caller holds the lock. */
@@ -355,10 +358,14 @@ void weft__gets_hurry(struct weft__rank *rank, int32_t source);
 /* calls.c */
 extern const struct weft_cell_calls weft__cell_calls;
 uint64_t weft__rank_now(const struct weft_cell *cell);
+/* A deadline of the rank's clock on the machine's; 0 and UINT64_MAX stay. */
+uint64_t weft__rank_machine_ns(const struct weft_cell *cell, uint64_t deadline_ns);
 
 /* called.c */
 int weft__called_next(struct weft__rank *rank, uint64_t deadline_ns,
                       struct weft_executor_call *call_out);
+/* One look.  Errors: WEFT_ENOENT none waits; WEFT_EAGAIN a move; WEFT_EBUSY too many are taken. */
+int weft__called_try(struct weft__rank *rank, struct weft_executor_call *call_out);
 int weft__called_answer(struct weft__rank *rank, uint64_t id, int err, const void *bytes,
                         size_t len_bytes);
 bool weft__called_is_cancelled(struct weft__rank *rank, uint64_t id);
@@ -384,11 +391,35 @@ void weft__crews_free(struct weft_exec *exec);
 int weft__rank_wait(struct weft__rank *rank, uint32_t seen, uint64_t deadline_ns);
 /* Moves everything forward once; returns the number of events of the lane. */
 int weft__rank_progress(struct weft__rank *rank);
+/* The same without the lane.  Thread: any. */
+void weft__rank_tend(struct weft__rank *rank);
+/* Whether a rank that waits has something to look at.  Thread: whose the rank is. */
+static inline bool weft__rank_is_rung(struct weft__rank *rank, uint32_t seen)
+{
+    return atomic_load(&rank->cell->bell) != seen ||
+           (atomic_load_explicit(&rank->credit_given, memory_order_relaxed) &&
+            atomic_exchange(&rank->credit_given, false));
+}
+/* Whether anything can come over the lane. */
+static inline bool weft__exec_has_peers(const struct weft_exec *exec)
+{
+    return atomic_load_explicit(&exec->peers, memory_order_relaxed) != 0;
+}
 
 /* self.c */
 void weft__self_set(struct weft_cell *cell);
 
+/* Ends the app: the rank only waits from here on. */
+void weft__rank_abort(struct weft__rank *rank, int code, const char *reason);
+
 /* move_source.c */
+enum weft__stop {
+    WEFT__STOP_NOT,   /* nobody wants it any more */
+    WEFT__STOP_OFF,   /* it has been tried; the rank goes on */
+    WEFT__STOP_STANDS /* until it is thawed or told to leave; then the image is to be freed */
+};
+/* Stops the rank, which has no gets under way.  Thread: whose the rank is. */
+enum weft__stop weft__move_stop(struct weft__rank *rank, weft_entry *entry, void *argument);
 int weft__move_point(struct weft__rank *rank, weft_entry *entry, void *argument);
 /* The rank has ended or is being ended: a wish to freeze it is answered. */
 void weft__move_give_up(struct weft__rank *rank, int err, const char *text);

@@ -261,17 +261,15 @@ static void regret(struct weft__rank *rank, int err)
     answer(&wish, err, text);
 }
 
-int weft__move_point(struct weft__rank *rank, weft_entry *entry, void *argument)
+enum weft__stop weft__move_stop(struct weft__rank *rank, weft_entry *entry, void *argument)
 {
     char reason[100];
-    if (!finish_gets(rank))
-        return 0;
     int err = fence(rank, reason);
     if (err == WEFT_ECANCELED)
-        return 0;
+        return WEFT__STOP_NOT;
     if (err) {
         weft__move_give_up(rank, err, reason);
-        return 1;
+        return WEFT__STOP_OFF;
     }
     weft__lanes_leave(&rank->exec->lanes); /* it is to be pulled from */
     uint8_t *bytes = NULL;
@@ -281,14 +279,26 @@ int weft__move_point(struct weft__rank *rank, weft_entry *entry, void *argument)
     err = weft__move_describe(rank, rank->wish.kept, &bytes, &len);
     if (err) {
         regret(rank, err);
-        return 1;
+        return WEFT__STOP_OFF;
     }
     bool thawed = announce(rank, bytes, len);
     free(bytes);
     if (!thawed)
-        weft__stay_stand(rank); /* does not come back when the rank leaves */
+        return WEFT__STOP_STANDS;
     weft__move_free_image(rank);
-    return 1;
+    return WEFT__STOP_OFF;
+}
+
+int weft__move_point(struct weft__rank *rank, weft_entry *entry, void *argument)
+{
+    if (!finish_gets(rank))
+        return 0;
+    enum weft__stop stop = weft__move_stop(rank, entry, argument);
+    if (stop == WEFT__STOP_STANDS) {
+        weft__stay_stand(rank); /* does not come back when the rank leaves */
+        weft__move_free_image(rank);
+    }
+    return stop != WEFT__STOP_NOT;
 }
 
 int weft__exec_thaw(struct weft_exec *exec, int32_t number, uint32_t incarnation)

@@ -136,30 +136,46 @@ static void deliver_here(struct weft__rank *rank, int32_t dest)
     }
 }
 
-/* Whether this packet may go the direct way, and under which sequence. */
-static uint64_t direct_sequence(struct weft__rank *rank, int32_t dest)
+/* Spends a sequence on a packet that may go the direct way; 0: it may not. */
+static uint64_t begin_direct(struct weft__rank *rank, int32_t dest, size_t len)
 {
     pthread_mutex_lock(&rank->lock);
-    const struct weft_channel *channel = channel_to(rank, dest);
-    uint64_t sequence = channel->first ? 0 : channel->next_out;
+    struct weft_channel *channel = channel_to(rank, dest);
+    uint64_t sequence = channel->first ? 0 : weft__channel_push_accepted(channel);
+    if (sequence) {
+        weft__traffic_sent(rank, dest, len);
+        rank->direct++;
+    }
     pthread_mutex_unlock(&rank->lock);
     return sequence;
+}
+
+/* The receiver has not taken it: it is the next one still. */
+static void undo_direct(struct weft__rank *rank, int32_t dest, size_t len)
+{
+    pthread_mutex_lock(&rank->lock);
+    weft__channel_take_back(channel_to(rank, dest), len);
+    rank->direct--;
+    pthread_mutex_unlock(&rank->lock);
 }
 
 static bool send_direct(struct weft__rank *rank, int32_t dest, const struct iovec *parts,
                         unsigned n)
 {
     struct weft__rank *receiver = weft__rank_find(rank->exec, dest);
-    uint64_t sequence = receiver ? direct_sequence(rank, dest) : 0;
-    if (!sequence || !weft__inbox_direct(receiver, rank->number, sequence, parts, n))
-        return false;
     size_t len = weft__parts_len(parts, n);
-    pthread_mutex_lock(&rank->lock);
-    weft__channel_push_accepted(channel_to(rank, dest));
-    weft__traffic_sent(rank, dest, len);
-    weft__trace(rank, WEFT_EXEC_TRACED_SENT, dest, sequence, len);
-    pthread_mutex_unlock(&rank->lock);
-    weft__counter_add(&rank->exec->count.direct, 1);
+    uint64_t sequence = receiver ? begin_direct(rank, dest, len) : 0;
+    if (!sequence)
+        return false;
+    if (!weft__inbox_direct(receiver, rank->number, sequence, parts, n)) {
+        undo_direct(rank, dest, len);
+        return false;
+    }
+    if (rank->trace) {
+        pthread_mutex_lock(&rank->lock);
+        weft__trace(rank, WEFT_EXEC_TRACED_SENT, dest, sequence, len);
+        pthread_mutex_unlock(&rank->lock);
+    }
     return true;
 }
 

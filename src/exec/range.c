@@ -3,6 +3,10 @@
  * All parts have their largest size from the start; what is not touched is a hole of the region's
  * file and costs nothing. The window packets have a heap of their own, because the runtime's
  * threads free them while the rank's own heap belongs to its thread alone.
+ *
+ * Ranges lie at multiples of a power of two. Where many ranks share a core, what is at the same
+ * place in each would compete for the same few entries of the processor's address translation; so
+ * the parts begin at another page in each of 64 ranks.
  */
 #include "exec/range.h"
 
@@ -12,11 +16,12 @@
 #include "weft/error.h"
 
 #define MAGIC 0x65676e6172666577ull
-#define VERSION 3
+#define VERSION 4
 #define PAGE 4096ull
 #define WINDOWS_MAX (8ull << 20)
 #define WINDOWS_MIN (256ull << 10)
 #define HEAP_MIN (256ull << 10)
+#define COLOURS 64u
 
 struct layout {
     uint64_t state, exposures, windows, windows_bytes, mailbox, heap, heap_bytes;
@@ -29,7 +34,8 @@ static uint64_t pages(uint64_t len_bytes)
 
 static int lay_out(const struct weft__range_desc *desc, struct layout *layout_out)
 {
-    struct layout at = {.state = pages(sizeof(struct weft_cell))};
+    struct layout at = {.state = pages(sizeof(struct weft_cell)) +
+                                 (uint64_t)desc->rank % COLOURS * PAGE};
     at.exposures = at.state + pages(sizeof(struct weft__range) +
                                     (uint64_t)desc->size * sizeof(struct weft_channel));
     at.windows = at.exposures + pages(WEFT__EXPOSURES_MAX * sizeof(struct weft__exposure));

@@ -72,7 +72,12 @@ bool weft__rank_is_here(const struct weft__rank *rank)
 
 void weft__rank_ring(struct weft__rank *rank)
 {
+    const struct weft__executor_turns *turns = rank->exec->executor->turns;
     atomic_fetch_add(&rank->cell->bell, 1);
+    if (turns) {
+        turns->wake(rank);
+        return;
+    }
     if (!atomic_load(&rank->sleeping))
         return;
     weft__futex_wake(&rank->cell->bell);

@@ -1,4 +1,4 @@
-/* Stays: the thread of a rank.
+/* Stays: the thread of a rank, or its place among the ranks that workers run.
  *
  * The thread is made with the rank and waits for orders in a futex word: main, resume, thaw, leave.
  * It ends by returning from its function or by a jump back to its own first frame: exit, abort,
@@ -19,21 +19,28 @@
 #define STACK_DEFAULT (8u << 20)
 #define STACK_MAX (256u << 20)
 
-enum order { ORDER_NONE, ORDER_MAIN, ORDER_RESUME, ORDER_THAW, ORDER_LEAVE };
-
-static void give_order(struct weft__rank *rank, enum order order)
+static void give_order(struct weft__rank *rank, enum weft__order order)
 {
+    const struct weft__executor_turns *turns = rank->exec->executor->turns;
     atomic_store(&rank->stay.order, (uint32_t)order);
-    weft__futex_wake(&rank->stay.order);
+    if (turns)
+        turns->wake(rank);
+    else
+        weft__futex_wake(&rank->stay.order);
 }
 
-static enum order take_order(struct weft__rank *rank)
+static enum weft__order take_order(struct weft__rank *rank)
 {
     uint32_t order;
-    while ((order = atomic_load(&rank->stay.order)) == ORDER_NONE)
-        weft__futex_wait(&rank->stay.order, ORDER_NONE, WEFT_NEVER);
-    atomic_compare_exchange_strong(&rank->stay.order, &order, ORDER_NONE);
-    return (enum order)order;
+    while ((order = atomic_load(&rank->stay.order)) == WEFT__ORDER_NONE)
+        weft__futex_wait(&rank->stay.order, WEFT__ORDER_NONE, WEFT_NEVER);
+    atomic_compare_exchange_strong(&rank->stay.order, &order, WEFT__ORDER_NONE);
+    return (enum weft__order)order;
+}
+
+enum weft__order weft__stay_order(struct weft__rank *rank)
+{
+    return (enum weft__order)atomic_exchange(&rank->stay.order, WEFT__ORDER_NONE);
 }
 
 static void free_strings(char **strings)
@@ -59,13 +66,20 @@ static char **copy_strings(char *const *strings)
     return copy;
 }
 
+void weft__stay_count(struct weft__rank *rank, int n)
+{
+    atomic_fetch_add(&rank->exec->threads, (uint32_t)n);
+    if (n < 0)
+        weft__futex_wake(&rank->exec->threads);
+}
+
 /* Runs the program until it ends or jumps home. */
-static void run_program(struct weft__rank *rank, enum order order)
+static void run_program(struct weft__rank *rank, enum weft__order order)
 {
     struct weft__stay *stay = &rank->stay;
     stay->is_exit = true;
     if (_setjmp(stay->home) == 0)
-        stay->code = rank->exec->executor->run(rank, order == ORDER_RESUME);
+        stay->code = rank->exec->executor->run(rank, order == WEFT__ORDER_RESUME);
     if (rank->exec->executor->ended)
         rank->exec->executor->ended(rank);
 }
@@ -73,16 +87,15 @@ static void run_program(struct weft__rank *rank, enum order order)
 static void *run(void *arg)
 {
     struct weft__rank *rank = arg;
-    enum order order = take_order(rank);
-    if (order == ORDER_MAIN || order == ORDER_RESUME) {
+    enum weft__order order = take_order(rank);
+    if (order == WEFT__ORDER_MAIN || order == WEFT__ORDER_RESUME) {
         weft__self_set(rank->cell);
         run_program(rank, order);
         if (rank->stay.is_exit)
             weft__rank_finish(rank, rank->stay.code);
         weft__self_set(NULL);
     }
-    atomic_fetch_sub(&rank->exec->threads, 1);
-    weft__futex_wake(&rank->exec->threads);
+    weft__stay_count(rank, -1);
     return NULL;
 }
 
@@ -98,14 +111,18 @@ size_t weft__stay_stack_bytes(void)
 static int start_thread(struct weft__rank *rank)
 {
     pthread_attr_t attributes;
+    atomic_store(&rank->stay.order, WEFT__ORDER_NONE);
+    weft__stay_count(rank, 1);
+    if (rank->exec->executor->turns) {
+        rank->stay.thread_runs = true;
+        return WEFT_OK;
+    }
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, weft__stay_stack_bytes());
-    atomic_store(&rank->stay.order, ORDER_NONE);
-    atomic_fetch_add(&rank->exec->threads, 1);
     int error = pthread_create(&rank->stay.thread, &attributes, run, rank);
     pthread_attr_destroy(&attributes);
     if (error) {
-        atomic_fetch_sub(&rank->exec->threads, 1);
+        weft__stay_count(rank, -1);
         return weft_fail(-error, "cannot make a thread for rank %d: %s", (int)rank->number,
                          strerrordesc_np(error));
     }
@@ -145,42 +162,47 @@ int weft__stay_open(struct weft__rank *rank)
 
 void weft__stay_start(struct weft__rank *rank)
 {
-    give_order(rank, ORDER_MAIN);
+    give_order(rank, WEFT__ORDER_MAIN);
 }
 
 void weft__stay_quit(struct weft__rank *rank, int code, bool is_exit)
 {
     rank->stay.code = code;
     rank->stay.is_exit = is_exit;
+    if (rank->exec->executor->turns)
+        rank->exec->executor->turns->quit(rank);
     _longjmp(rank->stay.home, 1);
 }
 
 void weft__stay_stand(struct weft__rank *rank)
 {
-    if (take_order(rank) == ORDER_LEAVE)
+    if (take_order(rank) == WEFT__ORDER_LEAVE)
         weft__stay_quit(rank, 0, false);
 }
 
 void weft__stay_thaw(struct weft__rank *rank)
 {
-    give_order(rank, ORDER_THAW);
+    give_order(rank, WEFT__ORDER_THAW);
 }
 
 void weft__stay_leave(struct weft__rank *rank)
 {
-    give_order(rank, ORDER_LEAVE);
+    give_order(rank, WEFT__ORDER_LEAVE);
 }
 
 void weft__stay_resume(struct weft__rank *rank)
 {
-    give_order(rank, ORDER_RESUME);
+    give_order(rank, WEFT__ORDER_RESUME);
 }
 
 void weft__stay_close(struct weft__rank *rank)
 {
     if (rank->stay.thread_runs) {
         weft__stay_leave(rank);
-        pthread_join(rank->stay.thread, NULL);
+        if (rank->exec->executor->turns)
+            rank->exec->executor->turns->join(rank);
+        else
+            pthread_join(rank->stay.thread, NULL);
         rank->stay.thread_runs = false;
     }
     free_parts(rank);

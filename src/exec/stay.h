@@ -14,10 +14,20 @@
 
 struct weft__rank;
 
+enum weft__order {
+    WEFT__ORDER_NONE,
+    WEFT__ORDER_MAIN,
+    WEFT__ORDER_RESUME,
+    WEFT__ORDER_THAW,
+    WEFT__ORDER_LEAVE
+};
+
 struct weft__stay {
     pthread_t thread;
     atomic_bool thread_runs;
-    _Atomic uint32_t order; /* a futex word; enum in stay.c */
+    _Atomic uint32_t order; /* a futex word; enum weft__order */
+    _Atomic uint32_t turn;  /* the workers': where the rank is with them */
+    _Atomic(void *) worker; /* likewise: who runs it, or has last run it */
     char **argv, **envp;
     jmp_buf home;
     int code;
@@ -33,6 +43,10 @@ struct weft__stay {
 int weft__stay_open(struct weft__rank *rank);
 /* Runs the program from its beginning. */
 void weft__stay_start(struct weft__rank *rank);
+/* The last order, which is taken.  Blocks: no. */
+enum weft__order weft__stay_order(struct weft__rank *rank);
+/* A rank that workers run has begun (+1), or is left for good (-1). */
+void weft__stay_count(struct weft__rank *rank, int n);
 /* Stands still until thaw or leave.  Thread: the rank's.  Returns when thawed; otherwise never. */
 void weft__stay_stand(struct weft__rank *rank);
 void weft__stay_thaw(struct weft__rank *rank);

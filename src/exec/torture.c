@@ -7,7 +7,6 @@
  * range and goes with it. Which hosts are drawn depends on the seed, the rank and how often it has
  * wanted to go, but also on who has a free slot at that time.
  */
-#include "base/clock.h"
 #include "exec/impl.h"
 
 /* The n-th number of rank r. Source: Steele, Lea, Flood, Fast splittable pseudorandom number
@@ -20,26 +19,17 @@ static uint64_t draw(uint64_t seed, int32_t r, uint32_t n)
     return x ^ (x >> 31);
 }
 
-static bool is_to_stop(const struct weft__rank *rank)
-{
-    return atomic_load_explicit(&rank->cell->move_pending, memory_order_relaxed) != 0;
-}
-
-void weft__torture_now(struct weft__rank *rank)
+bool weft__torture_begin(struct weft__rank *rank)
 {
     struct weft__range *range = rank->range;
     const struct weft_exec_callbacks *callbacks = &rank->exec->callbacks;
     range->torture_calls = 0;
-    if (is_to_stop(rank) || atomic_exchange(&rank->tortured, true))
-        return;
+    if (atomic_load_explicit(&rank->cell->move_pending, memory_order_relaxed) ||
+        atomic_exchange(&rank->tortured, true))
+        return false;
     callbacks->torture(callbacks->ctx, rank->number,
                        draw(rank->exec->torture_seed, rank->number, range->torture_draws++));
-    while (atomic_load(&rank->tortured) && !is_to_stop(rank)) {
-        uint32_t seen = atomic_load(&rank->cell->bell);
-        if (atomic_load(&rank->tortured) && !is_to_stop(rank))
-            (void)weft__rank_wait(rank, seen, weft__now_ns() + WEFT__TICK_NS);
-    }
-    atomic_store(&rank->credit_given, true); /* it may have come just now, and been taken here */
+    return true;
 }
 
 void weft__exec_torture_over(struct weft_exec *exec, int32_t number)

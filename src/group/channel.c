@@ -79,6 +79,17 @@ uint64_t weft__channel_push_accepted(struct weft_channel *channel)
     return channel->acked;
 }
 
+void weft__channel_take_back(struct weft_channel *channel, size_t len_bytes)
+{
+    struct weft_channel_traffic *traffic = &channel->traffic;
+    weft__check(!channel->first && channel->next_out > 1);
+    channel->acked = --channel->next_out - 1;
+    /* Where somebody has asked for the traffic just now, it is known already. */
+    if (traffic->sent_from > channel->next_out)
+        traffic->sent_from = channel->next_out;
+    traffic->sent_bytes -= len_bytes < traffic->sent_bytes ? len_bytes : traffic->sent_bytes;
+}
+
 struct weft_channel_packet *weft__channel_unsent(const struct weft_channel *channel)
 {
     return channel->unsent;

@@ -9,6 +9,7 @@
 #define WEFT_GROUP_CHANNEL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* A packet in the window. The caller allocates it with len_bytes of payload. */
@@ -81,6 +82,9 @@ int weft__channel_push(struct weft_channel *channel, const struct weft_channel_l
 /* Takes a sequence for a packet that the peer accepts at this very moment (both ends in one
  * process). Needs an empty window (assert). */
 uint64_t weft__channel_push_accepted(struct weft_channel *channel);
+/* The peer has not accepted it after all: its sequence is the next one's, its bytes were not sent.
+ * Nothing has been pushed since. */
+void weft__channel_take_back(struct weft_channel *channel, size_t len_bytes);
 /* The next packet to transmit, NULL: none; then say that it was. */
 struct weft_channel_packet *weft__channel_unsent(const struct weft_channel *channel);
 void weft__channel_sent(struct weft_channel *channel, const struct weft_channel_limits *limits,

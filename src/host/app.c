@@ -269,6 +269,7 @@ static int start_exec(struct weft_process_app *app)
                                   .uncounted = weft__config_u64("WEFT_TRAFFIC_MS") == 0,
                                   .program = orders->program,
                                   .cells = &weft__executor_cell,
+                                  .workers = (unsigned)weft__config_u64("WEFT_WORKERS"),
                                   .argv = argv,
                                   .lane = {.transports = weft__transports,
                                            .transports_n = weft__transports_n,

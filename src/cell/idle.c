@@ -1,0 +1,157 @@
+/* A worker with nothing to run: it moves things forward itself for a few microseconds, then sleeps,
+ * on the lane if nobody does yet, so that what arrives wakes it directly, else on its word.
+ *
+ * Whoever gives it a rank looks whether it sleeps, after that is in the queue; it says so before it
+ * looks into the queue for the last time. So no rank is left lying.
+ *
+ * It takes a rank of another worker where that has not begun a new one for some time, because its
+ * rank computes, or has had more than one waiting for as long. Two ranks that send to each other in
+ * turns are left together: where they are, a message costs a switch; apart it costs two caches.
+ * While other workers are awake it does not sleep for long, so that it sees what they have. Where
+ * none is, it sleeps deep, and is woken when one that is awake gets a rank. */
+#include "base/clock.h"
+#include "base/wake.h"
+#include "cell/impl.h"
+
+#define STUCK_NS 30000ull
+#define LOOK_NS 500000ull /* between two looks at others, asleep */
+#define TEND_TURNS 64u    /* of spinning, between two looks at ranks that wait */
+
+/* ---- ranks of others ---- */
+
+static void look(struct weft__look *look, const struct weft__worker *other, uint64_t now_ns)
+{
+    uint32_t switches = atomic_load_explicit(&other->switches, memory_order_relaxed);
+    if (switches != look->switches || !look->stuck_ns)
+        look->stuck_ns = now_ns;
+    look->switches = switches;
+    if (weft__runqueue_len(&other->queue) < 2)
+        look->full_ns = 0;
+    else if (!look->full_ns)
+        look->full_ns = now_ns;
+}
+
+static struct weft__rank *take_from(struct weft__worker *worker, struct weft__worker *other,
+                                    uint64_t now_ns)
+{
+    struct weft__look *at = &worker->looks[other->number];
+    look(at, other, now_ns);
+    bool stuck = now_ns - at->stuck_ns > STUCK_NS;
+    bool full = at->full_ns && now_ns - at->full_ns > STUCK_NS;
+    if (atomic_load_explicit(&other->asleep, memory_order_relaxed) || (!stuck && !full))
+        return NULL;
+    at->full_ns = 0;
+    return weft__runqueue_steal(&other->queue);
+}
+
+static struct weft__rank *steal(struct weft__worker *worker, uint64_t now_ns)
+{
+    struct weft__workers *all = worker->all;
+    struct weft__rank *rank = NULL;
+    for (unsigned i = 1; !rank && i < all->n; i++)
+        rank = take_from(worker, &all->each[(worker->number + i) % all->n], now_ns);
+    return rank;
+}
+
+static bool others_are_awake(const struct weft__worker *worker)
+{
+    const struct weft__workers *all = worker->all;
+    for (unsigned i = 0; i < all->n; i++)
+        if (i != worker->number && !atomic_load(&all->each[i].asleep))
+            return true;
+    return false;
+}
+
+/* ---- what waits ---- */
+
+static bool has_work_under_way(const struct weft__rank *rank)
+{
+    return atomic_load_explicit(&rank->held, memory_order_relaxed) ||
+           atomic_load_explicit(&rank->gets_n, memory_order_relaxed) ||
+           atomic_load_explicit(&rank->backlog, memory_order_relaxed);
+}
+
+/* Moves forward what ranks of this worker have under way. */
+static void tend(const struct weft__worker *worker)
+{
+    struct weft_exec *exec = worker->all->exec;
+    for (int32_t i = 0; i < exec->size; i++) {
+        struct weft__rank *rank = weft__rank_find(exec, i);
+        if (rank && has_work_under_way(rank) &&
+            atomic_load_explicit(&rank->stay.worker, memory_order_relaxed) == worker)
+            weft__rank_tend(rank);
+    }
+}
+
+static bool is_over(const struct weft__worker *worker)
+{
+    return atomic_load_explicit(&worker->all->stop, memory_order_acquire);
+}
+
+static struct weft__rank *spin(struct weft__worker *worker)
+{
+    struct weft_exec *exec = worker->all->exec;
+    uint64_t now_ns = weft__now_ns();
+    struct weft__rank *rank = NULL;
+    weft__spin_begin(&worker->spin, now_ns);
+    for (unsigned turn = 0; !rank; turn++) {
+        int events = weft__exec_has_peers(exec) ? weft__lanes_drive(&exec->lanes) : 0;
+        if (turn % TEND_TURNS == 0)
+            tend(worker);
+        weft__workers_expire(worker->all);
+        rank = weft__runqueue_pop(&worker->queue);
+        now_ns = weft__now_ns();
+        if (!rank)
+            rank = steal(worker, now_ns);
+        if (events)
+            worker->spin.turned_ns = now_ns;
+        if (rank || !weft__spin_more(&worker->spin, now_ns) || is_over(worker))
+            break;
+    }
+    return rank;
+}
+
+static void sleep_until(struct weft__worker *worker, uint32_t seen, uint64_t deadline_ns)
+{
+    struct weft_exec *exec = worker->all->exec;
+    int err = WEFT_EBUSY;
+    if (weft__exec_has_peers(exec))
+        err = weft__lanes_wait(&exec->lanes, worker->number % exec->lanes.n, &worker->word, seen,
+                               deadline_ns);
+    if (err == WEFT_EBUSY)
+        weft__futex_wait(&worker->word, seen, deadline_ns);
+}
+
+/* Says so before it looks whether others are awake: who is, and gives one of them a rank, sees it.
+ */
+static void go_deep(struct weft__worker *worker)
+{
+    atomic_store(&worker->deep, true);
+    atomic_fetch_add(&worker->all->deep, 1);
+}
+
+static void sleep_some(struct weft__worker *worker)
+{
+    uint32_t seen = atomic_load(&worker->word);
+    atomic_store(&worker->asleep, true);
+    go_deep(worker);
+    if (others_are_awake(worker))
+        weft__workers_undeep(worker);
+    uint64_t first_ns = atomic_load(&worker->all->first_ns), deadline_ns = WEFT_NEVER;
+    if (!atomic_load(&worker->deep))
+        deadline_ns = weft__now_ns() + LOOK_NS;
+    if (weft__runqueue_is_empty(&worker->queue) && !is_over(worker))
+        sleep_until(worker, seen, first_ns < deadline_ns ? first_ns : deadline_ns);
+    weft__workers_undeep(worker);
+    atomic_store(&worker->asleep, false);
+}
+
+struct weft__rank *weft__idle(struct weft__worker *worker)
+{
+    uint64_t since_ns = weft__now_ns();
+    struct weft__rank *rank;
+    while (!(rank = spin(worker)) && !is_over(worker))
+        sleep_some(worker);
+    weft__spin_learn(&worker->spin, weft__now_ns() - since_ns);
+    return rank;
+}

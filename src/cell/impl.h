@@ -1,0 +1,159 @@
+/* Inside the executor of cells: what its files share.
+ *
+ * A rank belongs to one worker at a time: from when that takes it out of a queue until it has been
+ * parked, or is over. stay.turn says which (park.h). Everything else of a rank's stay is its
+ * worker's. */
+#ifndef WEFT_CELL_IMPL_H
+#define WEFT_CELL_IMPL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cell/gate.h"
+#include "cell/park.h"
+#include "cell/runqueue.h"
+#include "cell/system.h"
+#include "cell/timers.h"
+#include "cell/trap.h"
+#include "exec/impl.h"
+#include "weft/cell.h"
+
+enum weft__step {
+    WEFT__STEP_WAIT,
+    WEFT__STEP_YIELD, /* goes on after the others; then what again says */
+    WEFT__STEP_DONE,  /* the call is done; it stops here if somebody wants that */
+    WEFT__STEP_GO,    /* it goes on whatever anybody wants */
+    WEFT__STEP_LEAVE  /* it is left where it stands */
+};
+
+struct weft__cell;
+/* What the rank waits for, looked at whenever it has been woken. */
+typedef enum weft__step weft__again(struct weft__cell *cell);
+
+/* Of one stay. */
+struct weft__cell {
+    struct weft__rank *rank;
+    struct weft__system system;
+    uint64_t entry_sp; /* it has not begun yet: its first stack; 0: it has */
+
+    /* While it waits. */
+    weft__again *again;
+    bool hears;           /* the bell wakes it, besides orders */
+    uint32_t seen;        /* of the bell */
+    uint64_t deadline_ns; /* of the machine's clock */
+    int late;             /* the result when that has passed */
+    bool timed;           /* the timer runs, or has run */
+    struct weft__timer timer;
+    struct weft_executor_call *call_out;
+
+    char end[160]; /* why the program could not go on */
+};
+
+struct weft__workers;
+
+/* How another worker looks to one that is idle. */
+struct weft__look {
+    uint32_t switches;
+    uint64_t stuck_ns; /* since when it has not switched */
+    uint64_t full_ns;  /* since when more than one rank has waited for it; 0: that is not so */
+};
+
+struct weft__worker {
+    struct weft__gate gate;
+    struct weft__workers *all;
+    unsigned number;
+    pthread_t thread;
+    struct weft__trap *trap;
+    struct weft__rank *now; /* the rank whose program it runs */
+    bool parks, quits;      /* why the program has been left, if it has not ended */
+    struct weft__spin spin;
+    struct weft__look *looks; /* at each worker */
+    unsigned beats;           /* turns, to do some things every few of them */
+    unsigned char gap[64];
+    struct weft__runqueue queue;
+    _Atomic uint32_t switches; /* ranks that it has begun to run */
+    _Atomic uint32_t ranks;    /* that were given to it at first, and are here */
+    _Atomic uint32_t word;     /* counted up to wake it; a futex word */
+    atomic_bool asleep;
+    atomic_bool deep; /* asleep, and would not look at what others have */
+    unsigned char gap_behind[64];
+};
+
+struct weft__workers {
+    struct weft_exec *exec;
+    unsigned n, running;
+    struct weft__worker *each;
+    atomic_bool stop;
+    pthread_mutex_t timers_lock; /* after a rank's lock; nobody takes another one with it */
+    struct weft__timers timers;
+    _Atomic uint64_t first_ns; /* of the timers */
+    atomic_uint deep;          /* workers that are */
+};
+
+static inline struct weft__cell *weft__cell_of(const struct weft__rank *rank)
+{
+    return rank->stay.own;
+}
+
+static inline struct weft__gate_frame *weft__cell_frame(const struct weft__cell *cell)
+{
+    return &cell->system.space.space->frame;
+}
+
+/* workers.c */
+extern const struct weft__executor_turns weft__workers_turns;
+/* It looks around after at most a short sleep.  Thread: any. */
+void weft__workers_undeep(struct weft__worker *worker);
+/* A worker for a new stay: the one with the fewest. */
+void weft__workers_assign(struct weft__rank *rank);
+/* The rank is READY, and goes into its worker's queue. */
+void weft__workers_enqueue(struct weft__rank *rank);
+void weft__workers_time(struct weft__workers *all, struct weft__cell *cell);
+void weft__workers_untime(struct weft__workers *all, struct weft__cell *cell);
+/* Wakes the ranks whose time has come.  Thread: any. */
+void weft__workers_expire(struct weft__workers *all);
+/* The worker of the calling thread; NULL: it is none. */
+struct weft__worker *weft__workers_self(void);
+
+/* idle.c */
+/* A rank to run, as soon as there is one; NULL: the workers are to stop. */
+struct weft__rank *weft__idle(struct weft__worker *worker);
+
+/* turn.c */
+/* Leaves the program in the middle of a call: the rank waits for `again` from now on. */
+void weft__turn_park(struct weft__cell *cell, weft__again *again) __attribute__((noreturn));
+/* Runs a rank that has been taken out of a queue until it waits or ends. */
+void weft__turn_run(struct weft__worker *worker, struct weft__rank *rank);
+void weft__turn_wake(struct weft__rank *rank);
+void weft__turn_quit(struct weft__rank *rank) __attribute__((noreturn));
+void weft__turn_join(struct weft__rank *rank);
+/* It waits for its first order. */
+void weft__turn_init(struct weft__cell *cell);
+/* Waits for the bell, or for somebody who wants it to stop. */
+enum weft__step weft__turn_wait(struct weft__cell *cell);
+/* A call is done, and the rank stops if that is wanted. */
+enum weft__step weft__turn_point(struct weft__cell *cell);
+/* Goes on after the other ranks of its worker. */
+enum weft__step weft__turn_yield(struct weft__cell *cell);
+/* Takes a call from outside. */
+enum weft__step weft__turn_next(struct weft__cell *cell);
+/* Only the end of everything. */
+enum weft__step weft__turn_never(struct weft__cell *cell);
+/* Waits to be moved because it wants to: exec/torture.c. */
+enum weft__step weft__turn_torture(struct weft__cell *cell);
+/* Stops the rank if that is wanted. */
+enum weft__step weft__turn_stop(struct weft__cell *cell);
+
+/* executor.c */
+/* See weft__move_stop(). */
+enum weft__stop weft__cell_stop(struct weft__cell *cell);
+/* Makes the program's first frame, or what it goes on with.  Errors: it cannot run. */
+int weft__cell_begin(struct weft__cell *cell, bool resumed);
+/* The program has ended; what the rank's exit code is. An end that it did not want ends the app. */
+int weft__cell_end(struct weft__cell *cell, int code);
+int weft__cell_fail(struct weft__cell *cell, int err);
+extern const struct weft__trap_desc weft__cell_trap; /* of a worker, but gate, end and ctx */
+
+#endif

@@ -1,0 +1,307 @@
+/* A rank's turns: it runs until it waits, and what it waits for is looked at when it is woken.
+ *
+ * A rank that waits is data: its registers lie on its own stack, what it waits for in struct
+ * weft__cell. No frame of the runtime is kept for it, so any worker can go on with it, and a
+ * thousand of them cost no more than their ranges. So no call blocks with frames on a worker's
+ * stack; it leaves the program (turn_park), and the worker's loop looks at what it waits for.
+ *
+ * A rank can be woken for nothing; then it parks again (park.h: none is woken too little).
+ *
+ * A rank that is to leave is left by whoever says so, if nobody has it: no worker need have time
+ * for that. */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/wake.h"
+#include "cell/impl.h"
+
+static bool is_closing(const struct weft__rank *rank)
+{
+    return atomic_load_explicit(&rank->exec->closing, memory_order_acquire);
+}
+
+static bool is_wanted(const struct weft__rank *rank)
+{
+    return __builtin_expect(
+        atomic_load_explicit(&rank->cell->move_pending, memory_order_relaxed) != 0, 0);
+}
+
+/* ---- what ranks wait for ---- */
+
+/* Its first order. */
+static enum weft__step begin(struct weft__cell *cell)
+{
+    enum weft__order order = weft__stay_order(cell->rank);
+    if (order == WEFT__ORDER_NONE)
+        return WEFT__STEP_WAIT;
+    if (order == WEFT__ORDER_LEAVE)
+        return WEFT__STEP_LEAVE;
+    int err = weft__cell_begin(cell, order == WEFT__ORDER_RESUME);
+    if (!err)
+        return WEFT__STEP_GO;
+    weft__rank_finish(cell->rank, weft__cell_fail(cell, err));
+    return WEFT__STEP_LEAVE;
+}
+
+void weft__turn_init(struct weft__cell *cell)
+{
+    cell->again = begin;
+    cell->hears = false;
+    cell->deadline_ns = WEFT_NEVER;
+    atomic_store(&cell->rank->stay.turn, WEFT__TURN_ASLEEP);
+}
+
+enum weft__step weft__turn_wait(struct weft__cell *cell)
+{
+    struct weft__rank *rank = cell->rank;
+    if (is_closing(rank))
+        return WEFT__STEP_LEAVE;
+    weft__rank_tend(rank);
+    struct weft__gate_frame *frame = weft__cell_frame(cell);
+    frame->result = WEFT_OK;
+    if (weft__rank_is_rung(rank, cell->seen) || is_wanted(rank))
+        return WEFT__STEP_DONE;
+    if (cell->deadline_ns == WEFT_NEVER || weft__now_ns() < cell->deadline_ns)
+        return WEFT__STEP_WAIT;
+    frame->result = cell->late;
+    return WEFT__STEP_DONE;
+}
+
+enum weft__step weft__turn_next(struct weft__cell *cell)
+{
+    struct weft__rank *rank = cell->rank;
+    struct weft__gate_frame *frame = weft__cell_frame(cell);
+    if (is_closing(rank))
+        return WEFT__STEP_LEAVE;
+    cell->hears = true;
+    cell->seen = atomic_load(&rank->cell->bell);
+    weft__rank_tend(rank);
+    frame->result = weft__called_try(rank, cell->call_out);
+    if (frame->result != WEFT_ENOENT)
+        return WEFT__STEP_DONE;
+    frame->result = WEFT_ETIMEDOUT;
+    if (cell->deadline_ns != WEFT_NEVER && weft__now_ns() >= cell->deadline_ns)
+        return WEFT__STEP_DONE;
+    return WEFT__STEP_WAIT;
+}
+
+enum weft__step weft__turn_never(struct weft__cell *cell)
+{
+    if (is_closing(cell->rank))
+        return WEFT__STEP_LEAVE;
+    cell->hears = true;
+    cell->seen = atomic_load(&cell->rank->cell->bell);
+    cell->deadline_ns = WEFT_NEVER;
+    return WEFT__STEP_WAIT;
+}
+
+enum weft__step weft__turn_yield(struct weft__cell *cell)
+{
+    cell->again = weft__turn_point;
+    return WEFT__STEP_YIELD;
+}
+
+/* An order, while it stands still. */
+static enum weft__step stand(struct weft__cell *cell)
+{
+    enum weft__order order = weft__stay_order(cell->rank);
+    if (order == WEFT__ORDER_NONE)
+        return WEFT__STEP_WAIT;
+    if (order == WEFT__ORDER_LEAVE)
+        return WEFT__STEP_LEAVE;
+    weft__move_free_image(cell->rank);
+    return WEFT__STEP_GO;
+}
+
+/* Its own gets end first, as their ends are written into the range. */
+enum weft__step weft__turn_stop(struct weft__cell *cell)
+{
+    struct weft__rank *rank = cell->rank;
+    if (is_closing(rank))
+        return WEFT__STEP_LEAVE;
+    cell->hears = true;
+    cell->seen = atomic_load(&rank->cell->bell);
+    cell->deadline_ns = WEFT_NEVER;
+    if (is_wanted(rank) && atomic_load_explicit(&rank->gets_n, memory_order_acquire)) {
+        weft__rank_tend(rank);
+        cell->deadline_ns = weft__now_ns() + WEFT__TICK_NS; /* who withdraws the wish rings not */
+        return WEFT__STEP_WAIT;
+    }
+    enum weft__stop stop = is_wanted(rank) ? weft__cell_stop(cell) : WEFT__STOP_NOT;
+    if (stop != WEFT__STOP_STANDS)
+        return WEFT__STEP_GO;
+    cell->hears = false;
+    cell->again = stand;
+    return stand(cell);
+}
+
+/* Its home moves it, or cannot. */
+static enum weft__step tortured(struct weft__cell *cell)
+{
+    struct weft__rank *rank = cell->rank;
+    if (is_closing(rank))
+        return WEFT__STEP_LEAVE;
+    cell->hears = true;
+    cell->deadline_ns = WEFT_NEVER;
+    cell->seen = atomic_load(&rank->cell->bell);
+    if (atomic_load(&rank->tortured) && !is_wanted(rank))
+        return WEFT__STEP_WAIT;
+    atomic_store(&rank->credit_given, true); /* it may have come just now, and been taken here */
+    cell->again = weft__turn_stop;
+    return weft__turn_stop(cell);
+}
+
+enum weft__step weft__turn_torture(struct weft__cell *cell)
+{
+    cell->again = weft__torture_begin(cell->rank) ? tortured : weft__turn_stop;
+    return cell->again(cell);
+}
+
+enum weft__step weft__turn_point(struct weft__cell *cell)
+{
+    cell->again = weft__torture_is_due(cell->rank) ? weft__turn_torture : weft__turn_stop;
+    return cell->again(cell);
+}
+
+/* ---- turns ---- */
+
+void weft__turn_park(struct weft__cell *cell, weft__again *again)
+{
+    struct weft__worker *worker = weft__workers_self();
+    cell->again = again;
+    worker->parks = true;
+    weft__gate_leave(&worker->gate, 0);
+}
+
+void weft__turn_quit(struct weft__rank *rank)
+{
+    struct weft__worker *worker = weft__workers_self();
+    (void)rank;
+    worker->quits = true;
+    weft__gate_leave(&worker->gate, 0);
+}
+
+/* Nobody runs it again in this stay. What is the cell's can go from now on. */
+static void leave(struct weft__rank *rank)
+{
+    struct weft__worker *worker = rank->stay.worker;
+    weft__workers_untime(worker->all, weft__cell_of(rank));
+    weft__system_fini(&weft__cell_of(rank)->system);
+    atomic_fetch_sub(&worker->ranks, 1);
+    atomic_store(&rank->stay.turn, WEFT__TURN_OVER);
+    weft__futex_wake(&rank->stay.turn);
+    weft__stay_count(rank, -1);
+}
+
+void weft__turn_join(struct weft__rank *rank)
+{
+    uint32_t turn;
+    while ((turn = atomic_load(&rank->stay.turn)) != WEFT__TURN_OVER)
+        weft__futex_wait(&rank->stay.turn, turn, WEFT_NEVER);
+}
+
+void weft__turn_wake(struct weft__rank *rank)
+{
+    bool leaves = atomic_load(&rank->stay.order) == WEFT__ORDER_LEAVE;
+    if (!weft__park_wake(&rank->stay.turn, leaves ? WEFT__TURN_RUNNING : WEFT__TURN_READY))
+        return;
+    if (leaves)
+        leave(rank);
+    else
+        weft__workers_enqueue(rank);
+}
+
+static bool is_due(const struct weft__cell *cell)
+{
+    const struct weft__rank *rank = cell->rank;
+    if (atomic_load(&rank->stay.order) != WEFT__ORDER_NONE)
+        return true;
+    return cell->hears && (atomic_load(&rank->cell->bell) != cell->seen || is_closing(rank) ||
+                           atomic_load_explicit(&rank->credit_given, memory_order_relaxed));
+}
+
+/* Returns whether the rank is left alone: it may be in other hands then, or gone. */
+static bool park(struct weft__worker *worker, struct weft__cell *cell)
+{
+    struct weft__rank *rank = cell->rank;
+    bool timed = cell->deadline_ns != WEFT_NEVER;
+    weft__park_begin(&rank->stay.turn);
+    cell->timed = timed;
+    if (timed)
+        weft__workers_time(worker->all, cell);
+    if (is_due(cell))
+        weft__park_stay(&rank->stay.turn);
+    else if (weft__park_end(&rank->stay.turn))
+        return true;
+    weft__workers_untime(worker->all, cell);
+    return false;
+}
+
+static void yield(struct weft__rank *rank)
+{
+    atomic_store(&rank->stay.turn, WEFT__TURN_READY);
+    weft__workers_enqueue(rank);
+}
+
+/* Returns whether the program goes on now; else the rank may be gone. */
+static bool settle(struct weft__worker *worker, struct weft__cell *cell)
+{
+    for (;;) {
+        switch (cell->again(cell)) {
+        case WEFT__STEP_GO:
+            return true;
+        case WEFT__STEP_DONE:
+            weft__system_returns(&cell->system, weft__cell_frame(cell)->sp);
+            if (!cell->rank->exec->torture_move && !is_wanted(cell->rank))
+                return true;
+            cell->again = weft__turn_point;
+            break;
+        case WEFT__STEP_YIELD:
+            yield(cell->rank);
+            return false;
+        case WEFT__STEP_LEAVE:
+            leave(cell->rank);
+            return false;
+        case WEFT__STEP_WAIT:
+            if (park(worker, cell))
+                return false;
+            break;
+        }
+    }
+}
+
+static int64_t enter(struct weft__worker *worker, struct weft__cell *cell)
+{
+    struct weft__gate_frame *frame = weft__cell_frame(cell);
+    const struct weft__rank *rank = cell->rank;
+    uint64_t sp = cell->entry_sp;
+    worker->gate.frame = frame;
+    cell->entry_sp = 0;
+    if (sp)
+        return weft__gate_run(&worker->gate, sp,
+                              cell->system.space.space->origin + rank->exec->program.elf.entry);
+    return weft__gate_resume(&worker->gate, frame->result);
+}
+
+void weft__turn_run(struct weft__worker *worker, struct weft__rank *rank)
+{
+    struct weft__cell *cell = weft__cell_of(rank);
+    atomic_store_explicit(&rank->stay.turn, WEFT__TURN_RUNNING, memory_order_relaxed);
+    weft__workers_untime(worker->all, cell);
+    rank->gate = &worker->gate;
+    atomic_store_explicit(&rank->stay.worker, worker, memory_order_relaxed);
+    while (settle(worker, cell)) {
+        worker->now = rank;
+        worker->parks = worker->quits = false;
+        int64_t code = enter(worker, cell);
+        worker->now = NULL;
+        if (worker->parks)
+            continue;
+        if (!worker->quits)
+            weft__rank_finish(rank, weft__cell_end(cell, (int)code));
+        else if (rank->stay.is_exit)
+            weft__rank_finish(rank, rank->stay.code);
+        leave(rank);
+        return;
+    }
+}

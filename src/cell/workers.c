@@ -1,0 +1,266 @@
+/* The worker threads of an app process: started with it, armed against system calls of programs,
+ * one queue each.
+ *
+ * A rank stays with its worker, whoever wakes it, because its memory is in that core's caches; only
+ * an idle worker takes ranks of another, and only of one that does not come to run them (idle.c).
+ * Timers are in one heap for all: most waits have none, and any worker that has nothing to do looks
+ * after them. */
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/wake.h"
+#include "cell/impl.h"
+#include "weft/error.h"
+
+#define BEATS 16u /* turns between two looks at lane and clock */
+
+static _Thread_local struct weft__worker *self;
+
+struct weft__worker *weft__workers_self(void)
+{
+    return self;
+}
+
+/* ---- timers ---- */
+
+void weft__workers_time(struct weft__workers *all, struct weft__cell *cell)
+{
+    cell->timer.deadline_ns = cell->deadline_ns;
+    pthread_mutex_lock(&all->timers_lock);
+    weft__timers_add(&all->timers, &cell->timer);
+    atomic_store(&all->first_ns, weft__timers_first(&all->timers));
+    pthread_mutex_unlock(&all->timers_lock);
+}
+
+void weft__workers_untime(struct weft__workers *all, struct weft__cell *cell)
+{
+    if (!cell->timed)
+        return;
+    cell->timed = false;
+    pthread_mutex_lock(&all->timers_lock);
+    weft__timers_remove(&all->timers, &cell->timer);
+    atomic_store(&all->first_ns, weft__timers_first(&all->timers));
+    pthread_mutex_unlock(&all->timers_lock);
+}
+
+/* The rank of one whose time has come; its cell may be gone as soon as the lock is. */
+static struct weft__rank *expired(struct weft__workers *all, uint64_t now_ns)
+{
+    struct weft__rank *rank = NULL;
+    pthread_mutex_lock(&all->timers_lock);
+    struct weft__timer *timer = weft__timers_expired(&all->timers, now_ns);
+    if (timer) {
+        const struct weft__cell *cell =
+            (const void *)((const char *)timer - offsetof(struct weft__cell, timer));
+        rank = cell->rank;
+    }
+    atomic_store(&all->first_ns, weft__timers_first(&all->timers));
+    pthread_mutex_unlock(&all->timers_lock);
+    return rank;
+}
+
+void weft__workers_expire(struct weft__workers *all)
+{
+    uint64_t first_ns = atomic_load_explicit(&all->first_ns, memory_order_relaxed);
+    if (first_ns == WEFT_NEVER || first_ns > weft__now_ns())
+        return;
+    for (struct weft__rank *rank; (rank = expired(all, weft__now_ns()));)
+        weft__turn_wake(rank);
+}
+
+/* ---- queues ---- */
+
+void weft__workers_assign(struct weft__rank *rank)
+{
+    struct weft__workers *all = rank->exec->workers;
+    struct weft__worker *best = &all->each[0];
+    for (unsigned i = 1; i < all->n; i++)
+        if (atomic_load(&all->each[i].ranks) < atomic_load(&best->ranks))
+            best = &all->each[i];
+    atomic_fetch_add(&best->ranks, 1);
+    atomic_store(&rank->stay.worker, best);
+}
+
+static void rouse(struct weft__worker *worker)
+{
+    atomic_fetch_add(&worker->word, 1);
+    weft__futex_wake(&worker->word);
+    weft__lanes_kick(&worker->all->exec->lanes, &worker->word);
+}
+
+void weft__workers_undeep(struct weft__worker *worker)
+{
+    if (atomic_exchange(&worker->deep, false))
+        atomic_fetch_sub(&worker->all->deep, 1);
+}
+
+/* One that sleeps deep is to look around: this rank may have to wait for its worker. */
+static void rouse_deep(struct weft__workers *all)
+{
+    for (unsigned i = 0; i < all->n; i++) {
+        if (!atomic_load(&all->each[i].deep))
+            continue;
+        weft__workers_undeep(&all->each[i]);
+        rouse(&all->each[i]);
+        return;
+    }
+}
+
+void weft__workers_enqueue(struct weft__rank *rank)
+{
+    struct weft__worker *worker = atomic_load_explicit(&rank->stay.worker, memory_order_relaxed);
+    if (worker == self)
+        weft__runqueue_push(&worker->queue, rank);
+    else
+        weft__runqueue_send(&worker->queue, rank);
+    if (worker != self && atomic_load(&worker->asleep))
+        rouse(worker);
+    else if (atomic_load(&worker->all->deep))
+        rouse_deep(worker->all);
+}
+
+/* ---- threads ---- */
+
+static struct weft__rank *next(struct weft__worker *worker)
+{
+    if (worker->beats++ % BEATS == 0) {
+        struct weft_exec *exec = worker->all->exec;
+        weft__workers_expire(worker->all);
+        if (weft__exec_has_peers(exec))
+            weft__lanes_drive(&exec->lanes);
+    }
+    struct weft__rank *rank = weft__runqueue_pop(&worker->queue);
+    return rank ? rank : weft__idle(worker);
+}
+
+struct start {
+    struct weft__worker *worker;
+    int err;
+    char text[200];
+    _Atomic uint32_t done; /* a futex word */
+};
+
+static int arm(struct weft__worker *worker)
+{
+    const struct weft_exec *exec = worker->all->exec;
+    struct weft__trap_desc desc = weft__cell_trap;
+    desc.gate = &worker->gate;
+    desc.end = exec->base + (uint64_t)exec->size * exec->stride;
+    desc.ctx = worker;
+    return weft__trap_arm(&desc, &worker->trap);
+}
+
+static void *work(void *arg)
+{
+    struct start *start = arg;
+    struct weft__worker *worker = start->worker;
+    int err = start->err = arm(worker);
+    if (err)
+        snprintf(start->text, sizeof(start->text), "%s", weft_fail_text(err));
+    self = worker;
+    atomic_store(&start->done, 1);
+    weft__futex_wake(&start->done); /* start may be gone: only its address is used */
+    for (struct weft__rank *rank; !err && (rank = next(worker));) {
+        uint32_t switches = atomic_load_explicit(&worker->switches, memory_order_relaxed);
+        atomic_store_explicit(&worker->switches, switches + 1, memory_order_relaxed);
+        weft__turn_run(worker, rank);
+    }
+    if (worker->trap)
+        weft__trap_disarm(worker->trap);
+    worker->trap = NULL;
+    return NULL;
+}
+
+static int start_one(struct weft__worker *worker)
+{
+    struct start start = {.worker = worker};
+    int error = pthread_create(&worker->thread, NULL, work, &start);
+    if (error)
+        return weft_fail(-error, "cannot start a worker: %s", strerrordesc_np(error));
+    worker->all->running++;
+    char name[16];
+    snprintf(name, sizeof(name), "worker %u", worker->number);
+    pthread_setname_np(worker->thread, name);
+    while (!atomic_load(&start.done))
+        weft__futex_wait(&start.done, 0, WEFT_NEVER);
+    return start.err ? weft_fail(start.err, "%s", start.text) : WEFT_OK;
+}
+
+static unsigned usable_processors(void)
+{
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n > 0 ? (unsigned)n : 1;
+}
+
+static void close_workers(struct weft_exec *exec)
+{
+    struct weft__workers *all = exec->workers;
+    if (!all)
+        return;
+    atomic_store(&all->stop, true);
+    for (unsigned i = 0; i < all->running; i++)
+        rouse(&all->each[i]);
+    for (unsigned i = 0; i < all->running; i++)
+        pthread_join(all->each[i].thread, NULL);
+    for (unsigned i = 0; all->each && i < all->n; i++) {
+        weft__runqueue_fini(&all->each[i].queue);
+        free(all->each[i].looks);
+    }
+    weft__timers_fini(&all->timers);
+    pthread_mutex_destroy(&all->timers_lock);
+    free(all->each);
+    free(all);
+    exec->workers = NULL;
+}
+
+static int init_one(struct weft__workers *all, unsigned i)
+{
+    struct weft__worker *worker = &all->each[i];
+    worker->all = all;
+    worker->number = i;
+    worker->looks = calloc(all->n, sizeof(*worker->looks));
+    if (!worker->looks)
+        return weft_fail(WEFT_ENOMEM, "no memory for a worker");
+    return weft__runqueue_init(&worker->queue, (size_t)all->exec->size);
+}
+
+static int open_workers(struct weft_exec *exec)
+{
+    int err = weft__gate_works();
+    if (err)
+        return err;
+    struct weft__workers *all = calloc(1, sizeof(*all));
+    if (!all)
+        return weft_fail(WEFT_ENOMEM, "no memory for workers");
+    exec->workers = all;
+    all->exec = exec;
+    all->n = exec->workers_max ? exec->workers_max : usable_processors();
+    if (all->n > (unsigned)exec->size)
+        all->n = (unsigned)exec->size;
+    pthread_mutex_init(&all->timers_lock, NULL);
+    atomic_store(&all->first_ns, WEFT_NEVER);
+    err = weft__timers_init(&all->timers, (size_t)exec->size);
+    all->each = calloc(all->n, sizeof(*all->each));
+    if (!err && !all->each)
+        err = weft_fail(WEFT_ENOMEM, "no memory for %u workers", all->n);
+    for (unsigned i = 0; !err && i < all->n; i++)
+        err = init_one(all, i);
+    for (unsigned i = 0; !err && i < all->n; i++)
+        err = start_one(&all->each[i]);
+    if (err)
+        close_workers(exec);
+    return err;
+}
+
+const struct weft__executor_turns weft__workers_turns = {
+    .open = open_workers,
+    .close = close_workers,
+    .wake = weft__turn_wake,
+    .quit = weft__turn_quit,
+    .join = weft__turn_join,
+};
