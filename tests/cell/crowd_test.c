@@ -77,9 +77,10 @@ static void touch(struct cluster *cluster, const char *path)
 static void a_rank_that_computes_holds_up_no_other_and_is_not_moved(void **state)
 {
     struct cluster *cluster = *state;
-    char talked[256];
+    char talked[256], over[256];
     const char *file = cluster_file(cluster, "end");
     snprintf(talked, sizeof(talked), "%s.talked", file);
+    snprintf(over, sizeof(over), "%s.over", file);
     (void)setenv("WEFT_WORKERS", "2", 1);
     (void)setenv("WEFT_MOVE_DEADLINE_MS", "1000", 1);
     cluster_host(cluster, "home", 6);
@@ -89,7 +90,8 @@ static void a_rank_that_computes_holds_up_no_other_and_is_not_moved(void **state
     cluster_await_while(cluster, RUN_MS, access(talked, F_OK) == 0, !child_over(app.run));
     struct ask_move move = {.rank = -1};
     int err = ask_migrate(cluster, &app, 0, "a", &move);
-    if (err == WEFT_OK && strcmp(move.outcome, "moved") == 0)
+    bool early = access(over, F_OK) != 0; /* else this machine is too slow to see it */
+    if (err == WEFT_OK && strcmp(move.outcome, "moved") == 0 && early)
         cluster_fail(cluster, "rank 0 has been moved, though it calls nobody");
     stage_move(cluster, &app, 3, "a"); /* it is in a barrier */
     touch(cluster, file);
@@ -98,6 +100,7 @@ static void a_rank_that_computes_holds_up_no_other_and_is_not_moved(void **state
     (void)unsetenv("WEFT_WORKERS");
     (void)unsetenv("WEFT_MOVE_DEADLINE_MS");
     (void)unlink(talked);
+    (void)unlink(over);
 }
 
 static void ranks_are_moved_while_they_sleep(void **state)
@@ -120,9 +123,10 @@ static void ranks_are_moved_while_they_sleep(void **state)
 static void an_app_whose_ranks_compute_and_wait_can_be_killed(void **state)
 {
     struct cluster *cluster = *state;
-    char talked[256];
+    char talked[256], over[256];
     const char *file = cluster_file(cluster, "never");
     snprintf(talked, sizeof(talked), "%s.talked", file);
+    snprintf(over, sizeof(over), "%s.over", file);
     cluster_host(cluster, "home", 8);
     struct cluster_app app =
         cluster_run(cluster, &cluster->hosts[0], "-n", "8", program, "busy", file, NULL);
@@ -131,6 +135,7 @@ static void an_app_whose_ranks_compute_and_wait_can_be_killed(void **state)
     cluster_check(cluster, child_wait(app.run, RUN_MS) > 0);
     stage_all_free(cluster);
     (void)unlink(talked);
+    (void)unlink(over);
 }
 
 static void two_hundred_and_fifty_six_ranks_run_on_three_hosts(void **state)
