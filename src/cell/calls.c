@@ -13,6 +13,8 @@
 #include "exec/impl.h"
 #include "weft/error.h"
 
+#define WAITS_MAX 64u /* that were over at once, until it is the others' turn */
+
 /* The rank stops here if somebody wants it to. */
 static void point(struct weft_cell *cell, int64_t result)
 {
@@ -55,14 +57,22 @@ static int cell_get(struct weft_cell *cell, struct weft_cell_get *op)
     return rc;
 }
 
+/* The others' turn, if there are any. */
+static void yield(struct weft__cell *own, int result)
+{
+    if (weft__runqueue_is_empty(&weft__workers_self()->queue))
+        return;
+    own->waits = 0;
+    weft__cell_frame(own)->result = result;
+    weft__turn_park(own, weft__turn_yield);
+}
+
 /* A look at what has come, and the others' turn. */
 static int poke(struct weft__cell *own)
 {
     const struct weft__rank *rank = own->rank;
-    if (!weft__runqueue_is_empty(&weft__workers_self()->queue)) {
-        weft__cell_frame(own)->result = WEFT_ETIMEDOUT;
-        weft__turn_park(own, weft__turn_yield);
-    }
+    weft__workers_expire(weft__workers_self()->all);
+    yield(own, WEFT_ETIMEDOUT);
     if (!weft__exec_has_peers(rank->exec) || !weft__lanes_drive(&rank->exec->lanes))
         sched_yield();
     return WEFT_ETIMEDOUT;
@@ -74,6 +84,8 @@ static int cell_wait(struct weft_cell *cell, uint32_t seen, uint64_t deadline_ns
     struct weft__cell *own = weft__cell_of(rank);
     weft__rank_tend(rank);
     bool over = weft__rank_is_rung(rank, seen);
+    if (over && ++own->waits % WAITS_MAX == 0)
+        yield(own, WEFT_OK);
     if (over || deadline_ns == 0) {
         int rc = over ? WEFT_OK : poke(own);
         point(cell, rc);

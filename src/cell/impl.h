@@ -44,6 +44,7 @@ struct weft__cell {
     uint32_t seen;        /* of the bell */
     uint64_t deadline_ns; /* of the machine's clock */
     int late;             /* the result when that has passed */
+    unsigned waits;       /* that were over before they began */
     bool timed;           /* the timer runs, or has run */
     struct weft__timer timer;
     struct weft_executor_call *call_out;
@@ -74,7 +75,7 @@ struct weft__worker {
     unsigned char gap[64];
     struct weft__runqueue queue;
     _Atomic uint32_t switches; /* ranks that it has begun to run */
-    _Atomic uint32_t ranks;    /* that were given to it at first, and are here */
+    _Atomic uint32_t ranks;    /* that it runs, or has last run */
     _Atomic uint32_t word;     /* counted up to wake it; a futex word */
     atomic_bool asleep;
     atomic_bool deep; /* asleep, and would not look at what others have */
@@ -108,6 +109,8 @@ extern const struct weft__executor_turns weft__workers_turns;
 void weft__workers_undeep(struct weft__worker *worker);
 /* A worker for a new stay: the one with the fewest. */
 void weft__workers_assign(struct weft__rank *rank);
+/* The rank, which was another's, or this one's already, is this worker's. */
+void weft__workers_take(struct weft__worker *worker, struct weft__rank *rank);
 /* The rank is READY, and goes into its worker's queue. */
 void weft__workers_enqueue(struct weft__rank *rank);
 void weft__workers_time(struct weft__workers *all, struct weft__cell *cell);

@@ -48,6 +48,7 @@ void weft__turn_init(struct weft__cell *cell)
     cell->again = begin;
     cell->hears = false;
     cell->deadline_ns = WEFT_NEVER;
+    atomic_store(&cell->rank->stay.order, WEFT__ORDER_NONE); /* of the stay before */
     atomic_store(&cell->rank->stay.turn, WEFT__TURN_ASLEEP);
 }
 
@@ -289,7 +290,7 @@ void weft__turn_run(struct weft__worker *worker, struct weft__rank *rank)
     atomic_store_explicit(&rank->stay.turn, WEFT__TURN_RUNNING, memory_order_relaxed);
     weft__workers_untime(worker->all, cell);
     rank->gate = &worker->gate;
-    atomic_store_explicit(&rank->stay.worker, worker, memory_order_relaxed);
+    weft__workers_take(worker, rank);
     while (settle(worker, cell)) {
         worker->now = rank;
         worker->parks = worker->quits = false;

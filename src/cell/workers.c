@@ -85,6 +85,16 @@ void weft__workers_assign(struct weft__rank *rank)
     atomic_store(&rank->stay.worker, best);
 }
 
+void weft__workers_take(struct weft__worker *worker, struct weft__rank *rank)
+{
+    struct weft__worker *before = atomic_load_explicit(&rank->stay.worker, memory_order_relaxed);
+    if (before == worker)
+        return;
+    atomic_fetch_sub(&before->ranks, 1);
+    atomic_fetch_add(&worker->ranks, 1);
+    atomic_store(&rank->stay.worker, worker);
+}
+
 static void rouse(struct weft__worker *worker)
 {
     atomic_fetch_add(&worker->word, 1);
