@@ -8,7 +8,8 @@
  * rank computes, or has had more than one waiting for as long. Two ranks that send to each other in
  * turns are left together: where they are, a message costs a switch; apart it costs two caches.
  * While other workers are awake it does not sleep for long, so that it sees what they have. Where
- * none is, it sleeps deep, and is woken when one that is awake gets a rank. */
+ * none is, it sleeps deep, and is woken when one that is awake gets a rank, or wakes up to more
+ * than one, or when a timer is set that ends before the ones that it knows of. */
 #include "base/clock.h"
 #include "base/wake.h"
 #include "cell/impl.h"
@@ -153,5 +154,7 @@ struct weft__rank *weft__idle(struct weft__worker *worker)
     while (!(rank = spin(worker)) && !is_over(worker))
         sleep_some(worker);
     weft__spin_learn(&worker->spin, weft__now_ns() - since_ns);
+    if (!weft__runqueue_is_empty(&worker->queue))
+        weft__workers_rouse(worker->all);
     return rank;
 }

@@ -107,6 +107,9 @@ static inline struct weft__gate_frame *weft__cell_frame(const struct weft__cell 
 extern const struct weft__executor_turns weft__workers_turns;
 /* It looks around after at most a short sleep.  Thread: any. */
 void weft__workers_undeep(struct weft__worker *worker);
+/* One worker that sleeps deep, if there is any, looks around: there may be more to do than whoever
+ * is awake can.  Thread: any. */
+void weft__workers_rouse(struct weft__workers *all);
 /* A worker for a new stay: the one with the fewest. */
 void weft__workers_assign(struct weft__rank *rank);
 /* The rank, which was another's, or this one's already, is this worker's. */

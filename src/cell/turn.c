@@ -217,8 +217,12 @@ static bool is_due(const struct weft__cell *cell)
     const struct weft__rank *rank = cell->rank;
     if (atomic_load(&rank->stay.order) != WEFT__ORDER_NONE)
         return true;
-    return cell->hears && (atomic_load(&rank->cell->bell) != cell->seen || is_closing(rank) ||
-                           atomic_load_explicit(&rank->credit_given, memory_order_relaxed));
+    if (!cell->hears)
+        return false;
+    /* Credit is for a wait of the program: others would not take it, and be due for ever. */
+    return atomic_load(&rank->cell->bell) != cell->seen || is_closing(rank) ||
+           (cell->again == weft__turn_wait &&
+            atomic_load_explicit(&rank->credit_given, memory_order_relaxed));
 }
 
 /* Returns whether the rank is left alone: it may be in other hands then, or gone. */

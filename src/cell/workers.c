@@ -25,6 +25,32 @@ struct weft__worker *weft__workers_self(void)
     return self;
 }
 
+/* ---- waking ---- */
+
+static void rouse(struct weft__worker *worker)
+{
+    atomic_fetch_add(&worker->word, 1);
+    weft__futex_wake(&worker->word);
+    weft__lanes_kick(&worker->all->exec->lanes, &worker->word);
+}
+
+void weft__workers_undeep(struct weft__worker *worker)
+{
+    if (atomic_exchange(&worker->deep, false))
+        atomic_fetch_sub(&worker->all->deep, 1);
+}
+
+void weft__workers_rouse(struct weft__workers *all)
+{
+    for (unsigned i = 0; atomic_load(&all->deep) && i < all->n; i++) {
+        if (!atomic_load(&all->each[i].deep))
+            continue;
+        weft__workers_undeep(&all->each[i]);
+        rouse(&all->each[i]);
+        return;
+    }
+}
+
 /* ---- timers ---- */
 
 void weft__workers_time(struct weft__workers *all, struct weft__cell *cell)
@@ -32,8 +58,11 @@ void weft__workers_time(struct weft__workers *all, struct weft__cell *cell)
     cell->timer.deadline_ns = cell->deadline_ns;
     pthread_mutex_lock(&all->timers_lock);
     weft__timers_add(&all->timers, &cell->timer);
+    bool first = weft__timers_first(&all->timers) == cell->deadline_ns;
     atomic_store(&all->first_ns, weft__timers_first(&all->timers));
     pthread_mutex_unlock(&all->timers_lock);
+    if (first)
+        weft__workers_rouse(all); /* who sleeps deep knows of a later one */
 }
 
 void weft__workers_untime(struct weft__workers *all, struct weft__cell *cell)
@@ -95,31 +124,6 @@ void weft__workers_take(struct weft__worker *worker, struct weft__rank *rank)
     atomic_store(&rank->stay.worker, worker);
 }
 
-static void rouse(struct weft__worker *worker)
-{
-    atomic_fetch_add(&worker->word, 1);
-    weft__futex_wake(&worker->word);
-    weft__lanes_kick(&worker->all->exec->lanes, &worker->word);
-}
-
-void weft__workers_undeep(struct weft__worker *worker)
-{
-    if (atomic_exchange(&worker->deep, false))
-        atomic_fetch_sub(&worker->all->deep, 1);
-}
-
-/* One that sleeps deep is to look around: this rank may have to wait for its worker. */
-static void rouse_deep(struct weft__workers *all)
-{
-    for (unsigned i = 0; i < all->n; i++) {
-        if (!atomic_load(&all->each[i].deep))
-            continue;
-        weft__workers_undeep(&all->each[i]);
-        rouse(&all->each[i]);
-        return;
-    }
-}
-
 void weft__workers_enqueue(struct weft__rank *rank)
 {
     struct weft__worker *worker = atomic_load_explicit(&rank->stay.worker, memory_order_relaxed);
@@ -129,8 +133,8 @@ void weft__workers_enqueue(struct weft__rank *rank)
         weft__runqueue_send(&worker->queue, rank);
     if (worker != self && atomic_load(&worker->asleep))
         rouse(worker);
-    else if (atomic_load(&worker->all->deep))
-        rouse_deep(worker->all);
+    else
+        weft__workers_rouse(worker->all); /* the rank may have to wait for its worker */
 }
 
 /* ---- threads ---- */
