@@ -117,6 +117,7 @@ static int init(const char *where, int required, int *provided)
     mpi->dests = weft__heap_calloc(cell->heap, (size_t)cell->size, sizeof(*mpi->dests));
     if (!mpi->dests || !weft__mpi_comm_init(mpi))
         fail_init(cell, "the rank's region is full");
+    weft__mpi_request_init(mpi);
     mpi->thread_level = required < MPI_THREAD_FUNNELED ? MPI_THREAD_SINGLE : MPI_THREAD_FUNNELED;
     mpi->initialized = true;
     cell->in_mpi = 1;
@@ -148,8 +149,6 @@ static bool has_pending(struct weft_mpi *mpi)
     struct weft_mpi_request *request;
     if (!weft__mpi_list_empty(&mpi->getting) || !weft__mpi_list_empty(&mpi->starting))
         return true;
-    if (mpi->requests_n == 0)
-        return false;
     for (uint64_t i = 0; i < (uint64_t)WEFT_MPI_CHUNK << mpi->chunks_n; i++)
         if ((request = weft__mpi_request_at(mpi, i)) && request->kind == WEFT_MPI_SEND &&
             !request->done && !request->inactive)

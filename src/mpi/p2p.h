@@ -13,9 +13,6 @@ struct weft_mpi_args {
     bool recv, sync, buffered;
 };
 
-/* Checks the arguments; raises where they are wrong. MPI_SUCCESS: *request_out is started. */
-int weft__mpi_p2p_start(struct weft_mpi *mpi, const char *where, const struct weft_mpi_args *args,
-                        struct weft_mpi_request **request_out);
 /* A request for arguments that have been checked, not started. */
 struct weft_mpi_request *weft__mpi_p2p_new(struct weft_mpi *mpi, const struct weft_mpi_args *args);
 /* Checks without starting. */

@@ -100,6 +100,8 @@ static void forget_addresses(struct weft_mpi_request *request)
 
 void weft__mpi_request_free(struct weft_mpi *mpi, struct weft_mpi_request *request)
 {
+    if (request == mpi->sent)
+        return;
     if (request->packed)
         weft__heap_free(mpi->cell->heap, request->packed);
     if (request->schedule)
@@ -118,10 +120,14 @@ void weft__mpi_request_free(struct weft_mpi *mpi, struct weft_mpi_request *reque
 
 struct weft_mpi_request *weft__mpi_request_at(struct weft_mpi *mpi, uint64_t index)
 {
+    uint32_t chunk = 0, first = 0;
     if (index >= chunk_start(mpi->chunks_n))
         return NULL;
-    uint32_t chunk = 31u - (uint32_t)__builtin_clz((uint32_t)index / WEFT_MPI_CHUNK + 1);
-    struct weft_mpi_request *request = &mpi->chunks[chunk][index - chunk_start(chunk)];
+    if (__builtin_expect(index >= WEFT_MPI_CHUNK, 0)) {
+        chunk = 31u - (uint32_t)__builtin_clz((uint32_t)index / WEFT_MPI_CHUNK + 1);
+        first = chunk_start(chunk);
+    }
+    struct weft_mpi_request *request = &mpi->chunks[chunk][index - first];
     return request->kind == WEFT_MPI_FREE ? NULL : request;
 }
 
@@ -259,8 +265,17 @@ void weft__mpi_request_status(const struct weft_mpi_request *request, MPI_Status
         weft__mpi_status_set_cancelled(status);
 }
 
+void weft__mpi_request_init(struct weft_mpi *mpi)
+{
+    struct weft_mpi_request *sent = weft__mpi_request_new(mpi, mpi->world, WEFT_MPI_SEND);
+    sent->peer = MPI_PROC_NULL;
+    sent->done = true;
+    mpi->sent = sent;
+}
+
 void weft__mpi_request_fini(struct weft_mpi *mpi)
 {
+    mpi->sent = NULL;
     for (uint32_t i = 0; i < chunk_start(mpi->chunks_n); i++) {
         struct weft_mpi_request *request = weft__mpi_request_at(mpi, i);
         if (request)

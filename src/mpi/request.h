@@ -8,6 +8,13 @@
  */
 struct weft_mpi_request *weft__mpi_request_new(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
                                                enum weft_mpi_request_kind kind);
+/* The request behind the handle of every send that is over when the program gets it: always done,
+ * and nobody's, so that giving it back changes nothing. */
+static inline struct weft_mpi_request *weft__mpi_request_sent(const struct weft_mpi *mpi)
+{
+    return mpi->sent;
+}
+
 /* Returns it to the table. It must be done, or never have been started. */
 void weft__mpi_request_free(struct weft_mpi *mpi, struct weft_mpi_request *request);
 /* The request behind a handle that the program holds; NULL: not one. */
@@ -42,6 +49,8 @@ void weft__mpi_request_status(const struct weft_mpi_request *request, MPI_Status
 void weft__mpi_request_rewind(struct weft_mpi *mpi, struct weft_mpi_request *request);
 /* The program has seen the end of it: frees it, or makes it inactive where it is persistent. */
 void weft__mpi_request_release(struct weft_mpi *mpi, struct weft_mpi_request *request);
+/* Makes the request that sent() returns; the world is there. */
+void weft__mpi_request_init(struct weft_mpi *mpi);
 /* Frees the table, and what is left in it. */
 void weft__mpi_request_fini(struct weft_mpi *mpi);
 

@@ -220,6 +220,7 @@ struct weft_mpi {
     uint32_t chunks_n;
     uint32_t requests_n; /* in use */
     struct weft_mpi_link free;
+    struct weft_mpi_request *sent; /* see request.h */
     struct weft_mpi_link outs;     /* packets without credit, oldest first */
     struct weft_mpi_dest *dests;   /* by world rank */
     uint32_t pass;                 /* attempts to send them so far */

@@ -97,25 +97,22 @@ static int check(struct weft_mpi *mpi, const char *where, int count, const MPI_R
     return MPI_SUCCESS;
 }
 
-/* Nothing to wait for. */
-static bool is_idle(struct weft_mpi *mpi, MPI_Request handle)
-{
-    return handle == MPI_REQUEST_NULL || weft__mpi_request_find(mpi, handle)->inactive;
-}
-
-static bool is_done(struct weft_mpi *mpi, MPI_Request handle)
+/* The request of a handle that check() has accepted; NULL: nothing to wait for. */
+static struct weft_mpi_request *active(struct weft_mpi *mpi, MPI_Request handle)
 {
     if (handle == MPI_REQUEST_NULL)
-        return true;
-    const struct weft_mpi_request *request = weft__mpi_request_find(mpi, handle);
-    return request->done || request->inactive;
+        return NULL;
+    struct weft_mpi_request *request = weft__mpi_request_find(mpi, handle);
+    return request->inactive ? NULL : request;
 }
 
 static bool all_done(struct weft_mpi *mpi, int count, const MPI_Request handles[])
 {
-    for (int i = 0; i < count; i++)
-        if (!is_done(mpi, handles[i]))
+    for (int i = 0; i < count; i++) {
+        const struct weft_mpi_request *request = active(mpi, handles[i]);
+        if (request && !request->done)
             return false;
+    }
     return true;
 }
 
@@ -137,11 +134,11 @@ static int find_done(struct weft_mpi *mpi, int count, const MPI_Request handles[
 {
     int found = NONE_ACTIVE;
     for (int i = 0; i < count; i++) {
-        if (is_idle(mpi, handles[i]))
-            continue;
-        if (is_done(mpi, handles[i]))
+        const struct weft_mpi_request *request = active(mpi, handles[i]);
+        if (request && request->done)
             return i;
-        found = NONE_DONE;
+        if (request)
+            found = NONE_DONE;
     }
     return found;
 }
@@ -195,11 +192,11 @@ struct many {
 static int take_quietly(struct weft_mpi *mpi, MPI_Request *handle, MPI_Status *status,
                         struct weft_mpi_comm **failed)
 {
-    if (is_idle(mpi, *handle)) {
+    struct weft_mpi_request *request = active(mpi, *handle);
+    if (!request) {
         weft__mpi_status_set_empty(status);
         return MPI_SUCCESS;
     }
-    struct weft_mpi_request *request = weft__mpi_request_find(mpi, *handle);
     struct weft_mpi_comm *comm = request->comm;
     if (!request->persistent)
         *handle = MPI_REQUEST_NULL;
@@ -274,9 +271,11 @@ int PMPI_Waitall(int count, MPI_Request array_of_requests[], MPI_Status array_of
     int err = check(mpi, WEFT_MPI_HERE, count, array_of_requests);
     if (err)
         return err;
-    for (int i = 0; i < count; i++)
-        if (!is_idle(mpi, array_of_requests[i]))
-            weft__mpi_protocol_finish(mpi, weft__mpi_request_find(mpi, array_of_requests[i]));
+    for (int i = 0; i < count; i++) {
+        struct weft_mpi_request *request = active(mpi, array_of_requests[i]);
+        if (request && !request->done)
+            weft__mpi_protocol_finish(mpi, request);
+    }
     return take_many(mpi, WEFT_MPI_HERE, &(struct many){count, NULL, array_of_requests},
                      array_of_statuses);
 }
@@ -286,9 +285,11 @@ WEFT_MPI_EXPORT(MPI_Waitall);
 static int list_done(struct weft_mpi *mpi, int count, const MPI_Request handles[], int indices[])
 {
     int n = 0;
-    for (int i = 0; i < count; i++)
-        if (!is_idle(mpi, handles[i]) && is_done(mpi, handles[i]))
+    for (int i = 0; i < count; i++) {
+        const struct weft_mpi_request *request = active(mpi, handles[i]);
+        if (request && request->done)
             indices[n++] = i;
+    }
     return n;
 }
 
