@@ -34,6 +34,8 @@
       "how it reads and writes them; auto: io_uring where that is permitted")                                          \
     X(WEFT_SNAPSHOT_TRACKER, CHOICE, "auto", 0, 0, "auto|pagemap_scan|segv|none",                                      \
       "how written pages are found; auto: the first of these that works")                                              \
+    X(WEFT_CPU_FEATURES, TEXT, "", 0, 0, "",                                                                           \
+      "what a host tells of its processor: -avx2,... all but these; sse4_2,... these only; empty: all")                \
     X(WEFT_HEARTBEAT_MS, NUMBER, "500", 10, 60000, "", "time between two heartbeats of a host")                        \
     X(WEFT_DEAD_MS, NUMBER, "3000", 50, 600000, "", "silence after which a host counts as dead")                       \
     X(WEFT_STATE_DIR, TEXT, "", 0, 0, "", "folder of the registry log; empty: one under TMPDIR, named by address and port")    \

@@ -1,9 +1,12 @@
 /* The kernel leaves general registers in the context, and points from there to the others: an area
  * of FXSAVE, 512 bytes, of which the last 48 say how much of XSAVE follows it. The general ones are
  * copied but for the segments. Of the others what says how long they are stays the kernel's own,
- * and parts that this processor does not have are left out. */
+ * and parts that this processor does not have are left out. Where registers come from a processor
+ * that has more or fewer parts, those that both have lie at the same place: hosts where a program's
+ * parts would not are none that it is moved to (base/cpu_features.h). */
 #include "cell/context.h"
 
+#include <cpuid.h>
 #include <signal.h>
 #include <string.h>
 
@@ -76,6 +79,22 @@ static void load_modes(unsigned char *into, const unsigned char *from)
     memcpy(into + MODES, &modes, sizeof(modes));
 }
 
+/* Part by part, as far as the shorter of the two areas goes; returns those that are there. */
+static uint64_t load_parts(unsigned char *to, const unsigned char *from, uint64_t parts, size_t end)
+{
+    for (unsigned i = 2; i < 63; i++) {
+        unsigned len, at, c, d;
+        if (!(parts & UINT64_C(1) << i))
+            continue;
+        if (__get_cpuid_count(0xd, i, &len, &at, &c, &d) && at >= LEGACY + HEADER && at <= end &&
+            len <= end - at)
+            memcpy(to + at, from + at, len);
+        else
+            parts &= ~(UINT64_C(1) << i);
+    }
+    return parts;
+}
+
 void weft__context_load_floating(ucontext_t *into, const void *from, size_t len)
 {
     unsigned char *to = area(into);
@@ -88,12 +107,17 @@ void weft__context_load_floating(ucontext_t *into, const void *from, size_t len)
     if (!here.magic1)
         return;
     uint64_t parts = FIRST;
-    if (there.magic1 && there.xstate_size == here.xstate_size && len >= here.xstate_size &&
+    if (there.magic1 && len >= there.xstate_size &&
         here.extended_size <= WEFT__CONTEXT_FLOATING_MAX) {
         memcpy(&parts, (const unsigned char *)from + LEGACY, sizeof(parts));
-        parts &= here.xstate_bv & ~PROTECTION_KEYS;
-        memcpy(to + LEGACY + HEADER, (const unsigned char *)from + LEGACY + HEADER,
-               here.xstate_size - LEGACY - HEADER);
+        parts &= here.xstate_bv & there.xstate_bv & ~PROTECTION_KEYS;
+        if (there.xstate_size == here.xstate_size)
+            memcpy(to + LEGACY + HEADER, (const unsigned char *)from + LEGACY + HEADER,
+                   here.xstate_size - LEGACY - HEADER);
+        else
+            parts = load_parts(to, from, parts,
+                               there.xstate_size < here.xstate_size ? there.xstate_size
+                                                                    : here.xstate_size);
     }
     memcpy(to + LEGACY, &parts, sizeof(parts));
 }

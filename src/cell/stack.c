@@ -1,5 +1,7 @@
 /* Strings at the top, below them the vectors that point to them, the number of arguments lowest.
- * What is needed is counted first, so nothing is written where it does not fit. */
+ * What is needed is counted first, so nothing is written where it does not fit. As the kernel does,
+ * zeros are left behind the strings: glibc 2.36 reads on behind a list of processor features that
+ * ends with the environment, until it finds two zeros. */
 #include "cell/stack.h"
 
 #include <elf.h>
@@ -7,7 +9,7 @@
 
 #include "weft/error.h"
 
-enum { RANDOM_BYTES = 16, ALIGN = 16, AUX_OWN = 3 };
+enum { RANDOM_BYTES = 16, ALIGN = 16, AUX_OWN = 3, ZEROS = 16 };
 
 struct lengths {
     size_t strings_n, bytes; /* of a list */
@@ -48,7 +50,7 @@ int weft__stack_build(const struct weft__stack_desc *desc, uint64_t **sp_out)
 {
     const struct lengths argv = measure(desc->argv), envp = measure(desc->envp);
     size_t path_len = strlen(desc->path) + 1;
-    size_t strings = argv.bytes + envp.bytes + path_len + RANDOM_BYTES;
+    size_t strings = RANDOM_BYTES + argv.bytes + envp.bytes + path_len + ZEROS;
     size_t words = 1 + argv.strings_n + 1 + envp.strings_n + 1 + 2 * (desc->aux_n + AUX_OWN);
     size_t len = (strings + words * sizeof(uint64_t) + 2 * ALIGN - 1) & ~(size_t)(ALIGN - 1);
     if (len > (size_t)(desc->top - desc->bottom) / 2)
@@ -58,11 +60,13 @@ int weft__stack_build(const struct weft__stack_desc *desc, uint64_t **sp_out)
                          desc->path, len);
     uint64_t *sp = (uint64_t *)(void *)(desc->top - len), *word = sp;
     unsigned char *at = desc->top - strings;
+    const uint64_t random = put(&at, desc->random, RANDOM_BYTES);
     *word++ = argv.strings_n;
     word = put_list(word, &at, desc->argv);
     word = put_list(word, &at, desc->envp);
+    word = put_aux(word, AT_RANDOM, random);
     word = put_aux(word, AT_EXECFN, put(&at, desc->path, path_len));
-    word = put_aux(word, AT_RANDOM, put(&at, desc->random, RANDOM_BYTES));
+    memset(at, 0, ZEROS);
     for (size_t i = 0; i < desc->aux_n; i++)
         word = put_aux(word, desc->aux[i].type, desc->aux[i].value);
     (void)put_aux(word, AT_NULL, 0);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/config.h"
+#include "base/cpu.h"
 #include "base/parse.h"
 #include "host/calls.h"
 #include "host/state_dir.h"
@@ -258,11 +259,13 @@ json_t *cli_app_json(const Weft__Host__AppInfo *app)
 
 json_t *cli_host_json(const struct weft_registry_host *host)
 {
-    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:b, s:b, s:o, s:b, s:b}", "name", host->name,
-                     "address", host->address, "control", host->control, "slots", (int)host->slots,
-                     "used", (int)host->used, "pid", (json_int_t)host->pid, "alive", host->alive,
-                     "leaving", host->leaving, "tenant", text_json(host->tenant), "shared",
-                     host->shared, "apart", host->apart);
+    char cpu[WEFT_CPU_TEXT_MAX];
+    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:b, s:b, s:o, s:b, s:b, s:s}", "name",
+                     host->name, "address", host->address, "control", host->control, "slots",
+                     (int)host->slots, "used", (int)host->used, "pid", (json_int_t)host->pid,
+                     "alive", host->alive, "leaving", host->leaving, "tenant",
+                     text_json(host->tenant), "shared", host->shared, "apart", host->apart, "cpu",
+                     weft__cpu_text(host->cpu, 0, cpu));
 }
 
 struct listing {

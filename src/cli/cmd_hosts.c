@@ -1,12 +1,14 @@
 /* weft hosts: the cluster as the registry knows it. */
 #include <stdio.h>
 
+#include "base/cpu.h"
 #include "cli/cli.h"
 
 static const char usage[] =
     "Usage: weft hosts [--at HOST] [--json FILE]\n"
     "\n"
-    "Lists the hosts of the cluster, their slots and how many are in use.\n"
+    "Lists the hosts of the cluster, their slots and how many are in use, and the level\n"
+    "of the x86-64 ABI that their processors have (weft info, --json: every feature).\n"
     "\n"
     "  --at HOST     address[:port] of a host of the cluster (default: WEFT_HOST)\n"
     "  --json FILE   write JSON there (-: stdout) instead of a table\n";
@@ -21,10 +23,12 @@ static const char *state(const struct weft_registry_host *host)
 static void table(void *ctx, const struct weft_registry_host *hosts, size_t n)
 {
     (void)ctx;
-    printf("%-16s %-16s %6s %6s %8s  %s\n", "HOST", "ADDRESS", "SLOTS", "USED", "PID", "STATE");
+    printf("%-16s %-16s %6s %6s %8s  %-10s %s\n", "HOST", "ADDRESS", "SLOTS", "USED", "PID",
+           "PROCESSOR", "STATE");
     for (size_t i = 0; i < n; i++)
-        printf("%-16s %-16s %6u %6u %8llu  %s\n", hosts[i].name, hosts[i].address, hosts[i].slots,
-               hosts[i].used, (unsigned long long)hosts[i].pid, state(&hosts[i]));
+        printf("%-16s %-16s %6u %6u %8llu  %-10s %s\n", hosts[i].name, hosts[i].address,
+               hosts[i].slots, hosts[i].used, (unsigned long long)hosts[i].pid,
+               hosts[i].cpu ? weft__cpu_level(hosts[i].cpu) : "-", state(&hosts[i]));
 }
 
 static void collect(void *ctx, const struct weft_registry_host *hosts, size_t n)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/config.h"
+#include "base/cpu.h"
 #include "cli/cli.h"
 #include "cli/info_reach.h"
 #include "cli/info_stats.h"
@@ -46,11 +47,14 @@ static json_t *lines_json(char *const *lines, size_t n)
 
 static void show(const Weft__Host__InfoReply *info)
 {
+    char cpu[WEFT_CPU_TEXT_MAX];
     printf("host       %s, weftd %s, process %" PRIu64 "\n", info->name, info->version, info->pid);
     printf("control    %s\n", info->control);
     info_reach_show(info->reach);
     printf("registry   %s, epoch %" PRIu64 "%s\n", info->registry, info->epoch,
            info->head ? ", kept here" : "");
+    printf("processor  %s: %s\n", info->cpu ? weft__cpu_level(info->cpu) : "not compared",
+           weft__cpu_text(info->cpu, 0, cpu));
     printf("slots      %u, %u in use\n", info->slots, info->used);
     printf("data       WEFT_DATA is %s; of the transports on %s:\n", info->data, info->address);
     show_lines(info->transports, info->n_transports);
@@ -66,12 +70,13 @@ static void show(const Weft__Host__InfoReply *info)
 
 static json_t *info_json(const Weft__Host__InfoReply *info)
 {
+    char cpu[WEFT_CPU_TEXT_MAX];
     json_t *counters = json_object();
     for (size_t i = 0; i < info->n_counters; i++)
         json_object_set_new(counters, info->counters[i]->name,
                             json_integer(atoll(info->counters[i]->value)));
     return json_pack("{s:s, s:s, s:s, s:I, s:s, s:o, s:s, s:I, s:b, s:i, s:i, s:s, s:o, s:i, s:i, "
-                     "s:o, s:o, s:o, s:s}",
+                     "s:o, s:o, s:o, s:s, s:s}",
                      "name", info->name, "address", info->address, "version", info->version, "pid",
                      (json_int_t)info->pid, "control", info->control, "reach",
                      info_reach_json(info->reach), "registry", info->registry, "epoch",
@@ -80,7 +85,8 @@ static json_t *info_json(const Weft__Host__InfoReply *info)
                      lines_json(info->transports, info->n_transports), "apps_home",
                      (int)info->apps_home, "processes", (int)info->processes, "counters", counters,
                      "trackers", lines_json(info->trackers, info->n_trackers), "stores",
-                     lines_json(info->stores, info->n_stores), "store", info->store);
+                     lines_json(info->stores, info->n_stores), "store", info->store, "cpu",
+                     weft__cpu_text(info->cpu, 0, cpu));
 }
 
 struct wanted {

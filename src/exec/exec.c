@@ -294,6 +294,11 @@ int weft__exec_close(struct weft_exec *exec, unsigned timeout_ms)
     return WEFT_OK;
 }
 
+bool weft__exec_has_cells(const struct weft_exec *exec)
+{
+    return exec->executor != &weft__executor_native;
+}
+
 const char *weft__exec_lane_address(const struct weft_exec *exec)
 {
     return exec->lanes.address;

@@ -104,6 +104,8 @@ int weft__exec_open(const struct weft_exec_desc *desc, struct weft_exec **exec_o
  * WEFT_ETIMEDOUT names one that does not make any: nothing is freed then, and the process should
  * _exit. */
 int weft__exec_close(struct weft_exec *exec, unsigned timeout_ms);
+/* Whether its ranks are moved whole, with the code that they have chosen for a processor. */
+bool weft__exec_has_cells(const struct weft_exec *exec);
 const char *weft__exec_lane_address(const struct weft_exec *exec);
 const struct weft_lanes *weft__exec_lanes(const struct weft_exec *exec);
 

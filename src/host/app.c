@@ -28,6 +28,7 @@
 #include "control/security.h"
 #include "control/server.h"
 #include "exec/fork_calls.h"
+#include "host/app_env.h"
 #include "host/calls.h"
 #include "host/transports.h"
 #include "link/data.h"
@@ -289,7 +290,10 @@ static int start_exec(struct weft_process_app *app)
                                   .trace_n = orders->trace ? WEFT_APP_TRACE_PACKETS : 0,
                                   .torture_move = orders->torture_move,
                                   .torture_seed = orders->torture_seed};
+    struct weft_app_env env;
+    desc.envp = weft__app_env_init(&env, orders->cpu);
     int err = weft__exec_open(&desc, &app->exec);
+    weft__app_env_fini(&env);
     free(argv);
     if (err == WEFT_OK && orders->n_ranks > 0)
         err = weft__exec_add_ranks(app->exec, orders->ranks, orders->n_ranks, 1);
@@ -356,6 +360,7 @@ static void greet(struct weft_process_app *app, int fd, int err, const char *why
         hello.control = control;
         hello.lane = weft__message_text(weft__exec_lane_address(app->exec));
         hello.transport = stats.transport;
+        hello.cells = weft__exec_has_cells(app->exec);
     }
     uint8_t bytes[4096];
     uint32_t len = (uint32_t)protobuf_c_message_get_packed_size(&hello.base);

@@ -30,6 +30,7 @@
 #include "host/move_wire.h"
 #include "host/state_dir.h"
 #include "host/weftd_app.h"
+#include "host/weftd_cpu.h"
 #include "host/weftd_events.h"
 #include "host/weftd_group.h"
 #include "host/weftd_guest.h"
@@ -338,6 +339,8 @@ static int read_options(struct weft_host *host, const struct weft_host_options *
         err = read_text(host->address, sizeof(host->address), "address", address);
     if (err == WEFT_OK)
         err = read_ports(host, options);
+    if (err == WEFT_OK)
+        err = weft__weftd_cpu_init(host);
     if (err == WEFT_OK)
         err = read_text(host->state_dir, sizeof(host->state_dir), "state folder", state_dir);
     snprintf(host->control, sizeof(host->control), "tcp://%s:%u", host->address,

@@ -102,6 +102,7 @@ struct weft_host {
     bool state_dir_is_ours; /* remove it at the end, when it is nobody else's */
     uint16_t port_first, port_last;
     uint64_t incarnation;
+    uint64_t cpu;                        /* features that it tells of */
     struct weft_registry_at registry_at; /* its client is NULL once that is closed */
 
     struct weft_leases leases;

@@ -151,6 +151,9 @@ struct weft_app {
     uint64_t call_token;   /* known to its processes and to those who call its ranks */
     uint64_t registry_log; /* that the registry had at its start */
     uint64_t stride;
+    uint64_t cpu; /* what its hosts had in common when it started: its ranks use no more; 0: not
+                     known */
+    bool cells;   /* its ranks are moved whole */
     Weft__Host__RunRequest *request;
     enum weft_hint hint;
     enum weft_policy policy;

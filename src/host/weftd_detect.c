@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "control/server.h"
+#include "host/weftd_cpu.h"
 #include "host/weftd_view.h"
 #include "plan/worth.h"
 #include "wire/message.h"
@@ -448,6 +449,8 @@ static int migrate_rank(struct weft_app *app, const Weft__Host__MigrateRequest *
         weft__weftd_app_process(app, app->ranks[request->rank].process);
     if (strcmp(now->host, host) == 0)
         return weft_fail(WEFT_EINVAL, "rank %d is on host %s already", request->rank, host);
+    if (!weft__weftd_cpu_admits(app, &member->at))
+        return weft__weftd_cpu_refuse(app, request->rank, &member->at);
     if (app->plan != NULL)
         return weft_fail(WEFT_EBUSY, "a plan of this app is being carried out; try again");
     if (weft__weftd_freeze_busy(app))

@@ -52,6 +52,8 @@ void weft__frozen_pack(const struct weft_app *app, uint8_t **bytes_out, size_t *
     frozen.home = app->host->name;
     frozen.prefix = weft__message_text(freeze->prefix);
     frozen.moves = app->move_count;
+    frozen.cpu = app->cpu;
+    frozen.cells = app->cells;
     frozen.number = freeze->machine.number;
     frozen.bytes = freeze->bytes;
     frozen.started_wall_ms = app->started_wall_ms;
@@ -123,6 +125,8 @@ struct weft_app *weft__frozen_unpack(struct weft_host *host, const Weft__Host__F
     app->call_token = frozen->call_token;
     app->stride = frozen->stride;
     app->move_count = frozen->moves;
+    app->cpu = frozen->cpu;
+    app->cells = frozen->cells;
     app->started_wall_ms = frozen->started_wall_ms;
     app->state = WEFT_APP_FROZEN;
     app->first_home = UINT64_MAX; /* an app that the registry does not know is nobody's to thaw */

@@ -187,6 +187,7 @@ static void answer(struct weft_host *host, char *transports, struct weft_call *c
     reply.used = weft__leases_used(&host->leases);
     reply.registry = host->registry_control;
     reply.epoch = host->epoch;
+    reply.cpu = host->cpu;
     reply.control = host->control;
     reply.head = host->registry != NULL;
     reply.data = weft__message_text(weft__config_text("WEFT_DATA"));

@@ -113,6 +113,7 @@ static void self_describe(const struct weft_host *host, struct weft_registry_hos
     self_out->incarnation = host->incarnation;
     self_out->pid = (uint64_t)getpid();
     self_out->leaving = host->leaving;
+    self_out->cpu = host->cpu;
 }
 
 static int by_name(const void *a, const void *b)

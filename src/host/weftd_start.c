@@ -16,6 +16,7 @@
 #include "base/must.h"
 #include "control/server.h"
 #include "host/calls.h"
+#include "host/weftd_cpu.h"
 #include "host/weftd_events.h"
 #include "host/weftd_place.h"
 #include "host/weftd_view.h"
@@ -126,12 +127,17 @@ static int decide(const struct weft_app *app, const struct weft_view *view, uint
 static int explain(const struct weft_app *app, const struct weft_view *view, int err)
 {
     size_t closed = 0;
+    if (err != WEFT_ENOSLOTS)
+        return err;
     for (size_t i = 0; i < view->n; i++)
         closed += view->hosts[i].closed;
-    return err == WEFT_ENOSLOTS && closed > 0
-               ? weft_fail(err, "%s; %zu hosts are kept apart from tenant %s", weft_fail_text(err),
-                           closed, app->request->tenant)
-               : err;
+    if (closed > view->lacking)
+        err = weft_fail(err, "%s; %zu hosts are kept apart from tenant %s", weft_fail_text(err),
+                        closed - view->lacking, app->request->tenant);
+    if (view->lacking > 0)
+        err = weft_fail(err, "%s; the processors of %zu hosts lack features that it uses",
+                        weft_fail_text(err), view->lacking);
+    return err;
 }
 
 static int plan(struct weft_app *app)
@@ -345,6 +351,7 @@ static void launched(struct weft_app *app, struct weft_app_process *process,
         snprintf(process->lane, sizeof(process->lane), "%s", reply->lane);
         snprintf(process->transport, sizeof(process->transport), "%s", reply->transport);
         process->pid = reply->pid;
+        app->cells = reply->cells;
         process->launched = true;
     }
     bool starts = app->state == WEFT_APP_STARTING ||
@@ -383,6 +390,7 @@ void weft__weftd_app_launch(struct weft_app *app, struct weft_app_process *proce
     launch.torture_move = request->torture_move;
     launch.torture_seed = request->torture_seed;
     launch.registry_log = app->registry_log;
+    launch.cpu = app->cpu;
     process->launching = true;
     weft__weftd_app_ask(
         app, &(struct weft_app_question){.process = process->number,
@@ -399,6 +407,8 @@ void weft__weftd_app_launch(struct weft_app *app, struct weft_app_process *proce
 static void launch_all(struct weft_app *app)
 {
     weft__weftd_app_next_step(app);
+    if (app->state == WEFT_APP_STARTING)
+        weft__weftd_cpu_choose(app);
     app->awaited = app->processes_n - app->first_process;
     for (size_t i = app->first_process; i < app->processes_n; i++)
         weft__weftd_app_launch(app, &app->processes[i]);

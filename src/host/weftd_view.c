@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/must.h"
+#include "host/weftd_cpu.h"
 #include "plan/lease.h"
 
 /* The host that leases decides; this is what it said last. */
@@ -26,15 +27,18 @@ void weft__weftd_view_init(struct weft_view *view, const struct weft_app *app)
     view->members = weft__must_alloc(host->members_n, sizeof(const struct weft_member *));
     view->hosts = weft__must_alloc(host->members_n, sizeof(*view->hosts));
     view->n = 0;
+    view->lacking = 0;
     for (size_t i = 0; i < host->members_n; i++) {
         const struct weft_member *member = &host->members[i];
         if (!member->at.alive)
             continue;
         view->members[view->n] = member;
+        bool lacks = !weft__weftd_cpu_admits(app, &member->at);
+        view->lacking += lacks;
         view->hosts[view->n] = (struct weft_plan_host){.id = view->n,
                                                        .slots = member->at.slots,
                                                        .used = member->at.used,
-                                                       .closed = !admits(&member->at, app),
+                                                       .closed = lacks || !admits(&member->at, app),
                                                        .leaving = member->at.leaving};
         view->n++;
     }

@@ -9,10 +9,11 @@ struct weft_view {
     const struct weft_member **members;
     struct weft_plan_host *hosts; /* the same hosts; id: the index */
     size_t n;
+    size_t lacking; /* closed, because their processors lack what the app uses */
 };
 
-/* As the app may use them: hosts that do not admit its tenant, or would have to share, are closed.
- */
+/* As the app may use them: hosts that do not admit its tenant, or would have to share, and those
+ * whose processor cannot do what its cells have chosen, are closed. */
 void weft__weftd_view_init(struct weft_view *view, const struct weft_app *app);
 void weft__weftd_view_fini(struct weft_view *view);
 /* view->n: no live host has this name. */

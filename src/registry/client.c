@@ -68,6 +68,7 @@ static bool host_of(const Weft__Registry__Host *message, struct weft_registry_ho
     host->occupied = message->occupied;
     host->shared = message->shared;
     host->apart = message->apart;
+    host->cpu = message->cpu;
     return copy_text(host->name, sizeof(host->name), message->name) &&
            copy_text(host->address, sizeof(host->address), message->address) &&
            copy_text(host->control, sizeof(host->control), message->control) &&
@@ -232,6 +233,7 @@ static Weft__Registry__Host host_message(const struct weft_registry_host *host)
     message.tenant = field(host->tenant);
     message.shared = host->shared;
     message.apart = host->apart;
+    message.cpu = host->cpu;
     return message;
 }
 

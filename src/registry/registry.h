@@ -44,7 +44,8 @@ struct weft_registry_host {
     /* Whose ranks it has, a hint like `used`: "" nobody's, unless `shared`: several tenants'. */
     char tenant[WEFT_REGISTRY_TENANT_MAX];
     bool occupied, shared;
-    bool apart; /* one of them wants no other tenant beside it */
+    bool apart;   /* one of them wants no other tenant beside it */
+    uint64_t cpu; /* features of its processor, as of base/cpu.h; 0: not known */
 };
 
 #endif

@@ -54,6 +54,7 @@ static int host_of(const Weft__Registry__Host *message, struct weft_registry_hos
                                             .occupied = message->occupied,
                                             .shared = message->shared,
                                             .apart = message->apart,
+                                            .cpu = message->cpu,
                                             .alive = true};
     strcpy(host_out->name, message->name);
     strcpy(host_out->address, message->address);
@@ -187,6 +188,7 @@ static int snapshot_answer(struct snapshot *snap)
         message->tenant = host->tenant;
         message->shared = host->shared;
         message->apart = host->apart;
+        message->cpu = host->cpu;
         snap->pointers[i] = message;
     }
     snap->reply.hosts = snap->pointers;

@@ -47,6 +47,8 @@ static void a_program_finds_what_the_kernel_would_have_given_it(void **state)
     unsigned char *bottom = aligned_alloc(16, STACK);
     assert_non_null(bottom);
     for (size_t extra = 0; extra < 20; extra++) { /* every remainder of the alignment */
+        static const unsigned char zeros[16];
+        memset(bottom, 0x77, STACK);
         char last[32] = {0};
         memset(last, 'x', extra);
         char *argv[] = {"program", "", last, NULL}, *envp[] = {"A=1", "B=", NULL};
@@ -67,6 +69,7 @@ static void a_program_finds_what_the_kernel_would_have_given_it(void **state)
         assert_string_equal(text(look_up(&sp[8], AT_EXECFN)), "/bin/program");
         assert_memory_equal(text(look_up(&sp[8], AT_RANDOM)), random_bytes, 16);
         assert_true(look_up(&sp[8], AT_RANDOM) + 16 <= (uintptr_t)desc.top);
+        assert_memory_equal(desc.top - sizeof(zeros), zeros, sizeof(zeros));
     }
     free(bottom);
 }
