@@ -23,10 +23,12 @@
 #include "cell/trap.h"
 #include "exec/impl.h"
 #include "exec/move.h"
+#include "exec/symbol.h"
 #include "weft/error.h"
 
 #define PAGE UINT64_C(4096)
 #define HEAP_SHARE (UINT64_C(64) << 20)
+#define WHERE_MAX 128
 #define COLOURS 64u /* places in a cache and in the address translation, see exec/range.c */
 #define LINE UINT64_C(64)
 
@@ -62,14 +64,16 @@ static void on_killed(void *ctx, int signal)
              sigdescr_np(signal));
 }
 
-/* Where in the program an address lies, if it does. */
-static void say_where(const struct weft__cell *own, uint64_t pc, char out[48])
+/* Where in the program an address lies, if it does: "program+0x12ab (function+0x1b)". */
+static void say_where(const struct weft__cell *own, uint64_t pc, char out[WHERE_MAX])
 {
-    const struct weft__space *space = own->system.space.space;
-    snprintf(out, 48, pc >= space->origin && pc < space->break_begin ? "program+0x%llx" : "0x%llx",
-             (unsigned long long)(pc >= space->origin && pc < space->break_begin
-                                      ? pc - space->origin
-                                      : pc));
+    const struct weft__space_host *host = &own->system.space;
+    bool inside = pc >= host->space->origin && pc < host->space->break_begin;
+    uint64_t offset = inside ? pc - host->space->origin : pc;
+    char name[WHERE_MAX - 48] = "";
+    bool named = inside && weft__symbol_at(host->program, offset, name, sizeof(name));
+    snprintf(out, WHERE_MAX, "%s0x%llx%s%s%s", inside ? "program+" : "", (unsigned long long)offset,
+             named ? " (" : "", name, named ? ")" : "");
 }
 
 static void on_fault(void *ctx, struct weft__trap_fault *fault)
@@ -77,7 +81,7 @@ static void on_fault(void *ctx, struct weft__trap_fault *fault)
     const struct weft__worker *worker = ctx;
     struct weft__cell *own = weft__cell_of(worker->now);
     const struct weft__space *space = own->system.space.space;
-    char where[48];
+    char where[WHERE_MAX];
     if (weft__signals_fault(&own->system.state->signals, &own->system.space, fault))
         return;
     say_where(own, fault->pc, where);
@@ -93,7 +97,7 @@ int weft__cell_end(struct weft__cell *own, int code)
 {
     const struct weft__rank *rank = own->rank;
     const struct weft_exec *exec = rank->exec;
-    char reason[200];
+    char reason[sizeof(own->end) + 32];
     if (!own->end[0])
         return code;
     snprintf(reason, sizeof(reason), "rank %d: %s", (int)rank->number, own->end);

@@ -49,7 +49,7 @@ struct weft__cell {
     struct weft__timer timer;
     struct weft_executor_call *call_out;
 
-    char end[160]; /* why the program could not go on */
+    char end[224]; /* why the program could not go on */
 };
 
 struct weft__workers;

@@ -166,23 +166,31 @@ static void what_ties_a_rank_to_its_host_is_named(void **state)
     expect_stay(cluster, "locked", "holds a lock");
 }
 
-static void expect_end(struct cluster *cluster, const char *how, const char *words)
+/* function: that it crashes in; NULL: none of the program's own. */
+static void expect_end_in(struct cluster *cluster, const char *how, const char *words,
+                          const char *function)
 {
     struct child *run = cluster_weft(cluster, "run", "--at", cluster->hosts[0].address, "-n", "3",
                                      CELL_PROGRAMS "/crash", how, NULL);
-    if (run->code != 1 || !child_complained(run, words))
+    if (run->code != 1 || !child_complained(run, words) ||
+        (function && !child_complained(run, function)))
         cluster_fail(cluster, "%s: exit code %d, stderr says \"%s\"?", how, run->code, words);
     stage_all_free(cluster);
     for (unsigned i = 0; i < cluster->hosts_n; i++)
         cluster_check(cluster, !child_over(cluster->hosts[i].weftd));
 }
 
+static void expect_end(struct cluster *cluster, const char *how, const char *words)
+{
+    expect_end_in(cluster, how, words, NULL);
+}
+
 static void a_program_that_goes_wrong_ends_its_app_with_a_reason(void **state)
 {
     struct cluster *cluster = *state;
     cluster_three(cluster, 1);
-    expect_end(cluster, "segv", "rank 1: Segmentation fault at program+0x");
-    expect_end(cluster, "deep", "its stack is full");
+    expect_end_in(cluster, "segv", "rank 1: Segmentation fault at program+0x", " (main+0x");
+    expect_end_in(cluster, "deep", "its stack is full", " (deep+0x");
     expect_end(cluster, "abort", "rank 1: it has ended itself with signal 6");
     expect_end(cluster, "exit", "rank 1 on host a exited with code 5");
     expect_end(cluster, "jump", "rank 1: Segmentation fault");
