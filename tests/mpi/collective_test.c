@@ -113,6 +113,7 @@ static int nonblocking_main(void *argument)
             if (native_random() % 8 == 0)
                 native_move_region();
         }
+        check(jobs->functions || native_foreign_pointer() == NULL);
         for (int left = TOGETHER, index; left > 0; left--) {
             check(MPI_Waitany(TOGETHER, requests, &index, MPI_STATUS_IGNORE) == MPI_SUCCESS);
             job_check(all[index]);

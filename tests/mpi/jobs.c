@@ -9,6 +9,12 @@
 
 enum { MARGIN = 8 };
 
+/* No word looks like an address, so that what is one can be found in a region: the top bit is set,
+ * or, where words are added up, one above all addresses that stays in a sum over all ranks. */
+#define TOP (UINT64_C(1) << 63)
+#define ABOVE (UINT64_C(1) << 56)
+_Static_assert(JOBS_RANKS < 64, "sums of words below 2 * ABOVE stay below TOP");
+
 /* Words of a value: where they lie, and how far it is to the next value. */
 static const struct layout {
     int per, extent, at[3];
@@ -58,8 +64,8 @@ static int64_t *word(int64_t *words, int type, int64_t unit)
 /* (a, b) is the map x -> a x + b; the left map is done last. */
 static void compose(const uint64_t left[2], uint64_t right[2])
 {
-    right[1] = left[0] * right[1] + left[1];
-    right[0] = left[0] * right[0];
+    right[1] = (left[0] * right[1] + left[1]) | TOP;
+    right[0] = (left[0] * right[0]) | TOP;
 }
 
 static void apply_affine(int type, void *invec, void *inoutvec, int64_t units)
@@ -263,8 +269,10 @@ static uint64_t value(const struct job *job, int from, int to, int64_t unit)
 {
     uint64_t r = mix((uint64_t)(job->salt * 4096 + from * 64 + to), (uint64_t)unit);
     double d;
-    if (!is_reduction(job->kind) || job->op != JOB_DOUBLE_SUM)
-        return r;
+    if (!is_reduction(job->kind) || job->op == JOB_AFFINE)
+        return r | TOP;
+    if (job->op == JOB_INT_SUM)
+        return r >> 8 | ABOVE;
     d = ((double)(r >> 20) - 8e12) * (r % 3 == 0 ? 1e-13 : r % 3 == 1 ? 1e-9 : 1e-17);
     memcpy(&r, &d, sizeof(r));
     return r;
