@@ -21,6 +21,7 @@
 
 struct row {
     enum weft_mpi_coll_kind kind;
+    bool inter; /* of intercommunicators */
     int32_t ranks_max;
     bool power_of_two;  /* of ranks */
     uint64_t bytes_max; /* of the length that counts, see length_of() */
@@ -43,8 +44,13 @@ struct row {
 static const struct row rows[] = {
 #define ROW(kind, ranks, power_of_two, bytes, segment, begin, add)                                 \
     {                                                                                              \
-        WEFT_MPI_COLL_##kind, ranks, power_of_two, bytes, segment, weft__mpi_##begin,              \
+        WEFT_MPI_COLL_##kind, false, ranks, power_of_two, bytes, segment, weft__mpi_##begin,       \
             weft__mpi_##add                                                                        \
+    }
+#define INTER(kind, segment, begin, add)                                                           \
+    {                                                                                              \
+        WEFT_MPI_COLL_##kind, true, MANY, false, ANY_LEN, segment, weft__mpi_inter_##begin,        \
+            weft__mpi_inter_##add                                                                  \
     }
     /* clang-format off */
     ROW(BARRIER, 4, false, ANY_LEN, 0, barrier_begin, barrier_dissemination),
@@ -81,8 +87,21 @@ static const struct row rows[] = {
     ROW(REDUCE_SCATTER, MANY, false, ANY_LEN, 64 * KIB, split_scatter_begin, split_scatter),
     ROW(SCAN, MANY, false, ANY_LEN, 128 * KIB, scan_begin, scan_doubling),
     ROW(EXSCAN, MANY, false, ANY_LEN, 128 * KIB, scan_begin, scan_doubling),
+    INTER(BARRIER, 0, begin, barrier),
+    INTER(BCAST, 0, begin, bcast),
+    INTER(GATHER, 0, begin, gather),
+    INTER(GATHERV, 0, begin, gather),
+    INTER(SCATTER, 0, begin, scatter),
+    INTER(SCATTERV, 0, begin, scatter),
+    INTER(ALLGATHER, 0, begin, exchange),
+    INTER(ALLTOALL, 0, begin, exchange),
+    INTER(ALLTOALLV, 0, begin, exchange),
+    INTER(REDUCE, 128 * KIB, reduce_begin, reduce),
+    INTER(ALLREDUCE, 128 * KIB, reduce_begin, allreduce),
+    INTER(REDUCE_SCATTER, 128 * KIB, reduce_scatter_begin, reduce_scatter),
 /* clang-format on */
 #undef ROW
+#undef INTER
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
@@ -164,6 +183,14 @@ void weft__mpi_coll_divide(struct weft_mpi_schedule *s, uint64_t total, uint64_t
     s->parts = total > 0 ? (uint32_t)((total - 1) / s->segment) + 1 : 1;
 }
 
+void weft__mpi_coll_keep_counts(struct weft_mpi_schedule *s, MPI_Count *counts)
+{
+    for (int32_t i = 0; i < s->comm->size; i++)
+        counts[i] = weft__mpi_coll_count(&s->coll, &s->coll.into, i);
+    s->coll.into.counts = counts;
+    s->coll.wide = true;
+}
+
 uint64_t weft__mpi_coll_values(struct weft_mpi *mpi, uint32_t type, uint64_t len_bytes)
 {
     uint64_t size = weft__mpi_type_get(mpi, type)->size;
@@ -215,6 +242,8 @@ static uint64_t length_of(struct weft_mpi *mpi, const struct weft_mpi_comm *comm
 {
     const struct weft_mpi_side *into = &coll->into;
     struct weft_mpi_buffer buffer = weft__mpi_coll_mine(coll);
+    if (comm->remote)
+        return 0; /* there is one algorithm */
     switch ((enum weft_mpi_coll_kind)coll->kind) {
     case WEFT_MPI_COLL_BARRIER:
     case WEFT_MPI_COLL_GATHERV:
@@ -254,7 +283,8 @@ static uint8_t choose(const struct weft_mpi_comm *comm, const struct weft_mpi_co
 {
     bool power_of_two = (comm->size & (comm->size - 1)) == 0;
     uint8_t i = 0;
-    while (rows[i].kind != (enum weft_mpi_coll_kind)coll->kind || comm->size > rows[i].ranks_max ||
+    while (rows[i].kind != (enum weft_mpi_coll_kind)coll->kind ||
+           rows[i].inter != (comm->remote != NULL) || comm->size > rows[i].ranks_max ||
            len_bytes > rows[i].bytes_max || (rows[i].power_of_two && !power_of_two))
         i++;
     return i;
@@ -286,12 +316,18 @@ static void forget_arrays(const struct weft_mpi_coll *coll, struct weft_mpi_coll
     kept->from.types = kept->into.types = NULL;
 }
 
+/* The number that all ranks of a collective know the root by. */
+static int32_t root_of(const struct weft_mpi_schedule *s)
+{
+    return s->coll.root == MPI_ROOT ? s->comm->rank : s->coll.root;
+}
+
 /* Who sends what to whom follows from these. The program's operations have other numbers elsewhere.
  */
 static uint16_t stamp_of(const struct weft_mpi_schedule *s)
 {
     uint32_t op = s->coll.op <= WEFT_MPI_HANDLE_MASK ? s->coll.op : 1;
-    const uint64_t words[] = {s->algorithm, (uint64_t)s->coll.root, s->parts, op};
+    const uint64_t words[] = {s->algorithm, (uint64_t)root_of(s), s->parts, op};
     uint64_t hash = 0;
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         hash = (hash ^ words[i]) * 0x9e3779b97f4a7c15u;

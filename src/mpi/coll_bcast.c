@@ -28,7 +28,7 @@ void weft__mpi_barrier_dissemination(struct weft_mpi_schedule *s)
     }
 }
 
-void weft__mpi_barrier_tree(struct weft_mpi_schedule *s)
+void weft__mpi_barrier_steps(struct weft_mpi_schedule *s)
 {
     const struct weft_mpi_buffer nothing = weft__mpi_coll_packed(NULL, 0);
     int64_t size = s->comm->size, me = s->comm->rank, bit;
@@ -40,6 +40,12 @@ void weft__mpi_barrier_tree(struct weft_mpi_schedule *s)
         weft__mpi_schedule_send(s, me - bit, &nothing);
         weft__mpi_schedule_fence(s);
     }
+}
+
+void weft__mpi_barrier_tree(struct weft_mpi_schedule *s)
+{
+    const struct weft_mpi_buffer nothing = weft__mpi_coll_packed(NULL, 0);
+    weft__mpi_barrier_steps(s);
     weft__mpi_bcast_steps(s, 0, &nothing);
 }
 

@@ -10,6 +10,8 @@
 bool weft__mpi_barrier_begin(struct weft_mpi_schedule *s);
 void weft__mpi_barrier_dissemination(struct weft_mpi_schedule *s);
 void weft__mpi_barrier_tree(struct weft_mpi_schedule *s);
+/* Rank 0 is behind them when all ranks have come. */
+void weft__mpi_barrier_steps(struct weft_mpi_schedule *s);
 
 bool weft__mpi_bcast_begin(struct weft_mpi_schedule *s);
 void weft__mpi_bcast_binomial(struct weft_mpi_schedule *s);
@@ -23,6 +25,10 @@ bool weft__mpi_reduce_begin(struct weft_mpi_schedule *s);
 void weft__mpi_reduce_binomial(struct weft_mpi_schedule *s);
 void weft__mpi_reduce_doubling(struct weft_mpi_schedule *s);
 void weft__mpi_reduce_bcast(struct weft_mpi_schedule *s);
+/* The steps of a reduction to rank 0, behind what is there; into and incoming have room for as many
+ * values. Where rank 0 has the result. */
+void *weft__mpi_reduce_steps(struct weft_mpi_schedule *s, const struct weft_mpi_buffer *mine,
+                             void *into, void *incoming);
 bool weft__mpi_reduce_scatter_begin(struct weft_mpi_schedule *s);
 void weft__mpi_reduce_scatter_root(struct weft_mpi_schedule *s);
 bool weft__mpi_scan_begin(struct weft_mpi_schedule *s);
@@ -56,6 +62,19 @@ void weft__mpi_neighbors_exchange(struct weft_mpi_schedule *s);
 /* Of this rank, in the communicator's topology. */
 int32_t weft__mpi_neighbors_n(const struct weft_mpi_comm *comm);
 
+/* Of intercommunicators: see coll_inter.c. */
+bool weft__mpi_inter_begin(struct weft_mpi_schedule *s);
+void weft__mpi_inter_barrier(struct weft_mpi_schedule *s);
+void weft__mpi_inter_bcast(struct weft_mpi_schedule *s);
+void weft__mpi_inter_gather(struct weft_mpi_schedule *s);
+void weft__mpi_inter_scatter(struct weft_mpi_schedule *s);
+void weft__mpi_inter_exchange(struct weft_mpi_schedule *s);
+bool weft__mpi_inter_reduce_begin(struct weft_mpi_schedule *s);
+void weft__mpi_inter_reduce(struct weft_mpi_schedule *s);
+void weft__mpi_inter_allreduce(struct weft_mpi_schedule *s);
+bool weft__mpi_inter_reduce_scatter_begin(struct weft_mpi_schedule *s);
+void weft__mpi_inter_reduce_scatter(struct weft_mpi_schedule *s);
+
 /* Cuts total values or bytes into parts of per_part (0: of all). */
 void weft__mpi_coll_divide(struct weft_mpi_schedule *s, uint64_t total, uint64_t per_part);
 /* The current part: first value or byte, and how many. */
@@ -68,6 +87,9 @@ static inline uint64_t weft__mpi_coll_part_len(const struct weft_mpi_schedule *s
     uint64_t rest = s->total - weft__mpi_coll_part_first(s);
     return rest < s->segment ? rest : s->segment;
 }
+/* Keeps the lengths of blocks of into for later parts, where the program's array is not read:
+ * counts has room for one of each rank. */
+void weft__mpi_coll_keep_counts(struct weft_mpi_schedule *s, MPI_Count *counts);
 /* Values of a type that make up about so many bytes; at least one. */
 uint64_t weft__mpi_coll_values(struct weft_mpi *mpi, uint32_t type, uint64_t len_bytes);
 /* len values from the first-th on. */

@@ -66,6 +66,14 @@ static void add_reduce(struct reduction *r, int32_t root)
     }
 }
 
+void *weft__mpi_reduce_steps(struct weft_mpi_schedule *s, const struct weft_mpi_buffer *mine,
+                             void *into, void *incoming)
+{
+    struct reduction r = {.s = s, .partial = *mine, .into = into, .incoming = incoming};
+    add_reduce(&r, 0);
+    return r.partial.buf;
+}
+
 /* Alone: the result is the contribution. */
 static void copy_result(const struct reduction *r, const struct weft_mpi_buffer *into)
 {

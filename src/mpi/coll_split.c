@@ -219,15 +219,6 @@ static size_t kept_bytes(const struct weft_mpi_schedule *s)
     return weft__mpi_coll_slots_bytes(s->mpi, s->coll.into.type, (uint64_t)count, 1);
 }
 
-/* The lengths of blocks are kept: the program's array is not read later. */
-static void keep_counts(struct weft_mpi_schedule *s, MPI_Count *counts)
-{
-    for (int32_t i = 0; i < s->comm->size; i++)
-        counts[i] = weft__mpi_coll_count(&s->coll, &s->coll.into, i);
-    s->coll.into.counts = counts;
-    s->coll.wide = true;
-}
-
 bool weft__mpi_split_scatter_begin(struct weft_mpi_schedule *s)
 {
     uint64_t values = weft__mpi_coll_values(s->mpi, s->coll.into.type, s->segment);
@@ -237,7 +228,7 @@ bool weft__mpi_split_scatter_begin(struct weft_mpi_schedule *s)
     size_t kept = kept_bytes(s);
     if (!weft__mpi_schedule_scratch(s, slots + kept + (size_t)s->comm->size * sizeof(MPI_Count)))
         return false;
-    keep_counts(s, (MPI_Count *)(void *)(s->scratch + slots + kept));
+    weft__mpi_coll_keep_counts(s, (MPI_Count *)(void *)(s->scratch + slots + kept));
     return true;
 }
 

@@ -3,7 +3,8 @@
  * Each function fills one description, so all are checked by the same code: which sides of it count
  * on this rank (from: what is sent, into: what is received), what MPI_IN_PLACE stands for, and then
  * each side that counts. What does not count is not looked at: a rank that is no root may pass
- * anything there.
+ * anything there. On an intercommunicator the ranks beside the root say MPI_PROC_NULL, nothing
+ * counts there, and a side of several blocks has one for each rank of the other group.
  */
 #include "mpi/collective.h"
 
@@ -111,20 +112,23 @@ static int check_side(const struct check *c, struct weft_mpi_side *side, MPI_Dat
 
 static int check_root(struct check *c)
 {
-    int32_t root = c->coll.root, size = c->comm->size;
+    const struct weft_mpi_comm *comm = c->comm;
+    int32_t root = c->coll.root;
+    bool named = !comm->remote || (root != MPI_ROOT && root != MPI_PROC_NULL);
     if (!has_root(c))
         return MPI_SUCCESS;
-    if (root < 0 || root >= size)
-        return RAISE(c, MPI_ERR_ROOT, "root %d in a communicator of %d", root, size);
-    c->root = root == c->comm->rank;
+    if (named && (root < 0 || root >= comm->peers))
+        return RAISE(c, MPI_ERR_ROOT, "root %d in a %s of %d", root,
+                     comm->remote ? "remote group" : "communicator", comm->peers);
+    c->root = root == (comm->remote ? MPI_ROOT : comm->rank);
     return MPI_SUCCESS;
 }
 
 static int check_in_place(struct check *c)
 {
     const struct weft_mpi_side *own = is_scatter(c) ? &c->coll.into : &c->coll.from;
-    c->coll.in_place =
-        own->buf == MPI_IN_PLACE && c->coll.kind != WEFT_MPI_COLL_BCAST && !is_neighbors(c);
+    c->coll.in_place = own->buf == MPI_IN_PLACE && c->coll.kind != WEFT_MPI_COLL_BCAST &&
+                       !is_neighbors(c) && !c->comm->remote;
     if (c->coll.in_place && has_root(c) && !c->root)
         return RAISE(c, MPI_ERR_BUFFER, "MPI_IN_PLACE is for the root");
     return MPI_SUCCESS;
@@ -134,7 +138,7 @@ static bool from_counts(const struct check *c)
 {
     if (c->coll.kind == WEFT_MPI_COLL_BARRIER || c->coll.kind == WEFT_MPI_COLL_BCAST)
         return false;
-    return is_scatter(c) ? c->root : !c->coll.in_place;
+    return is_scatter(c) ? c->root : c->coll.root >= 0 && !c->coll.in_place;
 }
 
 static bool into_counts(const struct check *c)
@@ -142,8 +146,10 @@ static bool into_counts(const struct check *c)
     if (c->coll.kind == WEFT_MPI_COLL_BARRIER)
         return false;
     if (is_scatter(c))
-        return !c->coll.in_place;
-    return c->coll.kind == WEFT_MPI_COLL_BCAST || !has_root(c) || c->root;
+        return c->coll.root >= 0 && !c->coll.in_place;
+    if (c->coll.kind == WEFT_MPI_COLL_BCAST)
+        return c->coll.root != MPI_PROC_NULL;
+    return !has_root(c) || c->root;
 }
 
 static int check_sides(struct check *c)
@@ -189,8 +195,10 @@ int weft__mpi_collective_check_op(struct weft_mpi *mpi, const char *where,
 static int check_reduction(struct check *c)
 {
     struct weft_mpi_coll *coll = &c->coll;
-    const struct weft_mpi_side *mine = coll->in_place ? &coll->into : &coll->from;
+    const struct weft_mpi_side *mine = from_counts(c) ? &coll->from : &coll->into;
     MPI_Count sum = 0;
+    if (!from_counts(c) && !into_counts(c))
+        return MPI_SUCCESS;
     int err =
         weft__mpi_collective_check_op(c->mpi, c->where, c->comm, c->call->op, c->call->from_type);
     coll->op = (uint32_t)weft__mpi_handle_value(c->call->op);
@@ -225,6 +233,13 @@ static int check(struct check *c)
     return err ? err : check_alias(c);
 }
 
+static int32_t blocks_n(const struct check *c)
+{
+    if (is_neighbors(c))
+        return weft__mpi_neighbors_n(c->comm);
+    return c->coll.kind == WEFT_MPI_COLL_REDUCE_SCATTER ? c->comm->size : c->comm->peers;
+}
+
 int weft__mpi_collective_call(const char *where, const struct weft_mpi_call *call, MPI_Comm handle,
                               enum weft_mpi_form form, MPI_Request *request_out)
 {
@@ -233,11 +248,11 @@ int weft__mpi_collective_call(const char *where, const struct weft_mpi_call *cal
     int err = weft__mpi_comm_get(c.mpi, where, handle, &c.comm);
     if (err)
         return err;
-    if (c.comm->remote)
-        return RAISE(&c, MPI_ERR_COMM, "collectives of intercommunicators are not implemented");
+    if (c.comm->remote && call->coll.kind >= WEFT_MPI_COLL_SCAN)
+        return RAISE(&c, MPI_ERR_COMM, "an intercommunicator has no scans");
     if (is_neighbors(&c) && !c.comm->topo)
         return RAISE(&c, MPI_ERR_TOPOLOGY, "the communicator has no topology");
-    c.blocks = is_neighbors(&c) ? weft__mpi_neighbors_n(c.comm) : c.comm->size;
+    c.blocks = blocks_n(&c);
     err = check(&c);
     if (err)
         return err;

@@ -4,7 +4,9 @@
  * non-blocking and persistent forms share both. A part's steps lie in one array of the rank's
  * range; when they have run, the next part is written into the same array, by an algorithm named by
  * number, because code is never stored. All messages of a collective carry its number as tag, in
- * the communicator's second context: two collectives under way do not mix. A persistent one keeps
+ * the communicator's second context: two collectives under way do not mix. On an intercommunicator,
+ * messages among the ranks of a side go over that side's own communicator, with tags below zero
+ * beside those of its own collectives. A persistent one keeps
  * its tag: between two ranks messages do not overtake, and a rank starts it again only when it has
  * received all that belongs to the time before. An error of a part is kept, and the schedule runs
  * to its end: a rank that stopped would leave the others waiting.
@@ -21,8 +23,9 @@
 #include "mpi/protocol.h"
 #include "mpi/request.h"
 
-#define TAG_MASK 0x3fffffffu
-#define TAG_PERSISTENT 0x40000000
+#define TAG_MASK 0x1fffffffu
+#define TAG_PERSISTENT 0x20000000
+#define TAG_LOCAL INT32_MIN
 
 enum { STEPS_FIRST = 16 };
 
@@ -58,12 +61,15 @@ static bool first_steps(const struct weft_mpi_schedule *schedule)
     return schedule->steps_max == STEPS_FIRST; /* in the schedule's own block */
 }
 
-static void drop(const struct weft_mpi_schedule *schedule, const struct weft_mpi_step *step)
+/* Nothing in the rank's range may point to what is outside, not even in what is free. */
+static void drop(const struct weft_mpi_schedule *schedule, struct weft_mpi_step *step)
 {
     weft__mpi_type_drop(schedule->mpi, step->from.type);
     weft__mpi_type_drop(schedule->mpi, step->into.type);
     if (step->kind == WEFT_MPI_STEP_OPEN)
         weft__mpi_comm_put(schedule->mpi, step->into.buf);
+    step->from.buf = step->into.buf = step->packed = NULL;
+    step->right = NULL;
 }
 
 static void clear(struct weft_mpi_schedule *schedule)
@@ -114,6 +120,7 @@ static struct weft_mpi_step *add(struct weft_mpi_schedule *schedule, enum weft_m
     struct weft_mpi_step *step = &schedule->steps[schedule->steps_n++];
     memset(step, 0, sizeof(*step));
     step->kind = (uint8_t)kind;
+    step->local = schedule->local;
     return step;
 }
 
@@ -219,12 +226,13 @@ static void start_part(struct weft_mpi *mpi, struct weft_mpi_request *collective
                        const struct weft_mpi_step *step)
 {
     bool send = step->kind == WEFT_MPI_STEP_SEND;
+    struct weft_mpi_comm *comm = step->local ? collective->comm->local : collective->comm;
     struct weft_mpi_request *part =
-        weft__mpi_request_new(mpi, collective->comm, send ? WEFT_MPI_SEND : WEFT_MPI_RECV);
+        weft__mpi_request_new(mpi, comm, send ? WEFT_MPI_SEND : WEFT_MPI_RECV);
     part->parent = collective;
     part->collective = true;
     part->peer = step->peer;
-    part->tag = collective->schedule->tag;
+    part->tag = collective->schedule->tag | (step->local ? TAG_LOCAL : 0);
     part->stamp = collective->schedule->stamp;
     weft__mpi_request_data(mpi, part, send ? &step->from : &step->into);
     collective->schedule->pending++;

@@ -20,11 +20,13 @@ enum weft_mpi_step_kind {
     WEFT_MPI_STEP_OPEN
 };
 
-/* Tags of messages between some ranks of a communicator, beside its collectives: from here on. */
+/* Tags of messages between some ranks of a communicator, beside its collectives: from here on.
+ * Those of collectives are below. */
 #define WEFT_MPI_TAG_PARTIAL 0x40000000
 
 struct weft_mpi_step {
     uint8_t kind;
+    bool local; /* SEND, RECV: see struct weft_mpi_schedule */
     int32_t peer;
     uint32_t op;                 /* COMBINE */
     struct weft_mpi_buffer from; /* SEND, COPY, PACK; COMBINE: left. Its type is held. */
@@ -42,6 +44,8 @@ struct weft_mpi_schedule {
     struct weft_mpi_coll coll; /* its types are held */
     uint8_t algorithm;         /* row of the table in coll.c */
     uint16_t stamp;            /* of what all ranks must agree on */
+    bool local;                /* of an intercommunicator: what is written now goes among the ranks
+                                  of this side */
     bool no_memory;            /* steps are missing: it must not be started */
     int error;                 /* known when it was written: what was sent to oneself is too long */
     uint32_t steps_n, steps_max;

@@ -406,6 +406,40 @@ static void counts_that_differ_are_an_error_and_the_next_collective_works(void *
     cases_run_all(2, mismatch_main, NULL);
 }
 
+/* Whatever number the persistent one has, the tag that the program names is not that. */
+static int partial_main(void *argument)
+{
+    int rank, x;
+    MPI_Request request;
+    MPI_Group group;
+    MPI_Comm made;
+    (void)argument;
+    cases_init(&rank, NULL);
+    check(MPI_Bcast_init(&x, 1, MPI_INT, 0, MPI_COMM_WORLD, MPI_INFO_NULL, &request) ==
+          MPI_SUCCESS);
+    check(MPI_Comm_group(MPI_COMM_WORLD, &group) == MPI_SUCCESS);
+    for (int tag = 0; tag < 6; tag++) {
+        x = rank == 0 ? 100 + tag : 0;
+        if (rank == 0)
+            check(MPI_Start(&request) == MPI_SUCCESS);
+        check(MPI_Comm_create_group(MPI_COMM_WORLD, group, tag, &made) == MPI_SUCCESS);
+        if (rank != 0)
+            check(MPI_Start(&request) == MPI_SUCCESS);
+        check(MPI_Wait(&request, MPI_STATUS_IGNORE) == MPI_SUCCESS && x == 100 + tag);
+        check(MPI_Comm_free(&made) == MPI_SUCCESS);
+    }
+    check(MPI_Request_free(&request) == MPI_SUCCESS && MPI_Group_free(&group) == MPI_SUCCESS);
+    MPI_Finalize();
+    return 0;
+}
+
+static void a_persistent_collective_is_not_mixed_with_the_making_of_a_group(void **state)
+{
+    (void)state;
+    cases_run_all(2, partial_main, NULL);
+    cases_run_all(5, partial_main, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +449,7 @@ int main(void)
         cmocka_unit_test(nobody_leaves_a_barrier_before_all_have_come),
         cmocka_unit_test(collectives_under_way_do_not_mix),
         cmocka_unit_test(counts_that_differ_are_an_error_and_the_next_collective_works),
+        cmocka_unit_test(a_persistent_collective_is_not_mixed_with_the_making_of_a_group),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
