@@ -57,6 +57,9 @@
     X(WEFT_MESSAGE_US, NUMBER, "10", 0, 1000000, "", "how much longer a message takes between hosts than within one")   \
     X(WEFT_MOVES_MAX, NUMBER, "2", 1, 65535, "", "ranks that move to a host at once, and that leave it at once")       \
     X(WEFT_MOVE_DEADLINE_MS, NUMBER, "10000", 100, 3600000, "", "time after which a move that has not committed ends") \
+    X(WEFT_PRECOPY, NUMBER, "4", 0, 1000, "",                                                                          \
+      "passes over the memory of a rank that moves, at most, that copy it while it runs on; 0: it is copied when it has stopped") \
+    X(WEFT_PRECOPY_ABOVE, SIZE, "8M", 0, UINT64_C(1) << 50, "", "ranks with less memory are copied when they have stopped") \
     X(WEFT_TENANT, TEXT, "", 0, 0, "", "whose apps weft run starts, for --policy=compact; empty: the user's name")      \
     X(WEFT_TORTURE_MOVE, NUMBER, "0", 0, 1000000000, "",                                                               \
       "runtime calls of a rank after which weft run has it moved to some host, again and again; 0: never")              \

@@ -62,10 +62,14 @@ static void show_rank(const Weft__Host__RankInfo *rank)
 
 static void show_move(const Weft__Host__MoveInfo *move)
 {
+    char before[64] = "";
+    if (move->copied_bytes > 0)
+        snprintf(before, sizeof(before), " (and %" PRIu64 " before, passes: %u)",
+                 move->copied_bytes, move->passes);
     printf("  move rank %d %s -> %s %s (%s) at %.0f ms, pause %.1f ms, %" PRIu64
-           " bytes by %s%s%s\n",
+           " bytes%s by %s%s%s\n",
            move->rank, move->from, move->to, move->outcome, move->cause, move->committed_ms,
-           move->pause_ms, move->bytes, move->transport[0] != '\0' ? move->transport : "-",
+           move->pause_ms, move->bytes, before, move->transport[0] != '\0' ? move->transport : "-",
            move->reason[0] != '\0' ? ": " : "", move->reason);
 }
 

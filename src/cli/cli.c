@@ -156,15 +156,17 @@ int cli_check_file(const char *command, const char *path)
 
 json_t *cli_move_json(const Weft__Host__MoveInfo *move)
 {
-    return json_pack(
-        "{s:i, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:I, s:s, s:I, s:f, s:f, s:f, s:f, s:f, s:I}",
-        "rank", move->rank, "from", move->from, "to", move->to, "from_pid",
-        (json_int_t)move->from_pid, "to_pid", (json_int_t)move->to_pid, "cause", move->cause,
-        "outcome", move->outcome, "reason", move->reason, "bytes", (json_int_t)move->bytes,
-        "transport", move->transport, "touched_bytes", (json_int_t)move->touched_bytes,
-        "opportunity_ms", move->opportunity_ms, "detected_ms", move->detected_ms, "committed_ms",
-        move->committed_ms, "done_ms", move->done_ms, "pause_ms", move->pause_ms, "forwarded",
-        (json_int_t)move->forwarded);
+    return json_pack("{s:i, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:I, s:s, s:I, s:f, s:f, s:f, s:f, "
+                     "s:f, s:I, s:I, s:i}",
+                     "rank", move->rank, "from", move->from, "to", move->to, "from_pid",
+                     (json_int_t)move->from_pid, "to_pid", (json_int_t)move->to_pid, "cause",
+                     move->cause, "outcome", move->outcome, "reason", move->reason, "bytes",
+                     (json_int_t)move->bytes, "transport", move->transport, "touched_bytes",
+                     (json_int_t)move->touched_bytes, "opportunity_ms", move->opportunity_ms,
+                     "detected_ms", move->detected_ms, "committed_ms", move->committed_ms,
+                     "done_ms", move->done_ms, "pause_ms", move->pause_ms, "forwarded",
+                     (json_int_t)move->forwarded, "copied_bytes", (json_int_t)move->copied_bytes,
+                     "passes", (int)move->passes);
 }
 
 /* JSON takes UTF-8 only; of any other text (a file's name may be one) the other bytes become "?".

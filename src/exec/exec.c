@@ -151,6 +151,7 @@ static struct weft_exec *make(const struct weft_exec_desc *desc)
         .torture_move = desc->torture_move,
         .torture_seed = desc->torture_seed,
         .workers_max = desc->workers,
+        .precopy_above = desc->precopy_above,
         .callbacks = desc->callbacks,
         .executor = &weft__executor_native,
         .limits = WEFT_CHANNEL_LIMITS_DEFAULT,
@@ -277,6 +278,7 @@ int weft__exec_close(struct weft_exec *exec, unsigned timeout_ms)
         if (rank) {
             weft__forks_free(rank);
             weft__move_cancel_pull(rank);
+            weft__precopy_stop(rank);
             weft__gets_end(rank);
         }
     }

@@ -88,6 +88,7 @@ struct weft_exec_desc {
     uint32_t torture_move; /* a rank in a cell wants to be moved after so many of its runtime calls,
                               again and again; 0: it does not */
     uint64_t torture_seed; /* of what it draws */
+    uint64_t precopy_above; /* ranks with fewer bytes are not copied before they stop */
 };
 
 #define WEFT_EXEC_BASE_DEFAULT 0x200000000000ull
@@ -194,6 +195,38 @@ void weft__exec_fork_end(struct weft_exec *exec, struct weft_call *call,
 typedef void weft_exec_frozen(void *ctx, int err, const char *text, const void *descriptor,
                               size_t len_bytes);
 
+/* ---- before: copying it while it runs ---- */
+
+struct weft_exec_round {
+    const void *descriptor; /* goes to the destination's pull */
+    size_t len_bytes;
+    uint64_t bytes; /* that this round describes */
+    bool last; /* of a pass over the rank's memory: the next round has what was written since */
+};
+/* err 0: the round can be pulled until the next one is asked for. After an error there is no
+ * copying any more, and the rank can be moved as a whole; text says why. On a thread of the exec.
+ */
+typedef void weft_exec_copied(void *ctx, int err, const char *text,
+                              const struct weft_exec_round *round);
+struct weft_exec_copy {
+    int32_t rank;
+    uint32_t round; /* 1: begins anew; else the destination has all rounds before */
+    weft_exec_copied *done;
+    void *ctx;
+};
+/* Describes pages of a rank that runs on: those that the rounds before have not described, and
+ * those written since. done runs exactly once, never inside this call. Errors (done does not run):
+ * WEFT_ENOENT not here, or another round is next; WEFT_EBUSY it does not run; WEFT_ENOMEM. */
+int weft__exec_copy(struct weft_exec *exec, const struct weft_exec_copy *what);
+/* No more rounds. Fine where there are none. A departed rank's end by themselves. */
+void weft__exec_copy_end(struct weft_exec *exec, int32_t rank);
+/* As weft__exec_freeze, when the destination has the rounds up to this one: the descriptor is of
+ * what is missing; where that is not known any more, of all. */
+int weft__exec_freeze_copied(struct weft_exec *exec, int32_t rank, uint32_t round,
+                             weft_exec_frozen *done, void *ctx);
+
+/* ---- stopping it ---- */
+
 /* Wants the rank to stop at its next migration point. done runs exactly once.
  * Errors (done does not run): WEFT_ENOENT not here; WEFT_EBUSY it is moving already. */
 int weft__exec_freeze(struct weft_exec *exec, int32_t rank, weft_exec_frozen *done, void *ctx);
@@ -233,8 +266,9 @@ struct weft_exec_pull {
     weft_exec_pull_done *done;
     void *ctx;
 };
-/* Copies the range from where the descriptor says, and checks it. done runs exactly once, never
- * inside this call. After an error the range is reserved still; try again or discard.
+/* Copies the range from where the descriptor says, and checks it; or a round of it, before the rank
+ * stops: then it is reserved still. done runs exactly once, never inside this call. After an error
+ * the range is reserved still; try again or discard.
  * Errors (done does not run): WEFT_EPROTO malformed; WEFT_ENOEXEC the program here is another
  * build; WEFT_ENOENT not reserved; WEFT_EBUSY. */
 int weft__exec_pull(struct weft_exec *exec, const struct weft_exec_pull *what);

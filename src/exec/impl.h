@@ -17,6 +17,7 @@
 #include "exec/callbox.h"
 #include "exec/exec.h"
 #include "exec/executor.h"
+#include "exec/precopy.h"
 #include "exec/program.h"
 #include "exec/range.h"
 #include "exec/spin.h"
@@ -67,7 +68,8 @@ struct weft__move;
 struct weft__wish {
     weft_exec_frozen *done;
     void *ctx;
-    bool kept; /* its memory goes elsewhere, not to a destination */
+    bool kept;      /* its memory goes elsewhere, not to a destination */
+    uint32_t round; /* of copying, that the destination has; 0: none */
 };
 
 struct weft__rank {
@@ -118,14 +120,17 @@ struct weft__rank {
     struct weft__wish wish;
     bool told_of_wish; /* while it waits for calls */
     struct weft_image *image;
-    bool standing; /* described; the wish has been answered */
-    bool kept;     /* it is frozen for a store: it does not depart */
+    struct weft__precopy *precopy; /* NULL: it is not being copied while it runs */
+    atomic_uint copying;           /* threads at work on that */
+    bool standing;                 /* described; the wish has been answered */
+    bool kept;                     /* it is frozen for a store: it does not depart */
     bool thaw_wanted;
     uint32_t thaw_incarnation;
 
     /* Destination of a move. */
     struct weft__pulling *pulling;
-    uint64_t pulls; /* begun so far */
+    uint64_t pulls;   /* begun so far */
+    uint32_t fetched; /* round of copying up to which its memory is here; 0: none */
     bool discard_wanted;
     uint64_t clock_ns, wall_ms; /* of the rank and of the world, when it stopped at the source */
 
@@ -148,6 +153,7 @@ struct weft_exec {
     size_t trace_n;
     uint32_t torture_move;
     uint64_t torture_seed;
+    uint64_t precopy_above; /* bytes */
     char *host;
     struct weft_program program;
     char **argv, **envp;
@@ -424,8 +430,10 @@ int weft__move_point(struct weft__rank *rank, weft_entry *entry, void *argument)
 /* The rank has ended or is being ended: a wish to freeze it is answered. */
 void weft__move_give_up(struct weft__rank *rank, int err, const char *text);
 void weft__move_free_image(struct weft__rank *rank);
-/* Image and descriptor; kept: no image.  Owns: *bytes_out, free(); the image is the rank's. */
-int weft__move_describe(struct weft__rank *rank, bool kept, uint8_t **bytes_out, size_t *len_out);
+/* Image and descriptor, as the wish says it; NULL: no image.  Owns: *bytes_out, free(); the image
+ * is the rank's. */
+int weft__move_describe(struct weft__rank *rank, const struct weft__wish *wish, uint8_t **bytes_out,
+                        size_t *len_out);
 
 /* move_dest.c */
 /* Whether the descriptor is of this rank, and prepares its executor for it. */

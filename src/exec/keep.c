@@ -47,7 +47,7 @@ int weft__exec_freeze_ended(struct weft_exec *exec, int32_t number, uint8_t **by
     int err = stand(rank);
     if (err)
         return err;
-    err = weft__move_describe(rank, true, bytes_out, len_out);
+    err = weft__move_describe(rank, NULL, bytes_out, len_out);
     if (err) {
         char text[256];
         snprintf(text, sizeof(text), "%s", weft_fail_text(err));

@@ -1,4 +1,5 @@
-/* The descriptor of a move: what the source tells the destination, in a form that travels. */
+/* The descriptor of a move, or of a round of copying before it: what the source tells the
+ * destination, in a form that travels. */
 #ifndef WEFT_EXEC_MOVE_H
 #define WEFT_EXEC_MOVE_H
 
@@ -7,6 +8,7 @@
 
 #include "exec/program.h"
 #include "link/lane.h"
+#include "snapshot/extent.h"
 
 struct weft__move {
     uint64_t app;
@@ -24,14 +26,25 @@ struct weft__move {
     uint64_t clock_ns; /* of the rank, when it stopped */
     uint64_t wall_ms;  /* at the same moment */
     char lane[WEFT_LANE_ADDRESS_MAX];
+    uint32_t running;     /* 1: it runs on, and this is the round of copying ... */
+    uint32_t round;       /* ... of this number, from 1 on. Else: what the image does not have, the
+                             destination has by the rounds up to this one; 0: the image has all */
     const uint8_t *image; /* after decode: into the decoded bytes */
     uint64_t image_len;
+    const uint8_t *touched; /* after some rounds: the pages that exist, encoded; likewise */
+    uint64_t touched_len;
 };
 
 /* Owns: *bytes_out, free().  Errors: WEFT_ENOMEM. */
 int weft__move_encode(const struct weft__move *move, uint8_t **bytes_out, size_t *len_out);
 /* Errors: WEFT_EPROTO; WEFT_EVERSION. */
 int weft__move_decode(const void *bytes, size_t len_bytes, struct weft__move *move_out);
+
+/* A list of whole pages as it travels.  Owns: *bytes_out, free().  Errors: WEFT_ENOMEM. */
+int weft__move_encode_pages(const struct weft_extents *pages, uint8_t **bytes_out, size_t *len_out);
+/* Of a region of len_bytes.  Errors: WEFT_EPROTO; WEFT_ENOMEM. */
+int weft__move_decode_pages(const uint8_t *bytes, size_t len, uint64_t len_bytes,
+                            struct weft_extents *pages_out);
 
 struct weft__rank;
 

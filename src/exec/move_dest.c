@@ -30,6 +30,9 @@ struct weft__pulling {
     uint64_t serial;
     uint64_t begin_ns;
     uint64_t clock_ns, wall_ms;
+    uint32_t running; /* a round of copying of a rank that runs elsewhere, of this number: */
+    uint32_t round;
+    uint64_t touched_bytes; /* that exist; 0: those of the image */
 };
 
 static struct weft__rank *find(struct weft_exec *exec, int32_t number)
@@ -58,6 +61,7 @@ int weft__exec_reserve(struct weft_exec *exec, int32_t number)
         rank->state = WEFT_RANK_RESERVED;
     rank->discard_wanted = false;
     rank->finished = false;
+    rank->fetched = 0;
     pthread_mutex_unlock(&rank->lock);
     if (!free_to_come)
         return weft_fail(WEFT_EEXIST, "rank %d is here already (%s)", (int)number,
@@ -102,7 +106,8 @@ static int settle(struct weft__rank *rank, struct weft__pulling *pulling, int er
         begin_discard(rank);
         return WEFT_ECANCELED;
     }
-    rank->state = err ? WEFT_RANK_RESERVED : WEFT_RANK_PULLED;
+    rank->state = err || pulling->running ? WEFT_RANK_RESERVED : WEFT_RANK_PULLED;
+    rank->fetched = !err && pulling->running ? pulling->round : 0;
     rank->clock_ns = pulling->clock_ns;
     rank->wall_ms = pulling->wall_ms;
     return err;
@@ -118,12 +123,13 @@ static void pulled(struct weft_pull *pull, int err, const char *text, void *user
     char reason[256];
     weft__pull_progress(pull, &progress);
     weft__lane_stats(exec->lane, &lane);
-    if (!err && (err = weft__rank_verify(rank)))
+    if (!err && !pulling->running && (err = weft__rank_verify(rank)))
         text = weft_fail_text(err);
     snprintf(reason, sizeof(reason), "%s", text ? text : weft_error_text(err));
     struct weft_exec_pulled result = {
         .bytes = progress.landed_bytes,
-        .touched = pulling->image->runs.total_bytes,
+        .touched =
+            pulling->touched_bytes ? pulling->touched_bytes : pulling->image->runs.total_bytes,
         .pull_ns = weft__now_ns() - pulling->begin_ns,
     };
     memcpy(result.transport, lane.transport, sizeof(result.transport));
@@ -164,7 +170,35 @@ int weft__move_check(struct weft__rank *rank, const struct weft__move *move)
     if (move->executor != exec->executor->number)
         return weft_fail(WEFT_ENOTSUP, "rank %d does not run by the %s executor", (int)rank->number,
                          exec->executor->name);
-    return move->finished ? WEFT_OK : exec->executor->prepare(rank, move);
+    return move->finished || move->running ? WEFT_OK : exec->executor->prepare(rank, move);
+}
+
+/* Empties what must not show through the holes of a pull: all of the range; or, where rounds of
+ * copying have come before, what of it does not exist any more. */
+static int make_holes(const struct weft__rank *rank, const struct weft__move *move,
+                      uint64_t *touched_bytes_out)
+{
+    const struct weft_region *region = &rank->region;
+    struct weft_extents touched = {0};
+    uint64_t end = 0;
+    if (move->running ? move->round == 1 : move->round == 0)
+        return weft__region_punch(region, 0, region->len_bytes);
+    if (rank->fetched + (move->running ? 1 : 0) != move->round)
+        return weft_fail(WEFT_EPROTO, "rank %d has come up to round %u of copying, not up to %u",
+                         (int)rank->number, rank->fetched, move->round);
+    if (move->running)
+        return WEFT_OK;
+    int err =
+        weft__move_decode_pages(move->touched, move->touched_len, region->len_bytes, &touched);
+    for (size_t i = 0; i < touched.n && !err; i++) {
+        err = weft__region_punch(region, end, touched.at[i].offset - end);
+        end = touched.at[i].offset + touched.at[i].len_bytes;
+    }
+    if (!err)
+        err = weft__region_punch(region, end, region->len_bytes - end);
+    *touched_bytes_out = touched.total_bytes;
+    weft__extents_fini(&touched);
+    return err;
 }
 
 static int start(struct weft__rank *rank, struct weft__pulling *pulling,
@@ -179,8 +213,8 @@ static int start(struct weft__rank *rank, struct weft__pulling *pulling,
         .user = pulling,
     };
     int err = weft__lane_peer(exec->lane, move->lane, &desc.peer);
-    if (!err) /* what an earlier pull has left must not show through the holes of this one */
-        err = weft__region_punch(&rank->region, 0, rank->region.len_bytes);
+    if (!err)
+        err = make_holes(rank, move, &pulling->touched_bytes);
     if (err)
         return err;
     uint64_t serial = pulling->serial;
@@ -224,6 +258,7 @@ static void revert_pull(struct weft__rank *rank)
     bool discarded = rank->discard_wanted;
     rank->pulling = NULL;
     rank->state = WEFT_RANK_RESERVED;
+    rank->fetched = 0;
     if (discarded)
         begin_discard(rank);
     pthread_mutex_unlock(&rank->lock);
@@ -246,7 +281,9 @@ int weft__exec_pull(struct weft_exec *exec, const struct weft_exec_pull *what)
                                       .ctx = what->ctx,
                                       .begin_ns = weft__now_ns(),
                                       .clock_ns = move.clock_ns,
-                                      .wall_ms = move.wall_ms};
+                                      .wall_ms = move.wall_ms,
+                                      .running = move.running,
+                                      .round = move.round};
     err = begin_pull(rank, pulling);
     if (err) {
         free_pulling(pulling);

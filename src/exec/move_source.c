@@ -57,6 +57,12 @@ int weft__exec_freeze_kept(struct weft_exec *exec, int32_t number, weft_exec_fro
     return freeze(exec, number, &(struct weft__wish){.done = done, .ctx = ctx, .kept = true});
 }
 
+int weft__exec_freeze_copied(struct weft_exec *exec, int32_t number, uint32_t round,
+                             weft_exec_frozen *done, void *ctx)
+{
+    return freeze(exec, number, &(struct weft__wish){.done = done, .ctx = ctx, .round = round});
+}
+
 /* Whom to tell of the wish, once.  The caller holds the lock. */
 static struct weft__wish take_wish(struct weft__rank *rank)
 {
@@ -166,16 +172,42 @@ static int fence(struct weft__rank *rank, char text_out[100])
     return err;
 }
 
-static int make_image(struct weft__rank *rank, uint8_t **image_out, size_t *len_out)
+/* What is encoded of a descriptor's memory. */
+struct encoded {
+    uint8_t *image, *touched;
+    size_t image_len, touched_len;
+    uint32_t round;
+};
+
+/* pages: NULL: all that exist. */
+static int make_image(struct weft__rank *rank, const struct weft_extents *pages,
+                      struct encoded *into)
 {
-    int err = weft__image_build(&(struct weft_image_desc){.region = &rank->region}, &rank->image);
+    const struct weft_image_desc desc = {.region = &rank->region, .extents = pages};
+    int err = weft__image_build(&desc, &rank->image);
     if (!err)
         err = weft__image_share(rank->image, rank->exec->lane);
-    return err ? err : weft__image_encode(rank->image, image_out, len_out);
+    return err ? err : weft__image_encode(rank->image, &into->image, &into->image_len);
 }
 
-int weft__move_describe(struct weft__rank *rank, bool kept, uint8_t **bytes_out, size_t *len_out)
+/* What the destination does not have yet; where that is not known, all of it. */
+static int make_rest(struct weft__rank *rank, uint32_t round, struct encoded *into)
 {
+    struct weft_extents touched = {0}, rest = {0};
+    int err = round ? weft__precopy_rest(rank, round, &touched, &rest) : WEFT_ENOENT;
+    if (!err)
+        err = weft__move_encode_pages(&touched, &into->touched, &into->touched_len);
+    into->round = err ? 0 : round;
+    err = make_image(rank, err ? NULL : &rest, into);
+    weft__extents_fini(&touched);
+    weft__extents_fini(&rest);
+    return err;
+}
+
+int weft__move_describe(struct weft__rank *rank, const struct weft__wish *wish, uint8_t **bytes_out,
+                        size_t *len_out)
+{
+    struct encoded memory = {0};
     struct weft_exec *exec = rank->exec;
     struct weft__move move = {
         .app = exec->app,
@@ -195,15 +227,17 @@ int weft__move_describe(struct weft__rank *rank, bool kept, uint8_t **bytes_out,
     if (err)
         return err;
     weft__range_trim(rank->cell, &rank->region);
-    uint8_t *image = NULL;
-    size_t image_len = 0;
-    if (!kept)
-        err = make_image(rank, &image, &image_len);
-    move.image = image;
-    move.image_len = image_len;
+    if (wish && !wish->kept)
+        err = make_rest(rank, wish->round, &memory);
+    move.round = memory.round;
+    move.image = memory.image;
+    move.image_len = memory.image_len;
+    move.touched = memory.touched;
+    move.touched_len = memory.round ? memory.touched_len : 0;
     if (!err)
         err = weft__move_encode(&move, bytes_out, len_out);
-    free(image);
+    free(memory.image);
+    free(memory.touched);
     return err;
 }
 
@@ -276,7 +310,7 @@ enum weft__stop weft__move_stop(struct weft__rank *rank, weft_entry *entry, void
     size_t len = 0;
     rank->stay.entry = entry;
     rank->stay.argument = argument;
-    err = weft__move_describe(rank, rank->wish.kept, &bytes, &len);
+    err = weft__move_describe(rank, &rank->wish, &bytes, &len);
     if (err) {
         regret(rank, err);
         return WEFT__STOP_OFF;

@@ -152,6 +152,7 @@ void weft__rank_clear(struct weft__rank *rank)
 {
     pthread_mutex_lock(&rank->exec->clear_lock);
     if (begin_clearing(rank)) {
+        weft__precopy_stop(rank);
         weft__expose_unregister(rank);
         weft__stay_close(rank);
         weft__move_free_image(rank);

@@ -289,7 +289,8 @@ static int start_exec(struct weft_process_app *app)
                                   .token = orders->token,
                                   .trace_n = orders->trace ? WEFT_APP_TRACE_PACKETS : 0,
                                   .torture_move = orders->torture_move,
-                                  .torture_seed = orders->torture_seed};
+                                  .torture_seed = orders->torture_seed,
+                                  .precopy_above = weft__config_u64("WEFT_PRECOPY_ABOVE")};
     struct weft_app_env env;
     desc.envp = weft__app_env_init(&env, orders->cpu);
     int err = weft__exec_open(&desc, &app->exec);

@@ -28,6 +28,8 @@ struct weft_app_mover {
     uint8_t *frozen; /* source: descriptor of the frozen state */
     size_t frozen_len;
     uint64_t frozen_wall_us;
+    uint8_t *round; /* source: descriptor of the newest round of copying */
+    size_t round_len;
     uint8_t *descriptor; /* dest: what to pull */
     size_t descriptor_len;
     uint64_t pull_frozen_wall_us;

@@ -214,7 +214,8 @@ void weft__app_dest_stepped(struct weft_app_mover *mover, enum weft_move_dest_st
         mover->phase_ns = weft__now_ns();
         break;
     case WEFT_DEST_PREPARED:
-        note(mover, WEFT_EVENT_MOVE_PREPARED, move, 0);
+        if (before == WEFT_DEST_RESERVING)
+            note(mover, WEFT_EVENT_MOVE_PREPARED, move, 0);
         break;
     case WEFT_DEST_HOLDING:
         note(mover, WEFT_EVENT_MOVE_COPIED, move, 0);

@@ -41,7 +41,8 @@ struct posted {
     struct weft_move_event event;
     char text[WEFT_MOVE_TEXT_MAX];
     uint64_t move_id; /* of the question: an answer to an older move is dropped; 0: of no move */
-    uint8_t *bytes;   /* POINT: descriptor */
+    uint32_t round;   /* COPIED: likewise */
+    uint8_t *bytes;   /* POINT, COPIED: descriptor */
     size_t bytes_len;
     uint64_t wall_us;
     struct weft_exec_pulled pulled; /* PULLED */
@@ -73,18 +74,43 @@ static struct posted *posted_new(struct weft_app_mover *mover, enum weft_move_ro
     return posted;
 }
 
-static void posted_run(struct weft_task *task)
+static void keep_descriptor(struct weft_app_mover *mover, const struct posted *posted)
 {
-    struct posted *posted = weft__loop_owner(task, struct posted, task);
-    struct weft_app_mover *mover = posted->mover;
-    bool source = posted->role == WEFT_ROLE_SOURCE;
-    posted->event.text = posted->text;
-    if (posted->bytes != NULL) {
+    if (posted->event.kind == WEFT_MOVE_ON_COPIED) {
+        free(mover->round);
+        mover->round = posted->bytes;
+        mover->round_len = posted->bytes_len;
+    } else if (posted->bytes != NULL) {
         free(mover->frozen);
         mover->frozen = posted->bytes;
         mover->frozen_len = posted->bytes_len;
         mover->frozen_wall_us = posted->wall_us;
     }
+}
+
+/* Whether the machine still waits for it. */
+static bool is_current(const struct weft_app_mover *mover, const struct posted *posted)
+{
+    const struct weft_move_source *source = &mover->source;
+    uint64_t newest =
+        posted->role == WEFT_ROLE_SOURCE ? source->id.move_id : mover->dest.id.move_id;
+    if (mover->app->closing)
+        return false;
+    if (posted->event.kind == WEFT_MOVE_ON_COPIED)
+        return posted->move_id == source->copy.move_id && posted->round == source->copy.round;
+    return posted->move_id == 0 || posted->move_id == newest;
+}
+
+static void posted_run(struct weft_task *task)
+{
+    struct posted *posted = weft__loop_owner(task, struct posted, task);
+    struct weft_app_mover *mover = posted->mover;
+    bool source = posted->role == WEFT_ROLE_SOURCE, current = is_current(mover, posted);
+    posted->event.text = posted->text;
+    if (current || posted->event.kind != WEFT_MOVE_ON_COPIED)
+        keep_descriptor(mover, posted);
+    else
+        free(posted->bytes);
     if (posted->event.err != WEFT_OK)
         weft__warn("rank %d, %s: %s", mover->rank, weft__move_event_name(posted->event.kind),
                    posted->text);
@@ -92,8 +118,6 @@ static void posted_run(struct weft_task *task)
         mover->pulled = posted->pulled;
     if (posted->event.kind == WEFT_MOVE_ON_MARKERS)
         mover->forwarded = posted->forwarded;
-    uint64_t newest = source ? mover->source.id.move_id : mover->dest.id.move_id;
-    bool current = !mover->app->closing && (posted->move_id == 0 || posted->move_id == newest);
     if (current && source)
         source_step(mover, &posted->event);
     else if (current)
@@ -120,6 +144,8 @@ static void send_home(struct weft_app_mover *mover, const struct weft_move_messa
     if (message->kind == WEFT_MOVE_FROZEN) {
         twin.descriptor = (ProtobufCBinaryData){.len = mover->frozen_len, .data = mover->frozen};
         twin.frozen_wall_us = mover->frozen_wall_us;
+    } else if (message->kind == WEFT_MOVE_COPIED && message->err == WEFT_OK) {
+        twin.descriptor = (ProtobufCBinaryData){.len = mover->round_len, .data = mover->round};
     } else if (message->kind == WEFT_MOVE_COMMITTED) {
         twin.bytes = mover->pulled.bytes;
         twin.touched_bytes = mover->pulled.touched;
@@ -203,10 +229,36 @@ static void frozen(void *ctx, int err, const char *text, const void *descriptor,
     post(posted, err, text);
 }
 
-static void ask_point(struct weft_app_mover *mover)
+/* On a thread of the exec. */
+static void copied(void *ctx, int err, const char *text, const struct weft_exec_round *round)
+{
+    struct posted *posted = ctx;
+    if (err == WEFT_OK) {
+        posted->bytes = weft__must_copy(round->descriptor, round->len_bytes);
+        posted->bytes_len = round->len_bytes;
+        posted->event.bytes = round->bytes;
+        posted->event.last = round->last;
+    }
+    post(posted, err, text);
+}
+
+static void copy(struct weft_app_mover *mover, const struct weft_move_message *message)
+{
+    struct posted *posted = posted_alloc(mover, WEFT_ROLE_SOURCE, WEFT_MOVE_ON_COPIED);
+    posted->move_id = message->move_id;
+    posted->round = message->round;
+    int err = weft__exec_copy(mover->app->exec, &(struct weft_exec_copy){.rank = mover->rank,
+                                                                         .round = message->round,
+                                                                         .done = copied,
+                                                                         .ctx = posted});
+    if (err != WEFT_OK)
+        post(posted, err, weft_fail_text(err));
+}
+
+static void ask_point(struct weft_app_mover *mover, uint32_t round)
 {
     struct posted *posted = posted_new(mover, WEFT_ROLE_SOURCE, WEFT_MOVE_ON_PINNED);
-    int err = weft__exec_freeze(mover->app->exec, mover->rank, frozen, posted);
+    int err = weft__exec_freeze_copied(mover->app->exec, mover->rank, round, frozen, posted);
     if (err != WEFT_OK) {
         posted->event.kind = err == WEFT_ENOENT ? WEFT_MOVE_ON_RANK_ENDED : WEFT_MOVE_ON_PINNED;
         post(posted, err, weft_fail_text(err));
@@ -239,8 +291,14 @@ static void source_perform(struct weft_app_mover *mover, const struct weft_move_
     case WEFT_MOVE_DO_READ_OWNER:
         ask_owner(mover, WEFT_ROLE_SOURCE, action);
         break;
+    case WEFT_MOVE_DO_COPY:
+        copy(mover, &action->message);
+        break;
+    case WEFT_MOVE_DO_END_COPY:
+        weft__exec_copy_end(exec, mover->rank);
+        break;
     case WEFT_MOVE_DO_ASK_POINT:
-        ask_point(mover);
+        ask_point(mover, action->message.round);
         break;
     case WEFT_MOVE_DO_WITHDRAW:
         (void)weft__exec_freeze_cancel(
@@ -303,9 +361,9 @@ static void pulled(void *ctx, int err, const char *text, const struct weft_exec_
     post(posted, err, text);
 }
 
-static void start_pull(struct weft_app_mover *mover)
+static void start_pull(struct weft_app_mover *mover, enum weft_move_event_kind answer)
 {
-    struct posted *posted = posted_new(mover, WEFT_ROLE_DEST, WEFT_MOVE_ON_PULLED);
+    struct posted *posted = posted_new(mover, WEFT_ROLE_DEST, answer);
     int err = weft__exec_pull(mover->app->exec,
                               &(struct weft_exec_pull){.rank = mover->rank,
                                                        .descriptor = mover->descriptor,
@@ -423,8 +481,11 @@ static void dest_perform(struct weft_app_mover *mover, const struct weft_move_ac
         err = weft__exec_reserve(exec, mover->rank);
         post(posted_new(mover, WEFT_ROLE_DEST, WEFT_MOVE_ON_RANGE), err, weft_fail_text(err));
         break;
+    case WEFT_MOVE_DO_START_FETCH:
+        start_pull(mover, WEFT_MOVE_ON_FETCHED);
+        break;
     case WEFT_MOVE_DO_START_PULL:
-        start_pull(mover);
+        start_pull(mover, WEFT_MOVE_ON_PULLED);
         break;
     case WEFT_MOVE_DO_HOLD_LEASE:
         posted = posted_new(mover, WEFT_ROLE_DEST, WEFT_MOVE_ON_HELD);
@@ -473,7 +534,8 @@ static void dest_tick(struct weft_timer *timer)
 
 static void take_descriptor(struct weft_app_mover *mover, const Weft__Host__MoveMessage *twin)
 {
-    if (twin->kind != WEFT_MOVE_PULL || mover->dest.state != WEFT_DEST_PREPARED)
+    if ((twin->kind != WEFT_MOVE_PULL && twin->kind != WEFT_MOVE_FETCH) ||
+        mover->dest.state != WEFT_DEST_PREPARED)
         return; /* a repetition: a pull under way reads the one that we have */
     free(mover->descriptor);
     mover->descriptor = weft__must_copy(twin->descriptor.data, twin->descriptor.len);
@@ -501,7 +563,7 @@ static struct weft_app_mover *mover_of(struct weft_process_app *app, uint32_t ra
 static int unpack(const struct weft_process_app *app, const Weft__Host__MoveMessage *twin,
                   enum weft_move_role *role_out, struct weft_move_message *message_out)
 {
-    *role_out = twin->kind <= WEFT_MOVE_DISCARD
+    *role_out = twin->kind < WEFT_MOVE_KINDS_END
                     ? weft__move_receiver((enum weft_move_kind)twin->kind)
                     : WEFT_ROLE_ALL;
     if (twin->rank >= app->orders->size || twin->app != app->orders->app ||
@@ -561,6 +623,7 @@ void weft__app_movers_fini(struct weft_process_app *app)
         if (app->movers[r] == NULL)
             continue;
         free(app->movers[r]->frozen);
+        free(app->movers[r]->round);
         free(app->movers[r]->descriptor);
         free(app->movers[r]);
     }

@@ -28,13 +28,16 @@ void weft__move_pack(const struct weft_move_message *message, uint64_t token,
     twin->lease = message->lease;
     twin->owner_host = message->owner.host;
     twin->owner_incarnation = message->owner.incarnation;
+    twin->round = message->round;
+    twin->last = message->last;
+    twin->round_bytes = message->bytes;
     twin->text = weft__message_text(message->text);
 }
 
 int weft__move_unpack(const Weft__Host__MoveMessage *twin, enum weft_move_role receiver,
                       struct weft_move_message *message)
 {
-    if (twin->kind == WEFT_MOVE_NOTHING || twin->kind > WEFT_MOVE_DISCARD ||
+    if (twin->kind == WEFT_MOVE_NOTHING || twin->kind >= WEFT_MOVE_KINDS_END ||
         weft__move_receiver((enum weft_move_kind)twin->kind) != receiver)
         return weft_fail(WEFT_EPROTO, "move message of kind %u does not belong here", twin->kind);
     if (twin->err > 0)
@@ -54,6 +57,9 @@ int weft__move_unpack(const Weft__Host__MoveMessage *twin, enum weft_move_role r
     message->lease = twin->lease;
     message->owner =
         (struct weft_move_owner){.host = twin->owner_host, .incarnation = twin->owner_incarnation};
+    message->round = twin->round;
+    message->last = twin->last;
+    message->bytes = twin->round_bytes;
     snprintf(message->text, sizeof(message->text), "%s", twin->text);
     return WEFT_OK;
 }
@@ -66,6 +72,7 @@ struct weft_move_params weft__move_params(void)
 {
     struct weft_move_params params = weft__move_defaults;
     params.prepare_ns = PREPARE_MS * WEFT_NS_PER_MS;
+    params.copy_passes = (uint32_t)weft__config_u64("WEFT_PRECOPY");
     params.pull_ns = weft__config_u64("WEFT_MOVE_DEADLINE_MS") * WEFT_NS_PER_MS;
     return params;
 }

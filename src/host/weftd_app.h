@@ -75,6 +75,8 @@ struct weft_app_move {
     char reason[WEFT_MOVE_TEXT_MAX];
     char transport[64];
     uint64_t bytes, touched_bytes, forwarded;
+    uint64_t copied_bytes; /* before it stopped, in so many passes over its memory */
+    uint32_t passes;
     double opportunity_ms, detected_ms, committed_ms, done_ms, pause_ms;
 };
 
@@ -117,6 +119,8 @@ struct weft_app_plan {
     uint8_t *descriptor;
     size_t descriptor_len;
     uint64_t frozen_wall_us;
+    uint8_t *round; /* descriptor of the round of copying that is under way */
+    size_t round_len;
     bool applied;                          /* the rank's record says where it is now */
     bool registry_asked, registry_answers; /* it has to, before a rank is frozen */
     struct weft_move_message freeze;       /* what waits for its answer */

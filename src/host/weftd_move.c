@@ -92,6 +92,7 @@ void weft__weftd_plan_free(struct weft_app *app, const char *reason)
     if (plan->asked != NULL)
         weft__call_fail(plan->asked, WEFT_ECANCELED, reason);
     free(plan->descriptor);
+    free(plan->round);
     free(plan->steps);
     free(plan);
     app->plan = NULL;
@@ -196,6 +197,9 @@ static void send_message(struct weft_app *app, const struct weft_move_message *m
             (ProtobufCBinaryData){.len = app->plan->descriptor_len, .data = app->plan->descriptor};
         twin.frozen_wall_us = app->plan->frozen_wall_us;
     }
+    if (message->kind == WEFT_MOVE_FETCH)
+        twin.descriptor =
+            (ProtobufCBinaryData){.len = app->plan->round_len, .data = app->plan->round};
     weft__weftd_app_ask(app, &(struct weft_app_question){.process = process->number,
                                                          .code = WEFT_CALL_MOVE,
                                                          .request = &twin.base,
@@ -377,6 +381,8 @@ static void move_ended(struct weft_app *app)
     move->over = true;
     move->outcome = plan->machine.outcome;
     move->done_ms = weft__weftd_app_age_ms(app);
+    move->copied_bytes = plan->machine.copied_bytes;
+    move->passes = plan->machine.passes;
     snprintf(move->reason, sizeof(move->reason), "%s", plan->machine.reason);
     bool moved = plan->machine.outcome == WEFT_MOVE_OUTCOME_MOVED;
     tell_over(app, plan->machine.err);
@@ -577,6 +583,11 @@ static void take_extras(struct weft_app *app, const Weft__Host__MoveMessage *twi
         plan->descriptor = weft__must_copy(twin->descriptor.data, twin->descriptor.len);
         plan->descriptor_len = twin->descriptor.len;
         plan->frozen_wall_us = twin->frozen_wall_us;
+    } else if (twin->kind == WEFT_MOVE_COPIED && twin->round == plan->machine.round &&
+               !plan->machine.fetching) {
+        free(plan->round);
+        plan->round = weft__must_copy(twin->descriptor.data, twin->descriptor.len);
+        plan->round_len = twin->descriptor.len;
     } else if (twin->kind == WEFT_MOVE_COMMITTED) {
         move->bytes = twin->bytes;
         move->touched_bytes = twin->touched_bytes;

@@ -29,6 +29,8 @@ void weft__weftd_move_info(const struct weft_app_move *move, Weft__Host__MoveInf
     info->bytes = move->bytes;
     info->transport = weft__message_text(move->transport);
     info->touched_bytes = move->touched_bytes;
+    info->copied_bytes = move->copied_bytes;
+    info->passes = move->passes;
     info->opportunity_ms = move->opportunity_ms;
     info->detected_ms = move->detected_ms;
     info->committed_ms = move->committed_ms;

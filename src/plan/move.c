@@ -18,6 +18,9 @@ const struct weft_move_params weft__move_defaults = {
     .retry_max_ns = WEFT_NS_PER_S,
     .lease_ns = 2 * WEFT_NS_PER_S,
     .prepare_ns = 5 * WEFT_NS_PER_S,
+    .copy_passes = 0,
+    .copy_ns = 60 * WEFT_NS_PER_S,
+    .copy_enough = 1 << 20,
     .freeze_ns = 2 * WEFT_NS_PER_S,
     .pull_ns = 30 * WEFT_NS_PER_S,
     .resolve_ns = 10 * WEFT_NS_PER_S,
@@ -110,7 +113,10 @@ static enum weft_move_kind answer_of_nobody(enum weft_move_kind kind)
 {
     switch (kind) {
     case WEFT_MOVE_PULL:
+    case WEFT_MOVE_FETCH:
         return WEFT_MOVE_FAILED;
+    case WEFT_MOVE_COPY:
+        return WEFT_MOVE_COPIED;
     case WEFT_MOVE_FREEZE: /* not REFUSED: nobody can say here that the rank goes on */
     case WEFT_MOVE_ABORT:
         return WEFT_MOVE_GONE;
@@ -148,6 +154,7 @@ enum weft_move_role weft__move_receiver(enum weft_move_kind kind)
         WEFT_MOVE_MESSAGES(X)
 #undef X
     case WEFT_MOVE_NOTHING:
+    case WEFT_MOVE_KINDS_END:
         break;
     }
     return WEFT_ROLE_HOME;
@@ -207,8 +214,8 @@ const char *weft__move_outcome_name(enum weft_move_outcome outcome)
 
 const char *weft__move_home_name(enum weft_move_home_state state)
 {
-    static const char *const names[] = {"idle",     "leasing",   "preparing", "freezing", "pulling",
-                                        "aborting", "resolving", "flushing",  "ended"};
+    static const char *const names[] = {"idle",    "leasing",  "preparing", "copying",  "freezing",
+                                        "pulling", "aborting", "resolving", "flushing", "ended"};
     return NAME_IN(names, state);
 }
 
@@ -221,8 +228,8 @@ const char *weft__move_source_name(enum weft_move_source_state state)
 
 const char *weft__move_dest_name(enum weft_move_dest_state state)
 {
-    static const char *const names[] = {"idle",       "reserving",  "prepared",
-                                        "pulling",    "cancelling", "holding",
-                                        "committing", "running",    "failed"};
+    static const char *const names[] = {"idle",    "reserving",  "prepared", "fetching",
+                                        "pulling", "cancelling", "holding",  "committing",
+                                        "running", "failed"};
     return NAME_IN(names, state);
 }

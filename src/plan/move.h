@@ -10,6 +10,12 @@
  *   <------------------ LEASED
  *   PREPARE -----------------------------------------> reserve the range
  *   <------------------------------------- PREPARED
+ *   COPY (1) --------------------------------------------------------------------> describes what
+ *                                                                                  it has, running
+ *   <-------------------------------------------------- COPIED (1) (+ descriptor)
+ *   FETCH (1) (+ descriptor) ------------------------> pull
+ *   <---------------------------------- FETCHED (1)
+ *   COPY (2), what was written meanwhile, and so on until little is left
  *   FREEZE ----------------------------------------------------------------------> asks the rank to
  * a migration point
  *   <--------------------------------------------------------- FROZEN (+ descriptor)
@@ -32,6 +38,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Copying before the freeze is optional: whatever fails in it leads to FREEZE (0), after which all
+ * is pulled. FREEZE (n) says that DEST has the rounds up to n. SOURCE ends it by a deadline of its
+ * own, so HOME may give up in the midst of it as before. */
 
 #define WEFT_MOVE_TEXT_MAX 96
 #define WEFT_MOVE_ACTIONS_MAX 8 /* no step gives more */
@@ -57,13 +67,18 @@
     X(ABORT, SOURCE)                                                                               \
     X(ABORTED, HOME) /* the rank goes on at SOURCE; owner: as it stands now */                     \
     X(GONE, HOME) /* SOURCE cannot go on with the rank; owner: as the registry says, 0 unknown */  \
-    X(DISCARD, DEST)
+    X(DISCARD, DEST)                                                                               \
+    X(COPY, SOURCE)  /* round, within_ms: until the next COPY or FREEZE */                         \
+    X(COPIED, HOME)  /* round, bytes, last; err: no more copying; I/O adds the descriptor */       \
+    X(FETCH, DEST)   /* round, within_ms: until the next FETCH or PULL; likewise */                \
+    X(FETCHED, HOME) /* round; err: DEST has none of the rounds */
 
 enum weft_move_kind {
     WEFT_MOVE_NOTHING,
 #define X(name, receiver) WEFT_MOVE_##name,
     WEFT_MOVE_MESSAGES(X)
 #undef X
+        WEFT_MOVE_KINDS_END
 };
 
 /* AGENT: the weftd of the destination host (its slot table). ALL: every process of the app. */
@@ -96,6 +111,9 @@ struct weft_move_message {
     uint64_t home, source, dest;
     uint64_t lease;
     struct weft_move_owner owner;
+    uint32_t round; /* of copying: COPY, COPIED, FETCH, FETCHED; FREEZE: the newest that DEST has */
+    bool last;      /* COPIED: it ends a pass over the rank's memory */
+    uint64_t bytes; /* COPIED: that the round describes */
     char text[WEFT_MOVE_TEXT_MAX];
 };
 
@@ -112,7 +130,9 @@ struct weft_move_message {
     X(PINNED)     /* SOURCE: the rank cannot move: err, text */                                    \
     X(RANK_ENDED) /* SOURCE: the rank has returned; it stays here for good */                      \
     X(MARKERS)    /* SOURCE: flush markers or death notices of all processes are in */             \
+    X(COPIED)     /* SOURCE: answer to COPY: err, bytes, last */                                   \
     X(RANGE)      /* DEST: answer to RESERVE_RANGE: err */                                         \
+    X(FETCHED)    /* DEST: answer to START_FETCH: err; nothing of it is under way any more */      \
     X(PULLED)     /* DEST: the pull ended, nothing of it is under way any more: err */             \
     X(HELD)       /* DEST: answer to HOLD_LEASE: err */
 
@@ -126,6 +146,8 @@ struct weft_move_event {
     enum weft_move_event_kind kind;
     int err;
     uint64_t host;
+    uint64_t bytes;
+    bool last;
     struct weft_move_owner owner;
     const struct weft_move_message *message;
     const char *text;
@@ -136,14 +158,18 @@ struct weft_move_event {
     X(SEND) /* message, to weft__move_receiver(message.kind) */                                    \
     X(CAS)  /* registry, rank's key: expect -> want; answer OWNER (err != 0: outcome unknown) */   \
     X(READ_OWNER) /* registry, rank's key; answer OWNER */                                         \
-    X(ASK_POINT)  /* SOURCE: raise the rank's flag; answer POINT, PINNED or RANK_ENDED */          \
+    X(COPY)       /* SOURCE: describe message.round of the running rank; answer COPIED */          \
+    X(END_COPY)   /* SOURCE: no more rounds */                                                     \
+    X(ASK_POINT)  /* SOURCE: raise the rank's flag, message.round as in FREEZE; answer POINT,      \
+                     PINNED or RANK_ENDED */                                                       \
     X(WITHDRAW)   /* SOURCE: lower the flag */                                                     \
     X(THAW)       /* SOURCE: the parked rank goes on here, with message.owner.incarnation */       \
     X(FORWARD) /* SOURCE: the rank is at message.owner; forward its packets, free its memory once  \
                   markers are in */                                                                \
     X(RESERVE_RANGE) /* DEST: map the rank's range; answer RANGE */                                \
+    X(START_FETCH)   /* DEST: message.round; answer FETCHED */                                     \
     X(START_PULL)    /* DEST: answer PULLED */                                                     \
-    X(CANCEL_PULL)   /* DEST: answer PULLED, as soon as nothing is under way */                    \
+    X(CANCEL_PULL)   /* DEST: answer PULLED or FETCHED, as soon as nothing is under way */         \
     X(HOLD_LEASE)    /* DEST: with this host's weftd; answer HELD */                               \
     X(COMMIT_LEASE)  /* DEST: with this host's weftd, repeated by the I/O layer until answered; no \
                         event */                                                                   \
@@ -171,6 +197,9 @@ struct weft_move_params {
     uint64_t retry_max_ns;   /* ... up to this (1 s); the same for the registry */
     uint64_t lease_ns;       /* to get a lease (2 s) */
     uint64_t prepare_ns;     /* to start the process and reserve the range (5 s) */
+    uint32_t copy_passes;    /* over the rank's memory, at most, before it is frozen; 0: none */
+    uint64_t copy_ns;        /* for all of them (60 s); after half of it no other round begins */
+    uint64_t copy_enough;    /* bytes: a pass that has found no more is the last (1 MiB) */
     uint64_t freeze_ns;      /* to reach a migration point (2 s) */
     uint64_t pull_ns;        /* from frozen to the commit (30 s) */
     uint64_t resolve_ns;     /* to learn from SOURCE or the registry what stands, before the app is
@@ -192,6 +221,7 @@ enum weft_move_home_state {
     WEFT_HOME_IDLE,
     WEFT_HOME_LEASING,
     WEFT_HOME_PREPARING,
+    WEFT_HOME_COPYING,
     WEFT_HOME_FREEZING,
     WEFT_HOME_PULLING,
     WEFT_HOME_ABORTING,  /* SOURCE is asked what stands */
@@ -209,6 +239,13 @@ struct weft_move_home {
     char reason[WEFT_MOVE_TEXT_MAX];
     struct weft_move_owner owner; /* where the rank is, when the outcome is MOVED or STAYED */
     bool source_dead, source_gone, dest_dead, dest_failed, pull_asked;
+    /* copying */
+    uint32_t round;     /* under way */
+    uint32_t passes;    /* that have ended */
+    uint32_t has_round; /* the newest that DEST has; 0: none */
+    bool fetching;      /* DEST is asked, not SOURCE */
+    bool pass_ends;     /* with this round */
+    uint64_t pass_bytes, last_pass_bytes, copied_bytes;
     uint64_t until_ns; /* deadline of the state */
     uint64_t retry_ns; /* next repetition */
     uint64_t backoff_ns;
@@ -252,6 +289,11 @@ struct weft_move_source {
     struct weft_move_message
         verdict; /* answer to repetitions of the newest move; kind NOTHING: none yet */
     bool cas_under_way, rank_ended;
+    /* Copying goes on beside the states HERE: it is not the newest move yet. */
+    bool copying;
+    struct weft_move_message copy;   /* the newest COPY; move_id 0: there was none */
+    struct weft_move_message copied; /* answer to repetitions of it; kind NOTHING: none yet */
+    uint64_t copy_until_ns;
     uint64_t then_ns;
     uint64_t until_ns, retry_ns, backoff_ns;
 };
@@ -269,6 +311,7 @@ enum weft_move_dest_state {
     WEFT_DEST_IDLE,
     WEFT_DEST_RESERVING,
     WEFT_DEST_PREPARED,
+    WEFT_DEST_FETCHING,
     WEFT_DEST_PULLING,
     WEFT_DEST_CANCELLING, /* waits for what is under way: the range, the pull or the lease */
     WEFT_DEST_HOLDING,
@@ -282,6 +325,7 @@ struct weft_move_dest {
     struct weft_move_message id;
     enum weft_move_dest_state state;
     uint64_t refused_id; /* the newest move refused because of an older one */
+    uint32_t round;      /* FETCHING: under way; else the newest that is here, 0: none */
     int err;
     char reason[WEFT_MOVE_TEXT_MAX];
     bool cas_under_way;

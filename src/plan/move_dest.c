@@ -49,7 +49,7 @@ static void fail(struct weft_move_dest *m, struct weft_move_out *out, int err, c
 /* Gives up while the I/O layer is still at work on the range. */
 static void cancel(struct weft_move_dest *m, struct weft_move_out *out, int err, const char *text)
 {
-    if (m->state == WEFT_DEST_PULLING)
+    if (m->state == WEFT_DEST_PULLING || m->state == WEFT_DEST_FETCHING)
         weft__move_emit(out, WEFT_MOVE_DO_CANCEL_PULL, &m->id);
     m->state = WEFT_DEST_CANCELLING;
     note(m, err, text);
@@ -66,8 +66,8 @@ static void ask_registry(struct weft_move_dest *m, struct weft_move_out *out)
 
 static void give_up(struct weft_move_dest *m, struct weft_move_out *out, int err, const char *text)
 {
-    if (m->state == WEFT_DEST_RESERVING || m->state == WEFT_DEST_PULLING ||
-        m->state == WEFT_DEST_HOLDING)
+    if (m->state == WEFT_DEST_RESERVING || m->state == WEFT_DEST_FETCHING ||
+        m->state == WEFT_DEST_PULLING || m->state == WEFT_DEST_HOLDING)
         cancel(m, out, err, text);
     else if (m->state == WEFT_DEST_PREPARED)
         fail(m, out, err, text);
@@ -93,6 +93,7 @@ static void on_new_prepare(struct weft_move_dest *m, struct weft_move_out *out,
         return;
     }
     m->id = *message;
+    m->round = 0;
     m->state = WEFT_DEST_RESERVING;
     m->until_ns = weft__move_after(out->now_ns, message->within_ms * WEFT_NS_PER_MS);
     weft__move_emit(out, WEFT_MOVE_DO_RESERVE_RANGE, &m->id);
@@ -107,8 +108,33 @@ static void on_new_stop(struct weft_move_dest *m, struct weft_move_out *out,
     m->id = *message;
     m->state = WEFT_DEST_FAILED;
     note(m, WEFT_ENOENT, "nothing was prepared here for this move");
-    if (message->kind == WEFT_MOVE_PULL)
+    if (message->kind == WEFT_MOVE_PULL || message->kind == WEFT_MOVE_FETCH)
         say_failed(m, out);
+}
+
+static void say_fetched(struct weft_move_dest *m, struct weft_move_out *out, uint32_t round,
+                        int err)
+{
+    weft__move_send_err(out, &m->id, WEFT_MOVE_FETCHED, err,
+                        err != WEFT_OK ? "the round could not be pulled" : "");
+    out->actions[out->n - 1].message.round = round;
+}
+
+static void on_fetch(struct weft_move_dest *m, struct weft_move_out *out,
+                     const struct weft_move_message *message)
+{
+    if (m->state != WEFT_DEST_PREPARED)
+        return;
+    if (message->round == m->round && m->round > 0) {
+        say_fetched(m, out, m->round, WEFT_OK);
+    } else if (message->round == m->round + 1) {
+        m->state = WEFT_DEST_FETCHING;
+        m->round = message->round;
+        m->until_ns = weft__move_after(out->now_ns, message->within_ms * WEFT_NS_PER_MS);
+        weft__move_emit(out, WEFT_MOVE_DO_START_FETCH, &m->id)->message.round = message->round;
+    } else if (message->round > m->round) {
+        say_fetched(m, out, message->round, WEFT_ESTALE); /* an answer was lost */
+    }
 }
 
 static void on_pull(struct weft_move_dest *m, struct weft_move_out *out,
@@ -149,6 +175,8 @@ static void on_message(struct weft_move_dest *m, struct weft_move_out *out,
         say_what_stands(m, out, message->kind);
         if (message->kind == WEFT_MOVE_PULL)
             on_pull(m, out, message);
+        else if (message->kind == WEFT_MOVE_FETCH)
+            on_fetch(m, out, message);
     }
 }
 
@@ -163,6 +191,18 @@ static void on_range(struct weft_move_dest *m, struct weft_move_out *out, int er
     } else if (m->state == WEFT_DEST_RESERVING) {
         m->state = WEFT_DEST_PREPARED;
         weft__move_send(out, &m->id, WEFT_MOVE_PREPARED);
+    }
+}
+
+static void on_fetched(struct weft_move_dest *m, struct weft_move_out *out, int err)
+{
+    if (m->state == WEFT_DEST_CANCELLING) {
+        drop(m, out, true);
+    } else if (m->state == WEFT_DEST_FETCHING) {
+        uint32_t round = m->round;
+        m->state = WEFT_DEST_PREPARED;
+        m->round = err == WEFT_OK ? round : 0;
+        say_fetched(m, out, round, err);
     }
 }
 
@@ -239,6 +279,9 @@ static void on_event(struct weft_move_dest *m, struct weft_move_out *out,
     case WEFT_MOVE_ON_RANGE:
         on_range(m, out, event->err);
         break;
+    case WEFT_MOVE_ON_FETCHED:
+        on_fetched(m, out, event->err);
+        break;
     case WEFT_MOVE_ON_PULLED:
         on_pulled(m, out, event->err);
         break;
@@ -249,7 +292,8 @@ static void on_event(struct weft_move_dest *m, struct weft_move_out *out,
         on_owner(m, out, event);
         break;
     case WEFT_MOVE_ON_HOST_DEAD:
-        if (event->host == m->id.source && m->state == WEFT_DEST_PREPARED)
+        if (event->host == m->id.source &&
+            (m->state == WEFT_DEST_PREPARED || m->state == WEFT_DEST_FETCHING))
             give_up(m, out, WEFT_EHOSTDEAD, "the source died");
         break;
     case WEFT_MOVE_ON_TICK:

@@ -1,10 +1,11 @@
 /* HOME: drives a move, and is the only role that repeats messages.
  *
  * Until FREEZE has been sent the rank knows nothing of the move, and HOME may give up alone: what
- * it took elsewhere ends by its deadline. Afterwards SOURCE may be frozen, and HOME ends only with
- * a verdict: SOURCE's (refused, aborted), DEST's (committed) or the registry's. Rejected: ending on
- * SOURCE's word that it has let go; a commit whose message was lost would then leave a rank that
- * nobody tells the others about. If nobody can be asked the app ends, by a deadline. */
+ * it took elsewhere ends by its deadline, also a copying that is under way. Afterwards SOURCE may
+ * be frozen, and HOME ends only with a verdict: SOURCE's (refused, aborted), DEST's (committed) or
+ * the registry's. Rejected: ending on SOURCE's word that it has let go; a commit whose message was
+ * lost would then leave a rank that nobody tells the others about. If nobody can be asked the app
+ * ends, by a deadline. */
 #include "base/check.h"
 #include "plan/move.h"
 #include "plan/move_step.h"
@@ -22,7 +23,8 @@ static bool giving_up(const struct weft_move_home *m)
 
 static bool before_freeze(const struct weft_move_home *m)
 {
-    return m->state == WEFT_HOME_LEASING || m->state == WEFT_HOME_PREPARING;
+    return m->state == WEFT_HOME_LEASING || m->state == WEFT_HOME_PREPARING ||
+           m->state == WEFT_HOME_COPYING;
 }
 
 static void note(struct weft_move_home *m, int err, const char *text)
@@ -74,6 +76,8 @@ static void give_up_early(struct weft_move_home *m, struct weft_move_out *out, i
                           const char *text)
 {
     note(m, err, text);
+    if (m->state == WEFT_HOME_COPYING) /* else its deadline ends the copying */
+        weft__move_send(out, &m->id, WEFT_MOVE_ABORT);
     stayed(m, out, (struct weft_move_owner){m->id.source, m->id.incarnation});
 }
 
@@ -84,6 +88,22 @@ static void say_freeze(struct weft_move_home *m, struct weft_move_out *out)
     struct weft_move_message *message = weft__move_send(out, &m->id, WEFT_MOVE_FREEZE);
     message->within_ms = weft__move_ms(m->params->freeze_ns);
     message->then_ms = weft__move_ms(m->params->pull_ns + m->params->resolve_ns);
+    message->round = m->has_round;
+}
+
+static uint64_t copy_ns(const struct weft_move_home *m)
+{
+    return m->params->copy_passes > 0 ? m->params->copy_ns : 0;
+}
+
+/* A round of copying, at SOURCE or at DEST. */
+static void say_round(const struct weft_move_home *m, struct weft_move_out *out)
+{
+    const struct weft_move_params *p = m->params;
+    struct weft_move_message *message =
+        weft__move_send(out, &m->id, m->fetching ? WEFT_MOVE_FETCH : WEFT_MOVE_COPY);
+    message->round = m->round;
+    message->within_ms = weft__move_ms(p->copy_ns + p->freeze_ns + p->resolve_ns);
 }
 
 static void say(struct weft_move_home *m, struct weft_move_out *out)
@@ -91,12 +111,15 @@ static void say(struct weft_move_home *m, struct weft_move_out *out)
     const struct weft_move_params *p = m->params;
     switch (m->state) {
     case WEFT_HOME_LEASING:
-        weft__move_send(out, &m->id, WEFT_MOVE_LEASE)->within_ms =
-            weft__move_ms(p->lease_ns + p->prepare_ns + p->freeze_ns + p->pull_ns + p->resolve_ns);
+        weft__move_send(out, &m->id, WEFT_MOVE_LEASE)->within_ms = weft__move_ms(
+            p->lease_ns + p->prepare_ns + copy_ns(m) + p->freeze_ns + p->pull_ns + p->resolve_ns);
         break;
     case WEFT_HOME_PREPARING:
         weft__move_send(out, &m->id, WEFT_MOVE_PREPARE)->within_ms =
-            weft__move_ms(p->prepare_ns + p->freeze_ns + p->resolve_ns);
+            weft__move_ms(p->prepare_ns + copy_ns(m) + p->freeze_ns + p->resolve_ns);
+        break;
+    case WEFT_HOME_COPYING:
+        say_round(m, out);
         break;
     case WEFT_HOME_FREEZING:
         say_freeze(m, out);
@@ -130,6 +153,76 @@ static void enter(struct weft_move_home *m, struct weft_move_out *out,
     m->until_ns = weft__move_after(out->now_ns, within_ns);
     weft__move_retry_start(m->params, out->now_ns, &m->retry_ns, &m->backoff_ns);
     say(m, out);
+}
+
+/* ---- copying ---- */
+
+static void freeze(struct weft_move_home *m, struct weft_move_out *out)
+{
+    enter(m, out, WEFT_HOME_FREEZING, m->params->freeze_ns + m->params->resolve_ns);
+}
+
+/* Whether another pass over the memory would find less than this one has. */
+static bool shrinks(const struct weft_move_home *m)
+{
+    return m->passes == 1 || m->pass_bytes < m->last_pass_bytes / 4 * 3;
+}
+
+/* Asks the next one for a round, or begins the next round. */
+static void go_on(struct weft_move_home *m, struct weft_move_out *out)
+{
+    weft__move_retry_start(m->params, out->now_ns, &m->retry_ns, &m->backoff_ns);
+    say(m, out);
+}
+
+static void on_prepared(struct weft_move_home *m, struct weft_move_out *out)
+{
+    if (m->params->copy_passes == 0) {
+        freeze(m, out);
+        return;
+    }
+    m->round = 1;
+    enter(m, out, WEFT_HOME_COPYING, m->params->copy_ns);
+}
+
+static void on_copied(struct weft_move_home *m, struct weft_move_out *out,
+                      const struct weft_move_message *message)
+{
+    if (m->state != WEFT_HOME_COPYING || m->fetching || message->round != m->round)
+        return;
+    if (message->err != WEFT_OK) {
+        m->has_round = 0;
+        freeze(m, out);
+        return;
+    }
+    m->pass_ends = message->last;
+    m->pass_bytes += message->bytes;
+    m->copied_bytes += message->bytes;
+    m->fetching = true;
+    go_on(m, out);
+}
+
+static void on_fetched(struct weft_move_home *m, struct weft_move_out *out,
+                       const struct weft_move_message *message)
+{
+    if (m->state != WEFT_HOME_COPYING || !m->fetching || message->round != m->round)
+        return;
+    bool late = out->now_ns > m->until_ns - m->params->copy_ns / 2;
+    m->has_round = message->err == WEFT_OK ? m->round : 0;
+    m->passes += m->pass_ends;
+    bool enough = m->pass_ends && (m->passes >= m->params->copy_passes || !shrinks(m) ||
+                                   m->pass_bytes <= m->params->copy_enough);
+    if (message->err != WEFT_OK || late || enough) {
+        freeze(m, out);
+        return;
+    }
+    if (m->pass_ends) {
+        m->last_pass_bytes = m->pass_bytes;
+        m->pass_bytes = 0;
+    }
+    m->round++;
+    m->fetching = false;
+    go_on(m, out);
 }
 
 /* ---- verdicts ---- */
@@ -208,7 +301,13 @@ static void on_message(struct weft_move_home *m, struct weft_move_out *out,
         break;
     case WEFT_MOVE_PREPARED:
         if (m->state == WEFT_HOME_PREPARING)
-            enter(m, out, WEFT_HOME_FREEZING, m->params->freeze_ns + m->params->resolve_ns);
+            on_prepared(m, out);
+        break;
+    case WEFT_MOVE_COPIED:
+        on_copied(m, out, message);
+        break;
+    case WEFT_MOVE_FETCHED:
+        on_fetched(m, out, message);
         break;
     case WEFT_MOVE_FROZEN:
         if (m->state == WEFT_HOME_FREEZING)
@@ -280,6 +379,10 @@ static void on_deadline(struct weft_move_home *m, struct weft_move_out *out)
         break;
     case WEFT_HOME_PREPARING:
         give_up_early(m, out, WEFT_ETIMEDOUT, "the destination did not get ready in time");
+        break;
+    case WEFT_HOME_COPYING:
+        give_up_early(m, out, WEFT_ETIMEDOUT,
+                      "copying the rank before its freeze did not come to an end in time");
         break;
     case WEFT_HOME_FREEZING:
         give_up(m, out, WEFT_ETIMEDOUT, "the source did not answer the ask to freeze the rank");

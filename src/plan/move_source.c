@@ -29,9 +29,18 @@ static void no_timer(struct weft_move_source *m)
     m->until_ns = m->retry_ns = WEFT_NEVER;
 }
 
+static void end_copy(struct weft_move_source *m, struct weft_move_out *out)
+{
+    if (m->copying)
+        weft__move_emit(out, WEFT_MOVE_DO_END_COPY, &m->id);
+    m->copying = false;
+    m->copy_until_ns = WEFT_NEVER;
+}
+
 static void refuse(struct weft_move_source *m, struct weft_move_out *out, int err, const char *text)
 {
     no_timer(m);
+    end_copy(m, out);
     m->state = WEFT_SOURCE_HERE;
     weft__move_send_err(out, &m->id, WEFT_MOVE_REFUSED, err, text);
     out->actions[out->n - 1].message.owner = own(m);
@@ -60,12 +69,14 @@ static void thaw(struct weft_move_source *m, struct weft_move_out *out)
     no_timer(m);
     m->state = WEFT_SOURCE_HERE;
     weft__move_emit(out, WEFT_MOVE_DO_THAW, &m->id)->message.owner = own(m);
+    end_copy(m, out);
 }
 
 static void gone(struct weft_move_source *m, struct weft_move_out *out,
                  struct weft_move_owner owner)
 {
     no_timer(m);
+    m->copying = false; /* it ends with the rank's stay */
     m->state = WEFT_SOURCE_FORWARDING;
     weft__move_emit(out, WEFT_MOVE_DO_FORWARD, &m->id)->message.owner = owner;
     weft__move_emit(out, WEFT_MOVE_DO_RELEASE_LEASE, &m->id);
@@ -104,7 +115,8 @@ static void wait_for_point(struct weft_move_source *m, struct weft_move_out *out
     m->state = WEFT_SOURCE_WAITING;
     m->until_ns = weft__move_after(out->now_ns, message->within_ms * WEFT_NS_PER_MS);
     m->then_ns = message->then_ms * WEFT_NS_PER_MS;
-    weft__move_emit(out, WEFT_MOVE_DO_ASK_POINT, &m->id);
+    m->copy_until_ns = WEFT_NEVER;
+    weft__move_emit(out, WEFT_MOVE_DO_ASK_POINT, &m->id)->message.round = message->round;
 }
 
 static void on_new_freeze(struct weft_move_source *m, struct weft_move_out *out,
@@ -118,6 +130,8 @@ static void on_new_freeze(struct weft_move_source *m, struct weft_move_out *out,
     } else if (m->state != WEFT_SOURCE_HERE) {
         turn_away(m, out, message, WEFT_ESTALE, "the rank is not here");
     } else {
+        if (message->move_id != m->copy.move_id || message->round == 0)
+            end_copy(m, out);
         adopt(m, message);
         if (m->rank_ended)
             refuse(m, out, WEFT_ENOENT, "the rank has ended");
@@ -133,6 +147,7 @@ static void on_new_abort(struct weft_move_source *m, struct weft_move_out *out,
                          const struct weft_move_message *message)
 {
     if (m->state == WEFT_SOURCE_HERE) {
+        end_copy(m, out);
         adopt(m, message);
         verdict(m, out, WEFT_MOVE_ABORTED, own(m));
     } else if (m->state == WEFT_SOURCE_ABSENT || m->state == WEFT_SOURCE_FORWARDING ||
@@ -147,6 +162,7 @@ static void on_abort(struct weft_move_source *m, struct weft_move_out *out)
         no_timer(m);
         m->state = WEFT_SOURCE_HERE;
         weft__move_emit(out, WEFT_MOVE_DO_WITHDRAW, &m->id);
+        end_copy(m, out);
         verdict(m, out, WEFT_MOVE_ABORTED, own(m));
     } else if (m->state == WEFT_SOURCE_FROZEN) {
         abort_move(m, out);
@@ -165,11 +181,67 @@ static void on_moved(struct weft_move_source *m, struct weft_move_out *out,
         gone(m, out, (struct weft_move_owner){m->id.dest, m->id.incarnation + 1});
 }
 
+/* ---- copying ---- */
+
+/* Whether the round is one that can be made now: the first of a newer move, or the one behind the
+ * last. */
+static bool is_next_round(const struct weft_move_source *m, const struct weft_move_message *message)
+{
+    bool may = m->state == WEFT_SOURCE_HERE && !m->rank_ended &&
+               message->incarnation == m->incarnation && message->move_id > m->id.move_id &&
+               message->move_id > m->refused_id;
+    if (message->round == 1)
+        return may && message->move_id > m->copy.move_id;
+    return may && m->copying && message->move_id == m->copy.move_id &&
+           message->round == m->copy.round + 1 && m->copied.kind != WEFT_MOVE_NOTHING;
+}
+
+static void on_copy(struct weft_move_source *m, struct weft_move_out *out,
+                    const struct weft_move_message *message)
+{
+    bool again =
+        m->copying && message->move_id == m->copy.move_id && message->round == m->copy.round;
+    if (again && m->copied.kind != WEFT_MOVE_NOTHING)
+        *weft__move_send(out, &m->copy, WEFT_MOVE_COPIED) = m->copied;
+    if (again)
+        return;
+    if (!is_next_round(m, message)) {
+        weft__move_send_err(out, message, WEFT_MOVE_COPIED, WEFT_ESTALE,
+                            "the rank cannot be copied before it stops");
+        out->actions[out->n - 1].message.round = message->round;
+        return;
+    }
+    if (message->round == 1)
+        end_copy(m, out);
+    m->copying = true;
+    m->copy = *message;
+    m->copied = (struct weft_move_message){.kind = WEFT_MOVE_NOTHING};
+    m->copy_until_ns = weft__move_after(out->now_ns, message->within_ms * WEFT_NS_PER_MS);
+    weft__move_emit(out, WEFT_MOVE_DO_COPY, &m->copy)->message.round = message->round;
+}
+
+/* The answer to the newest COPY. */
+static void on_copied(struct weft_move_source *m, struct weft_move_out *out,
+                      const struct weft_move_event *event)
+{
+    if (!m->copying || m->copied.kind != WEFT_MOVE_NOTHING || m->state != WEFT_SOURCE_HERE)
+        return;
+    weft__move_send_err(out, &m->copy, WEFT_MOVE_COPIED, event->err,
+                        event->text != NULL ? event->text : "");
+    struct weft_move_message *message = &out->actions[out->n - 1].message;
+    message->round = m->copy.round;
+    message->bytes = event->bytes;
+    message->last = event->last;
+    m->copied = *message;
+}
+
 static void on_message(struct weft_move_source *m, struct weft_move_out *out,
                        const struct weft_move_message *message)
 {
     bool newer = message->move_id > m->id.move_id, older = message->move_id < m->id.move_id;
-    if (message->kind == WEFT_MOVE_FREEZE && newer)
+    if (message->kind == WEFT_MOVE_COPY)
+        on_copy(m, out, message);
+    else if (message->kind == WEFT_MOVE_FREEZE && newer)
         on_new_freeze(m, out, message);
     else if (message->kind == WEFT_MOVE_FREEZE && !older)
         repeat_verdict(m, out);
@@ -238,6 +310,8 @@ static void on_deadline(struct weft_move_source *m, struct weft_move_out *out)
 static void on_tick(struct weft_move_source *m, struct weft_move_out *out)
 {
     bool over = m->until_ns <= out->now_ns;
+    if (m->copy_until_ns <= out->now_ns)
+        end_copy(m, out);
     if (over && m->state == WEFT_SOURCE_ABORTING && weft__move_slept(m->params, m->until_ns, out))
         m->until_ns = weft__move_after(out->now_ns, m->params->resolve_ns);
     else if (over)
@@ -273,6 +347,9 @@ static void on_event(struct weft_move_source *m, struct weft_move_out *out,
     case WEFT_MOVE_ON_RANK_ENDED:
         on_waiting_over(m, out, event);
         break;
+    case WEFT_MOVE_ON_COPIED:
+        on_copied(m, out, event);
+        break;
     case WEFT_MOVE_ON_OWNER:
         on_owner(m, out, event);
         break;
@@ -307,18 +384,20 @@ void weft__move_source_init(struct weft_move_source *m, const struct weft_move_p
 {
     *m = (struct weft_move_source){.params = params != NULL ? params : &weft__move_defaults,
                                    .until_ns = WEFT_NEVER,
-                                   .retry_ns = WEFT_NEVER};
+                                   .retry_ns = WEFT_NEVER,
+                                   .copy_until_ns = WEFT_NEVER};
 }
 
 void weft__move_source_place(struct weft_move_source *m, uint64_t incarnation)
 {
     m->state = WEFT_SOURCE_HERE;
     m->incarnation = incarnation;
-    m->cas_under_way = m->rank_ended = false;
+    m->cas_under_way = m->rank_ended = m->copying = false;
+    m->copy_until_ns = WEFT_NEVER;
     no_timer(m);
 }
 
 uint64_t weft__move_source_deadline(const struct weft_move_source *m)
 {
-    return weft__move_sooner(m->until_ns, m->retry_ns);
+    return weft__move_sooner(m->copy_until_ns, weft__move_sooner(m->until_ns, m->retry_ns));
 }

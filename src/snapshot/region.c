@@ -177,6 +177,8 @@ int weft__region_reserve(const struct weft_region *region, uint64_t offset, uint
     int err = check_pages(region, offset, len_bytes);
     if (err)
         return err;
+    weft__region_will_write((const char *)region->base + offset, len_bytes); /* zeros, in a hole */
+    weft__region_written((const char *)region->base + offset, len_bytes);
     while (len_bytes > 0 && fallocate(region->fd, 0, (off_t)offset, (off_t)len_bytes) != 0)
         if (errno != EINTR)
             return weft_fail(-errno,

@@ -39,7 +39,8 @@ struct weft_track_desc {
  * written (pagemap_scan: reading a hole fills it); with transparent huge pages the first write to
  * fresh anonymous memory counts for all that the kernel filled in. The range must not be unmapped,
  * mapped anew or protected otherwise before weft__track_stop(). Does not survive fork().
- * Thread: any; nobody else may write to the range.  Blocks: no.
+ * Thread: any; nobody else may write to the range, but with pagemap_scan: there all that is written
+ * after the call counts, and what is written meanwhile may.  Blocks: no.
  * Owns: track_out, weft__track_stop().
  * Errors: WEFT_EINVAL the range, and why; WEFT_ENOTSUP the tracker does not work here, and why;
  * WEFT_EBUSY the range is tracked already, or SIGSEGV was taken over; WEFT_EAGAIN too many ranges;
@@ -64,6 +65,12 @@ struct weft_track_counts {
 
 /* Thread: any. */
 void weft__track_counts(struct weft_track *track, struct weft_track_counts *counts_out);
+
+/* The parts of a region that can be tracked, each by itself: what is mapped of it as readable and
+ * writable. Parts that are protected otherwise, or lie under something else, are left out.
+ * Errors: WEFT_EIO; WEFT_ENOMEM. */
+struct weft_region;
+int weft__track_parts(const struct weft_region *region, struct weft_extents *parts_out);
 
 /* Whether a tracker works here, by writing to pages of each kind of memory.
  * Errors: WEFT_ENOTSUP and the others of weft__track_start(): the text says why. */

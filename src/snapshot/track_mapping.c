@@ -15,6 +15,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "snapshot/region.h"
 #include "weft/error.h"
 
 struct line {
@@ -128,4 +129,34 @@ int weft__track_file_data(struct weft_track *track,
         at = stop;
     }
     return 0;
+}
+
+/* Adds what a mapping has of the region, if it can be tracked. */
+static int take_part(const struct weft_region *region, const struct line *line,
+                     struct weft_extents *parts)
+{
+    const uintptr_t base = (uintptr_t)region->base, end = base + region->len_bytes;
+    const uintptr_t low = line->low > base ? line->low : base;
+    const uintptr_t high = line->high < end ? line->high : end;
+    const bool fits = line->rights[0] == 'r' && line->rights[1] == 'w' && line->rights[3] == 's' &&
+                      line->offset + (low - line->low) == low - base && same_file(region->fd, line);
+    return fits ? weft__extents_add(parts, low - base, high - low) : 0;
+}
+
+int weft__track_parts(const struct weft_region *region, struct weft_extents *parts_out)
+{
+    const uintptr_t base = (uintptr_t)region->base, end = base + region->len_bytes;
+    char text[512];
+    int err = 0;
+    weft__extents_clear(parts_out);
+    FILE *maps = fopen("/proc/self/maps", "re");
+    if (!maps)
+        return weft_fail(WEFT_EIO, "cannot read /proc/self/maps: %s", strerror(errno));
+    while (!err && fgets(text, sizeof(text), maps)) {
+        struct line line;
+        if (parse(text, &line) && line.high > base && line.low < end)
+            err = take_part(region, &line, parts_out);
+    }
+    fclose(maps);
+    return err;
 }

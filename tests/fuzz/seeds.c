@@ -151,7 +151,7 @@ static void differences(void)
 
 static void moves(void)
 {
-    for (unsigned kind = WEFT_MOVE_NOTHING + 1; kind <= WEFT_MOVE_DISCARD; kind++) {
+    for (unsigned kind = WEFT_MOVE_NOTHING + 1; kind < WEFT_MOVE_KINDS_END; kind++) {
         struct weft_move_message message = {.kind = (enum weft_move_kind)kind,
                                             .err = -5,
                                             .rank = 3,

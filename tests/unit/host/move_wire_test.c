@@ -30,6 +30,9 @@ static struct weft_move_message example(enum weft_move_kind kind)
     message.dest = 5;
     message.lease = UINT64_MAX;
     message.owner = (struct weft_move_owner){.host = 5, .incarnation = 5};
+    message.round = 6;
+    message.last = true;
+    message.bytes = UINT64_C(1) << 40;
     snprintf(message.text, sizeof(message.text), "why not");
     return message;
 }
@@ -37,7 +40,7 @@ static struct weft_move_message example(enum weft_move_kind kind)
 static void every_kind_comes_back_as_it_was(void **state)
 {
     (void)state;
-    for (unsigned kind = WEFT_MOVE_NOTHING + 1; kind <= WEFT_MOVE_DISCARD; kind++) {
+    for (unsigned kind = WEFT_MOVE_NOTHING + 1; kind < WEFT_MOVE_KINDS_END; kind++) {
         struct weft_move_message message = example((enum weft_move_kind)kind), back;
         Weft__Host__MoveMessage twin;
         memset(&back, 0, sizeof(back));
@@ -77,7 +80,7 @@ static void unknown_kinds_are_refused(void **state)
     Weft__Host__MoveMessage twin;
     weft__move_pack(&message, 1, &twin);
     for (unsigned i = 0; i < 3; i++) {
-        const uint32_t kinds[] = {WEFT_MOVE_NOTHING, WEFT_MOVE_DISCARD + 1, UINT32_MAX};
+        const uint32_t kinds[] = {WEFT_MOVE_NOTHING, WEFT_MOVE_KINDS_END, UINT32_MAX};
         twin.kind = kinds[i];
         assert_int_equal(weft__move_unpack(&twin, WEFT_ROLE_DEST, &back), WEFT_EPROTO);
     }
