@@ -133,7 +133,7 @@ void weft__workers_enqueue(struct weft__rank *rank)
         weft__runqueue_send(&worker->queue, rank);
     if (worker != self && atomic_load(&worker->asleep))
         rouse(worker);
-    else
+    else if (worker != self || worker->now || weft__runqueue_len(&worker->queue) > 1)
         weft__workers_rouse(worker->all); /* the rank may have to wait for its worker */
 }
 
