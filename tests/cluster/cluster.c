@@ -246,7 +246,7 @@ struct child *cluster_start_list(struct cluster *cluster, const char *program,
 {
     char path[512];
     char *argv[ARGS_MAX + 2] = {path};
-    snprintf(path, sizeof(path), "%s", cluster_bin(program));
+    snprintf(path, sizeof(path), "%s", *program == '/' ? program : cluster_bin(program));
     for (size_t i = 0; i < ARGS_MAX && args[i] != NULL; i++)
         argv[i + 1] = (char *)(uintptr_t)args[i];
     return start(cluster, argv, -1);

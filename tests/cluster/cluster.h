@@ -96,7 +96,7 @@ const char *cluster_bin(const char *program);                          /* weft, 
 const char *cluster_program(const char *program);                      /* a program for ranks */
 const char *cluster_file(struct cluster *cluster, const char *suffix); /* a new one in work */
 
-/* Starts a program with these arguments, the last one NULL. */
+/* Starts a program of ours, or with a path, with these arguments, the last one NULL. */
 struct child *cluster_start(struct cluster *cluster, const char *program, ...)
     __attribute__((sentinel));
 struct child *cluster_start_list(struct cluster *cluster, const char *program,
