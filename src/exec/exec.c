@@ -152,6 +152,7 @@ static struct weft_exec *make(const struct weft_exec_desc *desc)
         .torture_seed = desc->torture_seed,
         .workers_max = desc->workers,
         .precopy_above = desc->precopy_above,
+        .input_rank = desc->callbacks.input ? desc->input_rank : -1,
         .callbacks = desc->callbacks,
         .executor = &weft__executor_native,
         .limits = WEFT_CHANNEL_LIMITS_DEFAULT,

@@ -57,6 +57,10 @@ struct weft_exec_callbacks {
     /* The rank stands at a runtime call and wants to be moved to some host, drawn by this number:
      * weft__exec_torture_over says that it has been, or cannot be. Only with torture_move. */
     void (*torture)(void *ctx, int32_t rank, uint64_t draw);
+    /* The rank that reads the app's standard input has the bytes before the offset, and nothing in
+     * its socket: what comes next is to be sent there, at its end the socket is shut down. Returns
+     * whether that will be done.  Owns: fd.  Only with input_rank. */
+    bool (*input)(void *ctx, uint64_t offset, int fd);
     void *ctx;
 };
 
@@ -89,6 +93,7 @@ struct weft_exec_desc {
                               again and again; 0: it does not */
     uint64_t torture_seed; /* of what it draws */
     uint64_t precopy_above; /* ranks with fewer bytes are not copied before they stop */
+    int32_t input_rank;     /* a rank in a cell that reads the app's standard input; -1: none */
 };
 
 #define WEFT_EXEC_BASE_DEFAULT 0x200000000000ull

@@ -154,6 +154,7 @@ struct weft_exec {
     uint32_t torture_move;
     uint64_t torture_seed;
     uint64_t precopy_above; /* bytes */
+    int32_t input_rank;     /* -1: none */
     char *host;
     struct weft_program program;
     char **argv, **envp;

@@ -283,6 +283,7 @@ static int start_exec(struct weft_process_app *app)
                                                 .route_wanted = weft__app_route_wanted,
                                                 .flushed = weft__app_flushed,
                                                 .torture = weft__app_torture,
+                                                .input = weft__app_input,
                                                 .ctx = app},
                                   .client = app->asker.client,
                                   .home = orders->home_control,
@@ -290,7 +291,9 @@ static int start_exec(struct weft_process_app *app)
                                   .trace_n = orders->trace ? WEFT_APP_TRACE_PACKETS : 0,
                                   .torture_move = orders->torture_move,
                                   .torture_seed = orders->torture_seed,
-                                  .precopy_above = weft__config_u64("WEFT_PRECOPY_ABOVE")};
+                                  .precopy_above = weft__config_u64("WEFT_PRECOPY_ABOVE"),
+                                  .input_rank =
+                                      orders->has_input ? (int32_t)orders->input_rank : -1};
     struct weft_app_env env;
     desc.envp = weft__app_env_init(&env, orders->cpu);
     int err = weft__exec_open(&desc, &app->exec);
@@ -436,6 +439,7 @@ static void app_close(struct weft_process_app *app)
         weft__loop_drain(app->asker.loop);
     weft__app_tell_fini(app);
     weft__app_torture_fini(app);
+    weft__app_input_fini(app);
     weft__app_movers_fini(app);
     weft__app_freezer_free(app);
     weft__app_events_fini(app);

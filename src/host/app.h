@@ -58,6 +58,7 @@ struct weft_process_app {
     size_t tellings_under_way;
     struct weft_timer tell_timer;
     struct weft_torture_wish *wishes; /* of its ranks to be moved */
+    struct weft_input_wish *input_wishes;
     struct weft_timer traffic_timer;
     uint64_t traffic_told_ns;
     size_t traffic_under_way;    /* reports */
@@ -128,6 +129,10 @@ void weft__app_resumed(struct weft_app_mover *mover);
 /* app_torture.c: of the exec's callbacks; any thread. */
 void weft__app_torture(void *app, int32_t rank, uint64_t draw);
 void weft__app_torture_fini(struct weft_process_app *app); /* after the last answer has come */
+
+/* app_input.c: of the exec's callbacks; any thread. */
+bool weft__app_input(void *app, uint64_t offset, int fd);
+void weft__app_input_fini(struct weft_process_app *app); /* after the last answer has come */
 
 /* app_traffic.c: what its ranks exchange, told to the home every WEFT_TRAFFIC_MS. */
 void weft__app_traffic_start(struct weft_process_app *app);

@@ -28,6 +28,9 @@ enum weft_host_call {
     WEFT_CALL_MOVE, /* also from the home to app processes */
     WEFT_CALL_TRAFFIC = 0x0170,
     WEFT_CALL_LEASE_LEAVE, /* from the home to hosts */
+    /* standard input: from clients; from app processes */
+    WEFT_CALL_INPUT = 0x0178,
+    WEFT_CALL_INPUT_TAKE,
     /* from the home to app processes */
     WEFT_CALL_ROUTES = 0x0180,
     WEFT_CALL_START,

@@ -82,6 +82,7 @@ static void app_free(struct weft_app *app)
     if (app->run_call != NULL)
         weft__call_fail(app->run_call, app->err != 0 ? app->err : WEFT_ESHUTDOWN, app->reason);
     weft__weftd_output_free(app->output);
+    weft__weftd_input_free(app->input);
     weft__message_free((ProtobufCMessage *)app->request);
     free(app->ranks);
     free(app->processes);
@@ -173,6 +174,7 @@ struct weft_app *weft__weftd_app_new(struct weft_host *host, const Weft__Host__R
     app->request = (Weft__Host__RunRequest *)copy;
     app->ranks = ranks;
     app->output = weft__weftd_output_new(app);
+    app->input = weft__weftd_input_new(app, id != 0);
     app->size = request->ranks;
     app->stride =
         request->rank_memory != 0 ? request->rank_memory : weft__config_u64("WEFT_RANK_MEMORY");
@@ -309,6 +311,7 @@ static void rank_ended(struct weft_app *app, struct weft_app_rank *rank, int cod
     weft__weftd_app_process(app, rank->process)->idle = 0;
     weft__weftd_app_lease_end(app, rank->process, rank->lease);
     weft__weftd_forks_rank_ended(app, (int32_t)(rank - app->ranks));
+    weft__weftd_input_closed(app);
 }
 
 /* What a rank's end means for its app. */

@@ -144,6 +144,7 @@ enum { WEFT_APP_TRAFFIC_PLANS = 4 };
 
 struct weft_app_fork;   /* weftd_fork.c */
 struct weft_app_output; /* weftd_output.c */
+struct weft_app_input;  /* weftd_input.c */
 struct weft_gathering;  /* weftd_show.c */
 struct weft_app_freeze; /* weftd_freeze.h */
 
@@ -193,6 +194,7 @@ struct weft_app {
     struct weft_timer step_timer; /* its host joins again, or: will tell why a process was lost */
     uint64_t listed_by_ns;        /* its host has joined again, or it is not started */
     struct weft_app_output *output;
+    struct weft_app_input *input;
     struct weft_gathering *gathering; /* of counters; NULL: none */
     uint64_t started_ns, ended_ns;
     uint64_t started_wall_ms;
@@ -380,6 +382,15 @@ bool weft__weftd_output_end_awaited(const struct weft_app *app);
 void weft__weftd_output_ended(struct weft_app *app); /* nothing more comes: answers who waits */
 void weft__weftd_on_output(void *host, struct weft_call *call, const ProtobufCMessage *request);
 void weft__weftd_on_wait(void *host, struct weft_call *call, const ProtobufCMessage *request);
+
+/* weftd_input.c */
+/* lost: the app lay in the store, and its client knows another home. */
+struct weft_app_input *weft__weftd_input_new(struct weft_app *app, bool lost);
+void weft__weftd_input_free(struct weft_app_input *input); /* answers who waits */
+/* Perhaps nobody reads it any more: tells the client. */
+void weft__weftd_input_closed(struct weft_app *app);
+void weft__weftd_on_input(void *host, struct weft_call *call, const ProtobufCMessage *request);
+void weft__weftd_on_input_take(void *host, struct weft_call *call, const ProtobufCMessage *request);
 
 /* weftd_detect.c: looks for better plans. */
 void weft__weftd_check_start(struct weft_app *app);

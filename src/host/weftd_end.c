@@ -61,6 +61,7 @@ static void all_ended(struct weft_app *app)
     }
     erase_keys(app);
     weft__weftd_output_ended(app);
+    weft__weftd_input_closed(app);
 }
 
 static bool ran_a_rank(const struct weft_app *app, const struct weft_app_process *process)

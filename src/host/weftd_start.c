@@ -389,6 +389,8 @@ void weft__weftd_app_launch(struct weft_app *app, struct weft_app_process *proce
     launch.trace = request->trace;
     launch.torture_move = request->torture_move;
     launch.torture_seed = request->torture_seed;
+    launch.has_input = request->has_input;
+    launch.input_rank = request->input_rank;
     launch.registry_log = app->registry_log;
     launch.cpu = app->cpu;
     process->launching = true;
