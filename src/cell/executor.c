@@ -16,6 +16,7 @@
 #include <sys/auxv.h>
 #include <sys/random.h>
 
+#include "cell/clock.h"
 #include "cell/gate.h"
 #include "cell/impl.h"
 #include "cell/stack.h"
@@ -130,6 +131,7 @@ static int first_stack(struct weft__rank *rank, uint64_t *sp_out)
         {AT_HWCAP, getauxval(AT_HWCAP)},
         {AT_HWCAP2, getauxval(AT_HWCAP2)},
         {AT_SECURE, 0},
+        {AT_SYSINFO_EHDR, space->vdso},
         {WEFT_CELL_AUX, (uint64_t)(uintptr_t)rank->cell},
     };
     const struct weft__stack_desc desc = {
@@ -164,6 +166,7 @@ static int begin(struct weft__cell *own)
     const struct weft__space_desc desc = {.begin = space_begin(rank),
                                           .end = part_end(rank),
                                           .stack_bytes = weft__stay_stack_bytes(),
+                                          .clock = (uint64_t)(uintptr_t)&state_of(rank)->clock,
                                           .colour = colour(rank)};
     int err = weft__space_init(&own->system.space, &desc, &rank->exec->program.elf);
     if (!err)
@@ -178,6 +181,8 @@ static int go_on(struct weft__cell *own)
 {
     int err = weft__space_restore(&own->system.space, space_begin(own->rank), part_end(own->rank));
     own->system.cell = own->rank->cell;
+    if (!err)
+        weft__clock_arrive(&state_of(own->rank)->clock, own->rank->cell->clock_offset_ns);
     return err;
 }
 
@@ -190,6 +195,7 @@ enum weft__stop weft__cell_stop(struct weft__cell *own)
 {
     struct weft_cell *cell = own->rank->cell;
     char reason[sizeof(cell->pin_reason)];
+    weft__clock_stop(&own->system.state->clock);
     bool stays = !weft__fds_leave(&own->system.files, reason);
     if (stays) {
         if (cell->pins == 0)
@@ -217,11 +223,14 @@ static int cell_load(struct weft__rank *rank)
     if (!own)
         return weft_fail(WEFT_ENOMEM, "no memory for rank %d", (int)rank->number);
     own->rank = rank;
-    own->system =
-        (struct weft__system){.space = {.region = &rank->region, .program = rank->exec->program.fd},
-                              .rank = rank->number,
-                              .killed = on_killed,
-                              .ctx = own};
+    own->system = (struct weft__system){
+        .space = {.region = &rank->region, .program = rank->exec->program.fd},
+        .rank = rank->number,
+        .input = {.ask =
+                      rank->number == rank->exec->input_rank ? rank->exec->callbacks.input : NULL,
+                  .ctx = rank->exec->callbacks.ctx},
+        .killed = on_killed,
+        .ctx = own};
     rank->stay.own = own;
     weft__workers_assign(rank);
     weft__turn_init(own);

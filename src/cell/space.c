@@ -15,10 +15,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/check.h"
+#include "cell/clock.h"
 #include "cell/wait.h"
 #include "weft/error.h"
 
-#define MAGIC UINT64_C(0x6563617073666577)
+#define MAGIC UINT64_C(0x3263617073666577)
 #define EXTENTS 4096u
 #define PAGE ((uint64_t)WEFT__ARENA_PAGE)
 #define PROTECTIONS ((uint32_t)(PROT_READ | PROT_WRITE | PROT_EXEC))
@@ -164,16 +166,23 @@ static int64_t place_own(struct weft__space_host *host, uint64_t begin, uint64_t
                                                  .prot = prot});
 }
 
-/* The last page in front of the break is code of the runtime's, the same for all: wait.S. */
-static int place_code(struct weft__space_host *host)
+/* The last page in front of the break is code of the runtime's, the same for all but for the
+ * address of the clock: vdso.S and wait.S. */
+static int place_code(struct weft__space_host *host, uint64_t clock)
 {
     struct weft__space *space = host->space;
-    space->code = space->break_begin - PAGE;
-    if (place_own(host, space->code, space->break_begin, RW) < 0)
+    const uint64_t vdso_len = (uint64_t)(weft__vdso_end - weft__vdso);
+    const uint64_t code_len = (uint64_t)(weft__wait_code_end - weft__wait_code);
+    space->vdso = space->break_begin - PAGE;
+    space->code = (space->vdso + vdso_len + 63) & ~UINT64_C(63);
+    weft__check(space->code + code_len <= space->break_begin);
+    if (place_own(host, space->vdso, space->break_begin, RW) < 0)
         return weft_fail(WEFT_ENOMEM, "cannot lay out the memory of a rank");
-    memcpy(at(space->code), weft__wait_code, (size_t)(weft__wait_code_end - weft__wait_code));
-    int err = weft__arena_protect(&host->space->arena, space->code, PAGE, PROT_READ | PROT_EXEC);
-    if (!err && mprotect(at(space->code), PAGE, PROT_READ | PROT_EXEC) != 0)
+    memcpy(at(space->vdso), weft__vdso, vdso_len);
+    memcpy(at(space->vdso + (uint64_t)(weft__vdso_clock - weft__vdso)), &clock, sizeof(clock));
+    memcpy(at(space->code), weft__wait_code, code_len);
+    int err = weft__arena_protect(&host->space->arena, space->vdso, PAGE, PROT_READ | PROT_EXEC);
+    if (!err && mprotect(at(space->vdso), PAGE, PROT_READ | PROT_EXEC) != 0)
         err = weft_fail(-errno, "cannot make a page of a rank executable: %s",
                         strerrordesc_np(errno));
     return err;
@@ -211,7 +220,7 @@ int weft__space_init(struct weft__space_host *host, const struct weft__space_des
                  place_own(host, space->break_begin - WEFT__SPACE_GUARD, space->break_begin - PAGE,
                            PROT_NONE) < 0))
         err = weft_fail(WEFT_ENOMEM, "cannot lay out the memory of a rank");
-    return err ? err : place_code(host);
+    return err ? err : place_code(host, desc->clock);
 }
 
 int weft__space_check(uint64_t begin, uint64_t end)

@@ -27,7 +27,8 @@ struct weft__space {
     uint64_t break_begin; /* the program's break is an extent from here on */
     uint64_t break_now, break_end;
     uint64_t stack_begin, stack_end;
-    uint64_t code; /* a page of the runtime's own code: wait.S */
+    uint64_t vdso; /* a page of the runtime's own code: vdso.S, and behind it */
+    uint64_t code; /* wait.S */
     struct weft__gate_frame frame;
     struct weft__arena arena;
 };
@@ -42,6 +43,7 @@ struct weft__space_host {
 struct weft__space_desc {
     uint64_t begin, end; /* of pages, in the region, fresh */
     uint64_t stack_bytes;
+    uint64_t clock;  /* address of the rank's struct weft__clock */
     uint64_t colour; /* bytes by which the image and the stack are shifted, so that ranks do not
                         meet in the same sets of a cache */
 };

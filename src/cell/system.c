@@ -96,6 +96,16 @@ void weft__system_on_thread(struct weft__system *system, struct weft__trap_call 
     }
 }
 
+/* The one that the program sees. */
+void weft__system_on_getcpu(struct weft__system *system, struct weft__trap_call *call)
+{
+    const unsigned first = 0;
+    call->result = 0;
+    for (int i = 0; i < 2 && !call->result; i++)
+        if (call->args[i])
+            call->result = weft__user_write(&system->space, call->args[i], &first, sizeof(first));
+}
+
 void weft__system_on_exit(struct weft__system *system, struct weft__trap_call *call)
 {
     (void)system;
@@ -341,16 +351,20 @@ void weft__system_returns(struct weft__system *system, uint64_t sp)
 int weft__system_begin(struct weft__system *system, struct weft__system_state *state)
 {
     system->state = state;
-    return weft__fds_init(&system->files, &state->files);
+    weft__clock_begin(&state->clock);
+    int err = weft__fds_init(&system->files, &state->files);
+    return err ? err : weft__system_input_open(system);
 }
 
 int weft__system_arrive(struct weft__system *system, struct weft__system_state *state)
 {
     system->state = state;
-    return weft__fds_arrive(&system->files, &state->files);
+    int err = weft__fds_arrive(&system->files, &state->files);
+    return err ? err : weft__system_input_open(system);
 }
 
 void weft__system_fini(struct weft__system *system)
 {
+    weft__system_input_close(system);
     weft__fds_fini(&system->files);
 }

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cell/clock.h"
 #include "cell/fds.h"
 #include "cell/signals.h"
 #include "cell/space.h"
@@ -22,7 +23,9 @@
 struct weft__system_state {
     struct weft__signals signals;
     struct weft__wait wait;
+    struct weft__clock clock;
     struct weft__fds files;
+    uint64_t input_offset; /* bytes that it has read of the app's standard input */
 };
 
 struct weft__system {
@@ -37,6 +40,15 @@ struct weft__system {
         bool again;        /* it has waited already */
         uint64_t until_ns; /* when to look at it again, on the rank's clock */
     } wait;
+    /* The app's standard input, if the rank reads it: its descriptor 0 is one end of a socket. */
+    struct {
+        /* See struct weft_exec_callbacks.  NULL: it reads nothing. */
+        bool (*ask)(void *ctx, uint64_t offset, int fd);
+        void *ctx;
+        bool is_open;
+        int fd, peer;   /* the rank's end, and the other */
+        uint64_t asked; /* offset + 1 that has been asked for; 0: none */
+    } input;
     uint64_t told[512 / 64]; /* of refused calls: once is enough */
     /* The program has ended by a signal of its own, such as abort().  NULL: nobody asks. */
     void (*killed)(void *ctx, int signal);

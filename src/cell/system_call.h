@@ -35,6 +35,15 @@ void weft__system_wait(struct weft__system *system, struct weft__trap_call *call
                        int error);
 uint64_t weft__system_now(const struct weft__system *system);
 
+/* system_input.c: the app's standard input. */
+int weft__system_input_open(struct weft__system *system);
+void weft__system_input_close(struct weft__system *system);
+/* Whether the file is the input. */
+bool weft__system_is_input(const struct weft__system *system, const struct weft__fds_file *file);
+/* The program has looked whether there is some, or is going to wait: asks for more, unless it is
+ * there, or on its way. */
+void weft__system_input_ask(struct weft__system *system);
+
 /* system_files.c: descriptors. */
 weft__system_function weft__system_on_open, weft__system_on_close, weft__system_on_dup,
     weft__system_on_dup_to, weft__system_on_fcntl, weft__system_on_file, weft__system_on_two_files,
@@ -62,8 +71,8 @@ weft__system_function weft__system_on_signal_action, weft__system_on_signal_mask
     weft__system_on_clock, weft__system_on_sleep, weft__system_on_yield, weft__system_on_futex;
 /* system.c: what there is of a process. */
 weft__system_function weft__system_on_memory, weft__system_on_thread, weft__system_on_exit,
-    weft__system_on_nothing, weft__system_on_affinity, weft__system_on_limits,
-    weft__system_on_threads_asked;
+    weft__system_on_nothing, weft__system_on_affinity, weft__system_on_getcpu,
+    weft__system_on_limits, weft__system_on_threads_asked;
 
 /* The mask of ppoll() and its like, until the call is over: a pointer to the set, and its length.
  * Errors: -EFAULT, -EINVAL. */

@@ -176,6 +176,8 @@ static void look_again(struct weft__system *system, struct weft__trap_call *call
 {
     uint64_t now_ns = weft__system_now(system), until_ns = now_ns + WEFT__SYSTEM_TICK_NS;
     call->result = 0;
+    if (any)
+        weft__system_input_ask(system);
     if (now_ns >= deadline_ns)
         return;
     weft__system_wait(system, call, any && until_ns < deadline_ns ? until_ns : deadline_ns, EINTR);

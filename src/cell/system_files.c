@@ -105,9 +105,9 @@ void weft__system_on_dup_to(struct weft__system *system, struct weft__trap_call 
 static bool would_wait(const struct weft__system *system, const struct weft__trap_call *call,
                        const struct weft__fds_file *file)
 {
-    (void)system;
     bool message = call->number == SYS_sendto || call->number == SYS_recvfrom;
-    return call->result == -EAGAIN && file->kind == WEFT__FDS_PINNED &&
+    return call->result == -EAGAIN &&
+           (file->kind == WEFT__FDS_PINNED || weft__system_is_input(system, file)) &&
            !(file->flags & O_NONBLOCK) && !(message && call->args[3] & MSG_DONTWAIT);
 }
 
@@ -130,11 +130,34 @@ static void write_on(struct weft__system *system, struct weft__trap_call *call,
     }
 }
 
+/* Bytes are counted that are read as from any file; as from a socket none are. */
+static void on_input(struct weft__system *system, const struct weft__trap_call *call)
+{
+    if (call->result > 0 &&
+        (call->number == SYS_read || call->number == SYS_readv || call->number == SYS_preadv2))
+        system->state->input_offset += (uint64_t)call->result;
+    else if (call->result == -EAGAIN || call->number == SYS_ioctl)
+        weft__system_input_ask(system);
+}
+
+/* Of sockets, which the input shall not be. */
+static bool is_of_sockets(const struct weft__trap_call *call)
+{
+    return call->number == SYS_recvfrom || call->number == SYS_recvmsg ||
+           call->number == SYS_sendto || call->number == SYS_sendmsg ||
+           call->number == SYS_shutdown || call->number == SYS_setsockopt ||
+           call->number == SYS_getsockopt;
+}
+
 void weft__system_on_file(struct weft__system *system, struct weft__trap_call *call)
 {
     const struct weft__fds_file *file = weft__fds_find(&system->files, (int)call->args[0]);
     if (!file) {
         call->result = -EBADF;
+        return;
+    }
+    if (is_of_sockets(call) && weft__system_is_input(system, file)) {
+        call->result = -ENOTSOCK;
         return;
     }
     uint64_t args[6], done = system->wait.again ? system->state->wait.done_bytes : 0;
@@ -146,6 +169,8 @@ void weft__system_on_file(struct weft__system *system, struct weft__trap_call *c
         args[2] -= done;
     }
     call->result = weft__system_raw(call->number, args);
+    if (weft__system_is_input(system, file))
+        on_input(system, call);
     if (would_wait(system, call, file)) {
         weft__system_wait(system, call, weft__system_now(system) + WEFT__SYSTEM_TICK_NS,
                           WEFT__SYSTEM_RESTART);

@@ -198,29 +198,14 @@ void weft__system_on_timer(struct weft__system *system, struct weft__trap_call *
 
 /* ---- time ---- */
 
-/* Clocks that count from a start of the machine: a rank's go on from host to host. */
-static int64_t offset_of(const struct weft__system *system, uint64_t clock)
-{
-    bool counts = clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_RAW ||
-                  clock == CLOCK_MONOTONIC_COARSE || clock == CLOCK_BOOTTIME;
-    return counts && system->cell ? system->cell->clock_offset_ns : 0;
-}
-
-static void add(struct timespec *time, int64_t ns)
-{
-    const int64_t second = (int64_t)SECOND;
-    int64_t all = time->tv_nsec + ns % second;
-    time->tv_sec += ns / second + (all >= second) - (all < 0);
-    time->tv_nsec = all >= second ? all - second : all < 0 ? all + second : all;
-}
-
 void weft__system_on_clock(struct weft__system *system, struct weft__trap_call *call)
 {
     struct timespec time;
-    call->result = clock_gettime((clockid_t)call->args[0], &time) == 0 ? 0 : -errno;
+    uint64_t clock = weft__clock_of_host(call->args[0]);
+    call->result = clock_gettime((clockid_t)clock, &time) == 0 ? 0 : -errno;
     if (call->result)
         return;
-    add(&time, offset_of(system, call->args[0]));
+    weft__clock_to_rank(&system->state->clock, clock, &time);
     call->result = weft__user_write(&system->space, call->args[1], &time, sizeof(time));
 }
 
@@ -260,7 +245,7 @@ static uint64_t span_until(const struct weft__system *system, uint64_t clock,
     struct timespec now;
     if (clock_gettime((clockid_t)clock, &now) != 0)
         return 0;
-    add(&now, offset_of(system, clock));
+    weft__clock_to_rank(&system->state->clock, clock, &now);
     uint64_t at_ns = span_of(until), now_ns = span_of(&now);
     return at_ns > now_ns ? at_ns - now_ns : 0;
 }

@@ -28,7 +28,7 @@ const struct weft__system_entry weft__system_entries[512] = {
     THROUGH(sysinfo, 1, 0), THROUGH(getrandom, 1, 1), THROUGH(getuid, 0, 0),
     THROUGH(geteuid, 0, 0), THROUGH(getgid, 0, 0), THROUGH(getegid, 0, 0),
     THROUGH(getgroups, 2, 0), THROUGH(getrusage, 2, 0), ON(getrlimit, limits, 2, 0),
-    THROUGH(times, 1, 0), THROUGH(getcpu, 7, 0), THROUGH(getpriority, 0, 0),
+    THROUGH(times, 1, 0), ON(getcpu, getcpu, 0, 0), THROUGH(getpriority, 0, 0),
     THROUGH(capget, 3, 0),
     /* signals and time */
     ON(rt_sigaction, signal_action, 0, 0), ON(rt_sigprocmask, signal_mask, 0, 0),

@@ -15,6 +15,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -35,6 +36,7 @@ struct cell {
     struct weft__gate gate;
     struct weft__elf elf;
     int killed;
+    unsigned clock_calls; /* to read a clock, that have been trapped */
     struct weft__trap_fault fault;
 };
 
@@ -42,6 +44,8 @@ static void open_cell(struct cell *cell, const char *path)
 {
     struct stat status;
     memset(cell, 0, sizeof(*cell));
+    cell->state = calloc(1, sizeof(*cell->state));
+    assert_non_null(cell->state);
     assert_int_equal(weft__region_init(&cell->region, "cell", (void *)(uintptr_t)BASE, STRIDE),
                      WEFT_OK);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -54,11 +58,11 @@ static void open_cell(struct cell *cell, const char *path)
     assert_int_equal(weft__elf_read(&file, &cell->elf), WEFT_OK);
     munmap(bytes, (size_t)status.st_size);
     cell->system.space = (struct weft__space_host){.region = &cell->region, .program = fd};
-    const struct weft__space_desc desc = {
-        .begin = BASE, .end = BASE + STRIDE, .stack_bytes = STACK};
+    const struct weft__space_desc desc = {.begin = BASE,
+                                          .end = BASE + STRIDE,
+                                          .stack_bytes = STACK,
+                                          .clock = (uint64_t)(uintptr_t)&cell->state->clock};
     assert_int_equal(weft__space_init(&cell->system.space, &desc, &cell->elf), WEFT_OK);
-    cell->state = calloc(1, sizeof(*cell->state));
-    assert_non_null(cell->state);
     assert_int_equal(weft__system_begin(&cell->system, cell->state), WEFT_OK);
 }
 
@@ -80,6 +84,15 @@ static void on_fault(void *ctx, struct weft__trap_fault *fault)
         memset(&cell->fault, 0, sizeof(cell->fault));
 }
 
+static void on_call(void *ctx, struct weft__trap_call *call)
+{
+    struct weft__system *system = ctx;
+    struct cell *cell = system->ctx;
+    cell->clock_calls += call->number == SYS_clock_gettime || call->number == SYS_gettimeofday ||
+                         call->number == SYS_time || call->number == SYS_getcpu;
+    weft__system_call(system, call);
+}
+
 static void on_killed(void *ctx, int signal)
 {
     struct cell *cell = ctx;
@@ -95,6 +108,7 @@ static uint64_t build_stack(struct cell *cell, char *const *argv)
                                           {AT_PHENT, sizeof(Elf64_Phdr)},
                                           {AT_PAGESZ, 4096},
                                           {AT_ENTRY, space->origin + cell->elf.entry},
+                                          {AT_SYSINFO_EHDR, space->vdso},
                                           {AT_HWCAP, getauxval(AT_HWCAP)},
                                           {AT_HWCAP2, getauxval(AT_HWCAP2)}};
     const struct weft__stack_desc desc = {.bottom = (void *)(uintptr_t)space->stack_begin,
@@ -123,7 +137,7 @@ static int64_t run(struct cell *cell, char *const *argv, char output[256])
     uint64_t sp = build_stack(cell, argv);
     const struct weft__trap_desc desc = {.gate = &cell->gate,
                                          .end = BASE + STRIDE,
-                                         .call = weft__system_call,
+                                         .call = on_call,
                                          .fault = on_fault,
                                          .ctx = &cell->system};
     struct weft__trap *trap = NULL;
@@ -162,6 +176,27 @@ static void programs_that_run_after_one_another_do_not_meet(void **state)
     (void)state;
     for (int i = 0; i < 20; i++)
         an_ordinary_program_runs_to_its_end(state);
+}
+
+static void clocks_are_the_rank_s_and_are_read_without_a_system_call(void **state)
+{
+    (void)state;
+    struct cell cell;
+    struct timespec now;
+    char output[256], *argv[] = {"clocks", NULL};
+    long monotonic = 0, raw = 0, boot = 0;
+    open_cell(&cell, PROGRAMS "/clocks");
+    cell.state->clock.shifts[CLOCK_MONOTONIC] = (struct weft__clock_shift){1000000, 999999999};
+    cell.state->clock.shifts[CLOCK_MONOTONIC_RAW] = (struct weft__clock_shift){2000000, 0};
+    cell.state->clock.shifts[CLOCK_BOOTTIME] = (struct weft__clock_shift){3000000, 1};
+    assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+    assert_int_equal(run(&cell, argv, output), 0);
+    assert_int_equal(sscanf(output, "%ld %ld %ld", &monotonic, &raw, &boot), 3);
+    assert_in_range(monotonic, now.tv_sec + 1000000, now.tv_sec + 1000600);
+    assert_in_range(raw, now.tv_sec + 1999000, now.tv_sec + 2001000);
+    assert_true(boot >= now.tv_sec + 3000000);
+    assert_int_equal(cell.clock_calls, 1); /* of a clock that there is not */
+    close_cell(&cell);
 }
 
 static int64_t end(struct cell *cell, char *how)
@@ -236,6 +271,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_ordinary_program_runs_to_its_end),
         cmocka_unit_test(programs_that_run_after_one_another_do_not_meet),
+        cmocka_unit_test(clocks_are_the_rank_s_and_are_read_without_a_system_call),
         cmocka_unit_test(every_end_of_a_program_leaves_the_host_alive),
         cmocka_unit_test(threads_and_files_of_others_are_refused),
         cmocka_unit_test(no_pointer_of_a_program_leads_out_of_its_range),
