@@ -33,7 +33,7 @@ void weft__input_free(struct weft_input *input)
 }
 
 int weft__input_add(struct weft_input *input, uint64_t offset, const void *bytes, size_t len,
-                    bool at_end, uint64_t *next_out)
+                    bool at_end)
 {
     uint64_t next = weft__input_next(input);
     if (offset > next)
@@ -50,7 +50,6 @@ int weft__input_add(struct weft_input *input, uint64_t offset, const void *bytes
         input->len += n;
         input->whole = at_end && n == left;
     }
-    *next_out = weft__input_next(input);
     return WEFT_OK;
 }
 

@@ -17,10 +17,10 @@ struct weft_input *weft__input_new(void);
 void weft__input_free(struct weft_input *input); /* NULL is fine */
 
 /* Takes a copy of what is new of the bytes from offset on, as far as there is room; at_end: nothing
- * comes after them. *next_out: the offset to go on with.
+ * comes after them. weft__input_next() says where to go on.
  * Errors: WEFT_ERANGE bytes are missing in front of them. */
 int weft__input_add(struct weft_input *input, uint64_t offset, const void *bytes, size_t len,
-                    bool at_end, uint64_t *next_out);
+                    bool at_end);
 /* The offset behind the last byte that has come. */
 uint64_t weft__input_next(const struct weft_input *input);
 /* The reader has all bytes before the offset: they go.

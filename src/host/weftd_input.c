@@ -125,9 +125,8 @@ void weft__weftd_on_input(void *ctx, struct weft_call *call, const ProtobufCMess
 {
     const Weft__Host__InputPush *push = (const Weft__Host__InputPush *)message;
     struct weft_app *app = weft__weftd_app_find(ctx, push->app);
-    uint64_t next = 0;
     int err = app != NULL ? weft__input_add(app->input->window, push->offset, push->input.data,
-                                            push->input.len, push->at_end, &next)
+                                            push->input.len, push->at_end)
                           : weft_fail(WEFT_ENOENT, "no such app is at home here");
     if (err != WEFT_OK) {
         weft__call_fail(call, err, weft_fail_text(err));
@@ -138,8 +137,8 @@ void weft__weftd_on_input(void *ctx, struct weft_call *call, const ProtobufCMess
     hold(&input->push, call, push->wait_ms);
     if (has_news(input))
         answer_take(input);
-    if (next > push->offset || weft__input_is_whole(input->window) || push->input.len == 0 ||
-        push->wait_ms == 0 || is_closed(app))
+    if (weft__input_next(input->window) > push->offset || weft__input_is_whole(input->window) ||
+        push->input.len == 0 || push->wait_ms == 0 || is_closed(app))
         answer_push(input);
 }
 
