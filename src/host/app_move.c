@@ -81,6 +81,7 @@ static void keep_descriptor(struct weft_app_mover *mover, const struct posted *p
         mover->round = posted->bytes;
         mover->round_len = posted->bytes_len;
     } else if (posted->bytes != NULL) {
+        (void)fflush(NULL); /* what the rank has printed stays here */
         free(mover->frozen);
         mover->frozen = posted->bytes;
         mover->frozen_len = posted->bytes_len;

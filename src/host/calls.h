@@ -27,7 +27,8 @@ enum weft_host_call {
     WEFT_CALL_ROUTE_WANTED,
     WEFT_CALL_MOVE, /* also from the home to app processes */
     WEFT_CALL_TRAFFIC = 0x0170,
-    WEFT_CALL_LEASE_LEAVE, /* from the home to hosts */
+    WEFT_CALL_LEASE_LEAVE, /* from the home to hosts, */
+    WEFT_CALL_HAND_OVER,   /* and this */
     /* standard input: from clients; from app processes */
     WEFT_CALL_INPUT = 0x0178,
     WEFT_CALL_INPUT_TAKE,

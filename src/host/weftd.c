@@ -96,6 +96,8 @@ static const struct route routes[] = {
      weft__weftd_on_lease_end},
     {WEFT_CALL_LAUNCH, "launch", &weft__host__launch_request__descriptor, weft__weftd_on_launch},
     {WEFT_CALL_END, "end", &weft__host__end_request__descriptor, weft__weftd_on_end},
+    {WEFT_CALL_HAND_OVER, "hand-over", &weft__host__hand_over_request__descriptor,
+     weft__weftd_on_hand_over},
     {WEFT_CALL_BEAT, "beat", &weft__host__app_beat_request__descriptor, weft__weftd_on_beat},
     {WEFT_CALL_OUTPUT, "output", &weft__host__output_push__descriptor, weft__weftd_on_output},
     {WEFT_CALL_PROCESS_EXIT, "process-exit", &weft__host__process_exit__descriptor,

@@ -137,8 +137,9 @@ struct weft_host {
     struct weft_ended ended;
     struct weft_placements placements; /* of apps and forks, as they were last; weftd_place.c */
     struct weft_move_params move_params;
-    bool leaving; /* its ranks are to leave it, and no new ones come */
-    bool leaves;  /* and when it is empty it ends */
+    bool leaving;      /* its ranks are to leave it, and no new ones come */
+    bool leaves;       /* and when it is empty it ends */
+    uint64_t empty_ns; /* since when it is that, if it leaves; 0: it is not */
     struct weft_timer drain_timer;
     bool stopping;
     struct weft_timer stop_timer;
@@ -188,6 +189,9 @@ void weft__weftd_lease_end_app(struct weft_host *host, uint64_t app);
 /* weftd_process.c: the app processes on this host. */
 void weft__weftd_on_launch(void *host, struct weft_call *call, const ProtobufCMessage *request);
 void weft__weftd_on_end(void *host, struct weft_call *call, const ProtobufCMessage *request);
+void weft__weftd_on_hand_over(void *host, struct weft_call *call, const ProtobufCMessage *request);
+/* Whether nothing that processes here have printed is on its way to their homes. */
+bool weft__weftd_processes_idle(const struct weft_host *host);
 void weft__weftd_process_kill(struct weft_process *process, const char *reason);
 /* Kills all; the loop reaps them. The reason that their apps get names this host, and says what it
  * is or was. */

@@ -239,6 +239,7 @@ void weft__weftd_on_beat(void *ctx, struct weft_call *call, const ProtobufCMessa
     if (process != NULL) {
         process->heard_ns = weft__now_ns();
         process->idle = request->handed_over ? process->idle + 1 : 0;
+        process->left &= process->idle < IDLE_BEATS;
     }
     weft__call_reply(call, &reply.base);
 }
@@ -362,7 +363,8 @@ void weft__weftd_app_process_dead(struct weft_app *app, struct weft_app_process 
         return;
     const struct weft_app_plan *plan = app->plan;
     bool only_the_mover = plan != NULL && plan->moving && plan->from == process->number &&
-                          process->ranks == 1 && !app->ranks[plan->machine.id.rank].ended;
+                          !plan->applied && process->ranks == 1 &&
+                          !app->ranks[plan->machine.id.rank].ended;
     weft__weftd_routes_dead(app, process->number);
     if (app->state == WEFT_APP_STARTING || (process->ranks > 0 && !only_the_mover))
         weft__weftd_app_end(app, err, 1, "%s", why);
@@ -396,13 +398,17 @@ static bool has_ended_rank(const struct weft_app *app, const struct weft_app_pro
     return false;
 }
 
-/* Of ranks that have ended there the last words may have been on their way. A beat may have been
- * sent before they were spoken, the second one was not: it is sent after the answer to the first.
+/* Of ranks that have ended there, or moved away, the last words may have been on their way. A beat
+ * may have been sent before they were spoken, the second one was not: it is sent after the answer
+ * to the first.
  */
 static void lose_host(struct weft_app *app, struct weft_app_process *process, const char *why)
 {
-    if (!process->dead && app->state < WEFT_APP_ENDING)
-        process->output_cut = has_ended_rank(app, process) && process->idle < IDLE_BEATS;
+    if (!process->dead && app->state < WEFT_APP_ENDING) {
+        process->host_dead = true;
+        process->output_cut =
+            process->left || (has_ended_rank(app, process) && process->idle < IDLE_BEATS);
+    }
     weft__weftd_app_process_dead(app, process, WEFT_EHOSTDEAD, why);
 }
 

@@ -37,9 +37,12 @@ struct weft_app_process {
     bool routes_missed; /* something that it was told of the others may not have reached it */
     bool output_lost;   /* its host could not hand over all that it printed, */
     bool output_cut;    /* or died when that may have been so */
-    unsigned idle; /* beats in a row, since a rank ended there, that told of no output on its way */
-    uint32_t ranks;    /* that are there and have not ended */
-    uint64_t heard_ns; /* when its host last asked whether the app lives */
+    bool left;          /* a rank has moved away, what it printed here may be on its way */
+    bool host_dead;     /* it died with its host */
+    unsigned idle;      /* beats in a row, since a rank ended there or left, that told of no output
+                           on its way */
+    uint32_t ranks;     /* that are there and have not ended */
+    uint64_t heard_ns;  /* when its host last asked whether the app lives */
     char host[WEFT_HOST_NAME_MAX];
     char host_control[WEFT_URL_MAX];
     char control[WEFT_URL_MAX];
@@ -121,6 +124,8 @@ struct weft_app_plan {
     uint64_t frozen_wall_us;
     uint8_t *round; /* descriptor of the round of copying that is under way */
     size_t round_len;
+    bool output_asked, output_is_here;     /* what the rank has printed at the source */
+    bool ends;                             /* as soon as that is answered */
     bool applied;                          /* the rank's record says where it is now */
     bool registry_asked, registry_answers; /* it has to, before a rank is frozen */
     struct weft_move_message freeze;       /* what waits for its answer */
@@ -419,7 +424,15 @@ void weft__weftd_turn_take(struct weft_app *app, int32_t rank, uint32_t dest,
 /* The rank has not moved: its host need not count it any more. */
 void weft__weftd_turn_stays(struct weft_app *app);
 
+/* weftd_left.c: what the rank that moves has printed at the source. */
+/* It is frozen there. */
+void weft__weftd_left_ask(struct weft_app *app);
+/* It is elsewhere now. */
+void weft__weftd_left_moved(struct weft_app *app);
+
 /* weftd_move.c: carries a plan out. */
+/* The plan's move is over; the plan may be, too. */
+void weft__weftd_move_ended(struct weft_app *app);
 void weft__weftd_plan_start(struct weft_app *app, struct weft_app_plan *plan); /* owns plan */
 /* The process that was to be a destination runs, or (err) will not. */
 void weft__weftd_plan_launched(struct weft_app *app, const struct weft_app_process *process,

@@ -5,10 +5,13 @@
  * who asked for the drain: a home that starts anew, or that hears of it late, does its part all the
  * same. The host itself refuses new leases and new apps from the first moment on. What it cannot
  * give away are the apps at home on it: it ends when the last of them has ended, or lies in the
- * store, from where another host can thaw it. */
+ * store, from where another host can thaw it. What ranks have printed before they left is handed
+ * over first; a home that does not take it is not waited for longer than it takes to count as dead.
+ */
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/config.h"
 #include "base/log.h"
 #include "control/server.h"
 #include "host/weftd.h"
@@ -30,12 +33,19 @@ static void poll_fired(struct weft_timer *timer)
     struct weft_host *host = weft__loop_owner(timer, struct weft_host, drain_timer);
     if (!host->leaves || host->stopping)
         return;
-    if (weft__leases_used(&host->leases) == 0 && apps_at_home(host) == 0) {
+    uint64_t now = weft__now_ns();
+    if (weft__leases_used(&host->leases) != 0 || apps_at_home(host) != 0)
+        host->empty_ns = 0;
+    else if (host->empty_ns == 0)
+        host->empty_ns = now;
+    if (host->empty_ns != 0 &&
+        (weft__weftd_processes_idle(host) ||
+         now > host->empty_ns + weft__config_u64("WEFT_DEAD_MS") * WEFT_NS_PER_MS)) {
         weft__info("is empty, and leaves");
         weft__weftd_stop(host);
         return;
     }
-    weft__loop_timer(host->asker.loop, timer, weft__now_ns() + EMPTY_POLL_MS * WEFT_NS_PER_MS);
+    weft__loop_timer(host->asker.loop, timer, now + EMPTY_POLL_MS * WEFT_NS_PER_MS);
 }
 
 static int set_leaving(struct weft_host *host, const Weft__Host__DrainRequest *request)
@@ -54,6 +64,7 @@ static int set_leaving(struct weft_host *host, const Weft__Host__DrainRequest *r
                          host->name);
     host->leaving = !request->cancel;
     host->leaves = host->leaving && !request->stay;
+    host->empty_ns = 0;
     if (host->leaving != before) {
         weft__info(host->leaving ? "is being drained" : "takes work again");
         weft__weftd_slots_changed(host);

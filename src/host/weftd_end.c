@@ -72,8 +72,12 @@ static bool ran_a_rank(const struct weft_app *app, const struct weft_app_process
     return false;
 }
 
-static void output_missing(struct weft_app *app, const struct weft_app_process *process)
+/* cause: why the host could not be asked; "": it could. Last, so that a long one cuts nothing off.
+ */
+static void output_missing(struct weft_app *app, const struct weft_app_process *process,
+                           const char *cause)
 {
+    bool told = cause[0] != '\0';
     app->err = WEFT_EHOSTDEAD;
     app->code = 1;
     if (process->output_lost)
@@ -83,14 +87,14 @@ static void output_missing(struct weft_app *app, const struct weft_app_process *
                  process->host, app->host->name);
     else if (process->output_cut)
         snprintf(app->reason, sizeof(app->reason),
-                 "its ranks have ended well, but host %s died just after those there: what they "
-                 "printed may be missing",
+                 "its ranks have ended well, but host %s died just after those there had ended or "
+                 "moved away: what they printed may be missing",
                  process->host);
     else
         snprintf(app->reason, sizeof(app->reason),
                  "its ranks have ended well, but host %s did not answer at the end: what they "
-                 "printed there may be missing",
-                 process->host);
+                 "printed there may be missing%s%s%s",
+                 process->host, told ? " (" : "", cause, told ? ")" : "");
 }
 
 static void process_ended(struct weft_app *app, struct weft_app_process *process,
@@ -105,7 +109,7 @@ static void process_ended(struct weft_app *app, struct weft_app_process *process
     process->output_lost |= answer->err == WEFT_EIO;
     if (answer->err != WEFT_OK && app->err == WEFT_OK &&
         (process->output_lost || ran_a_rank(app, process)))
-        output_missing(app, process);
+        output_missing(app, process, answer->text != NULL ? answer->text : "");
     if (--app->awaited == 0)
         all_ended(app);
 }
@@ -165,7 +169,7 @@ void weft__weftd_app_end(struct weft_app *app, int err, int code, const char *fm
         }
     for (size_t i = 0; i < app->processes_n; i++) /* of one that has died since */
         if ((app->processes[i].output_lost || app->processes[i].output_cut) && app->err == WEFT_OK)
-            output_missing(app, &app->processes[i]);
+            output_missing(app, &app->processes[i], app->processes[i].why);
     if (app->awaited == 0)
         all_ended(app);
 }

@@ -270,7 +270,7 @@ static void tell_epoch(struct weft_host *host, uint64_t epoch)
 static void declared_dead(struct weft_host *host)
 {
     weft__error("this host was declared dead after a silence; its processes end and it joins anew");
-    weft__weftd_processes_end(host, "was declared dead");
+    weft__weftd_processes_end(host, "is dead: it was declared so after a silence");
     host->incarnation++;
     host->stood_still = false;
     weft__weftd_group_hosts(host, host->groups_revision);

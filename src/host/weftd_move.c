@@ -362,6 +362,7 @@ static void apply_owner(struct weft_app *app)
     if (plan->machine.outcome == WEFT_MOVE_OUTCOME_STAYED)
         return;
     record(app)->committed_ms = weft__weftd_app_age_ms(app);
+    weft__weftd_left_moved(app);
     weft__weftd_app_lease_end(app, rank->process, rank->lease);
     if (!rank->ended) {
         weft__weftd_app_process(app, rank->process)->ranks--;
@@ -374,7 +375,7 @@ static void apply_owner(struct weft_app *app)
     record(app)->to_pid = weft__weftd_app_process(app, plan->to)->pid;
 }
 
-static void move_ended(struct weft_app *app)
+void weft__weftd_move_ended(struct weft_app *app)
 {
     struct weft_app_plan *plan = app->plan;
     struct weft_app_move *move = record(app);
@@ -414,7 +415,9 @@ static bool perform(struct weft_app *app, const struct weft_move_action *action)
         ask_owner(app, &action->message, owner_task);
         return true;
     case WEFT_MOVE_DO_ENDED:
-        move_ended(app);
+        app->plan->ends = true;
+        if (!app->plan->output_asked || app->plan->machine.outcome != WEFT_MOVE_OUTCOME_MOVED)
+            weft__weftd_move_ended(app);
         return false;
     case WEFT_MOVE_DO_END_APP:
         weft__weftd_app_end(
@@ -505,6 +508,7 @@ static void begin_move(struct weft_app *app, const struct weft_app_step *step,
     plan->from = rank->process;
     plan->to = dest->number;
     plan->applied = plan->registry_asked = plan->registry_answers = false;
+    plan->output_asked = plan->output_is_here = plan->ends = false;
     plan->moving = true;
     plan->timer.fire = timer_fired;
     plan->move_began_ns = weft__now_ns();
@@ -583,6 +587,7 @@ static void take_extras(struct weft_app *app, const Weft__Host__MoveMessage *twi
         plan->descriptor = weft__must_copy(twin->descriptor.data, twin->descriptor.len);
         plan->descriptor_len = twin->descriptor.len;
         plan->frozen_wall_us = twin->frozen_wall_us;
+        weft__weftd_left_ask(app);
     } else if (twin->kind == WEFT_MOVE_COPIED && twin->round == plan->machine.round &&
                !plan->machine.fetching) {
         free(plan->round);

@@ -407,6 +407,27 @@ void weft__weftd_on_end(void *ctx, struct weft_call *call, const ProtobufCMessag
         end_answer(call, known && err == WEFT_ENOENT ? WEFT_OK : err); /* there were leases only */
 }
 
+void weft__weftd_on_hand_over(void *ctx, struct weft_call *call, const ProtobufCMessage *message)
+{
+    struct weft_host *host = ctx;
+    const Weft__Host__HandOverRequest *request = (const Weft__Host__HandOverRequest *)message;
+    struct weft_guest *guest;
+    int err = weft__weftd_guest_of(host, request->app, request->token, &guest);
+    if (err == WEFT_OK && guest->process != NULL)
+        weft__weftd_streams_hand_over(guest->process, call);
+    else
+        end_answer(call, err == WEFT_EACCES ? err : ended_find(&host->ended, request->app));
+}
+
+bool weft__weftd_processes_idle(const struct weft_host *host)
+{
+    const struct weft_process *process;
+    DL_FOREACH(host->processes, process)
+    if (!weft__weftd_streams_idle(process))
+        return false;
+    return true;
+}
+
 size_t weft__weftd_processes_n(const struct weft_host *host)
 {
     size_t n = 0;

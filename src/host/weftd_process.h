@@ -12,6 +12,7 @@ struct weft_process_stream {
     struct weft_watch watch; /* fd -1: over */
     struct weft_process *process;
     bool watched;
+    size_t owed; /* bytes that have to be handed over before who asked for that is answered */
     size_t rest_len;
     uint8_t rest[WEFT_OUTPUT_PIECE]; /* a line that has begun */
 };
@@ -40,6 +41,7 @@ struct weft_process {
     unsigned piece_tries;  /* since the process was given up */
     bool output_lost;      /* a piece of it never came to the home */
     struct weft_timer piece_timer;
+    struct weft_call *hand_over; /* waits for what is owed */
     bool reaped;
     bool killed;   /* by us */
     bool given_up; /* the same, or it would have been: nobody waits for its output for long */
@@ -70,6 +72,9 @@ void weft__weftd_streams_open(struct weft_process *process, int out, int err);
 /* Moves output on; when the process has been reaped and all is handed over, calls
  * weft__weftd_process_over. The process may be gone when this returns. */
 void weft__weftd_streams_go_on(struct weft_process *process);
+/* Answers when what has been printed until now is handed over, unfinished lines too; who asked
+ * before is refused. The process may be gone when this returns. */
+void weft__weftd_streams_hand_over(struct weft_process *process, struct weft_call *call);
 /* Whether nothing that the process has printed so far is still on its way. */
 bool weft__weftd_streams_idle(const struct weft_process *process);
 void weft__weftd_streams_close(struct weft_process *process);

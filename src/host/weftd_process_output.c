@@ -4,7 +4,8 @@
  * take more slows the process, nothing grows. A home that is too busy, late with its answer or out
  * of reach is asked again, and by the piece's number it knows one that it has already. A piece is
  * dropped when the home refuses it, or when the process has been given up because the home was not
- * heard; then the end of the process is no good one, see weftd_end.c.
+ * heard; then the end of the process is no good one, see weftd_end.c. Before ranks leave for good
+ * their home asks for what they have printed: it would be lost with this host.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "base/config.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "control/server.h"
 #include "host/calls.h"
 #include "host/output.h"
 #include "host/weftd_process.h"
@@ -47,7 +49,8 @@ static void stream_close(struct weft_process_stream *stream)
 static size_t whole_lines(const struct weft_process_stream *stream, const uint8_t *bytes,
                           size_t len)
 {
-    if (stream->watch.fd < 0 || stream->process->reaped || len == WEFT_OUTPUT_PIECE)
+    if (stream->watch.fd < 0 || stream->process->reaped || len == WEFT_OUTPUT_PIECE ||
+        stream->owed > 0)
         return len;
     const uint8_t *end = memrchr(bytes, '\n', len);
     return end != NULL ? (size_t)(end - bytes) + 1 : 0;
@@ -67,6 +70,7 @@ static size_t stream_read(struct weft_process_stream *stream, uint8_t *into)
     else if (n == 0 || (errno != EAGAIN && errno != EINTR) || stream->process->reaped)
         stream_close(stream);
     size_t now = whole_lines(stream, into, len);
+    stream->owed -= now < stream->owed ? now : stream->owed;
     stream->rest_len = len - now;
     memcpy(stream->rest, into + now, stream->rest_len);
     return now;
@@ -163,10 +167,30 @@ static bool piece_next(struct weft_process *process)
     return any;
 }
 
+/* Of a stream that has been closed nothing is owed any more. */
+static bool is_owed(const struct weft_process_stream *stream)
+{
+    return stream->owed > 0 && stream->watch.fd >= 0;
+}
+
+/* No piece is under way. */
+static void hand_over_look(struct weft_process *process)
+{
+    struct weft_call *call = process->hand_over;
+    if (call == NULL || is_owed(&process->out) || is_owed(&process->err))
+        return;
+    process->hand_over = NULL;
+    if (process->output_lost)
+        weft__call_fail(call, WEFT_EIO, "not all that it printed came to its home");
+    else
+        weft__call_reply(call, NULL);
+}
+
 void weft__weftd_streams_go_on(struct weft_process *process)
 {
     if (process->piece != NULL)
         return;
+    hand_over_look(process);
     bool any = piece_next(process);
     if (!any && process->reaped) /* the first look may have closed only one of the two */
         any = piece_next(process);
@@ -176,6 +200,24 @@ void weft__weftd_streams_go_on(struct weft_process *process)
         piece_send(process);
     else if (process->reaped)
         weft__weftd_process_over(process);
+}
+
+/* What there is of it now. */
+static void stream_owe(struct weft_process_stream *stream)
+{
+    int waiting = 0;
+    if (stream->watch.fd >= 0 && ioctl(stream->watch.fd, FIONREAD, &waiting) == 0)
+        stream->owed = stream->rest_len + (size_t)waiting;
+}
+
+void weft__weftd_streams_hand_over(struct weft_process *process, struct weft_call *call)
+{
+    if (process->hand_over != NULL)
+        weft__call_fail(process->hand_over, WEFT_ECANCELED, "asked again");
+    process->hand_over = call;
+    stream_owe(&process->out);
+    stream_owe(&process->err);
+    weft__weftd_streams_go_on(process);
 }
 
 static bool stream_idle(const struct weft_process_stream *stream)
@@ -219,4 +261,5 @@ void weft__weftd_streams_close(struct weft_process *process)
     stream_close(&process->out);
     stream_close(&process->err);
     piece_free(process);
+    hand_over_look(process);
 }

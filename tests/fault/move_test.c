@@ -130,6 +130,24 @@ static void a_source_host_that_dies_after_the_move_costs_nothing(void **state)
     scene_ends_well(&scene);
 }
 
+/* Its weftd cannot be asked for what the rank has printed there. */
+static void a_source_host_that_dies_with_output_is_told_at_the_end(void **state)
+{
+    struct scene scene;
+    scene_open(&scene, *state);
+    struct child *move = scene_asked(&scene);
+    child_signal(scene.a->weftd, SIGSTOP);
+    atomic_store(&scene.stage.board->hold, 0);
+    cluster_await(scene.cluster, CLUSTER_MS,
+                  ask_rank_is(scene.cluster, &scene.app, SCENE_MOVER, "b"));
+    cluster_host_kill(scene.a);
+    scene_moved(&scene, move);
+    cluster_await(scene.cluster, CLUSTER_MS, ask_alive(scene.cluster, 3));
+    stage_runs(scene.cluster, &scene.stage, SCENE_RANKS, 20);
+    atomic_store(&scene.stage.board->stop, 1);
+    scene_ends(&scene, 3, "host a died");
+}
+
 static void a_source_that_dies_while_its_rank_stands_ends_the_app(void **state)
 {
     struct scene scene;
@@ -265,6 +283,7 @@ int main(int argc, char **argv)
         CASE(a_destination_host_that_dies_while_packets_are_forwarded_ends_the_app),
         CASE(a_source_that_dies_after_the_commit_costs_nothing),
         CASE(a_source_host_that_dies_after_the_move_costs_nothing),
+        CASE(a_source_host_that_dies_with_output_is_told_at_the_end),
         CASE(a_home_that_dies_in_a_move_ends_the_app_on_both_sides_of_it),
         CASE(the_processes_of_an_app_end_with_the_weftd_that_started_them),
     };

@@ -104,12 +104,9 @@ static void an_app_goes_on_as_long_as_nobody_hears_the_head(void **state)
         stage_runs(*state, &scene.stage, SCENE_RANKS, 20);
     }
     lab_heal(*state, scene.head);
-    /* It is over: well, or by its hosts' death, or it ended well just when that was told. */
-    atomic_store(&scene.stage.board->stop, 1);
+    atomic_store(&scene.stage.board->stop, 1); /* it is over: well, or by its hosts' death */
     int code = child_wait(scene.app.run, SCENE_FATAL_MS);
-    bool dead = child_complained(scene.app.run, "is dead"),
-         late = child_complained(scene.app.run, "did not answer at the end");
-    if (code != 0 && (code != 3 || !(dead || late)))
+    if (code != 0 && (code != 3 || !child_complained(scene.app.run, "is dead")))
         cluster_fail(*state, "weft run: exit code %d", code);
     cluster_await(scene.cluster, CLUSTER_MS, ask_alive(*state, 4));
     stage_all_free(*state);

@@ -4,8 +4,8 @@
  * FAKE_APP_FOLDER: where the file PROCESS.orders goes ("TOKEN PID"). FAKE_APP_WAY: "mute" (never
  * greets), "garbage" (greets with noise), "long" (claims a greeting of 4 GiB), "odd" (greets
  * with an error that is none), "gone" (ends at once, with a word on stderr), "prints" (a
- * line), "deaf" (does not take the first that it is told about the others; what it is told then
- * makes the file PROCESS.heard).
+ * line), "murmurs" (before it greets, a line that it does not end), "deaf" (does not take the first
+ * that it is told about the others; what it is told then makes the file PROCESS.heard).
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -158,6 +158,8 @@ int main(void)
     } else if (strcmp(way, "long") == 0) {
         (void)!write(LIFELINE, "\xff\xff\xff\xff", 4);
     } else if (strcmp(way, "mute") != 0) {
+        if (strcmp(way, "murmurs") == 0 && write(1, "half a line", 11) != 11)
+            return 1;
         server = serve(orders, strcmp(way, "deaf") == 0);
         greet(orders, server, strcmp(way, "odd") == 0);
         if (strcmp(way, "prints") == 0 && (puts("a line") < 0 || fflush(stdout) != 0))

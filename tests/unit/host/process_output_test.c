@@ -88,15 +88,16 @@ static int ask(struct daemons *rig, uint16_t code, const ProtobufCMessage *reque
     return daemon_ask(rig, &(struct daemon_ask){.host = 1, .code = code, .request = request}, NULL);
 }
 
-/* A process that has printed one line. */
-static void print_a_line(struct daemons *rig)
+/* A process that behaves in this way: see fake_app.c. */
+static void launch_one(struct daemons *rig, const char *way)
 {
     uint64_t id = 5;
-    char folder[128];
-    char *env[] = {folder, (char *)(uintptr_t) "FAKE_APP_WAY=prints"};
+    char folder[128], behaves[32];
+    char *env[] = {folder, behaves};
     Weft__Host__LeaseRequest lease = WEFT__HOST__LEASE_REQUEST__INIT;
     Weft__Host__LaunchRequest launch = WEFT__HOST__LAUNCH_REQUEST__INIT;
     snprintf(folder, sizeof(folder), "FAKE_APP_FOLDER=%s", rig->folder);
+    snprintf(behaves, sizeof(behaves), "FAKE_APP_WAY=%s", way);
     lease.app = launch.app = APP;
     lease.token = launch.token = TOKEN;
     lease.home_control = launch.home_control = home.url;
@@ -122,7 +123,7 @@ static void a_home_that_is_busy_is_asked_again_with_the_same_number(void **state
 {
     struct daemons *rig = *state;
     home_open(WEFT_EAGAIN, TWICE);
-    print_a_line(rig);
+    launch_one(rig, "prints");
     assert_int_equal(end(rig), WEFT_OK);
     assert_int_equal(atomic_load(&home.taken), 1);
     assert_string_equal(home.text, "a line\n");
@@ -135,7 +136,7 @@ static void a_home_that_was_out_of_reach_is_asked_again(void **state)
 {
     struct daemons *rig = *state;
     home_open(WEFT_ECONNRESET, TWICE);
-    print_a_line(rig);
+    launch_one(rig, "prints");
     assert_int_equal(end(rig), WEFT_OK);
     assert_int_equal(atomic_load(&home.taken), 1);
     assert_int_equal(atomic_load(&home.numbers), TWICE + 1);
@@ -146,11 +147,47 @@ static void what_no_home_takes_makes_the_end_no_good_one(void **state)
 {
     struct daemons *rig = *state;
     home_open(WEFT_EACCES, 1);
-    print_a_line(rig);
+    launch_one(rig, "prints");
     assert_int_equal(end(rig), WEFT_EIO);
     assert_int_equal(atomic_load(&home.asked), 1);
     assert_int_equal(atomic_load(&home.exits), 1);
     assert_int_equal(atomic_load(&home.lost), 1);
+    weft__server_stop(home.server, 1000);
+}
+
+static int hand_over(struct daemons *rig, uint64_t token)
+{
+    Weft__Host__HandOverRequest request = WEFT__HOST__HAND_OVER_REQUEST__INIT;
+    request.app = APP;
+    request.token = token;
+    return ask(rig, WEFT_CALL_HAND_OVER, &request.base);
+}
+
+static void what_is_asked_for_is_handed_over_before_the_answer(void **state)
+{
+    struct daemons *rig = *state;
+    home_open(WEFT_EAGAIN, TWICE);
+    launch_one(rig, "murmurs");
+    assert_int_equal(hand_over(rig, TOKEN + 1), WEFT_EACCES);
+    assert_int_equal(hand_over(rig, TOKEN), WEFT_OK);
+    assert_int_equal(atomic_load(&home.taken), 1);
+    assert_string_equal(home.text, "half a line");
+    assert_int_equal(hand_over(rig, TOKEN), WEFT_OK); /* there is nothing any more, */
+    assert_int_equal(atomic_load(&home.taken), 1);
+    assert_int_equal(end(rig), WEFT_OK);
+    assert_int_equal(hand_over(rig, TOKEN), WEFT_OK); /* nor will there be */
+    assert_int_equal(atomic_load(&home.lost), 0);
+    weft__server_stop(home.server, 1000);
+}
+
+static void what_is_asked_for_and_lost_is_told(void **state)
+{
+    struct daemons *rig = *state;
+    home_open(WEFT_EACCES, 1);
+    launch_one(rig, "murmurs");
+    assert_int_equal(hand_over(rig, TOKEN), WEFT_EIO);
+    assert_int_equal(end(rig), WEFT_EIO);
+    assert_int_equal(hand_over(rig, TOKEN), WEFT_EIO);
     weft__server_stop(home.server, 1000);
 }
 
@@ -174,7 +211,7 @@ static void of_a_home_that_dies_meanwhile_nothing_is_left(void **state)
     struct daemon_answer answer;
     Weft__Host__EndRequest request = WEFT__HOST__END_REQUEST__INIT;
     home_open(WEFT_ECONNRESET, UINT32_MAX);
-    print_a_line(rig);
+    launch_one(rig, "prints");
     request.app = APP;
     request.token = TOKEN;
     struct daemon_ask end_ask = {.host = 1, .code = WEFT_CALL_END, .request = &request.base};
@@ -193,6 +230,8 @@ int main(void)
         cmocka_unit_test(a_home_that_is_busy_is_asked_again_with_the_same_number),
         cmocka_unit_test(a_home_that_was_out_of_reach_is_asked_again),
         cmocka_unit_test(what_no_home_takes_makes_the_end_no_good_one),
+        cmocka_unit_test(what_is_asked_for_is_handed_over_before_the_answer),
+        cmocka_unit_test(what_is_asked_for_and_lost_is_told),
         cmocka_unit_test(of_a_home_that_dies_meanwhile_nothing_is_left),
     };
     (void)setenv("WEFT_DEAD_MS", "1000", 1);
