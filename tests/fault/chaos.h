@@ -16,6 +16,9 @@ enum {
     CHAOS_ACTIVE = 24,
     CHAOS_COMMANDS = 64,
     CHAOS_ENDS = 24,
+    CHAOS_RANKS_MIN = 2, /* of an app */
+    CHAOS_RANKS_MAX = 5,
+    CHAOS_TEXT = 640,     /* what an app says at its end */
     CHAOS_DEAD_MS = 4000, /* WEFT_DEAD_MS */
     /* A host that is stopped or cut off for less is never taken for dead: TCP, which waits twice as
      * long each time, is heard again after at most twice the time. */
@@ -25,9 +28,17 @@ enum {
 
 /* ---- chaos_work.c ---- */
 
-enum chaos_work { CHAOS_HEAT, CHAOS_SWAP, CHAOS_STRAY, CHAOS_WORKS };
+/* Shared objects with migration points, and ordinary programs in cells. */
+enum chaos_work {
+    CHAOS_HEAT,
+    CHAOS_SWAP,
+    CHAOS_STRAY,
+    CHAOS_HEAT_CELL,
+    CHAOS_PARTICLES_CELL,
+    CHAOS_WORKS
+};
 
-/* What the program says at its end when all is well; text_out: 64 bytes. */
+/* What the program says at its end when all is well; text_out: CHAOS_TEXT bytes. */
 void chaos_expected_swap(uint64_t seed, uint64_t steps, int size, char *text_out);
 void chaos_expected_stray(uint64_t seed, uint64_t steps, int size, char *text_out);
 
@@ -69,7 +80,7 @@ struct chaos_app {
     enum chaos_work work;
     struct cluster_host *home;
     struct child *run; /* NULL: no app in this place */
-    char json[192], id_file[192], expected[64];
+    char json[192], id_file[192], expected[CHAOS_TEXT];
     uint64_t began_ms;
     struct child_patience patience;
     unsigned number, ranks;
@@ -83,7 +94,7 @@ struct chaos_command {
 
 struct chaos_count {
     unsigned started, refused, identical;
-    unsigned by_work[CHAOS_WORKS];
+    unsigned by_work[CHAOS_WORKS], well_by_work[CHAOS_WORKS];
     unsigned faults[CHAOS_KINDS];
     unsigned moved, aborted, moves_asked;
     unsigned stalls; /* of the machine: we did not run for a second */
@@ -99,6 +110,8 @@ struct chaos {
     uint64_t seed, dice;
     uint64_t began_ms, seen_ms, start_ms;
     struct chaos_app apps[CHAOS_APPS];
+    uint64_t particle_steps;                             /* of each run of particles, */
+    char particles_say[CHAOS_RANKS_MAX + 1][CHAOS_TEXT]; /* and what it says, by ranks */
     struct chaos_active active[CHAOS_ACTIVE];
     unsigned active_n;
     struct chaos_harm harms[CHAOS_HARMS];
@@ -157,7 +170,10 @@ void chaos_command(struct chaos *chaos, struct child *child);
 
 /* ---- chaos_app.c ---- */
 
+/* Before the first fault: runs what is compared later with a run that nothing has struck. */
+void chaos_apps_measure(struct chaos *chaos);
 void chaos_apps_start(struct chaos *chaos);
+const char *chaos_work_name(enum chaos_work work);
 /* Judges those that have ended; returns how many still run. */
 unsigned chaos_apps_look(struct chaos *chaos);
 

@@ -1,4 +1,4 @@
-/* Apps of three programs, and what their ends have to be: well with the result of a run without
+/* Apps of several programs, and what their ends have to be: well with the result of a run without
  * faults, or with a reason that names a host or a process that was struck, and that the app needed.
  */
 #include <inttypes.h>
@@ -10,8 +10,6 @@
 #include "chaos.h"
 
 enum {
-    RANKS_MIN = 2,
-    RANKS_MAX = 5,
     APP_MS = 120000,
     ROOM = 4, /* slots that ranks can move to */
     START_EVERY_MS = 200,
@@ -20,7 +18,24 @@ enum {
     FAILED = 1
 };
 
-static const char *const programs[CHAOS_WORKS] = {"heat", "swap", "stray"};
+#ifdef CHAOS_HEAT_CELL_PATH
+static const bool cells = true;
+#else /* they do not run here */
+static const bool cells = false;
+#define CHAOS_HEAT_CELL_PATH ""
+#define CHAOS_PARTICLES_PATH ""
+#endif
+
+static const char *const names[CHAOS_WORKS] = {[CHAOS_HEAT] = "heat",
+                                               [CHAOS_SWAP] = "swap",
+                                               [CHAOS_STRAY] = "stray",
+                                               [CHAOS_HEAT_CELL] = "heat in cells",
+                                               [CHAOS_PARTICLES_CELL] = "particles in cells"};
+
+const char *chaos_work_name(enum chaos_work work)
+{
+    return names[work];
+}
 
 /* ---- starts ---- */
 
@@ -36,7 +51,9 @@ static uint64_t steps_of(struct chaos *chaos, uint64_t least, uint64_t most)
 static void plan_heat(struct chaos *chaos, struct chaos_app *app, struct plan *plan)
 {
     uint64_t steps = steps_of(chaos, 3000, 20000), seed = chaos_dice(chaos, 1000);
-    snprintf(plan->program, sizeof(plan->program), "%s", CHAOS_HEAT_PATH);
+    bool cell = app->work == CHAOS_HEAT_CELL;
+    snprintf(plan->program, sizeof(plan->program), "%s",
+             cell ? CHAOS_HEAT_CELL_PATH : CHAOS_HEAT_PATH);
     snprintf(plan->args[0], sizeof(plan->args[0]), "--nx=120");
     snprintf(plan->args[1], sizeof(plan->args[1]), "--ny=20");
     snprintf(plan->args[2], sizeof(plan->args[2]), "--steps=%" PRIu64, steps);
@@ -57,12 +74,19 @@ static void plan_other(struct chaos *chaos, struct chaos_app *app, struct plan *
     bool swap = app->work == CHAOS_SWAP;
     uint64_t steps = steps_of(chaos, 800, 4000), seed = chaos_dice(chaos, 1u << 30);
     uint64_t nap_us = chaos_dice(chaos, 1500);
-    snprintf(plan->program, sizeof(plan->program), "%s", cluster_program(programs[app->work]));
+    snprintf(plan->program, sizeof(plan->program), "%s", cluster_program(names[app->work]));
     snprintf(plan->args[0], sizeof(plan->args[0]), "%" PRIu64, steps);
     snprintf(plan->args[1], sizeof(plan->args[1]), "%" PRIu64, seed);
     snprintf(plan->args[2], sizeof(plan->args[2]), "%" PRIu64, nap_us);
     (swap ? chaos_expected_swap : chaos_expected_stray)(seed, steps, (int)app->ranks,
                                                         app->expected);
+}
+
+static void plan_particles(const struct chaos *chaos, struct chaos_app *app, struct plan *plan)
+{
+    snprintf(plan->program, sizeof(plan->program), "%s", CHAOS_PARTICLES_PATH);
+    snprintf(plan->args[0], sizeof(plan->args[0]), "%" PRIu64, chaos->particle_steps);
+    snprintf(app->expected, sizeof(app->expected), "%s", chaos->particles_say[app->ranks]);
 }
 
 static void launch(struct chaos *chaos, struct chaos_app *app, const struct plan *plan)
@@ -78,7 +102,7 @@ static void launch(struct chaos *chaos, struct chaos_app *app, const struct plan
     app->patience = child_patience(APP_MS);
     chaos->count.started++;
     chaos->count.by_work[app->work]++;
-    chaos_note(chaos, "app %u: %s, %u ranks, at %s, output in %s", app->number, programs[app->work],
+    chaos_note(chaos, "app %u: %s, %u ranks, at %s, output in %s", app->number, names[app->work],
                app->ranks, app->home->name, app->run->out);
 }
 
@@ -86,13 +110,17 @@ static void start(struct chaos *chaos, struct chaos_app *app)
 {
     struct plan plan = {0};
     unsigned home = (unsigned)chaos_dice(chaos, CHAOS_HOSTS);
-    *app = (struct chaos_app){.work = (enum chaos_work)chaos_dice(chaos, CHAOS_WORKS),
-                              .number = ++chaos->apps_n};
-    app->ranks = RANKS_MIN + (unsigned)chaos_dice(chaos, RANKS_MAX - RANKS_MIN + 1);
+    *app = (struct chaos_app){
+        .work = (enum chaos_work)chaos_dice(chaos, cells ? CHAOS_WORKS : CHAOS_HEAT_CELL),
+        .number = ++chaos->apps_n};
+    app->ranks =
+        CHAOS_RANKS_MIN + (unsigned)chaos_dice(chaos, CHAOS_RANKS_MAX - CHAOS_RANKS_MIN + 1);
     uint64_t detects = chaos_dice(chaos, 2);
     app->home = &chaos->cluster->hosts[home];
-    if (app->work == CHAOS_HEAT)
+    if (app->work == CHAOS_HEAT || app->work == CHAOS_HEAT_CELL)
         plan_heat(chaos, app, &plan);
+    else if (app->work == CHAOS_PARTICLES_CELL)
+        plan_particles(chaos, app, &plan);
     else
         plan_other(chaos, app, &plan);
     if (!chaos_host_well(chaos, home))
@@ -102,6 +130,26 @@ static void start(struct chaos *chaos, struct chaos_app *app)
     snprintf(app->json, sizeof(app->json), "%s", cluster_file(chaos->cluster, "json"));
     snprintf(app->id_file, sizeof(app->id_file), "%s", cluster_file(chaos->cluster, "id"));
     launch(chaos, app, &plan);
+}
+
+/* Particles fly the same way wherever their ranks are. */
+void chaos_apps_measure(struct chaos *chaos)
+{
+    enum { STEPS_MIN = 300, STEPS_MAX = 1500 };
+    chaos->particle_steps = steps_of(chaos, STEPS_MIN, STEPS_MAX);
+    for (unsigned n = CHAOS_RANKS_MIN; cells && n <= CHAOS_RANKS_MAX; n++) {
+        char ranks[8], steps[24];
+        snprintf(ranks, sizeof(ranks), "%u", n);
+        snprintf(steps, sizeof(steps), "%" PRIu64, chaos->particle_steps);
+        struct child *run =
+            cluster_weft(chaos->cluster, "run", "--at", chaos->cluster->hosts[0].address, "-n",
+                         ranks, CHAOS_PARTICLES_PATH, steps, NULL);
+        char *text = child_read(run->out);
+        if (run->code != 0 || strstr(text, "hash") == NULL || strlen(text) >= CHAOS_TEXT)
+            chaos_fail(chaos, "particles on %u ranks: code %d, %s", n, run->code, text);
+        snprintf(chaos->particles_say[n], CHAOS_TEXT, "%s", text);
+        free(text);
+    }
 }
 
 static unsigned ranks_now(const struct chaos *chaos)
@@ -118,7 +166,7 @@ void chaos_apps_start(struct chaos *chaos)
         return;
     for (unsigned i = 0; i < CHAOS_APPS; i++)
         if (chaos->apps[i].run == NULL &&
-            ranks_now(chaos) + RANKS_MAX <= CHAOS_HOSTS * CHAOS_SLOTS - ROOM) {
+            ranks_now(chaos) + CHAOS_RANKS_MAX <= CHAOS_HOSTS * CHAOS_SLOTS - ROOM) {
             start(chaos, &chaos->apps[i]);
             chaos->start_ms = child_now_ms() + START_EVERY_MS;
             return;
@@ -219,6 +267,7 @@ static void judge_result(struct chaos *chaos, const struct chaos_app *app)
     if (!child_said(app->run, app->expected))
         chaos_fail(chaos, "app %u ends well, but does not say \"%s\"", app->number, app->expected);
     chaos->count.identical++;
+    chaos->count.well_by_work[app->work]++;
     chaos_note(chaos, "app %u has ended well", app->number);
 }
 

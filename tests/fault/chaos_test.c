@@ -127,8 +127,10 @@ static void add(struct chaos_count *all, const struct chaos_count *one)
     all->aborted += one->aborted;
     all->moves_asked += one->moves_asked;
     all->stalls += one->stalls;
-    for (unsigned i = 0; i < CHAOS_WORKS; i++)
+    for (unsigned i = 0; i < CHAOS_WORKS; i++) {
         all->by_work[i] += one->by_work[i];
+        all->well_by_work[i] += one->well_by_work[i];
+    }
     for (unsigned i = 0; i < CHAOS_KINDS; i++)
         all->faults[i] += one->faults[i];
     for (unsigned i = 0; i < CHAOS_ENDS; i++) {
@@ -144,10 +146,11 @@ static void print(const struct chaos_count *count)
     unsigned n = 0;
     for (unsigned i = 0; i < CHAOS_KINDS; i++)
         n += count->faults[i];
-    printf("apps: %u started (heat %u, swap %u, stray %u), %u identical, %u refused, %u ended by a "
-           "fault\n",
-           count->started, count->by_work[CHAOS_HEAT], count->by_work[CHAOS_SWAP],
-           count->by_work[CHAOS_STRAY], count->identical, count->refused,
+    printf("apps: %u started", count->started);
+    for (unsigned i = 0; i < CHAOS_WORKS; i++)
+        printf("%s%s %u of %u", i == 0 ? " (identical: " : ", ",
+               chaos_work_name((enum chaos_work)i), count->well_by_work[i], count->by_work[i]);
+    printf("), %u identical, %u refused, %u ended by a fault\n", count->identical, count->refused,
            count->started - count->identical - count->refused);
     for (unsigned i = 0; i < CHAOS_ENDS && count->ends[i].n > 0; i++)
         printf("    %4u x %s\n", count->ends[i].n, count->ends[i].text);
@@ -184,6 +187,7 @@ static void one_round(struct cluster *cluster, uint64_t seed, struct chaos_count
     events_n = 0;
     hosts_open();
     chaos.began_ms = child_now_ms();
+    chaos_apps_measure(&chaos);
     chaos_measure(&chaos);
     chaos.began_ms = child_now_ms();
     faults();

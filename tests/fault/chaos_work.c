@@ -12,7 +12,7 @@ static void say(const uint64_t *values, int size, char *text_out)
     uint64_t sum = 0;
     for (int i = 0; i < size; i++)
         sum += values[i];
-    snprintf(text_out, 64, "digest %016" PRIx64, sum);
+    snprintf(text_out, CHAOS_TEXT, "digest %016" PRIx64, sum);
 }
 
 void chaos_expected_swap(uint64_t seed, uint64_t steps, int size, char *text_out)
