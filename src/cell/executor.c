@@ -17,6 +17,7 @@
 #include <sys/random.h>
 
 #include "cell/clock.h"
+#include "cell/environment.h"
 #include "cell/gate.h"
 #include "cell/impl.h"
 #include "cell/stack.h"
@@ -68,13 +69,13 @@ static void on_killed(void *ctx, int signal)
 /* Where in the program an address lies, if it does: "program+0x12ab (function+0x1b)". */
 static void say_where(const struct weft__cell *own, uint64_t pc, char out[WHERE_MAX])
 {
-    const struct weft__space_host *host = &own->system.space;
-    bool inside = pc >= host->space->origin && pc < host->space->break_begin;
-    uint64_t offset = inside ? pc - host->space->origin : pc;
-    char name[WHERE_MAX - 48] = "";
-    bool named = inside && weft__symbol_at(host->program, offset, name, sizeof(name));
-    snprintf(out, WHERE_MAX, "%s0x%llx%s%s%s", inside ? "program+" : "", (unsigned long long)offset,
-             named ? " (" : "", name, named ? ")" : "");
+    uint64_t offset = pc;
+    int fd;
+    const char *file = weft__space_name(&own->system.space, pc, &offset, &fd);
+    char name[WHERE_MAX - 64] = "";
+    bool named = file && weft__symbol_at(fd, offset, name, sizeof(name));
+    snprintf(out, WHERE_MAX, "%.32s%s0x%llx%s%s%s", file ? file : "", file ? "+" : "",
+             (unsigned long long)offset, named ? " (" : "", name, named ? ")" : "");
 }
 
 static void on_fault(void *ctx, struct weft__trap_fault *fault)
@@ -115,7 +116,7 @@ int weft__cell_fail(struct weft__cell *own, int err)
 
 /* ---- running ---- */
 
-static int first_stack(struct weft__rank *rank, uint64_t *sp_out)
+static int first_stack(struct weft__rank *rank, char *const *envp, uint64_t *sp_out)
 {
     const struct weft__elf *elf = &rank->exec->program.elf;
     const struct weft__space *space = weft__cell_of(rank)->system.space.space;
@@ -127,6 +128,7 @@ static int first_stack(struct weft__rank *rank, uint64_t *sp_out)
         {AT_PHNUM, elf->headers_n},
         {AT_PHENT, sizeof(Elf64_Phdr)},
         {AT_PAGESZ, PAGE},
+        {AT_BASE, space->linker},
         {AT_ENTRY, space->origin + elf->entry},
         {AT_HWCAP, getauxval(AT_HWCAP)},
         {AT_HWCAP2, getauxval(AT_HWCAP2)},
@@ -138,7 +140,7 @@ static int first_stack(struct weft__rank *rank, uint64_t *sp_out)
         .bottom = (void *)(uintptr_t)space->stack_begin,
         .top = (void *)(uintptr_t)(space->stack_end - (uint64_t)rank->number % COLOURS * LINE),
         .argv = rank->stay.argv,
-        .envp = rank->stay.envp,
+        .envp = envp,
         .aux = aux,
         .aux_n = sizeof(aux) / sizeof(aux[0]),
         .path = rank->exec->program.path,
@@ -147,6 +149,23 @@ static int first_stack(struct weft__rank *rank, uint64_t *sp_out)
     int err = weft__stack_build(&desc, &sp);
     if (!err)
         *sp_out = (uint64_t)(uintptr_t)sp;
+    return err;
+}
+
+/* A program with libraries finds weft's own before others. */
+static int first_stack_of(struct weft__rank *rank, uint64_t *sp_out)
+{
+    const char *folder = weft__environment_libraries();
+    char *own = NULL;
+    if (!rank->exec->program.elf.interpreter[0] || !folder)
+        return first_stack(rank, rank->stay.envp, sp_out);
+    char **envp = weft__environment_new(rank->stay.envp, folder, &own);
+    if (!envp)
+        return weft_fail(WEFT_ENOMEM, "no memory for the environment of rank %d",
+                         (int)rank->number);
+    int err = first_stack(rank, envp, sp_out);
+    free((void *)envp);
+    free(own);
     return err;
 }
 
@@ -163,18 +182,20 @@ static struct weft__system_state *state_of(const struct weft__rank *rank)
 static int begin(struct weft__cell *own)
 {
     struct weft__rank *rank = own->rank;
+    const struct weft__elf *elf = &rank->exec->program.elf;
     const struct weft__space_desc desc = {.begin = space_begin(rank),
                                           .end = part_end(rank),
                                           .stack_bytes = weft__stay_stack_bytes(),
                                           .clock = (uint64_t)(uintptr_t)&state_of(rank)->clock,
-                                          .colour = colour(rank)};
-    int err = weft__space_init(&own->system.space, &desc, &rank->exec->program.elf);
+                                          .colour = colour(rank),
+                                          .linker = elf->interpreter[0] ? elf->interpreter : NULL};
+    int err = weft__space_init(&own->system.space, &desc, elf);
     if (!err)
         err = weft__system_begin(&own->system, state_of(rank));
     if (err)
         return err;
     own->system.cell = rank->cell;
-    return first_stack(rank, &own->entry_sp);
+    return first_stack_of(rank, &own->entry_sp);
 }
 
 static int go_on(struct weft__cell *own)
@@ -262,8 +283,9 @@ static int cell_prepare(struct weft__rank *rank, const struct weft__move *move)
 
 static int cell_arrived(const struct weft__rank *rank)
 {
-    int err = weft__space_check(space_begin(rank), part_end(rank));
-    return err ? err : weft__system_arrive(&weft__cell_of(rank)->system, state_of(rank));
+    struct weft__system *system = &weft__cell_of(rank)->system;
+    int err = weft__space_arrive(&system->space, space_begin(rank), part_end(rank));
+    return err ? err : weft__system_arrive(system, state_of(rank));
 }
 
 const struct weft__executor weft__executor_cell = {

@@ -5,6 +5,10 @@
  * books. Memory that is given back is punched out of the file: it is zeros when it is mapped again,
  * and is not moved. Protections are set where they differ from the range's.
  *
+ * Object files are mapped as far as they are not to be written: dynamic linkers map a whole library
+ * so, then put its data on top, which are copied as the bytes of all other files are. Pages of an
+ * object that are to be written after all become the range's own.
+ *
  * Refused: shared mappings, which would tie the rank to its host, and memory that is both writable
  * and executable code of its own (just-in-time compilers), as PROT_EXEC on the range's pages.
  */
@@ -66,13 +70,21 @@ static int64_t clear(const struct weft__space_host *host, uint64_t begin, uint64
     return 0;
 }
 
+/* The descriptor that extents of this source are mapped from. */
+static int file_of(const struct weft__space_host *host, uint32_t source)
+{
+    const struct weft__object *object =
+        source > WEFT__SPACE_PROGRAM ? host->objects[source - WEFT__SPACE_PROGRAM - 1] : NULL;
+    return source == WEFT__SPACE_PROGRAM ? host->program : object ? object->fd : -1;
+}
+
 /* Gives pages of the range what their extent says. */
 static int64_t dress(const struct weft__space_host *host, const struct weft__arena_extent *extent)
 {
     uint64_t len = extent->end - extent->begin;
     if (extent->source) {
         void *got = mmap(at(extent->begin), len, (int)extent->prot, MAP_PRIVATE | MAP_FIXED,
-                         host->program, (off_t)extent->offset);
+                         file_of(host, extent->source), (off_t)extent->offset);
         return got == MAP_FAILED ? -errno : 0;
     }
     if (extent->prot != RW && mprotect(at(extent->begin), len, (int)extent->prot) != 0)
@@ -110,6 +122,13 @@ static int64_t place(struct weft__space_host *host, const struct weft__arena_map
 
 /* ---- the image ---- */
 
+/* A file that is loaded, and where. */
+struct image {
+    const struct weft__elf *elf;
+    uint32_t source;
+    uint64_t origin;
+};
+
 static int read_at(int fd, void *into, uint64_t len_bytes, uint64_t offset)
 {
     unsigned char *to = into;
@@ -128,9 +147,10 @@ static int read_at(int fd, void *into, uint64_t len_bytes, uint64_t offset)
 }
 
 /* Code and constants are mapped from the file; data are copied. */
-static int load_segment(struct weft__space_host *host, const struct weft__elf_segment *segment)
+static int load_segment(struct weft__space_host *host, const struct image *image,
+                        const struct weft__elf_segment *segment)
 {
-    uint64_t address = host->space->origin + segment->address;
+    uint64_t address = image->origin + segment->address;
     uint64_t begin = address & ~(PAGE - 1), end = pages(address + segment->mem_bytes);
     bool writable = segment->prot & PROT_WRITE;
     if (!writable && segment->mem_bytes > segment->file_bytes)
@@ -140,20 +160,21 @@ static int load_segment(struct weft__space_host *host, const struct weft__elf_se
                                         .fixed = true,
                                         .careful = true,
                                         .prot = (uint32_t)segment->prot,
-                                        .source = writable ? 0 : WEFT__SPACE_PROGRAM,
+                                        .source = writable ? 0 : image->source,
                                         .offset = segment->offset & ~(PAGE - 1)};
     int64_t rc = place(host, &map);
     if (rc < 0)
         return weft_fail((int)rc, "cannot map the program: %s", strerrordesc_np((int)-rc));
-    return writable ? read_at(host->program, at(address), segment->file_bytes, segment->offset)
+    return writable ? read_at(file_of(host, image->source), at(address), segment->file_bytes,
+                              segment->offset)
                     : WEFT_OK;
 }
 
-static int load(struct weft__space_host *host, const struct weft__elf *elf)
+static int load(struct weft__space_host *host, const struct image *image)
 {
     int err = WEFT_OK;
-    for (unsigned i = 0; !err && i < elf->segments_n; i++)
-        err = load_segment(host, &elf->segments[i]);
+    for (unsigned i = 0; !err && i < image->elf->segments_n; i++)
+        err = load_segment(host, image, &image->elf->segments[i]);
     return err;
 }
 
@@ -188,15 +209,50 @@ static int place_code(struct weft__space_host *host, uint64_t clock)
     return err;
 }
 
-int weft__space_init(struct weft__space_host *host, const struct weft__space_desc *desc,
-                     const struct weft__elf *elf)
+static uint64_t span(const struct weft__elf *elf)
 {
-    uint64_t table = desc->begin + pages(sizeof(struct weft__space));
+    return elf->end - elf->begin;
+}
+
+/* It lies behind the program, and is an object like the libraries that it will map itself. */
+static int open_linker(struct weft__space_host *host, const char *path)
+{
+    struct weft__object *linker;
+    int err = weft__object_open(path, &linker);
+    if (err)
+        return weft_fail(err, "cannot load the program's dynamic linker %s: %s", path,
+                         err == WEFT_ENOENT ? "it is not on this host" : weft_fail_text(err));
+    host->objects[0] = linker;
+    if (linker->elf.fixed || linker->elf.writes_text || !linker->elf.entry)
+        return weft_fail(WEFT_ENOEXEC, "%s is no dynamic linker", path);
+    return WEFT_OK;
+}
+
+static int load_linker(struct weft__space_host *host)
+{
+    const struct weft__object *linker = host->objects[0];
+    struct weft__space *space = host->space;
+    const struct image image = {.elf = &linker->elf,
+                                .source = WEFT__SPACE_PROGRAM + 1,
+                                .origin = space->linker - linker->elf.begin};
+    space->entry = image.origin + linker->elf.entry;
+    weft__object_describe(linker, &space->objects[0]);
+    return load(host, &image);
+}
+
+/* Fills in the space for an image of so many bytes, without and with its dynamic linker. */
+static int lay_out(struct weft__space_host *host, const struct weft__space_desc *desc,
+                   const struct weft__elf *elf)
+{
+    const struct weft__object *linker = host->objects[0];
+    uint64_t names = desc->begin + pages(sizeof(struct weft__space));
+    uint64_t table = names + pages(WEFT__SPACE_OBJECTS * sizeof(struct weft__object_name));
     uint64_t image =
         table + pages(EXTENTS * sizeof(struct weft__arena_extent)) + pages(desc->colour);
-    uint64_t image_end = image + (elf->end - elf->begin);
+    uint64_t behind = image + span(elf) + WEFT__SPACE_GUARD;
+    uint64_t image_end = behind + (linker ? span(&linker->elf) + WEFT__SPACE_GUARD : 0);
     uint64_t stack = pages(desc->stack_bytes), least = 1 << 20;
-    if (desc->end < image_end || desc->end - image_end < stack + WEFT__SPACE_GUARD + 2 * least)
+    if (desc->end < image_end || desc->end - image_end < stack + 2 * least)
         return weft_fail(WEFT_ENOMEM, "the rank's memory is too small for its program and stack; "
                                       "raise --rank-memory");
     struct weft__space *space = at(desc->begin);
@@ -204,8 +260,11 @@ int weft__space_init(struct weft__space_host *host, const struct weft__space_des
                                   .begin = desc->begin,
                                   .end = desc->end,
                                   .origin = image - elf->begin,
-                                  .break_begin = image_end + WEFT__SPACE_GUARD,
-                                  .stack_end = desc->end};
+                                  .linker = linker ? behind : 0,
+                                  .entry = image - elf->begin + elf->entry,
+                                  .break_begin = image_end,
+                                  .stack_end = desc->end,
+                                  .objects = at(names)};
     space->stack_begin = space->stack_end - stack;
     space->break_now = space->break_begin;
     space->break_end =
@@ -213,7 +272,21 @@ int weft__space_init(struct weft__space_host *host, const struct weft__space_des
     weft__arena_init(&space->arena, image, desc->end, at(table), EXTENTS);
     space->arena.floor = space->break_end;
     host->space = space;
-    int err = load(host, elf);
+    return WEFT_OK;
+}
+
+int weft__space_init(struct weft__space_host *host, const struct weft__space_desc *desc,
+                     const struct weft__elf *elf)
+{
+    int err = desc->linker ? open_linker(host, desc->linker) : WEFT_OK;
+    if (!err)
+        err = lay_out(host, desc, elf);
+    if (err)
+        return err;
+    const struct weft__space *space = host->space;
+    err = load(host, &(struct image){elf, WEFT__SPACE_PROGRAM, space->origin});
+    if (!err && desc->linker)
+        err = load_linker(host);
     if (!err && (place_own(host, space->stack_begin - WEFT__SPACE_GUARD, space->stack_begin,
                            PROT_NONE) < 0 ||
                  place_own(host, space->stack_begin, space->stack_end, RW) < 0 ||
@@ -223,27 +296,56 @@ int weft__space_init(struct weft__space_host *host, const struct weft__space_des
     return err ? err : place_code(host, desc->clock);
 }
 
-int weft__space_check(uint64_t begin, uint64_t end)
+/* ---- arrival ---- */
+
+static bool is_sound(uint64_t begin, uint64_t end)
 {
     const struct weft__space *space = at(begin);
-    uint64_t table = begin + pages(sizeof(*space));
+    uint64_t names = begin + pages(sizeof(*space));
+    uint64_t table = names + pages(WEFT__SPACE_OBJECTS * sizeof(*space->objects));
     const struct weft__arena *arena = &space->arena;
     bool sound = table < end && space->magic == MAGIC && space->begin == begin &&
-                 space->end == end && (uintptr_t)arena->extents == table && arena->max == EXTENTS &&
-                 arena->end == end && arena->begin >= table + EXTENTS * sizeof(*arena->extents) &&
+                 space->end == end && (uintptr_t)space->objects == names &&
+                 (uintptr_t)arena->extents == table && arena->max == EXTENTS && arena->end == end &&
+                 arena->begin >= table + EXTENTS * sizeof(*arena->extents) &&
                  weft__arena_is_sound(arena);
     for (uint32_t i = 0; sound && i < arena->n; i++)
-        sound = arena->extents[i].source <= WEFT__SPACE_PROGRAM;
-    return sound
-               ? WEFT_OK
-               : weft_fail(WEFT_EPROTO, "the program that has arrived has a damaged address space");
+        sound = arena->extents[i].source <= WEFT__SPACE_PROGRAM + WEFT__SPACE_OBJECTS;
+    return sound;
+}
+
+void weft__space_fini(struct weft__space_host *host)
+{
+    for (unsigned i = 0; i < WEFT__SPACE_OBJECTS; i++) {
+        weft__object_put(host->objects[i]);
+        host->objects[i] = NULL;
+    }
+}
+
+int weft__space_arrive(struct weft__space_host *host, uint64_t begin, uint64_t end)
+{
+    int err = WEFT_OK;
+    weft__space_fini(host);
+    if (!is_sound(begin, end))
+        return weft_fail(WEFT_EPROTO, "the program that has arrived has a damaged address space");
+    const struct weft__space *space = at(begin);
+    for (uint32_t i = 0; !err && i < space->arena.n; i++) {
+        uint32_t source = space->arena.extents[i].source;
+        if (source <= WEFT__SPACE_PROGRAM)
+            continue;
+        uint32_t object = source - WEFT__SPACE_PROGRAM - 1;
+        if (!host->objects[object])
+            err = weft__object_find(&space->objects[object], &host->objects[object]);
+    }
+    if (err)
+        weft__space_fini(host);
+    return err;
 }
 
 int weft__space_restore(struct weft__space_host *host, uint64_t begin, uint64_t end)
 {
-    int err = weft__space_check(begin, end);
-    if (err)
-        return err;
+    if (!is_sound(begin, end))
+        return weft_fail(WEFT_EPROTO, "the program that has arrived has a damaged address space");
     host->space = at(begin);
     const struct weft__arena *arena = &host->space->arena;
     for (uint32_t i = 0; i < arena->n; i++) {
@@ -291,33 +393,122 @@ static int64_t read_file(uint64_t address, const uint64_t args[6])
     return (int64_t)address;
 }
 
+/* ---- objects ---- */
+
+static bool is_used(const struct weft__arena *arena, uint32_t source)
+{
+    for (uint32_t i = 0; i < arena->n; i++)
+        if (arena->extents[i].source == source)
+            return true;
+    return false;
+}
+
+/* A place for one more object: free, or of one that is not mapped any more. */
+static unsigned free_object(struct weft__space_host *host)
+{
+    unsigned i = 0;
+    while (i < WEFT__SPACE_OBJECTS && host->objects[i] &&
+           is_used(&host->space->arena, WEFT__SPACE_PROGRAM + 1 + i))
+        i++;
+    if (i < WEFT__SPACE_OBJECTS) {
+        weft__object_put(host->objects[i]);
+        host->objects[i] = NULL;
+    }
+    return i;
+}
+
+/* The source for a file; 0: its bytes are to be copied, since it is no object, or one too many. */
+static uint32_t source_of(struct weft__space_host *host, int fd)
+{
+    struct weft__object *object;
+    if (weft__object_get(fd, &object) != WEFT_OK)
+        return 0;
+    unsigned i = 0;
+    while (i < WEFT__SPACE_OBJECTS && host->objects[i] != object)
+        i++;
+    if (i < WEFT__SPACE_OBJECTS) {
+        weft__object_put(object); /* it has a use already */
+        return WEFT__SPACE_PROGRAM + 1 + i;
+    }
+    i = free_object(host);
+    if (i == WEFT__SPACE_OBJECTS) {
+        weft__object_put(object);
+        return 0;
+    }
+    host->objects[i] = object;
+    weft__object_describe(object, &host->space->objects[i]);
+    return WEFT__SPACE_PROGRAM + 1 + i;
+}
+
+/* Maps what there is of the object; pages behind its end are the rank's own. */
+static int64_t map_object(struct weft__space_host *host, uint32_t source,
+                          struct weft__arena_map *map, uint64_t offset)
+{
+    const struct weft__object *object = host->objects[source - WEFT__SPACE_PROGRAM - 1];
+    uint64_t len = pages(map->len_bytes), end = pages(object->size);
+    struct weft__arena_map part = *map;
+    part.len_bytes = offset < end ? end - offset : 0;
+    part.source = source;
+    part.offset = offset;
+    if (offset % PAGE)
+        return -EINVAL;
+    if (part.len_bytes >= len) {
+        part.len_bytes = len;
+        return place(host, &part);
+    }
+    map->prot &= ~(uint32_t)PROT_EXEC;
+    int64_t address = place(host, map);
+    if (address < 0 || part.len_bytes == 0)
+        return address;
+    part.address = (uint64_t)address;
+    part.fixed = true;
+    part.careful = false;
+    int64_t rc = place(host, &part);
+    if (rc < 0)
+        (void)weft__space_munmap(host, (uint64_t)address, len);
+    return rc < 0 ? rc : address;
+}
+
+/* Copies the bytes of any other file, or of an object that is written. */
+static int64_t map_bytes(struct weft__space_host *host, struct weft__arena_map *map,
+                         const uint64_t args[6])
+{
+    uint32_t prot = map->prot;
+    map->prot = RW;
+    int64_t address = place(host, map);
+    if (address < 0)
+        return address;
+    int64_t rc = read_file((uint64_t)address, args);
+    if (rc >= 0 && prot != RW)
+        rc = weft__space_mprotect(host, (uint64_t)address, args[1], (int)prot);
+    if (rc < 0)
+        (void)weft__space_munmap(host, (uint64_t)address, args[1]);
+    return rc < 0 ? rc : address;
+}
+
 int64_t weft__space_mmap(struct weft__space_host *host, const uint64_t args[6])
 {
     int flags = (int)args[3];
-    uint32_t prot = (uint32_t)args[2];
+    uint32_t prot = (uint32_t)args[2], source = 0;
     bool file = !(flags & MAP_ANONYMOUS);
     if ((flags & MAP_TYPE) != MAP_PRIVATE)
         return -ENODEV;
-    if ((prot & ~PROTECTIONS) || (prot & PROT_EXEC))
+    if (prot & ~PROTECTIONS)
+        return -EACCES;
+    if (file && !(prot & PROT_WRITE))
+        source = source_of(host, (int)args[4]);
+    if (prot & PROT_EXEC && !source)
         return -EACCES;
     struct weft__arena_map map = {.address = args[0],
                                   .len_bytes = args[1],
                                   .fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE),
                                   .careful = flags & MAP_FIXED_NOREPLACE,
-                                  .prot = file ? RW : prot};
+                                  .prot = prot};
     if (!map.fixed)
         map.address = 0; /* a wish of a process, not of a rank */
-    int64_t address = place(host, &map);
-    if (address < 0 || !file)
-        return address;
-    int64_t rc = read_file((uint64_t)address, args);
-    if (rc >= 0 && prot != RW)
-        rc = weft__space_mprotect(host, (uint64_t)address, args[1], (int)prot);
-    if (rc < 0) {
-        (void)weft__space_munmap(host, (uint64_t)address, args[1]);
-        return rc;
-    }
-    return address;
+    if (source)
+        return map_object(host, source, &map, args[5]);
+    return file ? map_bytes(host, &map, args) : place(host, &map);
 }
 
 int64_t weft__space_munmap(struct weft__space_host *host, uint64_t address, uint64_t len_bytes)
@@ -333,6 +524,35 @@ int64_t weft__space_munmap(struct weft__space_host *host, uint64_t address, uint
     return rc ? rc : code_of(weft__arena_unmap(arena, address, len));
 }
 
+/* Pages of objects become the range's own, with the same bytes. */
+static int64_t make_own(struct weft__space_host *host, uint64_t begin, uint64_t end)
+{
+    struct weft__arena *arena = &host->space->arena;
+    for (uint64_t from = begin; from < end;) {
+        const struct weft__arena_extent *extent = weft__arena_find(arena, from);
+        if (!extent || extent >= arena->extents + arena->n || extent->begin >= end)
+            break;
+        if (extent->begin > from)
+            from = extent->begin;
+        uint64_t to = extent->end < end ? extent->end : end;
+        if (extent->source) {
+            const uint64_t args[6] = {from,
+                                      to - from,
+                                      RW,
+                                      0,
+                                      (uint64_t)file_of(host, extent->source),
+                                      extent->offset + (from - extent->begin)};
+            struct weft__arena_map map = {
+                .address = from, .len_bytes = to - from, .fixed = true, .prot = RW};
+            int64_t rc = map_bytes(host, &map, args);
+            if (rc < 0)
+                return rc;
+        }
+        from = to;
+    }
+    return 0;
+}
+
 int64_t weft__space_mprotect(struct weft__space_host *host, uint64_t address, uint64_t len_bytes,
                              int prot)
 {
@@ -344,8 +564,13 @@ int64_t weft__space_mprotect(struct weft__space_host *host, uint64_t address, ui
     uint64_t end = address + pages(len_bytes);
     const struct weft__arena_extent *extent = weft__arena_find(arena, address);
     for (; extent && extent < arena->extents + arena->n && extent->begin < end; extent++)
-        if ((prot & PROT_EXEC && !extent->source) || (prot & PROT_WRITE && extent->source))
+        if (prot & PROT_EXEC && (!extent->source || prot & PROT_WRITE))
             return -EACCES;
+    if (address % PAGE == 0 && prot & PROT_WRITE) {
+        int64_t rc = make_own(host, address, end);
+        if (rc < 0)
+            return rc;
+    }
     int err = weft__arena_protect(arena, address, len_bytes, (uint32_t)prot);
     if (err)
         return code_of(err);
@@ -400,4 +625,36 @@ int64_t weft__space_madvise(struct weft__space_host *host, uint64_t address, uin
             return -EIO;
     }
     return 0;
+}
+
+/* Where in its object a byte of a file lies when that is loaded. */
+static uint64_t address_of(const struct weft__elf *elf, uint64_t offset)
+{
+    for (unsigned i = 0; i < elf->segments_n; i++) {
+        const struct weft__elf_segment *segment = &elf->segments[i];
+        if (offset >= (segment->offset & ~(PAGE - 1)) &&
+            offset < pages(segment->offset + segment->file_bytes) && segment->prot & PROT_EXEC)
+            return segment->address + offset - segment->offset;
+    }
+    return offset;
+}
+
+const char *weft__space_name(const struct weft__space_host *host, uint64_t address,
+                             uint64_t *offset_out, int *fd_out)
+{
+    const struct weft__space *space = host->space;
+    const struct weft__arena_extent *extent = weft__arena_find(&space->arena, address);
+    if (!extent || extent->begin > address || !extent->source)
+        return NULL;
+    if (extent->source == WEFT__SPACE_PROGRAM) {
+        *offset_out = address - space->origin;
+        *fd_out = host->program;
+        return "program";
+    }
+    const struct weft__object *object = host->objects[extent->source - WEFT__SPACE_PROGRAM - 1];
+    if (!object)
+        return NULL;
+    *offset_out = address_of(&object->elf, extent->offset + (address - extent->begin));
+    *fd_out = object->fd;
+    return strrchr(object->path, '/') + 1;
 }

@@ -179,10 +179,10 @@ void weft__system_refuse(struct weft__system *system, struct weft__trap_call *ca
         return;
     system->told[at / 64] |= bit;
     snprintf(number, sizeof(number), "number %lld", (long long)call->number);
-    weft__warn("rank %d: system call %s is refused (%s): %s; link the program without -static-pie "
-               "if it needs it",
-               (int)system->rank, name ? name : number, strerrorname_np(error),
-               why ? why : "ranks that can be moved do without it");
+    weft__warn(
+        "rank %d: system call %s is refused (%s): %s%s", (int)system->rank, name ? name : number,
+        strerrorname_np(error), why ? why : "ranks that can be moved do without it",
+        system->space.space->linker ? "" : "; link the program without -static-pie if it needs it");
 }
 
 /* ---- waiting ---- */
@@ -367,4 +367,5 @@ void weft__system_fini(struct weft__system *system)
 {
     weft__system_input_close(system);
     weft__fds_fini(&system->files);
+    weft__space_fini(&system->space);
 }

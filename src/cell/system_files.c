@@ -17,6 +17,7 @@
 
 #include "cell/system_call.h"
 #include "cell/user.h"
+#include "exec/program.h"
 
 #define VECTORS 64 /* at a time; more are a short read or write */
 #define SETTABLE (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME)
@@ -43,6 +44,14 @@ static int named_descriptor(const char *path)
     return -1;
 }
 
+/* The dynamic linker looks for a library of a library. */
+static bool is_foreign(const struct weft__system *system, const char *path, int flags)
+{
+    const char *slash = strrchr(path, '/');
+    return system->space.space->linker && (flags & O_ACCMODE) == O_RDONLY && !(flags & O_CREAT) &&
+           weft__program_is_foreign(slash ? slash + 1 : path);
+}
+
 void weft__system_on_open(struct weft__system *system, struct weft__trap_call *call)
 {
     uint64_t args[4] = {(uint64_t)AT_FDCWD, call->args[0], call->args[1], call->args[2]};
@@ -59,6 +68,12 @@ void weft__system_on_open(struct weft__system *system, struct weft__trap_call *c
     if (own >= 0) {
         call->result = weft__fds_dup(&system->files, own, 0, flags & O_CLOEXEC);
         call->result = call->result == -EBADF ? -ENOENT : call->result;
+        return;
+    }
+    if (is_foreign(system, path, flags)) {
+        weft__system_refuse(system, call, ENOENT,
+                            "a library needs an MPI with an ABI of its own; build it against the "
+                            "standard ABI");
         return;
     }
     folder = path[0] == '/' ? AT_FDCWD : weft__system_folder(system, (int)args[0]);

@@ -278,13 +278,11 @@ static bool settle(struct weft__worker *worker, struct weft__cell *cell)
 static int64_t enter(struct weft__worker *worker, struct weft__cell *cell)
 {
     struct weft__gate_frame *frame = weft__cell_frame(cell);
-    const struct weft__rank *rank = cell->rank;
     uint64_t sp = cell->entry_sp;
     worker->gate.frame = frame;
     cell->entry_sp = 0;
     if (sp)
-        return weft__gate_run(&worker->gate, sp,
-                              cell->system.space.space->origin + rank->exec->program.elf.entry);
+        return weft__gate_run(&worker->gate, sp, cell->system.space.space->entry);
     return weft__gate_resume(&worker->gate, frame->result);
 }
 

@@ -118,6 +118,8 @@ static void read_dynamic(const struct weft__elf_file *file, const ElfW(Phdr) * d
                          struct weft__elf *elf)
 {
     elf->dynamic = true;
+    elf->dynamic_offset = dynamic->p_offset;
+    elf->dynamic_bytes = dynamic->p_filesz;
     for (uint64_t i = 0; i + sizeof(ElfW(Dyn)) <= dynamic->p_filesz; i += sizeof(ElfW(Dyn))) {
         ElfW(Dyn) entry;
         if (!weft__elf_copy(file, dynamic->p_offset + i, &entry, sizeof(entry)) ||
@@ -219,6 +221,7 @@ int weft__elf_read(const struct weft__elf_file *file, struct weft__elf *elf_out)
     if (elf.entry && !is_code(&elf, elf.entry))
         return broken(file, "its entry is no code");
     find_headers(&header, &elf);
+    elf.executable |= elf.interpreter[0] && elf.entry && !elf.fixed; /* old linkers say no more */
     if (!elf.build_id_len) {
         XXH128_canonical_t sum;
         XXH128_canonicalFromHash(&sum, XXH3_128bits(file->bytes, file->len_bytes));
@@ -227,4 +230,43 @@ int weft__elf_read(const struct weft__elf_file *file, struct weft__elf *elf_out)
     }
     *elf_out = elf;
     return WEFT_OK;
+}
+
+/* ---- libraries ---- */
+
+/* The value of the n-th entry of this kind. */
+static bool find_entry(const struct weft__elf_file *file, const struct weft__elf *elf, int64_t tag,
+                       unsigned n, uint64_t *value_out)
+{
+    for (uint64_t i = 0; i + sizeof(ElfW(Dyn)) <= elf->dynamic_bytes; i += sizeof(ElfW(Dyn))) {
+        ElfW(Dyn) entry;
+        if (!weft__elf_copy(file, elf->dynamic_offset + i, &entry, sizeof(entry)) ||
+            entry.d_tag == DT_NULL)
+            return false;
+        if (entry.d_tag == tag && n-- == 0) {
+            *value_out = entry.d_un.d_val;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *weft__elf_needed(const struct weft__elf_file *file, const struct weft__elf *elf,
+                             unsigned i)
+{
+    uint64_t strings, name;
+    if (!find_entry(file, elf, DT_STRTAB, 0, &strings) ||
+        !find_entry(file, elf, DT_NEEDED, i, &name))
+        return NULL;
+    for (unsigned k = 0; k < elf->segments_n; k++) {
+        const struct weft__elf_segment *segment = &elf->segments[k];
+        if (strings < segment->address || strings - segment->address >= segment->file_bytes)
+            continue;
+        uint64_t at = segment->offset + (strings - segment->address) + name;
+        if (at < name || at >= file->len_bytes)
+            return NULL;
+        const char *text = (const char *)file->bytes + at;
+        return memchr(text, 0, file->len_bytes - at) ? text : NULL;
+    }
+    return NULL;
 }

@@ -29,8 +29,9 @@ struct weft__elf_segment {
 };
 
 struct weft__elf {
-    bool fixed;       /* an executable for one address: cannot be loaded elsewhere */
-    bool executable;  /* position-independent, with a way in of its own; else a shared object */
+    bool fixed;      /* an executable for one address: cannot be loaded elsewhere */
+    bool executable; /* position-independent, with a way in of its own; else a shared object */
+    uint64_t dynamic_offset, dynamic_bytes; /* of its dynamic section, in the file */
     bool dynamic;     /* has a dynamic section: relocates itself, or is relocated */
     bool writes_text; /* relocations in its code */
     char interpreter[WEFT__ELF_PATH_MAX]; /* the dynamic linker that it wants; "" none */
@@ -53,5 +54,8 @@ const void *weft__elf_at(const struct weft__elf_file *file, uint64_t offset, uin
 /* Copies them, wherever they lie; false: as above. */
 bool weft__elf_copy(const struct weft__elf_file *file, uint64_t offset, void *into,
                     size_t len_bytes);
+/* The name of the i-th library that it needs, in the file's bytes; NULL: there are no more. */
+const char *weft__elf_needed(const struct weft__elf_file *file, const struct weft__elf *elf,
+                             unsigned i);
 
 #endif

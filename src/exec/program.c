@@ -32,16 +32,41 @@
 
 static int check_kind(const struct weft__elf_file *file, const struct weft__elf *elf)
 {
-    if (elf->fixed || (elf->executable && elf->interpreter[0]))
+    if (elf->fixed)
         return weft_fail(WEFT_ENOEXEC,
-                         "%s is an executable that cannot be moved; " HOW_TO_LINK
-                         ", or with weftcc -static-pie",
+                         "%s is an executable for one address; compile it with -fPIE and link it "
+                         "with -pie, or with weftcc",
                          file->name);
     if (!elf->dynamic)
         return weft_fail(WEFT_ENOEXEC, "%s is statically linked; " HOW_TO_LINK, file->name);
     if (elf->writes_text)
         return weft_fail(WEFT_ENOEXEC, "%s has relocations in its code; compile it with -fPIC",
                          file->name);
+    return WEFT_OK;
+}
+
+bool weft__program_is_foreign(const char *library)
+{
+    static const char *const prefixes[] = {
+        "libmpi.so.",        "libmpich.so.",     "libmpicxx.so.",  "libmpifort.so.",
+        "libmpichcxx.so.",   "libmpichfort.so.", "libmpi_cxx.so.", "libmpi_mpifh.so.",
+        "libmpi_usempif08.", "libmpi_usempi",    "libmvapich.so."};
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+        if (strncmp(library, prefixes[i], strlen(prefixes[i])) == 0)
+            return true;
+    return false;
+}
+
+/* Programs that have been compiled for another MPI take its constants and sizes for granted. */
+static int check_libraries(const struct weft__elf_file *file, const struct weft__elf *elf)
+{
+    const char *library;
+    for (unsigned i = 0; (library = weft__elf_needed(file, elf, i)); i++)
+        if (weft__program_is_foreign(library))
+            return weft_fail(WEFT_ENOEXEC,
+                             "%s needs %s, an MPI with an ABI of its own; compile it with weftcc, "
+                             "or against the standard ABI (libmpi_abi.so)",
+                             file->name, library);
     return WEFT_OK;
 }
 
@@ -86,6 +111,8 @@ static int check(const struct weft__elf_file *file, struct weft_program *program
     int err = weft__elf_read(file, &program->elf);
     if (!err)
         err = check_kind(file, &program->elf);
+    if (!err)
+        err = check_libraries(file, &program->elf);
     if (!err && !program->elf.executable)
         err = check_main(file);
     return err;

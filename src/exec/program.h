@@ -1,8 +1,9 @@
-/* The app's program: a shared object that is loaded once per rank, or an executable without a
- * dynamic linker, for ranks in cells. */
+/* The app's program: a shared object that is loaded once per rank, or an executable for ranks in
+ * cells, with a dynamic linker or without. */
 #ifndef WEFT_EXEC_PROGRAM_H
 #define WEFT_EXEC_PROGRAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,8 @@ struct weft_program_copy {
     uintptr_t text_begin, text_end;
 };
 
+/* Whether a library, by its file's name, is an MPI with an ABI of its own. */
+bool weft__program_is_foreign(const char *library);
 /* Reads and checks the file; elf.executable tells which of the two it is.
  * Errors: WEFT_ENOENT; WEFT_EACCES; WEFT_ENOEXEC neither of them, not for this machine, or without
  * main; the text says how to link it. */

@@ -195,7 +195,7 @@ static void a_program_that_goes_wrong_ends_its_app_with_a_reason(void **state)
     expect_end(cluster, "exit", "rank 1 on host a exited with code 5");
     expect_end(cluster, "jump", "rank 1: Segmentation fault");
     expect_end(cluster, "send", "rank 1: MPI_Send: invalid buffer: 1048576 bytes at 0x123456");
-    expect_end(cluster, "send few", "rank 1: Segmentation fault at program+0x");
+    expect_end(cluster, "send few", "rank 1: Segmentation fault at " CELL_LIBRARY "+0x");
     expect_end(cluster, "receive", "rank 1: MPI_Recv: invalid buffer: 1048576 bytes at 0x123456");
     expect_end(cluster, "sigreturn", "rank 1: it has ended itself with signal 11");
     expect_end(cluster, "sleep", "rank 1: Segmentation fault");

@@ -55,7 +55,7 @@ static void programs_that_cannot_be_run_are_named_with_the_reason(void **state)
     cluster_check(cluster, file != NULL && fputs("#!/bin/sh\necho hello\n", file) > 0 &&
                                fclose(file) == 0 && chmod(text, 0755) == 0);
     check(cluster, run(cluster, "3", text), USAGE, "is not an ELF file");
-    check(cluster, run(cluster, "3", cluster_bin("weft")), USAGE, "is an executable");
+    check(cluster, run(cluster, "3", cluster_program("fixed")), USAGE, "for one address");
     check(cluster, run(cluster, "3", cluster_program("nomain")), USAGE, "has no main");
     check(cluster, run(cluster, "3", cluster_program("unresolved")), USAGE,
           "weft_test_nobody_has_this");

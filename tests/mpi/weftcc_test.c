@@ -80,6 +80,19 @@ static void a_program_becomes_a_shared_object_that_exports_main(void **state)
     assert_non_null(strstr(out, "Build ID"));
 }
 
+static void a_program_can_be_an_ordinary_executable(void **state)
+{
+    (void)state;
+    expect(0, "", "-pie -O1 -o plain ring.c");
+    assert_int_equal(run(out, sizeof(out), "readelf -l -d -n plain"), 0);
+    assert_non_null(strstr(out, "INTERP"));
+    assert_non_null(strstr(out, "[libmpi_abi.so.1]"));
+    assert_non_null(strstr(out, "Build ID"));
+    expect(0, "-pie", "--show -dynamic ring.c");
+    assert_int_equal(run(out, sizeof(out), "./plain"), 1);
+    assert_non_null(strstr(out, "start the program with weft run"));
+}
+
 static void compiling_and_linking_can_be_two_steps(void **state)
 {
     (void)state;
@@ -138,6 +151,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_program_becomes_a_shared_object_that_exports_main),
+        cmocka_unit_test(a_program_can_be_an_ordinary_executable),
         cmocka_unit_test(compiling_and_linking_can_be_two_steps),
         cmocka_unit_test(show_prints_a_command_that_a_shell_can_run),
         cmocka_unit_test(mistakes_have_a_sentence),

@@ -61,7 +61,9 @@ static void open_cell(struct cell *cell, const char *path)
     const struct weft__space_desc desc = {.begin = BASE,
                                           .end = BASE + STRIDE,
                                           .stack_bytes = STACK,
-                                          .clock = (uint64_t)(uintptr_t)&cell->state->clock};
+                                          .clock = (uint64_t)(uintptr_t)&cell->state->clock,
+                                          .linker = cell->elf.interpreter[0] ? cell->elf.interpreter
+                                                                             : NULL};
     assert_int_equal(weft__space_init(&cell->system.space, &desc, &cell->elf), WEFT_OK);
     assert_int_equal(weft__system_begin(&cell->system, cell->state), WEFT_OK);
 }
@@ -107,6 +109,7 @@ static uint64_t build_stack(struct cell *cell, char *const *argv)
                                           {AT_PHNUM, cell->elf.headers_n},
                                           {AT_PHENT, sizeof(Elf64_Phdr)},
                                           {AT_PAGESZ, 4096},
+                                          {AT_BASE, space->linker},
                                           {AT_ENTRY, space->origin + cell->elf.entry},
                                           {AT_SYSINFO_EHDR, space->vdso},
                                           {AT_HWCAP, getauxval(AT_HWCAP)},
@@ -144,7 +147,7 @@ static int64_t run(struct cell *cell, char *const *argv, char output[256])
     int err = weft__trap_arm(&desc, &trap);
     int64_t code = -1;
     if (!err) {
-        code = weft__gate_run(&cell->gate, sp, cell->system.space.space->origin + cell->elf.entry);
+        code = weft__gate_run(&cell->gate, sp, cell->system.space.space->entry);
         weft__trap_disarm(trap);
     }
     dup2(kept, 1);

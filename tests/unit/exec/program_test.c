@@ -52,10 +52,26 @@ static void a_file_that_is_no_elf_object_says_how_to_link(void **state)
     expect_refusal("/tmp", WEFT_ENOEXEC, "weftcc");
 }
 
-static void an_executable_says_how_to_link(void **state)
+static void an_executable_for_one_address_says_how_to_link(void **state)
 {
     (void)state;
-    expect_refusal("/proc/self/exe", WEFT_ENOEXEC, "weftcc");
+    expect_refusal(PROGRAMS "/fixed", WEFT_ENOEXEC, "link it with -pie");
+}
+
+static void an_executable_of_another_mpi_names_its_library(void **state)
+{
+    (void)state;
+    expect_refusal(PROGRAMS "/foreign", WEFT_ENOEXEC, "needs libmpi.so.40");
+}
+
+static void an_executable_with_a_dynamic_linker_is_a_program(void **state)
+{
+    (void)state;
+    struct weft_program program;
+    assert_int_equal(weft__program_open("/proc/self/exe", &program), WEFT_OK);
+    assert_true(program.elf.executable);
+    assert_int_equal(program.elf.interpreter[0], '/');
+    weft__program_close(&program);
 }
 
 static void a_program_without_main_is_refused(void **state)
@@ -140,7 +156,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_program_that_is_not_there_is_named),
         cmocka_unit_test(a_file_that_is_no_elf_object_says_how_to_link),
-        cmocka_unit_test(an_executable_says_how_to_link),
+        cmocka_unit_test(an_executable_for_one_address_says_how_to_link),
+        cmocka_unit_test(an_executable_of_another_mpi_names_its_library),
+        cmocka_unit_test(an_executable_with_a_dynamic_linker_is_a_program),
         cmocka_unit_test(a_program_without_main_is_refused),
         cmocka_unit_test(a_cut_program_is_refused_at_every_length),
         cmocka_unit_test(unresolved_symbols_are_named),

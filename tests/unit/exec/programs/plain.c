@@ -1,0 +1,5 @@
+/* An executable that does nothing. */
+int main(void)
+{
+    return 0;
+}
