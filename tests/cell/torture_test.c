@@ -4,7 +4,7 @@
  *
  * Usage: torture_test MOVES EVERY... -- PROGRAM...
  * Runs each program until it has been moved MOVES times in all, with seed after seed, and with each
- * EVERY in turn. */
+ * EVERY in turn. In every second run, the first among them, ranks are copied before they stop. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -68,15 +68,17 @@ static char *run_still(struct cluster *cluster, const char *program)
 }
 
 /* Returns how often its ranks have been moved. */
-static unsigned run_moved(struct cluster *cluster, const char *program, const char *still)
+static unsigned run_moved(struct cluster *cluster, const char *program, const char *above,
+                          const char *still)
 {
     struct ask_app now;
-    struct cluster_app app = cluster_run(cluster, &cluster->hosts[0], "-n", "4", program, NULL);
+    struct cluster_app app =
+        cluster_run(cluster, &cluster->hosts[0], "-x", above, "-n", "4", program, NULL);
     cluster_check(cluster, child_wait(app.run, RUN_MS) == 0);
     char *moved = sorted(cluster, app.run);
     if (strcmp(moved, still) != 0)
-        cluster_fail(cluster, "%s, every %s calls, seed %s:\n%s\nelse:\n%s", program,
-                     getenv("WEFT_TORTURE_MOVE"), getenv("WEFT_TORTURE_SEED"), moved, still);
+        cluster_fail(cluster, "%s, every %s calls, seed %s, %s:\n%s\nelse:\n%s", program,
+                     getenv("WEFT_TORTURE_MOVE"), getenv("WEFT_TORTURE_SEED"), above, moved, still);
     free(moved);
     cluster_check(cluster, ask_app(cluster, &app, &now));
     return now.moved;
@@ -91,7 +93,8 @@ static void torture(struct cluster *cluster, const char *program)
         snprintf(seed, sizeof(seed), "%u", runs + 1);
         (void)setenv("WEFT_TORTURE_MOVE", every[runs % every_n], 1);
         (void)setenv("WEFT_TORTURE_SEED", seed, 1);
-        unsigned now = run_moved(cluster, program, still);
+        const char *above = runs % 2 == 0 ? "WEFT_PRECOPY_ABOVE=0" : "WEFT_PRECOPY_ABOVE=1G";
+        unsigned now = run_moved(cluster, program, above, still);
         runs++;
         moved += now;
         if (now == 0 && runs >= every_n && moved == 0)

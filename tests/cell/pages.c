@@ -1,0 +1,217 @@
+/* A program whose memory changes in all ways that it can: written by itself, by the kernel and by
+ * messages, given back and taken again, protected and released. It knows at any time what each page
+ * must hold, and looks. Whatever a move forgets, or brings back from the past, is found. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <mpi.h>
+
+enum {
+    PAGE = 4096,
+    WORDS = PAGE / 8,
+    PAGES = 2048,
+    RUN_MAX = 48,
+    MESSAGE = 32,
+    STEPS = 250,
+    TAG = 5
+};
+
+static struct {
+    uint64_t key; /* of its content; 0: zeros; 1: the beginning of the file */
+    int read_only;
+} pages[PAGES];
+
+static uint64_t *memory, file_page[WORDS], chance, keys, digest = 14695981039346656037u;
+static int rank, size, file;
+
+static uint64_t mixed(uint64_t x)
+{
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
+static unsigned below(unsigned n)
+{
+    chance += 0x9e3779b97f4a7c15u;
+    return (unsigned)(mixed(chance) % n);
+}
+
+static void fail(const char *what, unsigned page)
+{
+    printf("rank %d: page %u of %s\n", rank, page, what);
+    fflush(stdout);
+    MPI_Abort(MPI_COMM_WORLD, 1);
+}
+
+static uint64_t *at(unsigned page)
+{
+    return memory + (size_t)page * WORDS;
+}
+
+static void allow(unsigned page, unsigned n, int writing)
+{
+    if (mprotect(at(page), (size_t)n * PAGE, writing ? PROT_READ | PROT_WRITE : PROT_READ) != 0)
+        fail("memory that cannot be protected", page);
+}
+
+static void open_run(unsigned page, unsigned n)
+{
+    for (unsigned i = page; i < page + n; i++)
+        if (pages[i].read_only)
+            allow(i, 1, 1);
+}
+
+static void close_run(unsigned page, unsigned n, uint64_t key)
+{
+    for (unsigned i = page; i < page + n; i++) {
+        if (key != UINT64_MAX)
+            pages[i].key = key;
+        if (pages[i].read_only)
+            allow(i, 1, 0);
+    }
+}
+
+static void check(unsigned page)
+{
+    const uint64_t key = pages[page].key, *words = at(page);
+    for (unsigned i = 0; i < WORDS; i++) {
+        uint64_t want = key == 0 ? 0 : key == 1 ? file_page[i] : mixed(key + i);
+        if (words[i] != want)
+            fail("wrong content", page);
+    }
+    digest = (digest ^ key ^ page) * 1099511628211u;
+}
+
+static void fill(unsigned page)
+{
+    uint64_t key = ++keys * 1024 + ((uint64_t)rank << 48);
+    for (unsigned i = 0; i < WORDS; i++)
+        at(page)[i] = mixed(key + i);
+    pages[page].key = key;
+}
+
+static void write_run(unsigned page, unsigned n)
+{
+    open_run(page, n);
+    for (unsigned i = page; i < page + n; i++)
+        fill(i);
+    close_run(page, n, UINT64_MAX);
+}
+
+static void give_back(unsigned page, unsigned n)
+{
+    if (munmap(at(page), (size_t)n * PAGE) != 0 ||
+        mmap(at(page), (size_t)n * PAGE, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != at(page))
+        fail("memory that is not given back", page);
+    close_run(page, n, 0);
+}
+
+static void drop(unsigned page, unsigned n)
+{
+    if (madvise(at(page), (size_t)n * PAGE, MADV_DONTNEED) != 0)
+        fail("memory that is not dropped", page);
+    for (unsigned i = page; i < page + n; i++)
+        pages[i].key = 0;
+}
+
+static void read_file(unsigned page)
+{
+    open_run(page, 1);
+    if (pread(file, at(page), PAGE, 0) != PAGE)
+        fail("memory that cannot be read into", page);
+    close_run(page, 1, 1);
+}
+
+static void protect(unsigned page, unsigned n)
+{
+    for (unsigned i = page; i < page + n; i++)
+        pages[i].read_only = !pages[i].read_only;
+    for (unsigned i = page; i < page + n; i++)
+        allow(i, 1, !pages[i].read_only);
+}
+
+/* Pages go round, and who gets them knows what they must hold. */
+static void pass_on(void)
+{
+    uint64_t sent[MESSAGE], got[MESSAGE];
+    unsigned from = below(PAGES - MESSAGE), into = below(PAGES - MESSAGE);
+    int right = (rank + 1) % size, left = (rank + size - 1) % size;
+    if (into + MESSAGE > from && from + MESSAGE > into)
+        into = (from + MESSAGE) % (PAGES - MESSAGE) + MESSAGE > from && from >= MESSAGE
+                   ? from - MESSAGE
+                   : (from + MESSAGE) % (PAGES - MESSAGE);
+    for (unsigned i = 0; i < MESSAGE; i++)
+        sent[i] = pages[from + i].key;
+    open_run(into, MESSAGE);
+    MPI_Sendrecv(at(from), MESSAGE * PAGE, MPI_BYTE, right, TAG, at(into), MESSAGE * PAGE, MPI_BYTE,
+                 left, TAG, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    MPI_Sendrecv(sent, MESSAGE, MPI_UINT64_T, right, TAG, got, MESSAGE, MPI_UINT64_T, left, TAG,
+                 MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    for (unsigned i = 0; i < MESSAGE; i++)
+        pages[into + i].key = got[i];
+    close_run(into, MESSAGE, UINT64_MAX);
+}
+
+static void change(void)
+{
+    unsigned n = 1 + below(RUN_MAX), page = below(PAGES - RUN_MAX);
+    switch (below(12)) {
+    case 0:
+        give_back(page, n);
+        break;
+    case 1:
+        drop(page, n);
+        break;
+    case 2:
+        protect(page, 1 + n % 4);
+        break;
+    case 3:
+        read_file(page);
+        break;
+    case 4:
+        free(memset(malloc((size_t)n * PAGE), 7, (size_t)n * PAGE));
+        break;
+    case 5:
+        write_run(page, n);
+        break;
+    default:
+        write_run(page, 1);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int flag;
+    (void)argc;
+    MPI_Init(NULL, NULL);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    chance = (uint64_t)rank * 7919;
+    memory = mmap(NULL, (size_t)PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                  -1, 0);
+    file = open(argv[0], O_RDONLY);
+    if (memory == MAP_FAILED || pread(file, file_page, PAGE, 0) != PAGE)
+        fail("no memory, or no file", 0);
+    write_run(0, PAGES * 3 / 4);
+    for (int step = 0; step < STEPS; step++) {
+        change();
+        MPI_Iprobe(MPI_ANY_SOURCE, TAG + 1, MPI_COMM_WORLD, &flag, MPI_STATUS_IGNORE);
+        for (unsigned i = 0; i < 16; i++)
+            check(below(PAGES));
+        if (step % 16 == 15)
+            pass_on();
+    }
+    for (unsigned page = 0; page < PAGES; page++)
+        check(page);
+    printf("rank %d: all pages are right, %016llx\n", rank, (unsigned long long)digest);
+    MPI_Finalize();
+    return 0;
+}
