@@ -382,8 +382,6 @@ void weft__weftd_move_ended(struct weft_app *app)
     move->over = true;
     move->outcome = plan->machine.outcome;
     move->done_ms = weft__weftd_app_age_ms(app);
-    move->copied_bytes = plan->machine.copied_bytes;
-    move->passes = plan->machine.passes;
     snprintf(move->reason, sizeof(move->reason), "%s", plan->machine.reason);
     bool moved = plan->machine.outcome == WEFT_MOVE_OUTCOME_MOVED;
     tell_over(app, plan->machine.err);
@@ -437,6 +435,8 @@ static void machine_step(struct weft_app *app, const struct weft_move_event *eve
     size_t n =
         weft__move_home_step(&plan->machine, event, weft__now_ns(), actions, WEFT_MOVE_ACTIONS_MAX);
     apply_owner(app);
+    record(app)->copied_bytes = plan->machine.copied_bytes;
+    record(app)->passes = plan->machine.passes;
     for (size_t i = 0; i < n; i++)
         if (!perform(app, &actions[i]))
             return;

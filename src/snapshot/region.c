@@ -188,11 +188,8 @@ int weft__region_reserve(const struct weft_region *region, uint64_t offset, uint
     return 0;
 }
 
-int weft__region_punch(const struct weft_region *region, uint64_t offset, uint64_t len_bytes)
+static int punch(const struct weft_region *region, uint64_t offset, uint64_t len_bytes)
 {
-    int err = check_pages(region, offset, len_bytes);
-    if (err || len_bytes == 0)
-        return err;
     while (fallocate(region->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
                      (off_t)len_bytes) != 0)
         if (errno != EINTR)
@@ -201,6 +198,21 @@ int weft__region_punch(const struct weft_region *region, uint64_t offset, uint64
                              "%s",
                              (unsigned long long)len_bytes, (unsigned long long)offset,
                              region->base, strerror(errno));
-    weft__regcache_forget((const char *)region->base + offset, len_bytes);
     return 0;
+}
+
+/* The kernel keeps the protection of pages that are punched: trackers would take one that is read
+ * afterwards, as zeros, for what it was before. */
+int weft__region_punch(const struct weft_region *region, uint64_t offset, uint64_t len_bytes)
+{
+    const char *at = (const char *)region->base + offset;
+    int err = check_pages(region, offset, len_bytes);
+    if (err || len_bytes == 0)
+        return err;
+    weft__region_will_write(at, len_bytes);
+    err = punch(region, offset, len_bytes);
+    weft__region_written(at, len_bytes);
+    if (!err)
+        weft__regcache_forget(at, len_bytes);
+    return err;
 }

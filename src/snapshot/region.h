@@ -36,7 +36,7 @@ int weft__region_write(const struct weft_region *region, uint64_t offset, const 
  * Errors: WEFT_ERANGE outside; WEFT_ENOSPC, WEFT_ENOMEM. */
 int weft__region_reserve(const struct weft_region *region, uint64_t offset, uint64_t len_bytes);
 /* Gives whole pages back to the system: they are zeros from then on. Registrations of them that
- * were kept are forgotten, trackers do not hear of it.  Errors: WEFT_ERANGE outside; errno's. */
+ * were kept are forgotten, trackers hear of it.  Errors: WEFT_ERANGE outside; errno's. */
 int weft__region_punch(const struct weft_region *region, uint64_t offset, uint64_t len_bytes);
 
 #endif

@@ -20,6 +20,7 @@ static void copy_move(struct ask_move *to, const Weft__Host__MoveInfo *from)
     *to = (struct ask_move){.rank = from->rank,
                             .bytes = from->bytes,
                             .touched = from->touched_bytes,
+                            .copied = from->copied_bytes,
                             .forwarded = from->forwarded,
                             .from_pid = from->from_pid,
                             .to_pid = from->to_pid,

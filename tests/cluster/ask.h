@@ -14,7 +14,7 @@ struct ask_rank {
 struct ask_move {
     int32_t rank;
     char from[16], to[16], outcome[16], cause[64], reason[128], transport[64];
-    uint64_t bytes, touched, forwarded, from_pid, to_pid;
+    uint64_t bytes, touched, copied, forwarded, from_pid, to_pid; /* copied: before it stopped */
     double detected_ms, committed_ms, done_ms, pause_ms;
 };
 
