@@ -20,27 +20,72 @@
 #include "mpi/comm.h"
 #include "mpi/error.h"
 #include "mpi/op.h"
+#include "mpi/out.h"
 #include "mpi/protocol.h"
 #include "mpi/request.h"
+#include "weft/error.h"
 
 #define TAG_MASK 0x1fffffffu
 #define TAG_PERSISTENT 0x20000000
 #define TAG_LOCAL INT32_MIN
 
-enum { STEPS_FIRST = 16 };
+enum { STEPS_FIRST = 16, SCRATCH_FIRST = 512, SPARES_MAX = 8 };
+
+/* What a schedule comes with: enough for a short collective. Some blocks are kept when they are
+ * free, so that one that follows another takes no memory from the heap. */
+struct block {
+    struct weft_mpi_schedule schedule;
+    _Alignas(16) struct weft_mpi_step steps[STEPS_FIRST];
+    _Alignas(16) unsigned char scratch[SCRATCH_FIRST];
+    struct block *next; /* spare */
+};
+
+static struct block *block_of(struct weft_mpi_schedule *schedule)
+{
+    return WEFT_MPI_ITEM(schedule, struct block, schedule);
+}
+
+static struct block *take_block(struct weft_mpi *mpi)
+{
+    struct block *block = mpi->spare_schedules;
+    if (!block)
+        return weft__heap_alloc(mpi->cell->heap, sizeof(*block));
+    mpi->spare_schedules = block->next;
+    mpi->spare_schedules_n--;
+    return block;
+}
+
+static void give_block(struct weft_mpi *mpi, struct block *block)
+{
+    if (mpi->spare_schedules_n == SPARES_MAX) {
+        weft__heap_free(mpi->cell->heap, block);
+        return;
+    }
+    block->next = mpi->spare_schedules;
+    mpi->spare_schedules = block;
+    mpi->spare_schedules_n++;
+}
+
+void weft__mpi_schedule_fini(struct weft_mpi *mpi)
+{
+    for (struct block *block; (block = mpi->spare_schedules) != NULL;) {
+        mpi->spare_schedules = block->next;
+        weft__heap_free(mpi->cell->heap, block);
+    }
+    mpi->spare_schedules_n = 0;
+}
 
 struct weft_mpi_request *weft__mpi_schedule_new(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
 {
-    size_t head = (sizeof(struct weft_mpi_schedule) + 15u) & ~(size_t)15u;
-    struct weft_mpi_schedule *schedule =
-        weft__heap_alloc(mpi->cell->heap, head + STEPS_FIRST * sizeof(struct weft_mpi_step));
-    if (!schedule)
+    struct block *block = take_block(mpi);
+    if (!block)
         return NULL;
+    struct weft_mpi_schedule *schedule = &block->schedule;
     memset(schedule, 0, sizeof(*schedule));
     schedule->mpi = mpi;
     schedule->comm = comm;
     schedule->parts = 1;
-    schedule->steps = (struct weft_mpi_step *)(void *)((unsigned char *)schedule + head);
+    schedule->steps = block->steps;
     schedule->steps_max = STEPS_FIRST;
     schedule->tag = (int32_t)(comm->collectives++ & TAG_MASK);
     struct weft_mpi_request *request = weft__mpi_request_new(mpi, comm, WEFT_MPI_COLLECTIVE);
@@ -51,14 +96,19 @@ struct weft_mpi_request *weft__mpi_schedule_new(struct weft_mpi *mpi, struct wef
 bool weft__mpi_schedule_scratch(struct weft_mpi_schedule *schedule, size_t len_bytes)
 {
     weft__check(!schedule->scratch);
+    if (len_bytes <= SCRATCH_FIRST) {
+        schedule->scratch = block_of(schedule)->scratch;
+        return true;
+    }
     schedule->scratch = weft__heap_alloc(schedule->mpi->cell->heap, len_bytes);
     schedule->no_memory = schedule->no_memory || !schedule->scratch;
     return schedule->scratch != NULL;
 }
 
+/* In the schedule's own block. */
 static bool first_steps(const struct weft_mpi_schedule *schedule)
 {
-    return schedule->steps_max == STEPS_FIRST; /* in the schedule's own block */
+    return schedule->steps_max == STEPS_FIRST;
 }
 
 /* Nothing in the rank's range may point to what is outside, not even in what is free. */
@@ -87,10 +137,12 @@ void weft__mpi_schedule_free(struct weft_mpi *mpi, struct weft_mpi_schedule *sch
     weft__mpi_type_drop(mpi, schedule->coll.from.type);
     weft__mpi_type_drop(mpi, schedule->coll.into.type);
     weft__mpi_op_drop(mpi, schedule->coll.op);
-    weft__heap_free(mpi->cell->heap, schedule->scratch);
+    if (schedule->scratch != block_of(schedule)->scratch)
+        weft__heap_free(mpi->cell->heap, schedule->scratch);
     if (!first_steps(schedule))
         weft__heap_free(mpi->cell->heap, schedule->steps);
-    weft__heap_free(mpi->cell->heap, schedule);
+    schedule->coll.from.buf = schedule->coll.into.buf = NULL;
+    give_block(mpi, block_of(schedule));
 }
 
 /* ---- writing ---- */
@@ -222,17 +274,51 @@ void weft__mpi_schedule_set_tag(struct weft_mpi_schedule *schedule, int32_t tag)
 
 /* ---- running ---- */
 
+static struct weft_mpi_comm *comm_of(const struct weft_mpi_schedule *schedule,
+                                     const struct weft_mpi_step *step)
+{
+    return step->local ? schedule->comm->local : schedule->comm;
+}
+
+static int32_t tag_of(const struct weft_mpi_schedule *schedule, const struct weft_mpi_step *step)
+{
+    return schedule->tag | (step->local ? TAG_LOCAL : 0);
+}
+
+/* A message in one piece that fits into a packet, has none before it, and so needs no request.
+ * False: it is not sent. */
+static bool send_now(struct weft_mpi *mpi, const struct weft_mpi_schedule *schedule,
+                     const struct weft_mpi_step *step)
+{
+    const struct weft_mpi_comm *comm = comm_of(schedule, step);
+    const struct weft_mpi_type *type = weft__mpi_type_get(mpi, step->from.type);
+    const struct weft_mpi_header header = {.kind = WEFT_MPI_EAGER,
+                                           .stamp = schedule->stamp,
+                                           .context = comm->context | 1u,
+                                           .source = comm->rank,
+                                           .tag = tag_of(schedule, step),
+                                           .len_bytes = (uint64_t)step->from.count * type->size};
+    if (step->peer < 0 || header.len_bytes > weft__mpi_out_eager_max(mpi) ||
+        !weft__mpi_type_is_run(type, step->from.count))
+        return false;
+    int32_t dest = weft__mpi_comm_world_rank(comm, step->peer);
+    return dest != mpi->cell->rank &&
+           weft__mpi_out_now(mpi, dest, &header, weft__mpi_type_at(type, step->from.buf)) ==
+               WEFT_OK;
+}
+
 static void start_part(struct weft_mpi *mpi, struct weft_mpi_request *collective,
                        const struct weft_mpi_step *step)
 {
     bool send = step->kind == WEFT_MPI_STEP_SEND;
-    struct weft_mpi_comm *comm = step->local ? collective->comm->local : collective->comm;
-    struct weft_mpi_request *part =
-        weft__mpi_request_new(mpi, comm, send ? WEFT_MPI_SEND : WEFT_MPI_RECV);
+    if (send && send_now(mpi, collective->schedule, step))
+        return;
+    struct weft_mpi_request *part = weft__mpi_request_new(mpi, comm_of(collective->schedule, step),
+                                                          send ? WEFT_MPI_SEND : WEFT_MPI_RECV);
     part->parent = collective;
     part->collective = true;
     part->peer = step->peer;
-    part->tag = collective->schedule->tag | (step->local ? TAG_LOCAL : 0);
+    part->tag = tag_of(collective->schedule, step);
     part->stamp = collective->schedule->stamp;
     weft__mpi_request_data(mpi, part, send ? &step->from : &step->into);
     collective->schedule->pending++;

@@ -61,6 +61,8 @@ struct weft_mpi_schedule {
 
 /* A collective request without steps, one part. NULL: the region is full. */
 struct weft_mpi_request *weft__mpi_schedule_new(struct weft_mpi *mpi, struct weft_mpi_comm *comm);
+/* Frees what is kept for schedules to come; none is left. */
+void weft__mpi_schedule_fini(struct weft_mpi *mpi);
 /* NULL is fine. */
 void weft__mpi_schedule_free(struct weft_mpi *mpi, struct weft_mpi_schedule *schedule);
 /* Memory that lives as long as the schedule. False: the region is full. */

@@ -227,6 +227,8 @@ struct weft_mpi {
     struct weft_mpi_link starting; /* receives whose get was refused for now */
     struct weft_mpi_link getting;  /* receives whose get is under way */
     struct weft_mpi_link ready;    /* collectives whose round is complete */
+    void *spare_schedules;         /* schedule.c's blocks that are free */
+    uint32_t spare_schedules_n;
     uint64_t unexpected_n, unexpected_bytes;
     uint64_t posted;                    /* receives posted so far */
     struct weft_mpi_attached *attached; /* for buffered sends; NULL: none */
