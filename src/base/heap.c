@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/memcheck.h"
 
 #define ALIGNMENT ((size_t)16)
 #define HEAD_BYTES sizeof(size_t)
@@ -288,7 +289,11 @@ void *weft__heap_alloc(struct weft_heap *heap, size_t len_bytes)
 {
     size_t size = block_size(len_bytes);
     struct block *block = size ? take(heap, size) : NULL;
-    return block ? hand_out(heap, block, size) : NULL;
+    if (!block)
+        return NULL;
+    void *ptr = hand_out(heap, block, size);
+    weft__memcheck_undefined(ptr, weft__heap_len(ptr));
+    return ptr;
 }
 
 void *weft__heap_calloc(struct weft_heap *heap, size_t n, size_t len_bytes)
@@ -300,6 +305,7 @@ void *weft__heap_calloc(struct weft_heap *heap, size_t n, size_t len_bytes)
     unsigned char *ptr = weft__heap_alloc(heap, total);
     if (!ptr)
         return NULL;
+    weft__memcheck_defined(ptr, total);
     if ((uintptr_t)ptr < fresh)
         memset(ptr, 0, fresh - (uintptr_t)ptr < total ? fresh - (uintptr_t)ptr : total);
     return ptr;
@@ -330,7 +336,9 @@ void *weft__heap_alloc_aligned(struct weft_heap *heap, size_t align, size_t len_
         whole->head = gap | IN_USE | (whole->head & PREV_FREE);
         release(heap, whole, gap);
     }
-    return hand_out(heap, block, size);
+    void *ptr = hand_out(heap, block, size);
+    weft__memcheck_undefined(ptr, weft__heap_len(ptr));
+    return ptr;
 }
 
 /* Makes a live block at least size bytes by taking what is free behind it. */
@@ -363,8 +371,13 @@ void *weft__heap_realloc(struct weft_heap *heap, void *ptr, size_t len_bytes)
     size_t size = block_size(len_bytes);
     if (!size)
         return NULL;
-    if (size <= size_of(block) || grow_in_place(heap, block, size))
-        return hand_out(heap, block, size);
+    size_t have = weft__heap_len(ptr);
+    if (size <= size_of(block) || grow_in_place(heap, block, size)) {
+        (void)hand_out(heap, block, size);
+        if (weft__heap_len(ptr) > have)
+            weft__memcheck_undefined((unsigned char *)ptr + have, weft__heap_len(ptr) - have);
+        return ptr;
+    }
     void *moved = weft__heap_alloc(heap, len_bytes);
     if (!moved)
         return NULL;
@@ -379,6 +392,7 @@ void weft__heap_free(struct weft_heap *heap, void *ptr)
         return;
     struct block *block = live_block(heap, ptr);
     size_t size = size_of(block);
+    weft__memcheck_undefined(ptr, size - HEAD_BYTES);
     heap->used -= size;
     block->head &=
         ~IN_USE; /* a second free sees it, also where the block became part of the top's memory */

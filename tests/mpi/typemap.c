@@ -74,8 +74,10 @@ void typemap_basic(int i, struct typemap *out)
 
 void typemap_free(struct typemap *map)
 {
-    int integers, addresses, types, combiner;
-    MPI_Type_get_envelope(map->type, &integers, &addresses, &types, &combiner);
+    MPI_Count integers, addresses, larges, types;
+    int combiner;
+    check(MPI_Type_get_envelope_c(map->type, &integers, &addresses, &larges, &types, &combiner) ==
+          MPI_SUCCESS);
     if (combiner != MPI_COMBINER_NAMED)
         check(MPI_Type_free(&map->type) == MPI_SUCCESS);
     free(map->entries);
