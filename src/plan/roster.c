@@ -1,35 +1,43 @@
 /* Tournament trees: a leaf is a host or nobody, an inner node the better of its two children.
  *
- * A change of one host replays the matches on its way to the root. Rejected: a heap (no removal
- * from the middle without a second array), lists by number of free slots (equals come out in the
- * order of their changes, and two planners must not differ). */
+ * A change of one host replays the matches on its way to the root. Nodes hold the number that
+ * decides matches, so that a replay touches one line of the cache per round, and no host. Rejected:
+ * a heap (no removal from the middle without a second array), lists by number of free slots (equals
+ * come out in the order of their changes, and two planners must not differ). */
 #include "plan/roster.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "weft/error.h"
 
-#define NOBODY UINT32_MAX
+#define NOBODY 0ull
+#define INDEX_BITS 31
+#define SLOTS_BITS 16
 
-static uint32_t better(const struct weft_roster *roster, uint32_t a, uint32_t b)
+/* What orders hosts, in one number: free slots, all slots, place in the array. */
+static uint64_t rank_of(const struct weft_plan_host *host, size_t i)
 {
-    if (a == NOBODY || b == NOBODY)
-        return a == NOBODY ? b : a;
-    const struct weft_plan_host *x = &roster->hosts[a], *y = &roster->hosts[b];
-    uint32_t free_x = weft__plan_host_free(x), free_y = weft__plan_host_free(y);
-    if (free_x != free_y)
-        return free_x > free_y ? a : b;
-    if (x->slots != y->slots)
-        return x->slots > y->slots ? a : b;
-    return a < b ? a : b;
+    const uint32_t most = (1u << SLOTS_BITS) - 1;
+    uint64_t free_slots = weft__plan_host_free(host);
+    uint64_t slots = host->slots < most ? host->slots : most;
+    if (free_slots == 0)
+        return NOBODY;
+    if (free_slots > most)
+        free_slots = most;
+    return (free_slots << SLOTS_BITS | slots) << INDEX_BITS | (WEFT_PLAN_HOSTS_MAX - 1 - i);
+}
+
+static uint64_t better(const uint64_t *winner, size_t node)
+{
+    uint64_t a = winner[2 * node], b = winner[2 * node + 1];
+    return a > b ? a : b;
 }
 
 static void replay(struct weft_roster *roster, enum weft_roster_order order, size_t host)
 {
-    uint32_t *winner = roster->winner[order];
+    uint64_t *winner = roster->winner[order];
     for (size_t node = (roster->leaves + host) / 2; node > 0; node /= 2)
-        winner[node] = better(roster, winner[2 * node], winner[2 * node + 1]);
+        winner[node] = better(winner, node);
 }
 
 static enum weft_roster_order order_of(const struct weft_plan_host *host)
@@ -46,9 +54,8 @@ static void put_in(struct weft_roster *roster, size_t i)
 {
     const struct weft_plan_host *host = &roster->hosts[i];
     enum weft_roster_order order = order_of(host);
-    uint32_t free_slots = weft__plan_host_free(host);
-    roster->free_slots[order] += free_slots;
-    roster->winner[order][roster->leaves + i] = free_slots > 0 ? (uint32_t)i : NOBODY;
+    roster->free_slots[order] += weft__plan_host_free(host);
+    roster->winner[order][roster->leaves + i] = rank_of(host, i);
 }
 
 static void take_out(struct weft_roster *roster, size_t i)
@@ -62,20 +69,18 @@ static void take_out(struct weft_roster *roster, size_t i)
 
 int weft__roster_init(struct weft_roster *roster, struct weft_plan_host *hosts, size_t n)
 {
-    if (n > (size_t)1 << 31)
+    if (n > WEFT_PLAN_HOSTS_MAX)
         return weft_fail(WEFT_EINVAL, "%zu hosts are too many for one plan", n);
     *roster = (struct weft_roster){.hosts = hosts, .n = n, .leaves = 1};
     while (roster->leaves < n)
         roster->leaves *= 2;
     roster->touched = malloc((n + 1) * sizeof(*roster->touched));
     for (int order = 0; order < WEFT_ROSTER_ORDERS; order++)
-        roster->winner[order] = malloc(2 * roster->leaves * sizeof(uint32_t));
+        roster->winner[order] = calloc(2 * roster->leaves, sizeof(*roster->winner[order]));
     if (roster->touched == NULL || roster->winner[0] == NULL || roster->winner[1] == NULL) {
         weft__roster_fini(roster);
         return weft_fail(WEFT_ENOMEM, "no memory to plan with %zu hosts", n);
     }
-    for (int order = 0; order < WEFT_ROSTER_ORDERS; order++)
-        memset(roster->winner[order], 0xff, 2 * roster->leaves * sizeof(uint32_t));
     for (size_t i = 0; i < n; i++) {
         hosts[i].ours = hosts[i].target = 0;
         hosts[i].open = false;
@@ -84,8 +89,7 @@ int weft__roster_init(struct weft_roster *roster, struct weft_plan_host *hosts, 
     }
     for (int order = 0; order < WEFT_ROSTER_ORDERS; order++)
         for (size_t node = roster->leaves; node-- > 1;)
-            roster->winner[order][node] = better(roster, roster->winner[order][2 * node],
-                                                 roster->winner[order][2 * node + 1]);
+            roster->winner[order][node] = better(roster->winner[order], node);
     return WEFT_OK;
 }
 
@@ -110,8 +114,9 @@ void weft__roster_used(struct weft_roster *roster, size_t i, uint32_t used)
 
 size_t weft__roster_first(const struct weft_roster *roster, enum weft_roster_order order)
 {
-    uint32_t first = roster->winner[order][1];
-    return first == NOBODY ? WEFT_NO_HOST : first;
+    uint64_t first = roster->winner[order][1];
+    uint64_t place = first & (WEFT_PLAN_HOSTS_MAX - 1);
+    return first == NOBODY ? WEFT_NO_HOST : (size_t)(WEFT_PLAN_HOSTS_MAX - 1 - place);
 }
 
 void weft__roster_touch(struct weft_roster *roster, size_t host)

@@ -2,7 +2,8 @@
  *
  * Two orders are kept up: of the hosts that somebody uses, and of those that nobody uses. The first
  * of an order is the host with most free slots; of equals the one with more slots, then the first
- * of the array, so that every planner picks alike. Hosts without a free slot are in neither.
+ * of the array, so that every planner picks alike. Hosts without a free slot are in neither. More
+ * than 65,535 slots count as so many in this.
  *
  * Thread: one at a time. */
 #ifndef WEFT_PLAN_ROSTER_H
@@ -14,6 +15,7 @@
 #include "plan/decide.h"
 
 #define WEFT_NO_HOST SIZE_MAX
+#define WEFT_PLAN_HOSTS_MAX (1ull << 31)
 
 enum weft_roster_order { WEFT_ROSTER_SHARED, WEFT_ROSTER_UNUSED, WEFT_ROSTER_ORDERS };
 
@@ -21,7 +23,7 @@ struct weft_roster {
     struct weft_plan_host *hosts; /* the caller's */
     size_t n;
     size_t leaves;                        /* a power of two >= n */
-    uint32_t *winner[WEFT_ROSTER_ORDERS]; /* tournament trees: node 1 is the root */
+    uint64_t *winner[WEFT_ROSTER_ORDERS]; /* tournament trees: node 1 is the root */
     uint32_t *touched;                    /* hosts that the detection at work has taken out */
     size_t touched_n;
     uint64_t free_slots[WEFT_ROSTER_ORDERS]; /* in all, of the hosts of each order */
