@@ -65,7 +65,8 @@
       "runtime calls of a rank after which weft run has it moved to some host, again and again; 0: never")              \
     X(WEFT_TORTURE_SEED, NUMBER, "1", 0, UINT64_MAX, "", "of the hosts that are drawn for WEFT_TORTURE_MOVE")          \
     X(WEFT_FREEZE_DEADLINE_MS, NUMBER, "600000", 1000, 86400000, "",                                                   \
-      "time after which a freeze or thaw whose memory is not stored or loaded ends")
+      "time after which a freeze or thaw whose memory is not stored or loaded ends")                                   \
+    X(WEFT_RANK_LINE, INTERNAL, "", 0, 0, "", "the line of a rank that is a process of its own")
 /* clang-format on */
 
 #endif

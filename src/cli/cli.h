@@ -73,6 +73,7 @@ int cli_options(struct cli_command *command, int argc, char **argv);
 int cli_hosts(struct cli *cli,
               void (*each)(void *ctx, const struct weft_registry_host *hosts, size_t n), void *ctx);
 
+int cmd_rank(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_hosts(int argc, char **argv);
 int cmd_apps(int argc, char **argv);

@@ -53,6 +53,9 @@ static const char usage[] =
     "                       @FILE reads them from there, a line or more, # begins a comment\n"
     "  --trace[=FILE]       keep the messages around each move, for weft timeline; with FILE its\n"
     "                       picture is written there when the app has ended\n"
+    "  --process            each rank is a process of its own: it may have threads and children, "
+    "and\n"
+    "                       any debugger, and is not moved\n"
     "  --oversubscribe      the home host may take more ranks than it has slots\n"
     "  --rank-memory SIZE   address range of a rank, a power of two from 1G to 1T (default: "
     "WEFT_RANK_MEMORY)\n"
@@ -101,6 +104,7 @@ enum {
     OPT_PLACE,
     OPT_TENANT,
     OPT_OVER,
+    OPT_PROCESS,
     OPT_TRACE,
     OPT_MEMORY,
     OPT_JSON,
@@ -116,6 +120,7 @@ static const struct option options[] = {{"hosts", required_argument, NULL, OPT_H
                                         {"place", required_argument, NULL, OPT_PLACE},
                                         {"tenant", required_argument, NULL, OPT_TENANT},
                                         {"oversubscribe", no_argument, NULL, OPT_OVER},
+                                        {"process", no_argument, NULL, OPT_PROCESS},
                                         {"trace", optional_argument, NULL, OPT_TRACE},
                                         {"rank-memory", required_argument, NULL, OPT_MEMORY},
                                         {"json", required_argument, NULL, OPT_JSON},
@@ -198,6 +203,9 @@ static int take(struct run *run, int option)
         return WEFT_OK;
     case OPT_OVER:
         run->request.oversubscribe = true;
+        return WEFT_OK;
+    case OPT_PROCESS:
+        run->request.processes = true;
         return WEFT_OK;
     case OPT_TRACE:
         run->request.trace = true;

@@ -14,6 +14,7 @@ static const struct {
     const char *help;
 } commands[] = {
     {"run", cmd_run, "run a program on the cluster, or on hosts started for it"},
+    {"rank", cmd_rank, "run a program in this process, as a world of one rank"},
     {"hosts", cmd_hosts, "list the hosts and their slots"},
     {"apps", cmd_apps, "list the apps, their ranks and moves"},
     {"events", cmd_events, "print what has happened, as text or lines of JSON"},

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/wake.h"
+#include "exec/apart.h"
 #include "exec/impl.h"
 #include "weft/error.h"
 
@@ -79,11 +80,12 @@ static int init_tables(struct weft_exec *exec, const struct weft_exec_desc *desc
     exec->argv = copy_strings(desc->argv);
     exec->envp = copy_strings(desc->envp ? desc->envp : environ);
     exec->home = strdup(desc->home ? desc->home : "");
+    exec->starter = desc->starter ? strdup(desc->starter) : NULL;
     exec->ranks = calloc(size, sizeof(*exec->ranks));
     exec->routes = calloc(size, sizeof(*exec->routes));
     exec->processes = calloc(WEFT_EXEC_PROCESSES_MAX, sizeof(*exec->processes));
-    if (!exec->host || !exec->argv || !exec->envp || !exec->home || !exec->ranks || !exec->routes ||
-        !exec->processes)
+    if (!exec->host || !exec->argv || !exec->envp || !exec->home ||
+        (desc->starter && !exec->starter) || !exec->ranks || !exec->routes || !exec->processes)
         return weft_fail(WEFT_ENOMEM, "no memory for an app of %d ranks", (int)desc->size);
     for (size_t i = 0; i < size; i++)
         atomic_init(&exec->routes[i], (uint64_t)WEFT_PROCESS_NONE << 32);
@@ -127,6 +129,7 @@ static void free_tables(struct weft_exec *exec)
     free((void *)exec->processes);
     free(exec->host);
     free(exec->home);
+    free(exec->starter);
     pthread_mutex_destroy(&exec->crews_lock);
     pthread_mutex_destroy(&exec->slots_lock);
     pthread_mutex_destroy(&exec->world_lock);
@@ -169,6 +172,15 @@ static struct weft_exec *make(const struct weft_exec_desc *desc)
 
 static int choose_executor(struct weft_exec *exec, const struct weft_exec_desc *desc)
 {
+    if (desc->apart) {
+        if (!weft__program_is_executable(&exec->program) && !desc->starter)
+            return weft_fail(WEFT_ENOTSUP,
+                             "%s is a shared object, and nothing here can run one as "
+                             "a process of its own",
+                             desc->program);
+        exec->executor = &weft__executor_apart;
+        return WEFT_OK;
+    }
     if (!exec->program.elf.executable)
         return WEFT_OK;
     if (!desc->cells)
@@ -193,7 +205,8 @@ int weft__exec_open(const struct weft_exec_desc *desc, struct weft_exec **exec_o
             "%d ranks of %llu bytes do not fit into the address space; lower --rank-memory",
             (int)exec->size, (unsigned long long)exec->stride);
     if (!err)
-        err = weft__program_open(desc->program, &exec->program);
+        err = desc->apart ? weft__program_open_apart(desc->program, &exec->program)
+                          : weft__program_open(desc->program, &exec->program);
     if (!err)
         err = choose_executor(exec, desc);
     if (!err)
@@ -299,7 +312,7 @@ int weft__exec_close(struct weft_exec *exec, unsigned timeout_ms)
 
 bool weft__exec_has_cells(const struct weft_exec *exec)
 {
-    return exec->executor != &weft__executor_native;
+    return exec->executor != &weft__executor_native && exec->executor != &weft__executor_apart;
 }
 
 const char *weft__exec_lane_address(const struct weft_exec *exec)

@@ -74,8 +74,11 @@ struct weft_exec_desc {
     const char *host;     /* name of this host */
     const char *program;  /* path of the shared object, or of the executable */
     const struct weft__executor *cells; /* runs executables; NULL: they are refused */
-    char *const *argv;                  /* argv[0] ... NULL; copied */
-    char *const *envp;                  /* NULL: this process's environment; copied */
+    bool apart; /* each rank is a process of its own, of whatever executable */
+    const char
+        *starter;      /* the program that runs a shared object then; copied; NULL: there is none */
+    char *const *argv; /* argv[0] ... NULL; copied */
+    char *const *envp; /* NULL: this process's environment; copied */
     /* transports, scheme, progress, bind, ports and token as for weft__lane_open; the rest is
      * filled in. */
     struct weft_lane_desc lane;

@@ -157,6 +157,7 @@ struct weft_exec {
     int32_t input_rank;     /* -1: none */
     char *host;
     struct weft_program program;
+    char *starter; /* NULL: none */
     char **argv, **envp;
     struct weft_exec_callbacks callbacks;
     const struct weft__executor *executor;

@@ -106,19 +106,19 @@ static int check_main(const struct weft__elf_file *file)
     return WEFT_OK;
 }
 
-static int check(const struct weft__elf_file *file, struct weft_program *program)
+static int check(const struct weft__elf_file *file, struct weft_program *program, bool apart)
 {
     int err = weft__elf_read(file, &program->elf);
-    if (!err)
+    if (!err && !(apart && weft__program_is_executable(program)))
         err = check_kind(file, &program->elf);
     if (!err)
         err = check_libraries(file, &program->elf);
-    if (!err && !program->elf.executable)
+    if (!err && !weft__program_is_executable(program))
         err = check_main(file);
     return err;
 }
 
-static int check_file(const char *path, struct weft_program *program)
+static int check_file(const char *path, struct weft_program *program, bool apart)
 {
     struct stat status;
     if (fstat(program->fd, &status) < 0)
@@ -131,17 +131,17 @@ static int check_file(const char *path, struct weft_program *program)
         return weft_fail(-errno, "cannot read %s: %s", path, strerrordesc_np(errno));
     const struct weft__elf_file file = {
         .name = path, .advice = HOW_TO_LINK, .bytes = bytes, .len_bytes = program->len_bytes};
-    int err = check(&file, program);
+    int err = check(&file, program, apart);
     munmap(bytes, program->len_bytes);
     return err;
 }
 
-int weft__program_open(const char *path, struct weft_program *program_out)
+static int open_program(const char *path, struct weft_program *program_out, bool apart)
 {
     struct weft_program program = {.fd = open(path, O_RDONLY | O_CLOEXEC)};
     if (program.fd < 0)
         return weft_fail(-errno, "cannot open the program %s: %s", path, strerrordesc_np(errno));
-    int err = check_file(path, &program);
+    int err = check_file(path, &program, apart);
     if (!err && !(program.path = strdup(path)))
         err = weft_fail(WEFT_ENOMEM, "no memory to load %s", path);
     if (err) {
@@ -150,6 +150,16 @@ int weft__program_open(const char *path, struct weft_program *program_out)
     }
     *program_out = program;
     return WEFT_OK;
+}
+
+int weft__program_open(const char *path, struct weft_program *program_out)
+{
+    return open_program(path, program_out, false);
+}
+
+int weft__program_open_apart(const char *path, struct weft_program *program_out)
+{
+    return open_program(path, program_out, true);
 }
 
 void weft__program_close(struct weft_program *program)

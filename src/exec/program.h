@@ -33,6 +33,14 @@ bool weft__program_is_foreign(const char *library);
  * Errors: WEFT_ENOENT; WEFT_EACCES; WEFT_ENOEXEC neither of them, not for this machine, or without
  * main; the text says how to link it. */
 int weft__program_open(const char *path, struct weft_program *program_out);
+/* The same for programs that run as processes of their own: every executable, and shared objects
+ * with a main. */
+int weft__program_open_apart(const char *path, struct weft_program *program_out);
+/* Whether the kernel can start it; else it is a shared object. */
+static inline bool weft__program_is_executable(const struct weft_program *program)
+{
+    return program->elf.fixed || program->elf.executable || program->elf.interpreter[0];
+}
 void weft__program_close(struct weft_program *program); /* fine on a zeroed one */
 /* Errors: WEFT_ENOEXEC unresolved symbols and other complaints of the dynamic linker; WEFT_ENOMEM.
  */

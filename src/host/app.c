@@ -10,6 +10,7 @@
 #include "host/app.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@
 #include "exec/fork_calls.h"
 #include "host/app_env.h"
 #include "host/calls.h"
+#include "host/state_dir.h"
 #include "host/transports.h"
 #include "link/data.h"
 #include "link/reach.h"
@@ -257,6 +259,10 @@ static int start_server(struct weft_process_app *app)
 static int start_exec(struct weft_process_app *app)
 {
     const Weft__Host__LaunchRequest *orders = app->orders;
+    char starter[PATH_MAX] = "";
+    int err = orders->processes ? weft__beside_us("weft", starter, sizeof(starter)) : WEFT_OK;
+    if (err != WEFT_OK)
+        return err;
     char **argv = weft__must_alloc(orders->n_args + 2, sizeof(*argv));
     argv[0] = orders->program;
     for (size_t i = 0; i < orders->n_args; i++)
@@ -271,6 +277,8 @@ static int start_exec(struct weft_process_app *app)
                                   .program = orders->program,
                                   .cells = &weft__executor_cell,
                                   .workers = (unsigned)weft__config_u64("WEFT_WORKERS"),
+                                  .apart = orders->processes,
+                                  .starter = starter,
                                   .argv = argv,
                                   .lane = {.transports = weft__transports,
                                            .transports_n = weft__transports_n,
@@ -296,7 +304,7 @@ static int start_exec(struct weft_process_app *app)
                                       orders->has_input ? (int32_t)orders->input_rank : -1};
     struct weft_app_env env;
     desc.envp = weft__app_env_init(&env, orders->cpu);
-    int err = weft__exec_open(&desc, &app->exec);
+    err = weft__exec_open(&desc, &app->exec);
     weft__app_env_fini(&env);
     free(argv);
     if (err == WEFT_OK && orders->n_ranks > 0)

@@ -27,6 +27,9 @@ enum weft_app_state {
     WEFT_APP_ENDED
 };
 
+/* Of a rank that can neither be moved nor frozen. */
+#define WEFT_APP_APART "runs as a process of its own: not movable"
+
 /* One weft-app of the app. Numbers count from 1 and are never used again. */
 struct weft_app_process {
     uint32_t number;

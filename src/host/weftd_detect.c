@@ -263,6 +263,8 @@ static int carry_out(struct weft_app *app, const struct check *check)
 {
     struct weft_app_plan *plan;
     struct weft_app_thought thought;
+    if (app->request->processes)
+        return weft_fail(WEFT_EPINNED, "its ranks cannot move: each " WEFT_APP_APART);
     if (check->asked == NULL && home_goes(app))
         return freeze(app, "its home is about to go");
     int err = look(app, check, &plan, &thought);
@@ -455,6 +457,8 @@ static int migrate_rank(struct weft_app *app, const Weft__Host__MigrateRequest *
         return weft_fail(WEFT_EBUSY, "a plan of this app is being carried out; try again");
     if (weft__weftd_freeze_busy(app))
         return weft_fail(WEFT_EBUSY, "the app is being frozen");
+    if (app->request->processes)
+        return weft_fail(WEFT_EPINNED, "rank %d cannot move: it " WEFT_APP_APART, request->rank);
     struct weft_app_plan *plan =
         plan_new(1, request->any_host ? "torture" : "asked by hand", weft__weftd_app_age_ms(app));
     plan->steps[0].rank = request->rank;

@@ -658,6 +658,8 @@ static int may_freeze(const struct weft_app *app)
         return weft_fail(WEFT_EBUSY, "the app is being frozen or thawed already");
     if (app->plan != NULL)
         return weft_fail(WEFT_EBUSY, "a plan of this app is being carried out; try again");
+    if (app->request->processes)
+        return weft_fail(WEFT_EPINNED, "its ranks cannot be frozen: each " WEFT_APP_APART);
     if (app->forks != NULL)
         return weft_fail(WEFT_EBUSY,
                          "ranks of the app have forked threads, which cannot be frozen");

@@ -68,6 +68,8 @@ static void rank_info(struct weft_app *app, uint32_t r, Weft__Host__RankInfo *in
     info->first_host = weft__message_text(rank->first_host);
     info->first_pid = rank->first_pid;
     info->code = rank->code;
+    if (app->request->processes)
+        info->pinned = weft__message_text(WEFT_APP_APART);
 }
 
 static const char *process_state(const struct weft_app *app, const struct weft_app_process *process)
@@ -104,7 +106,7 @@ static void note_pinned(const struct weft_app *app, Weft__Host__RankInfo *ranks)
 {
     for (size_t i = 0; i < app->moves_n; i++) {
         const struct weft_app_move *move = &app->moves[i];
-        if (move->over)
+        if (move->over && !app->request->processes)
             ranks[move->rank].pinned =
                 weft__message_text(move->err == WEFT_EPINNED ? move->reason : "");
     }

@@ -391,6 +391,7 @@ void weft__weftd_app_launch(struct weft_app *app, struct weft_app_process *proce
     launch.torture_seed = request->torture_seed;
     launch.has_input = request->has_input;
     launch.input_rank = request->input_rank;
+    launch.processes = request->processes;
     launch.registry_log = app->registry_log;
     launch.cpu = app->cpu;
     process->launching = true;

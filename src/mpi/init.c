@@ -20,16 +20,17 @@
 #include "mpi/match.h"
 #include "mpi/op.h"
 #include "mpi/out.h"
+#include "mpi/own.h"
 #include "mpi/protocol.h"
 #include "mpi/request.h"
 #include "mpi/schedule.h"
 
-/* The program that runs the rank has it; a program that was started by hand does not. */
+/* The program that runs the rank has it; a program that is a process of its own does not. */
 #pragma weak weft_cell_self
 
 static struct weft_cell *self(void)
 {
-    return weft_cell_self ? weft_cell_self() : NULL;
+    return weft_cell_self ? weft_cell_self() : weft__mpi_own_cell();
 }
 
 static struct weft_cell *self_or_exit(const char *where)

@@ -1,19 +1,15 @@
 /* What a program finds of its rank when the runtime is not linked to it: in programs that run in
- * cells, with all their libraries inside, and reach the runtime through their cell alone. */
-#include <sys/auxv.h>
-
+ * cells, with all their libraries inside, and reach the runtime through their cell alone; and in
+ * those that are processes of their own. */
 #include "base/heap.h"
+#include "mpi/own.h"
 #include "weft/cell.h"
 #include "weft/memory.h"
 #include "weft/migrate.h"
 
-/* The same at every address and on every host: a cell never changes its place. */
 struct weft_cell *weft_cell_self(void)
 {
-    static struct weft_cell *found;
-    if (!found)
-        found = (struct weft_cell *)getauxval(WEFT_CELL_AUX);
-    return found;
+    return weft__mpi_own_cell();
 }
 
 void *weft_alloc(size_t len_bytes)

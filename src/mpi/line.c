@@ -1,0 +1,349 @@
+/* The runtime's calls over a line, see weft/line.h.
+ *
+ * The range is the only memory that both sides see. What the program sends in one piece is copied
+ * into the line; what it exposes outside of the range is copied into it when it is exposed, which
+ * is allowed because it must not change until it is taken back; what it pulls lands in the range
+ * and is copied on by the next call that finds it there. So a large message costs two copies more
+ * than in a cell. Rejected: process_vm_readv, which many machines forbid, and whose other end an
+ * RDMA card cannot be. */
+#include <errno.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/heap.h"
+#include "mpi/own.h"
+#include "weft/cell.h"
+#include "weft/error.h"
+#include "weft/line.h"
+
+enum { SPINS = 200, YIELDS = 20 };
+
+/* Exposed bytes that lie in a copy. */
+struct staged {
+    struct staged *next;
+    uint64_t id;
+    void *copy;
+};
+
+/* A get into memory outside of the range. */
+struct pull {
+    struct pull *next;
+    struct weft_cell_get op; /* of the copy */
+    struct weft_cell_get *asked;
+};
+
+static struct weft_line *line;
+static struct staged *all_staged;
+static struct pull *pulls;
+
+/* ---- asking ---- */
+
+static void sleep_on_turn(void)
+{
+    atomic_store(&line->rank_sleeps, 1);
+    while (atomic_load(&line->turn) != WEFT_LINE_RANK)
+        syscall(SYS_futex, &line->turn, FUTEX_WAIT, WEFT_LINE_RUNTIME, NULL, NULL, 0);
+    atomic_store(&line->rank_sleeps, 0);
+}
+
+static int ask(enum weft_line_call what)
+{
+    line->what = what;
+    atomic_store(&line->turn, WEFT_LINE_RUNTIME);
+    if (atomic_load(&line->runtime_sleeps))
+        syscall(SYS_futex, &line->turn, FUTEX_WAKE, 1, NULL, NULL, 0);
+    for (int i = 0; i < SPINS + YIELDS; i++) {
+        if (atomic_load_explicit(&line->turn, memory_order_acquire) == WEFT_LINE_RANK)
+            return line->result;
+        if (i >= SPINS)
+            sched_yield();
+    }
+    sleep_on_turn();
+    return line->result;
+}
+
+static int ask_with(enum weft_line_call what, uint64_t first, uint64_t second)
+{
+    line->args[0] = first;
+    line->args[1] = second;
+    return ask(what);
+}
+
+static void put_text(const char *text)
+{
+    size_t len = strnlen(text, sizeof(line->bytes) - 1);
+    memcpy(line->bytes, text, len);
+    line->bytes[len] = '\0';
+    line->len_bytes = (uint32_t)len + 1;
+}
+
+/* ---- the calls ---- */
+
+static int line_send(struct weft_cell *cell, int32_t dest, const struct iovec *parts, unsigned n)
+{
+    size_t len = 0;
+    (void)cell;
+    for (unsigned i = 0; i < n; i++) {
+        if (parts[i].iov_len > sizeof(line->bytes) - len)
+            return WEFT_EMSGSIZE;
+        if (parts[i].iov_len)
+            memcpy(line->bytes + len, parts[i].iov_base, parts[i].iov_len);
+        len += parts[i].iov_len;
+    }
+    line->len_bytes = (uint32_t)len;
+    return ask_with(WEFT_LINE_SEND, (uint64_t)(int64_t)dest, 0);
+}
+
+static int expose_at(const void *addr, size_t len_bytes, uint64_t *id_out)
+{
+    int err = ask_with(WEFT_LINE_EXPOSE, (uint64_t)(uintptr_t)addr, len_bytes);
+    if (!err)
+        *id_out = line->args[0];
+    return err;
+}
+
+static int line_expose(struct weft_cell *cell, const void *addr, size_t len_bytes, uint64_t *id_out)
+{
+    if (weft_cell_holds(cell, addr, len_bytes))
+        return expose_at(addr, len_bytes, id_out);
+    struct staged *staged = weft__heap_alloc(cell->heap, sizeof(*staged));
+    void *copy = staged ? weft__heap_alloc(cell->heap, len_bytes) : NULL;
+    if (copy && len_bytes)
+        memcpy(copy, addr, len_bytes);
+    int err = copy ? expose_at(copy, len_bytes, id_out) : WEFT_EAGAIN;
+    if (err) {
+        weft__heap_free(cell->heap, copy);
+        weft__heap_free(cell->heap, staged);
+        return err;
+    }
+    *staged = (struct staged){.next = all_staged, .id = *id_out, .copy = copy};
+    all_staged = staged;
+    return WEFT_OK;
+}
+
+static void line_unexpose(struct weft_cell *cell, uint64_t id)
+{
+    (void)ask_with(WEFT_LINE_UNEXPOSE, id, 0);
+    for (struct staged **at = &all_staged; *at; at = &(*at)->next) {
+        struct staged *staged = *at;
+        if (staged->id != id)
+            continue;
+        *at = staged->next;
+        weft__heap_free(cell->heap, staged->copy);
+        weft__heap_free(cell->heap, staged);
+        return;
+    }
+}
+
+static int get_at(struct weft_cell_get *op)
+{
+    return ask_with(WEFT_LINE_GET, (uint64_t)(uintptr_t)op, 0);
+}
+
+static int line_get(struct weft_cell *cell, struct weft_cell_get *op)
+{
+    if (weft_cell_holds(cell, op->into, op->len_bytes) && weft_cell_holds(cell, op, sizeof(*op)))
+        return get_at(op);
+    struct pull *pull = weft__heap_calloc(cell->heap, 1, sizeof(*pull));
+    void *copy = pull ? weft__heap_alloc(cell->heap, op->len_bytes) : NULL;
+    if (copy) {
+        pull->op.source = op->source;
+        pull->op.expose_id = op->expose_id;
+        pull->op.offset = op->offset;
+        pull->op.into = copy;
+        pull->op.len_bytes = op->len_bytes;
+        atomic_store_explicit(&pull->op.state, 1, memory_order_relaxed);
+        pull->asked = op;
+    }
+    int err = copy ? get_at(&pull->op) : WEFT_EAGAIN;
+    if (err) {
+        weft__heap_free(cell->heap, copy);
+        weft__heap_free(cell->heap, pull);
+        return err;
+    }
+    pull->next = pulls;
+    pulls = pull;
+    return WEFT_OK;
+}
+
+/* Hands on what has come; whether there was any. */
+static int harvest(struct weft_cell *cell)
+{
+    int any = 0;
+    for (struct pull **at = &pulls; *at;) {
+        struct pull *pull = *at;
+        int state = atomic_load_explicit(&pull->op.state, memory_order_acquire);
+        if (state > 0) {
+            at = &pull->next;
+            continue;
+        }
+        *at = pull->next;
+        if (state == 0 && pull->op.len_bytes)
+            memcpy(pull->asked->into, pull->op.into, pull->op.len_bytes);
+        atomic_store_explicit(&pull->asked->state, state, memory_order_release);
+        weft__heap_free(cell->heap, pull->op.into);
+        weft__heap_free(cell->heap, pull);
+        any = 1;
+    }
+    return any;
+}
+
+/* What is found before may have rung the bell before the caller has looked at it. */
+static int line_wait(struct weft_cell *cell, uint32_t seen, uint64_t deadline_ns)
+{
+    if (harvest(cell))
+        return WEFT_OK;
+    int err = ask_with(WEFT_LINE_WAIT, seen, deadline_ns);
+    return harvest(cell) ? WEFT_OK : err;
+}
+
+static void line_wake(struct weft_cell *cell)
+{
+    atomic_fetch_add(&cell->bell, 1); /* its own thread asks: nobody sleeps */
+}
+
+static int line_migration_point(struct weft_cell *cell, weft_entry *entry, void *argument)
+{
+    (void)cell;
+    (void)entry;
+    (void)argument;
+    return 0;
+}
+
+static uint64_t line_now(struct weft_cell *cell)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec +
+           (uint64_t)cell->clock_offset_ns;
+}
+
+static int line_info(struct weft_cell *cell, enum weft_cell_info what, void *out, size_t len_bytes)
+{
+    (void)cell;
+    if (what == WEFT_INFO_PROCESS_ID && len_bytes >= sizeof(uint64_t)) {
+        uint64_t pid = (uint64_t)getpid();
+        memcpy(out, &pid, sizeof(pid));
+        return WEFT_OK;
+    }
+    int err = ask_with(WEFT_LINE_INFO, (uint64_t)what, len_bytes);
+    if (!err && line->len_bytes <= len_bytes)
+        memcpy(out, line->bytes, line->len_bytes);
+    return err;
+}
+
+static void line_exit(struct weft_cell *cell, int code) __attribute__((noreturn));
+static void line_exit(struct weft_cell *cell, int code)
+{
+    (void)cell;
+    exit(code);
+}
+
+static void line_log(struct weft_cell *cell, int level, const char *text)
+{
+    (void)cell;
+    put_text(text);
+    (void)ask_with(WEFT_LINE_LOG, (uint64_t)(int64_t)level, 0);
+}
+
+static void line_abort(struct weft_cell *cell, int code, const char *reason)
+    __attribute__((noreturn));
+static void line_abort(struct weft_cell *cell, int code, const char *reason)
+{
+    (void)cell;
+    put_text(reason);
+    (void)ask_with(WEFT_LINE_ABORT, (uint64_t)(int64_t)code, 0);
+    _exit(code);
+}
+
+/* Calls from outside go to ranks that the runtime has in its own process. */
+static int line_call_next(struct weft_cell *cell, uint64_t deadline_ns,
+                          struct weft_executor_call *call_out)
+{
+    (void)cell;
+    (void)deadline_ns;
+    (void)call_out;
+    return WEFT_ENOTSUP;
+}
+
+static int line_call_answer(struct weft_cell *cell, uint64_t id, int err, const void *bytes,
+                            size_t len_bytes)
+{
+    (void)cell;
+    (void)id;
+    (void)err;
+    (void)bytes;
+    (void)len_bytes;
+    return WEFT_ENOTSUP;
+}
+
+static int line_call_is_cancelled(struct weft_cell *cell, uint64_t id)
+{
+    (void)cell;
+    (void)id;
+    return 0;
+}
+
+static const struct weft_cell_calls calls = {
+    .version = WEFT_CELL_VERSION,
+    .len_bytes = sizeof(struct weft_cell_calls),
+    .send = line_send,
+    .expose = line_expose,
+    .unexpose = line_unexpose,
+    .get = line_get,
+    .wait = line_wait,
+    .wake = line_wake,
+    .migration_point = line_migration_point,
+    .now = line_now,
+    .info = line_info,
+    .exit = line_exit,
+    .log = line_log,
+    .abort = line_abort,
+    .call_next = line_call_next,
+    .call_answer = line_call_answer,
+    .call_is_cancelled = line_call_is_cancelled,
+};
+
+/* ---- opening ---- */
+
+static void broken(const char *what) __attribute__((noreturn));
+static void broken(const char *what)
+{
+    fprintf(stderr, "weft: this rank cannot reach its runtime: %s\n", what);
+    _exit(127);
+}
+
+/* The program ends with who has started it; children of its own are no ranks. */
+struct weft_cell *weft__mpi_line_open(void)
+{
+    const char *text = getenv(WEFT_LINE_ENV);
+    unsigned long long base, len, at;
+    int fd, parent;
+    if (!text)
+        return NULL;
+    if (sscanf(text, "%d %llx %llx %llx %d", &fd, &base, &len, &at, &parent) != 5 || at >= len)
+        broken(WEFT_LINE_ENV " makes no sense");
+    (void)unsetenv(WEFT_LINE_ENV);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
+        broken("it has ended");
+    void *range = mmap((void *)(uintptr_t)base, len, PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
+    if (range != (void *)(uintptr_t)base)
+        broken(strerror(errno));
+    close(fd);
+    struct weft_cell *cell = range;
+    line = (struct weft_line *)(void *)((unsigned char *)range + at);
+    if (line->version != WEFT_LINE_VERSION || cell->version != WEFT_CELL_VERSION)
+        broken("it is of another version");
+    cell->calls = &calls;
+    return cell;
+}

@@ -1,0 +1,18 @@
+/* Cells of programs that are processes of their own: no runtime is in the process. */
+#ifndef WEFT_MPI_OWN_H
+#define WEFT_MPI_OWN_H
+
+struct weft_cell;
+
+/* The cell of this process, whoever asks: the one that it was given as a program in a cell, or over
+ * a line (weft/line.h), or, where the program was started by hand, one of a world of its own.
+ * NULL: there is no memory for that. */
+struct weft_cell *weft__mpi_own_cell(void);
+
+/* line.c: NULL: this process has not been started with a line. Ends the process where that is
+ * broken. */
+struct weft_cell *weft__mpi_line_open(void);
+/* alone.c: a world of one rank.  NULL: no memory. */
+struct weft_cell *weft__mpi_alone_open(void);
+
+#endif
