@@ -240,6 +240,7 @@ const struct weft__trap_desc weft__cell_trap = {.call = on_call, .fault = on_fau
 
 static int cell_load(struct weft__rank *rank)
 {
+    const struct weft__workers *workers = rank->exec->workers;
     struct weft__cell *own = calloc(1, sizeof(*own));
     if (!own)
         return weft_fail(WEFT_ENOMEM, "no memory for rank %d", (int)rank->number);
@@ -247,6 +248,7 @@ static int cell_load(struct weft__rank *rank)
     own->system = (struct weft__system){
         .space = {.region = &rank->region, .program = rank->exec->program.fd},
         .rank = rank->number,
+        .watch = workers->watch,
         .input = {.ask =
                       rank->number == rank->exec->input_rank ? rank->exec->callbacks.input : NULL,
                   .ctx = rank->exec->callbacks.ctx},

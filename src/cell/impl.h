@@ -91,6 +91,7 @@ struct weft__workers {
     struct weft__timers timers;
     _Atomic uint64_t first_ns; /* of the timers */
     atomic_uint deep;          /* workers that are */
+    struct weft__watch *watch; /* of descriptors that ranks wait for */
 };
 
 static inline struct weft__cell *weft__cell_of(const struct weft__rank *rank)

@@ -13,6 +13,7 @@
 
 #include <asm/prctl.h>
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +26,8 @@
 #include "base/log.h"
 #include "cell/system_call.h"
 #include "cell/user.h"
+#include "cell/watch.h"
+#include "weft/error.h"
 
 int64_t weft__system_raw(int64_t number, const uint64_t args[6])
 {
@@ -203,6 +206,51 @@ uint64_t weft__system_deadline(const struct weft__system *system, uint64_t deadl
     return alarm_ns && alarm_ns < deadline_ns ? alarm_ns : deadline_ns;
 }
 
+void weft__system_wait_over(struct weft__system *system)
+{
+    if (system->wait.armed)
+        weft__watch_disarm(system->wait.set);
+    system->wait.armed = false;
+}
+
+/* When to look at the latest. Descriptors that are ready already are looked at again at once, but
+ * not for ever: some are always so, whatever the call finds. */
+static uint64_t watch(struct weft__system *system, struct pollfd *fds, size_t n)
+{
+    const unsigned hasty_max = 8;
+    bool comes = weft__system_input_ask(system);
+    if (system->watch && comes && poll(fds, n, 0) > 0 && system->wait.hasty++ < hasty_max)
+        return 0;
+    if (!system->watch || !comes || system->wait.hasty > hasty_max ||
+        weft__watch_arm(system->watch, system->rank, fds, n, &system->wait.set) != WEFT_OK)
+        return weft__system_now(system) + WEFT__SYSTEM_TICK_NS;
+    system->wait.armed = true;
+    return UINT64_MAX;
+}
+
+void weft__system_wait_for(struct weft__system *system, struct weft__trap_call *call,
+                           const struct weft__system_wish *wish)
+{
+    struct pollfd fds[WEFT__FDS_MAX];
+    for (size_t i = 0; i < wish->n; i++)
+        fds[i] = (struct pollfd){.fd = weft__fds_host_fd(&system->files, wish->fds[i].fd),
+                                 .events = wish->fds[i].events};
+    uint64_t until_ns = watch(system, fds, wish->n);
+    weft__system_wait(system, call, until_ns < wish->until_ns ? until_ns : wish->until_ns,
+                      wish->error);
+    if (!system->wait.wanted)
+        weft__system_wait_over(system);
+}
+
+void weft__system_wait_for_one(struct weft__system *system, struct weft__trap_call *call,
+                               short events, int error)
+{
+    const struct pollfd fd = {.fd = (int)call->args[0], .events = events};
+    weft__system_wait_for(
+        system, call,
+        &(struct weft__system_wish){.fds = &fd, .n = 1, .until_ns = UINT64_MAX, .error = error});
+}
+
 /* Without a runtime to wait in: here, a little. */
 static void block(const struct weft__system *system)
 {
@@ -230,6 +278,8 @@ static void look(struct weft__system *system, struct weft__trap_call *call)
     uint64_t number = (uint64_t)call->number;
     const struct weft__system_entry *entry = number < 512 ? &weft__system_entries[number] : NULL;
     system->wait.wanted = false;
+    if (system->cell)
+        system->wait.seen = atomic_load(&system->cell->bell);
     if (!entry || !entry->what)
         weft__system_refuse(system, call, EPERM, NULL);
     else if (!may_touch(system, entry, call))
@@ -278,14 +328,14 @@ static void pass_by(struct weft__system *system, struct weft__trap_call *call)
     struct weft__wait *wait = &system->state->wait;
     weft__wait_begin(wait, call, system->space.space->code, system->cell);
     wait->number = -1;
-    weft__wait_until(call, 0);
+    weft__wait_until(call, 0, system->wait.seen);
 }
 
 static void put_aside(struct weft__system *system, struct weft__trap_call *call)
 {
     if (!system->wait.again)
         weft__wait_begin(&system->state->wait, call, system->space.space->code, system->cell);
-    weft__wait_until(call, weft__system_deadline(system, system->wait.until_ns));
+    weft__wait_until(call, weft__system_deadline(system, system->wait.until_ns), system->wait.seen);
 }
 
 /* A call that has waited is looked at again. */
@@ -299,6 +349,7 @@ static void wake(struct weft__system *system, struct weft__trap_call *call)
     call->number = wait->number;
     memcpy(call->args, wait->args, sizeof(call->args));
     system->wait.again = true;
+    weft__system_wait_over(system);
     if (call->number >= 0)
         look(system, call);
     if (call->number >= 0 && system->wait.wanted) {
@@ -314,6 +365,8 @@ void weft__system_call(void *ctx, struct weft__trap_call *call)
 {
     struct weft__system *system = ctx;
     system->wait.again = false;
+    if (call->number != WEFT__WAIT_WAKE)
+        system->wait.hasty = 0;
     if (call->number == WEFT__WAIT_WAKE) {
         wake(system, call);
         return;
@@ -365,6 +418,7 @@ int weft__system_arrive(struct weft__system *system, struct weft__system_state *
 
 void weft__system_fini(struct weft__system *system)
 {
+    weft__system_wait_over(system);
     weft__system_input_close(system);
     weft__fds_fini(&system->files);
     weft__space_fini(&system->space);

@@ -39,7 +39,12 @@ struct weft__system {
         bool wanted;       /* the call that is looked at waits */
         bool again;        /* it has waited already */
         uint64_t until_ns; /* when to look at it again, on the rank's clock */
+        uint32_t seen;     /* the bell, before the call was looked at */
+        bool armed;        /* its descriptors are watched, */
+        int set;           /* as this set */
+        unsigned hasty;    /* times that they were ready, and the call waited all the same */
     } wait;
+    struct weft__watch *watch; /* NULL: it looks at descriptors now and then */
     /* The app's standard input, if the rank reads it: its descriptor 0 is one end of a socket. */
     struct {
         /* See struct weft_exec_callbacks.  NULL: it reads nothing. */

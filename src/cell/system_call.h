@@ -4,6 +4,7 @@
 #ifndef WEFT_CELL_SYSTEM_CALL_H
 #define WEFT_CELL_SYSTEM_CALL_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -33,6 +34,20 @@ void weft__system_refuse(struct weft__system *system, struct weft__trap_call *ca
 /* The call waits, until then at most. Interrupted by a signal it fails with `error`. */
 void weft__system_wait(struct weft__system *system, struct weft__trap_call *call, uint64_t until_ns,
                        int error);
+/* The call waits for the rank's descriptors, until then at most. */
+struct weft__system_wish {
+    const struct pollfd *fds;
+    size_t n;
+    uint64_t until_ns;
+    int error;
+};
+void weft__system_wait_for(struct weft__system *system, struct weft__trap_call *call,
+                           const struct weft__system_wish *wish);
+/* For one of them, without limit. */
+void weft__system_wait_for_one(struct weft__system *system, struct weft__trap_call *call,
+                               short events, int error);
+/* What has been watched is not any more. */
+void weft__system_wait_over(struct weft__system *system);
 uint64_t weft__system_now(const struct weft__system *system);
 
 /* system_input.c: the app's standard input. */
@@ -41,8 +56,8 @@ void weft__system_input_close(struct weft__system *system);
 /* Whether the file is the input. */
 bool weft__system_is_input(const struct weft__system *system, const struct weft__fds_file *file);
 /* The program has looked whether there is some, or is going to wait: asks for more, unless it is
- * there, or on its way. */
-void weft__system_input_ask(struct weft__system *system);
+ * there, or on its way. Returns whether that is so, or somebody has taken the wish. */
+bool weft__system_input_ask(struct weft__system *system);
 
 /* system_files.c: descriptors. */
 weft__system_function weft__system_on_open, weft__system_on_close, weft__system_on_dup,

@@ -1,8 +1,7 @@
 /* Pipes, sockets, and waiting for them. A rank that has one open stays on its host.
  *
  * Here every one is non-blocking, so that a rank that waits never holds a worker; whether the
- * program has asked for that is kept with its flags. A wait for descriptors looks at them once a
- * millisecond: the kernel cannot wake a rank that sleeps in its runtime. */
+ * program has asked for that is kept with its flags. What wakes a rank that waits is watch.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -92,8 +91,7 @@ void weft__system_on_accept(struct weft__system *system, struct weft__trap_call 
         call->result = weft__fds_add_pinned(&system->files, (int)call->result, O_RDWR | flags,
                                             WEFT__FDS_PIN_SOCKET);
     else if (call->result == -EAGAIN && !(file->flags & O_NONBLOCK))
-        weft__system_wait(system, call, weft__system_now(system) + WEFT__SYSTEM_TICK_NS,
-                          WEFT__SYSTEM_RESTART);
+        weft__system_wait_for_one(system, call, POLLIN, WEFT__SYSTEM_RESTART);
 }
 
 void weft__system_on_connect(struct weft__system *system, struct weft__trap_call *call)
@@ -116,7 +114,7 @@ void weft__system_on_connect(struct weft__system *system, struct weft__trap_call
         call->result = n > 0 ? -error : -EINPROGRESS;
     }
     if (call->result == -EINPROGRESS && !(file->flags & O_NONBLOCK))
-        weft__system_wait(system, call, weft__system_now(system) + WEFT__SYSTEM_TICK_NS, EINTR);
+        weft__system_wait_for_one(system, call, POLLOUT, EINTR);
 }
 
 /* sendmsg() and recvmsg(): control messages could bring descriptors of the host in. */
@@ -170,17 +168,18 @@ void weft__system_on_memfd(struct weft__system *system, struct weft__trap_call *
 
 /* ---- poll and select ---- */
 
-/* Nothing is ready: waits on, or it is over. `any` descriptor is waited for. */
+/* Nothing is ready: waits on, or it is over. */
 static void look_again(struct weft__system *system, struct weft__trap_call *call,
-                       uint64_t deadline_ns, bool any)
+                       uint64_t deadline_ns, const struct pollfd *fds, size_t n)
 {
-    uint64_t now_ns = weft__system_now(system), until_ns = now_ns + WEFT__SYSTEM_TICK_NS;
     call->result = 0;
-    if (any)
-        weft__system_input_ask(system);
-    if (now_ns >= deadline_ns)
+    if (n > 0)
+        (void)weft__system_input_ask(system);
+    if (weft__system_now(system) >= deadline_ns)
         return;
-    weft__system_wait(system, call, any && until_ns < deadline_ns ? until_ns : deadline_ns, EINTR);
+    weft__system_wait_for(
+        system, call,
+        &(struct weft__system_wish){.fds = fds, .n = n, .until_ns = deadline_ns, .error = EINTR});
 }
 
 /* Milliseconds, as poll() has them; negative: for ever. */
@@ -235,7 +234,7 @@ void weft__system_on_poll(struct weft__system *system, struct weft__trap_call *c
         return;
     int ready = poll_now(system, fds, n);
     if (ready == 0) {
-        look_again(system, call, deadline_ns, n > 0);
+        look_again(system, call, deadline_ns, fds, n);
         return;
     }
     call->result = weft__user_write(&system->space, call->args[0], fds, n * sizeof(fds[0]));
@@ -350,7 +349,7 @@ void weft__system_on_select(struct weft__system *system, struct weft__trap_call 
     if (ready > 0)
         ready = from_poll(&sets, fds, used);
     if (ready == 0) {
-        look_again(system, call, deadline_ns, used > 0);
+        look_again(system, call, deadline_ns, fds, used);
         if (system->wait.wanted)
             return;
     }
@@ -399,7 +398,8 @@ void weft__system_on_epoll_wait(struct weft__system *system, struct weft__trap_c
     }
     int ready = epoll_wait(set, events, n < EVENTS ? n : EVENTS, 0);
     if (ready == 0) {
-        look_again(system, call, deadline_of_ms(system, (int)call->args[3]), true);
+        const struct pollfd own = {.fd = (int)call->args[0], .events = POLLIN};
+        look_again(system, call, deadline_of_ms(system, (int)call->args[3]), &own, 1);
         return;
     }
     call->result = ready < 0 ? -errno

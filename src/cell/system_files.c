@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
@@ -137,6 +138,7 @@ static void write_on(struct weft__system *system, struct weft__trap_call *call,
         call->result = (int64_t)done;
         if (done < call->args[2]) {
             system->state->wait.done_bytes = done;
+            system->wait.hasty = 0;
             weft__system_wait(system, call, 0, WEFT__SYSTEM_RESTART);
             call->result = (int64_t)done; /* interrupted: it is less than wished */
         }
@@ -152,7 +154,16 @@ static void on_input(struct weft__system *system, const struct weft__trap_call *
         (call->number == SYS_read || call->number == SYS_readv || call->number == SYS_preadv2))
         system->state->input_offset += (uint64_t)call->result;
     else if (call->result == -EAGAIN || call->number == SYS_ioctl)
-        weft__system_input_ask(system);
+        (void)weft__system_input_ask(system);
+}
+
+/* What it waits for. */
+static short events_of(const struct weft__trap_call *call)
+{
+    bool writes = call->number == SYS_write || call->number == SYS_writev ||
+                  call->number == SYS_pwritev2 || call->number == SYS_sendto ||
+                  call->number == SYS_sendmsg;
+    return writes ? POLLOUT : POLLIN;
 }
 
 /* Of sockets, which the input shall not be. */
@@ -187,8 +198,7 @@ void weft__system_on_file(struct weft__system *system, struct weft__trap_call *c
     if (weft__system_is_input(system, file))
         on_input(system, call);
     if (would_wait(system, call, file)) {
-        weft__system_wait(system, call, weft__system_now(system) + WEFT__SYSTEM_TICK_NS,
-                          WEFT__SYSTEM_RESTART);
+        weft__system_wait_for_one(system, call, events_of(call), WEFT__SYSTEM_RESTART);
         if (done) {
             system->state->wait.done_bytes = done;
             call->result = (int64_t)done;

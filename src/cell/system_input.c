@@ -44,15 +44,16 @@ bool weft__system_is_input(const struct weft__system *system, const struct weft_
            file->kind == WEFT__FDS_STANDARD;
 }
 
-void weft__system_input_ask(struct weft__system *system)
+bool weft__system_input_ask(struct weft__system *system)
 {
     uint64_t offset = system->state->input_offset;
     int there = 0;
     if (!weft__system_is_input(system, &system->files.files->files[0]) ||
         system->input.asked == offset + 1 || ioctl(system->input.fd, FIONREAD, &there) != 0 ||
         there > 0)
-        return;
+        return true;
     int fd = fcntl(system->input.peer, F_DUPFD_CLOEXEC, 3);
     if (fd >= 0 && system->input.ask(system->input.ctx, offset, fd))
         system->input.asked = offset + 1;
+    return system->input.asked == offset + 1;
 }

@@ -5,10 +5,10 @@
  * be moved, and others can run. Each time it comes back, the trap looks whether the wait is over
  * (wait.h), and if not, it goes on here with a new deadline.
  *
- * rbx: the cell; r12: the deadline. */
+ * rbx: the cell; r12: the deadline; r13: the bell, from before the trap has looked: what has rung
+ * since ends the wait. */
 
 #define CELL_CALLS 40
-#define CELL_BELL 84
 #define CALLS_WAIT 40
 #define NUMBER_WAKE 0x77656601
 #define NUMBER_BACK 0x77656602
@@ -22,7 +22,7 @@
         .hidden weft__wait_code_end
         .p2align 4
 weft__wait_code:
-        mov     CELL_BELL(%rbx), %esi
+        mov     %r13d, %esi
         mov     %r12, %rdx
         mov     %rbx, %rdi
         mov     CELL_CALLS(%rbx), %rax

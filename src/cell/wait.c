@@ -9,7 +9,6 @@
 #define GATE_SAVED 48 /* bytes that gate.S keeps below the return address */
 
 _Static_assert(offsetof(struct weft_cell, calls) == 40, "CELL_CALLS");
-_Static_assert(offsetof(struct weft_cell, bell) == 84, "CELL_BELL");
 _Static_assert(offsetof(struct weft_cell_calls, wait) == 40, "CALLS_WAIT");
 
 void weft__wait_begin(struct weft__wait *wait, struct weft__trap_call *call, uint64_t code,
@@ -28,9 +27,10 @@ void weft__wait_begin(struct weft__wait *wait, struct weft__trap_call *call, uin
     call->redirected = true;
 }
 
-void weft__wait_until(struct weft__trap_call *call, uint64_t until_ns)
+void weft__wait_until(struct weft__trap_call *call, uint64_t until_ns, uint32_t seen)
 {
     call->context->uc_mcontext.gregs[REG_R12] = (greg_t)until_ns;
+    call->context->uc_mcontext.gregs[REG_R13] = (greg_t)seen;
     call->redirected = true;
 }
 

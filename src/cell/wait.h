@@ -32,8 +32,8 @@ struct weft__wait {
 /* Puts the program aside: it goes on at `code`, until the time. */
 void weft__wait_begin(struct weft__wait *wait, struct weft__trap_call *call, uint64_t code,
                       struct weft_cell *cell);
-/* Until when, from now on. */
-void weft__wait_until(struct weft__trap_call *call, uint64_t until_ns);
+/* Until when, from now on, or until the bell is not what has been seen. */
+void weft__wait_until(struct weft__trap_call *call, uint64_t until_ns, uint32_t seen);
 /* Its registers are as they were when the call was made. */
 void weft__wait_end(struct weft__wait *wait, struct weft__trap_call *call);
 /* Makes a program that stands in a call of the runtime return over wait.S; sp: as it has been saved

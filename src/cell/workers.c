@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/wake.h"
 #include "cell/impl.h"
+#include "cell/watch.h"
 #include "weft/error.h"
 
 #define BEATS 16u /* turns between two looks at lane and clock */
@@ -204,6 +205,19 @@ static int start_one(struct weft__worker *worker)
     return start.err ? weft_fail(start.err, "%s", start.text) : WEFT_OK;
 }
 
+/* A descriptor that the rank waits for, or has waited for. */
+static void on_ready(void *ctx, int32_t number)
+{
+    struct weft_exec *exec = ctx;
+    struct weft__rank *rank = weft__rank_find(exec, number);
+    if (!rank)
+        return;
+    pthread_mutex_lock(&rank->lock);
+    if (rank->cell)
+        weft__rank_ring(rank);
+    pthread_mutex_unlock(&rank->lock);
+}
+
 static unsigned usable_processors(void)
 {
     cpu_set_t set;
@@ -225,6 +239,7 @@ static void close_workers(struct weft_exec *exec)
         weft__runqueue_fini(&all->each[i].queue);
         free(all->each[i].looks);
     }
+    weft__watch_close(all->watch);
     weft__timers_fini(&all->timers);
     pthread_mutex_destroy(&all->timers_lock);
     free(all->each);
@@ -259,6 +274,8 @@ static int open_workers(struct weft_exec *exec)
     pthread_mutex_init(&all->timers_lock, NULL);
     atomic_store(&all->first_ns, WEFT_NEVER);
     err = weft__timers_init(&all->timers, (size_t)exec->size);
+    if (!err)
+        err = weft__watch_open(on_ready, exec, &all->watch);
     all->each = calloc(all->n, sizeof(*all->each));
     if (!err && !all->each)
         err = weft_fail(WEFT_ENOMEM, "no memory for %u workers", all->n);

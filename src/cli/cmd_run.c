@@ -16,6 +16,7 @@
 #include "cli/app_home.h"
 #include "cli/cli.h"
 #include "cli/cluster.h"
+#include "cli/input.h"
 #include "cli/places.h"
 #include "cli/timeline.h"
 #include "host/calls.h"
@@ -62,6 +63,7 @@ static const char usage[] =
     "  -x NAME=VALUE        set in the environment of the ranks; -x NAME passes ours on.\n"
     "                       The only way for settings too (-x WEFT_DATA=zmq): ranks have\n"
     "                       the environment of their host's weftd, as hosts may differ\n"
+    "  --stdin RANK         the rank that reads our standard input (default: 0), or none\n"
     "  --json FILE          write what happened there when the app has ended (-: to stdout)\n"
     "  --id-file FILE       write the app's id there as soon as it runs\n"
     "  --help\n"
@@ -78,6 +80,8 @@ struct run {
     bool frozen;        /* as the user was told last */
     bool output_failed; /* what the ranks print can no longer be shown */
     uint64_t hosts, slots;
+    int64_t input_rank; /* that reads our standard input; -1: none */
+    struct cli_input input;
     struct cli_places places;
     struct cli cli;
     struct cli_cluster cluster;
@@ -108,7 +112,8 @@ enum {
     OPT_TRACE,
     OPT_MEMORY,
     OPT_JSON,
-    OPT_ID
+    OPT_ID,
+    OPT_STDIN
 };
 static const struct option options[] = {{"hosts", required_argument, NULL, OPT_HOSTS},
                                         {"slots", required_argument, NULL, OPT_SLOTS},
@@ -125,6 +130,7 @@ static const struct option options[] = {{"hosts", required_argument, NULL, OPT_H
                                         {"rank-memory", required_argument, NULL, OPT_MEMORY},
                                         {"json", required_argument, NULL, OPT_JSON},
                                         {"id-file", required_argument, NULL, OPT_ID},
+                                        {"stdin", required_argument, NULL, OPT_STDIN},
                                         {"help", no_argument, NULL, 'h'},
                                         {0}};
 
@@ -165,6 +171,16 @@ static int take_expect(struct run *run, const char *text)
         return weft_fail(WEFT_EINVAL, "--expect %s: 0.001 to 1e9 seconds are wanted", text);
     run->request.expect_ms = (uint64_t)(seconds * 1000.0);
     return WEFT_OK;
+}
+
+static int take_stdin(struct run *run, const char *text)
+{
+    uint64_t rank = 0;
+    bool none = strcmp(text, "none") == 0;
+    int err = none ? WEFT_OK : weft__parse_u64(text, 0, 65535, &rank);
+    if (err == WEFT_OK)
+        run->input_rank = none ? -1 : (int64_t)rank;
+    return err;
 }
 
 static int take(struct run *run, int option)
@@ -213,6 +229,8 @@ static int take(struct run *run, int option)
         return WEFT_OK;
     case OPT_MEMORY:
         return weft__parse_size(optarg, 1ull << 30, 1ull << 40, &run->request.rank_memory);
+    case OPT_STDIN:
+        return take_stdin(run, optarg);
     case OPT_JSON:
         run->json = optarg;
         return WEFT_OK;
@@ -277,6 +295,9 @@ static int read_options(struct run *run, int argc, char **argv)
     if (!take_places(run))
         return cli_usage("run", "--place has places for %" PRIu64 " ranks, -n says %u",
                          run->places.ranks, run->request.ranks);
+    if (run->input_rank >= (int64_t)run->request.ranks)
+        return cli_usage("run", "--stdin %" PRId64 ": there are %u ranks", run->input_rank,
+                         run->request.ranks);
     if (realpath(argv[optind], run->program) == NULL)
         return cli_usage("run", "cannot find the program %s: %s", argv[optind], strerror(errno));
     if (getcwd(run->cwd, sizeof(run->cwd)) == NULL)
@@ -285,6 +306,8 @@ static int read_options(struct run *run, int argc, char **argv)
     run->request.torture_seed = weft__config_u64("WEFT_TORTURE_SEED");
     if (run->request.tenant[0] == '\0')
         run->request.tenant = default_tenant();
+    run->request.has_input = run->input_rank >= 0;
+    run->request.input_rank = run->input_rank >= 0 ? (uint32_t)run->input_rank : 0;
     run->request.program = run->program;
     run->request.cwd = run->cwd;
     run->request.env = run->env;
@@ -463,7 +486,10 @@ static int run_app(struct run *run)
     if (code == CLI_OK)
         code = start(run);
     if (code == CLI_OK) {
+        if (run->request.has_input)
+            cli_input_start(&run->input, &run->cli, run->app);
         code = follow(run);
+        cli_input_stop(&run->input);
         int report = code != CLI_NETWORK ? write_files(run, code) : CLI_OK;
         code = code != CLI_OK ? code : report;
     }

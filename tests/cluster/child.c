@@ -14,7 +14,7 @@
 
 enum { NAP_US = 5000, TICK_MAX_MS = 50, PRINT_MAX = 6000 };
 
-static int net_fd = -1;
+static int net_fd = -1, input_fd = -1;
 
 void child_set_net(int fd)
 {
@@ -26,6 +26,11 @@ uint64_t child_now_ms(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
+
+void child_set_input(int fd)
+{
+    input_fd = fd;
 }
 
 void child_nap(void)
@@ -49,7 +54,7 @@ bool child_patience_over(struct child_patience *patience)
 
 static _Noreturn void become(const struct child *child, char *const *argv, int fd, pid_t parent)
 {
-    int in = open("/dev/null", O_RDONLY);
+    int in = input_fd >= 0 ? input_fd : open("/dev/null", O_RDONLY);
     int out = open(child->out, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
     int err = open(child->err, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
     if ((net_fd >= 0 && setns(net_fd, CLONE_NEWNET) != 0) ||
