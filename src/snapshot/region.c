@@ -125,6 +125,8 @@ int weft__region_touched(const struct weft_region *region, struct weft_extents *
         if (end < 0)
             return weft_fail(WEFT_EIO, "cannot find the touched pages of the region at %p: %s",
                              region->base, strerror(errno));
+        if (end == start) /* it has been given back just now */
+            continue;
         int err = weft__extents_add(extents_out, (uint64_t)start, (uint64_t)(end - start));
         if (err)
             return err;

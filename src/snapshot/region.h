@@ -25,7 +25,8 @@ int weft__region_init(struct weft_region *region_out, const char *name, void *at
 /* Unmaps and closes; a zeroed region is fine. No operation of a lane may be under way in it. */
 void weft__region_fini(struct weft_region *region);
 /* The pages that have ever been touched (reading a page touches it too), ascending; the list is
- * cleared first. Errors: WEFT_ENOMEM; WEFT_EIO. */
+ * cleared first. What is touched or given back meanwhile may be in it.  Errors: WEFT_ENOMEM;
+ * WEFT_EIO. */
 int weft__region_touched(const struct weft_region *region, struct weft_extents *extents_out);
 /* Writes bytes into the region's file: lands whole pages without faulting them in first. Trackers
  * of the region hear of it. Errors: WEFT_ERANGE outside; WEFT_ENOMEM, WEFT_ENOSPC, WEFT_EIO. */

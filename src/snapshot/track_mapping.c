@@ -131,13 +131,18 @@ int weft__track_file_data(struct weft_track *track,
     return 0;
 }
 
-/* Adds what a mapping has of the region, if it can be tracked. */
+/* Adds what a mapping has of the region, if it can be tracked. The file tells of some mappings at a
+ * time: one that grows meanwhile may reach back into those before. */
 static int take_part(const struct weft_region *region, const struct line *line,
                      struct weft_extents *parts)
 {
     const uintptr_t base = (uintptr_t)region->base, end = base + region->len_bytes;
-    const uintptr_t low = line->low > base ? line->low : base;
+    const struct weft_extent *last = parts->n ? &parts->at[parts->n - 1] : NULL;
+    const uintptr_t behind = last ? base + last->offset + last->len_bytes : base;
+    const uintptr_t low = line->low > behind ? line->low : behind;
     const uintptr_t high = line->high < end ? line->high : end;
+    if (low >= high)
+        return 0;
     const bool fits = line->rights[0] == 'r' && line->rights[1] == 'w' && line->rights[3] == 's' &&
                       line->offset + (low - line->low) == low - base && same_file(region->fd, line);
     return fits ? weft__extents_add(parts, low - base, high - low) : 0;
