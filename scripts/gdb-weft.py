@@ -50,10 +50,10 @@ class Rank:
         self.number, self.begin = number, begin
         self.cell = at(begin, "struct weft_cell")
         self.end = begin + int(self.cell["len_bytes"])
-        image = [one for one in maps if self.begin <= one.begin < self.end and one.path.startswith("/")
-                 and not one.path.startswith("/memfd:")]
-        self.program = image[0].path if image else None
-        self.origin = image[0].begin - image[0].offset if image else None
+        self.origins = {}  # of the program, which lies lowest, and of its libraries: by path
+        for one in maps:
+            if self.begin <= one.begin < self.end and one.path.startswith("/") and not one.path.startswith("/memfd:"):
+                self.origins.setdefault(one.path, one.begin - one.offset)
 
     def state(self):
         runtime = at(int(self.cell["runtime"]), "struct weft__range")
@@ -87,7 +87,7 @@ class Rank:
         thread = self.thread()
         if thread:
             return "runs in thread %d" % thread.num
-        if self.program is None:
+        if not self.origins:
             return "is no cell"
         if not int(self.frame()["sp"]):
             return "has not called the runtime yet"
@@ -177,10 +177,11 @@ class RankCommand(gdb.Command):
         rank = ranks().get(int(argument))
         if rank is None:
             raise gdb.GdbError("rank %s is not in this process" % argument)
-        if rank.program is None:
+        if not rank.origins:
             raise gdb.GdbError("rank %s is no cell: its symbols are those of the process" % argument)
-        gdb.execute("add-symbol-file %s -o 0x%x" % (rank.program, rank.origin), to_string=True)
-        symbols.append(rank.origin + self.text_of(rank.program))
+        for path, origin in rank.origins.items():
+            gdb.execute("add-symbol-file %s -o 0x%x" % (path, origin), to_string=True)
+            symbols.append(origin + self.text_of(path))
         thread = rank.thread()
         if thread:
             thread.switch()
@@ -195,7 +196,7 @@ class RankCommand(gdb.Command):
 
     @staticmethod
     def text_of(path):
-        """Where the program's code begins: any address of it names the file."""
+        """Where a file's code begins: any address of it names the file."""
         with open(path, "rb") as file:
             head = file.read(64)
             file.seek(int.from_bytes(head[32:40], "little"))

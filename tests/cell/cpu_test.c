@@ -31,10 +31,15 @@ static void hosts_open(struct cluster *cluster)
     (void)unsetenv("WEFT_CPU_FEATURES");
 }
 
+static struct cluster_app app_run_of(struct cluster *cluster, const char *program,
+                                     const char *places, const char *end)
+{
+    return cluster_run(cluster, &cluster->hosts[0], "--place", places, program, end, NULL);
+}
+
 static struct cluster_app app_run(struct cluster *cluster, const char *places, const char *end)
 {
-    return cluster_run(cluster, &cluster->hosts[0], "--place", places, CELL_PROGRAMS "/cpu", end,
-                       NULL);
+    return app_run_of(cluster, CELL_PROGRAMS "/cpu", places, end);
 }
 
 static void app_finish(struct cluster *cluster, const struct cluster_app *app, const char *end)
@@ -121,18 +126,23 @@ static void a_rank_that_is_moved_anywhere_is_not_moved_there(void **state)
     stage_all_free(cluster);
 }
 
-static void ranks_start_with_what_their_hosts_have_in_common(void **state)
+static void start_on_both_kinds_of_host(struct cluster *cluster, const char *program)
 {
-    struct cluster *cluster = *state;
-    hosts_open(cluster);
     const char *end = cluster_file(cluster, "end");
-    struct cluster_app app = app_run(cluster, "home:1,b:1", end);
+    struct cluster_app app = app_run_of(cluster, program, "home:1,b:1", end);
     cluster_await(cluster, CLUSTER_MS, child_said(app.run, "rank 0: avx2 left alone"));
     cluster_await(cluster, CLUSTER_MS, child_said(app.run, "rank 1: avx2 left alone"));
     cluster_check(cluster, ask_migrate(cluster, &app, 0, "b", NULL) == WEFT_OK);
     cluster_check(cluster, ask_migrate(cluster, &app, 1, "a", NULL) == WEFT_OK);
     app_finish(cluster, &app, end);
     stage_all_free(cluster);
+}
+
+static void ranks_start_with_what_their_hosts_have_in_common(void **state)
+{
+    hosts_open(*state);
+    start_on_both_kinds_of_host(*state, CELL_PROGRAMS "/cpu");
+    start_on_both_kinds_of_host(*state, DYNAMIC_PROGRAMS "/cpu");
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, cluster_open, cluster_close)

@@ -35,9 +35,8 @@ static void expect(struct cluster *cluster, struct child *gdb, const char *words
         cluster_fail(cluster, "\"%s\" is not in \"%s\"", words, child_read(gdb->out));
 }
 
-static void ranks_that_wait_are_shown_with_their_frames(void **state)
+static void look_at_ranks_of(struct cluster *cluster, const char *program)
 {
-    struct cluster *cluster = *state;
     struct ask_app now;
     if (access(GDB, X_OK) != 0) {
         print_message("skipped: there is no gdb\n");
@@ -45,8 +44,7 @@ static void ranks_that_wait_are_shown_with_their_frames(void **state)
     }
     struct cluster_host *home = cluster_host(cluster, "home", 3);
     const char *end = cluster_file(cluster, "end");
-    struct cluster_app app =
-        cluster_run(cluster, home, "-n", "3", CELL_PROGRAMS "/parked", end, NULL);
+    struct cluster_app app = cluster_run(cluster, home, "-n", "3", program, end, NULL);
     for (unsigned r = 0; r < 3; r++) {
         char line[32];
         snprintf(line, sizeof(line), "rank %u waits", r);
@@ -69,11 +67,23 @@ static void ranks_that_wait_are_shown_with_their_frames(void **state)
     stage_all_free(cluster);
 }
 
+static void ranks_that_wait_are_shown_with_their_frames(void **state)
+{
+    look_at_ranks_of(*state, CELL_PROGRAMS "/parked");
+}
+
+static void so_are_those_with_libraries_of_their_own(void **state)
+{
+    look_at_ranks_of(*state, DYNAMIC_PROGRAMS "/parked");
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, cluster_open, cluster_close)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(ranks_that_wait_are_shown_with_their_frames, cluster_open,
-                                        cluster_close),
+        CASE(ranks_that_wait_are_shown_with_their_frames),
+        CASE(so_are_those_with_libraries_of_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
