@@ -14,7 +14,7 @@
 
 enum { NAP_US = 5000, TICK_MAX_MS = 50, PRINT_MAX = 6000 };
 
-static int net_fd = -1, input_fd = -1;
+static int net_fd = -1, time_fd = -1, input_fd = -1;
 
 void child_set_net(int fd)
 {
@@ -26,6 +26,11 @@ uint64_t child_now_ms(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
+
+void child_set_time(int fd)
+{
+    time_fd = fd;
 }
 
 void child_set_input(int fd)
@@ -58,8 +63,9 @@ static _Noreturn void become(const struct child *child, char *const *argv, int f
     int out = open(child->out, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
     int err = open(child->err, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
     if ((net_fd >= 0 && setns(net_fd, CLONE_NEWNET) != 0) ||
-        prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || in < 0 || out < 0 ||
-        err < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
+        (time_fd >= 0 && setns(time_fd, 0) != 0) || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 ||
+        getppid() != parent || in < 0 || out < 0 || err < 0 || dup2(in, 0) < 0 ||
+        dup2(out, 1) < 0 || dup2(err, 2) < 0)
         _exit(126);
     for (int i = 3; i < 256; i++)
         if (i != fd)

@@ -30,6 +30,8 @@ bool child_patience_over(struct child_patience *patience);
 bool child_start(struct child *child, const char *folder, char *const *argv, int fd);
 /* The network namespace that children are started in from now on, as an open file; -1: our own. */
 void child_set_net(int net_fd);
+/* The same for the time namespace. */
+void child_set_time(int time_fd);
 /* The standard input of children from now on; -1: there is none. Stays the caller's. */
 void child_set_input(int fd);
 /* Whether it has ended; reaps it. */
