@@ -1,6 +1,7 @@
 /* LD_LIBRARY_PATH comes before the folders that a program names itself (RUNPATH) and those of the
- * system, but what it already holds is kept behind ours. Rejected: LD_PRELOAD, which a program
- * would have even if it never calls MPI. */
+ * system, but what it already holds is kept behind ours. Older programs have an RPATH, which comes
+ * before all: there the name of the library decides, see system_files.c. Rejected: LD_PRELOAD,
+ * which a program would have even if it never calls MPI. */
 #include "cell/environment.h"
 
 #include <limits.h>

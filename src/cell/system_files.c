@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
@@ -16,6 +17,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "cell/environment.h"
 #include "cell/system_call.h"
 #include "cell/user.h"
 #include "exec/program.h"
@@ -45,12 +47,21 @@ static int named_descriptor(const char *path)
     return -1;
 }
 
-/* The dynamic linker looks for a library of a library. */
-static bool is_foreign(const struct weft__system *system, const char *path, int flags)
+/* The name of a library that the dynamic linker may be looking for; NULL: it is not. */
+static const char *library_of(const struct weft__system *system, const char *path, int flags)
 {
     const char *slash = strrchr(path, '/');
-    return system->space.space->linker && (flags & O_ACCMODE) == O_RDONLY && !(flags & O_CREAT) &&
-           weft__program_is_foreign(slash ? slash + 1 : path);
+    bool reads = (flags & O_ACCMODE) == O_RDONLY && !(flags & O_CREAT);
+    return system->space.space->linker && reads ? slash ? slash + 1 : path : NULL;
+}
+
+/* The MPI of a cell is weft's, wherever a program or a library of its says that one is. */
+static void choose_mpi(const char *library, char path[PATH_MAX])
+{
+    const char *folder = weft__environment_libraries();
+    if (folder &&
+        (strcmp(library, "libmpi_abi.so.0") == 0 || strcmp(library, "libmpi_abi.so.1") == 0))
+        snprintf(path, PATH_MAX, "%s/libmpi_abi.so.1", folder);
 }
 
 void weft__system_on_open(struct weft__system *system, struct weft__trap_call *call)
@@ -71,12 +82,16 @@ void weft__system_on_open(struct weft__system *system, struct weft__trap_call *c
         call->result = call->result == -EBADF ? -ENOENT : call->result;
         return;
     }
-    if (is_foreign(system, path, flags)) {
+    const char *library = library_of(system, path, flags);
+    if (library && weft__program_is_foreign(library)) {
         weft__system_refuse(system, call, ENOENT,
                             "a library needs an MPI with an ABI of its own; build it against the "
                             "standard ABI");
         return;
     }
+    if (library)
+        choose_mpi(library, path);
+    args[1] = (uint64_t)(uintptr_t)path;
     folder = path[0] == '/' ? AT_FDCWD : weft__system_folder(system, (int)args[0]);
     if (folder == -EBADF) {
         call->result = -EBADF;
