@@ -159,13 +159,13 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest few[] = {
         CASE(sixty_four_ranks_run_on_the_workers_of_one_host),
+        CASE(two_hundred_and_fifty_six_ranks_run_on_three_hosts),
         CASE(ranks_that_sleep_hold_up_nobody),
         CASE(a_rank_that_computes_holds_up_no_other_and_is_not_moved),
         CASE(ranks_are_moved_while_they_sleep),
         CASE(an_app_whose_ranks_compute_and_wait_can_be_killed),
     };
     const struct CMUnitTest many[] = {
-        CASE(two_hundred_and_fifty_six_ranks_run_on_three_hosts),
         CASE(a_thousand_ranks_sleep),
     };
     bool is_long = argc > 1 && strcmp(argv[1], "long") == 0;
