@@ -337,10 +337,14 @@ static uint16_t stamp_of(const struct weft_mpi_schedule *s)
 struct weft_mpi_request *weft__mpi_coll_new(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
                                             const struct weft_mpi_coll *coll)
 {
-    struct weft_mpi_request *request = weft__mpi_schedule_new(mpi, comm);
+    struct weft_mpi_request *request = weft__mpi_schedule_again(mpi, comm, coll);
+    if (request)
+        return request;
+    request = weft__mpi_schedule_new(mpi, comm);
     if (!request)
         return NULL;
     struct weft_mpi_schedule *schedule = request->schedule;
+    schedule->repeatable = true;
     schedule->coll.kind = coll->kind;
     schedule->coll.in_place = coll->in_place;
     schedule->coll.wide = coll->wide;

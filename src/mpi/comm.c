@@ -27,6 +27,7 @@
 #include "mpi/info.h"
 #include "mpi/match.h"
 #include "mpi/protocol.h"
+#include "mpi/schedule.h"
 
 #define FIRST_BUCKETS 16u
 #define COUNT_BITS 39
@@ -170,6 +171,7 @@ static void destroy(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
 {
     if (comm->open)
         shut(mpi, comm);
+    weft__mpi_schedule_forget(mpi, comm);
     drop_messages(mpi, &comm->queues[0]);
     drop_messages(mpi, &comm->queues[1]);
     weft__mpi_errhandler_put(mpi, comm->errhandler);

@@ -271,9 +271,9 @@ int PMPI_Finalize(void)
         return err;
     weft__mpi_comm_each(mpi, drop_receives);
     weft__mpi_request_fini(mpi);
-    weft__mpi_schedule_fini(mpi);
     weft__mpi_attached_free(mpi, mpi->attached);
     weft__mpi_comm_fini(mpi);
+    weft__mpi_schedule_fini(mpi);
     weft__mpi_group_fini(mpi);
     weft__mpi_attr_type_fini(mpi);
     weft__mpi_attr_fini(mpi);

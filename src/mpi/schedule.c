@@ -75,6 +75,16 @@ void weft__mpi_schedule_fini(struct weft_mpi *mpi)
     mpi->spare_schedules_n = 0;
 }
 
+static struct weft_mpi_request *new_request(struct weft_mpi *mpi,
+                                            struct weft_mpi_schedule *schedule)
+{
+    struct weft_mpi_request *request =
+        weft__mpi_request_new(mpi, schedule->comm, WEFT_MPI_COLLECTIVE);
+    schedule->tag = (int32_t)(schedule->comm->collectives++ & TAG_MASK);
+    request->schedule = schedule;
+    return request;
+}
+
 struct weft_mpi_request *weft__mpi_schedule_new(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
 {
     struct block *block = take_block(mpi);
@@ -87,10 +97,7 @@ struct weft_mpi_request *weft__mpi_schedule_new(struct weft_mpi *mpi, struct wef
     schedule->parts = 1;
     schedule->steps = block->steps;
     schedule->steps_max = STEPS_FIRST;
-    schedule->tag = (int32_t)(comm->collectives++ & TAG_MASK);
-    struct weft_mpi_request *request = weft__mpi_request_new(mpi, comm, WEFT_MPI_COLLECTIVE);
-    request->schedule = schedule;
-    return request;
+    return new_request(mpi, schedule);
 }
 
 bool weft__mpi_schedule_scratch(struct weft_mpi_schedule *schedule, size_t len_bytes)
@@ -129,10 +136,8 @@ static void clear(struct weft_mpi_schedule *schedule)
     schedule->steps_n = 0;
 }
 
-void weft__mpi_schedule_free(struct weft_mpi *mpi, struct weft_mpi_schedule *schedule)
+static void destroy(struct weft_mpi *mpi, struct weft_mpi_schedule *schedule)
 {
-    if (!schedule)
-        return;
     clear(schedule);
     weft__mpi_type_drop(mpi, schedule->coll.from.type);
     weft__mpi_type_drop(mpi, schedule->coll.into.type);
@@ -143,6 +148,67 @@ void weft__mpi_schedule_free(struct weft_mpi *mpi, struct weft_mpi_schedule *sch
         weft__heap_free(mpi->cell->heap, schedule->steps);
     schedule->coll.from.buf = schedule->coll.into.buf = NULL;
     give_block(mpi, block_of(schedule));
+}
+
+/* ---- the last one of a communicator, written already for a program that repeats itself ---- */
+
+static bool is_plain(const struct weft_mpi_side *side)
+{
+    return !side->counts && !side->displs && !side->types && side->type <= WEFT_MPI_HANDLE_MASK;
+}
+
+/* What lies elsewhere is not remembered. */
+static bool is_near(const struct weft_mpi *mpi, const struct weft_mpi_side *side)
+{
+    return !side->buf || weft_cell_holds(mpi->cell, side->buf, 1);
+}
+
+/* It holds nothing of the program's making, and no memory but its own block. */
+static bool can_be_kept(const struct weft_mpi *mpi, struct weft_mpi_schedule *schedule)
+{
+    const struct weft_mpi_coll *coll = &schedule->coll;
+    bool own = !schedule->scratch || schedule->scratch == block_of(schedule)->scratch;
+    return schedule->repeatable && schedule->parts == 1 && !schedule->error &&
+           !schedule->no_memory && own && first_steps(schedule) && is_plain(&coll->from) &&
+           is_plain(&coll->into) && coll->op <= WEFT_MPI_HANDLE_MASK && is_near(mpi, &coll->from) &&
+           is_near(mpi, &coll->into);
+}
+
+void weft__mpi_schedule_free(struct weft_mpi *mpi, struct weft_mpi_schedule *schedule)
+{
+    if (!schedule)
+        return;
+    if (!can_be_kept(mpi, schedule)) {
+        destroy(mpi, schedule);
+        return;
+    }
+    weft__mpi_schedule_forget(mpi, schedule->comm);
+    schedule->comm->kept = schedule;
+}
+
+void weft__mpi_schedule_forget(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
+{
+    if (comm->kept)
+        destroy(mpi, comm->kept);
+    comm->kept = NULL;
+}
+
+static bool same_side(const struct weft_mpi_side *a, const struct weft_mpi_side *b)
+{
+    return a->buf == b->buf && a->count == b->count && a->type == b->type;
+}
+
+struct weft_mpi_request *weft__mpi_schedule_again(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
+                                                  const struct weft_mpi_coll *coll)
+{
+    struct weft_mpi_schedule *kept = comm->kept;
+    if (!kept || kept->coll.kind != coll->kind || kept->coll.in_place != coll->in_place ||
+        kept->coll.root != coll->root || kept->coll.op != coll->op ||
+        !same_side(&kept->coll.from, &coll->from) || !same_side(&kept->coll.into, &coll->into) ||
+        !is_plain(&coll->from) || !is_plain(&coll->into))
+        return NULL;
+    comm->kept = NULL;
+    return new_request(mpi, kept);
 }
 
 /* ---- writing ---- */

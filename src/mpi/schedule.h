@@ -46,6 +46,7 @@ struct weft_mpi_schedule {
     uint16_t stamp;            /* of what all ranks must agree on */
     bool local;                /* of an intercommunicator: what is written now goes among the ranks
                                   of this side */
+    bool repeatable;           /* its steps follow from coll alone */
     bool no_memory;            /* steps are missing: it must not be started */
     int error;                 /* known when it was written: what was sent to oneself is too long */
     uint32_t steps_n, steps_max;
@@ -63,6 +64,13 @@ struct weft_mpi_schedule {
 struct weft_mpi_request *weft__mpi_schedule_new(struct weft_mpi *mpi, struct weft_mpi_comm *comm);
 /* Frees what is kept for schedules to come; none is left. */
 void weft__mpi_schedule_fini(struct weft_mpi *mpi);
+/* The one that the communicator had last, where that did the same on the same buffers; NULL:
+ * another.
+ */
+struct weft_mpi_request *weft__mpi_schedule_again(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
+                                                  const struct weft_mpi_coll *coll);
+/* Frees what the communicator keeps for that. */
+void weft__mpi_schedule_forget(struct weft_mpi *mpi, struct weft_mpi_comm *comm);
 /* NULL is fine. */
 void weft__mpi_schedule_free(struct weft_mpi *mpi, struct weft_mpi_schedule *schedule);
 /* Memory that lives as long as the schedule. False: the region is full. */

@@ -123,10 +123,11 @@ struct weft_mpi_comm {
     const int32_t *world_ranks; /* of the peers; NULL: the same numbers as in the world */
     struct weft_mpi_group *group, *remote; /* remote NULL: an intracommunicator */
     MPI_Errhandler errhandler;
-    uint32_t collectives;        /* started so far */
-    struct weft_mpi_comm *next;  /* of those whose contexts share a bucket */
-    bool open;                   /* messages find it */
-    struct weft_mpi_comm *local; /* of an intercommunicator: its group's own, for collectives */
+    uint32_t collectives;           /* started so far */
+    struct weft_mpi_schedule *kept; /* see schedule_again(); NULL: none */
+    struct weft_mpi_comm *next;     /* of those whose contexts share a bucket */
+    bool open;                      /* messages find it */
+    struct weft_mpi_comm *local;    /* of an intercommunicator: its group's own, for collectives */
     struct weft_mpi_attr *attrs;
     struct weft_mpi_info *info;         /* hints; NULL: none */
     struct weft_mpi_attached *attached; /* for buffered sends; NULL: none of its own */

@@ -440,6 +440,53 @@ static void a_persistent_collective_is_not_mixed_with_the_making_of_a_group(void
     cases_run_all(5, partial_main, NULL);
 }
 
+/* The same call again, on buffers that hold something else; with another in between, and with the
+ * same one still under way. */
+static int repeated_main(void *argument)
+{
+    int rank, size;
+    MPI_Comm comm;
+    MPI_Request requests[2];
+    (void)argument;
+    cases_init(&rank, &size);
+    int *in = weft_alloc(64 * sizeof(int)), *out = weft_alloc(64 * sizeof(int));
+    check(MPI_Comm_dup(MPI_COMM_WORLD, &comm) == MPI_SUCCESS);
+    for (int round = 0; round < 60; round++) {
+        int count = round % 5 == 4 ? 7 : 2, root = round % 7 == 6 ? size - 1 : 0;
+        MPI_Op op = round % 3 == 2 ? MPI_MAX : MPI_SUM;
+        for (int i = 0; i < 64; i++)
+            in[i] = rank * 100 + round + i;
+        check(MPI_Allreduce(in, out, count, MPI_INT, op, comm) == MPI_SUCCESS);
+        for (int i = 0; i < count; i++)
+            check(out[i] == (op == MPI_MAX ? (size - 1) * 100 + round + i
+                                           : size * (size - 1) * 50 + size * (round + i)));
+        check(MPI_Bcast(in, 2, MPI_INT, root, comm) == MPI_SUCCESS);
+        check(in[0] == root * 100 + round && in[1] == root * 100 + round + 1);
+        check(MPI_Iallreduce(in, out, 2, MPI_INT, MPI_SUM, comm, &requests[0]) == MPI_SUCCESS);
+        check(MPI_Iallreduce(in, out + 2, 2, MPI_INT, MPI_SUM, comm, &requests[1]) == MPI_SUCCESS);
+        native_move_region();
+        check(MPI_Waitall(2, requests, MPI_STATUSES_IGNORE) == MPI_SUCCESS);
+        check(out[0] == size * (root * 100 + round) && memcmp(out, out + 2, 8) == 0);
+        check(MPI_Barrier(comm) == MPI_SUCCESS);
+        check(native_foreign_pointer() == NULL);
+    }
+    check(MPI_Comm_free(&comm) == MPI_SUCCESS);
+    weft_free(in);
+    weft_free(out);
+    MPI_Finalize();
+    return 0;
+}
+
+static void a_call_that_is_repeated_works_on_what_its_buffers_then_hold(void **state)
+{
+    (void)state;
+    for (int n = 1; n <= 5; n += 2)
+        cases_run(
+            &(struct native_options){.ranks = n, .seed = (uint64_t)n, .region_bytes = 1u << 20},
+            repeated_main, NULL);
+    cases_run(&(struct native_options){.ranks = 4, .region_bytes = 1u << 20}, repeated_main, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -450,6 +497,7 @@ int main(void)
         cmocka_unit_test(collectives_under_way_do_not_mix),
         cmocka_unit_test(counts_that_differ_are_an_error_and_the_next_collective_works),
         cmocka_unit_test(a_persistent_collective_is_not_mixed_with_the_making_of_a_group),
+        cmocka_unit_test(a_call_that_is_repeated_works_on_what_its_buffers_then_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
