@@ -25,7 +25,7 @@ static void label(struct bench_series *series, const char *kind, unsigned mib, c
 static void start(const struct bench_hosts *hosts, struct bench_mover *mover, unsigned mib)
 {
     char program[4096];
-    bench_mover_start(hosts, mover, bench_path("lib/bench/stand.so", program), mib);
+    bench_mover_start(hosts, mover, bench_path("lib/bench/stand.so", program), mib, false);
     label(&mover->pause, "pause", mib, "rank of %u MiB stands still");
     label(&mover->whole, "move", mib, "move of %u MiB, asked to committed");
 }

@@ -8,11 +8,14 @@
 #include "weft/error.h"
 
 void bench_mover_start(const struct bench_hosts *hosts, struct bench_mover *mover,
-                       const char *program, unsigned mib)
+                       const char *program, unsigned mib, bool precopy)
 {
     char size[16];
     snprintf(size, sizeof(size), "%u", mib);
-    bench_app_start(hosts, &mover->app, (const char *[]){program, size, NULL});
+    bench_app_start(hosts, &mover->app,
+                    (const char *[]){"-x",
+                                     precopy ? "WEFT_PRECOPY_ABOVE=0" : "WEFT_PRECOPY_ABOVE=1T",
+                                     program, size, NULL});
     bench_app_await(&mover->app, "ready");
 }
 
@@ -38,10 +41,11 @@ void bench_mover_move(const struct bench_hosts *hosts, struct bench_mover *mover
                   committed - json_number_value(json_object_get(done, "detected_ms")));
     }
     mover->bytes = (double)json_integer_value(json_object_get(done, "bytes"));
+    mover->copied = (double)json_integer_value(json_object_get(done, "copied_bytes"));
     const char *transport = json_string_value(json_object_get(done, "transport"));
     snprintf(mover->pause.config, sizeof(mover->pause.config),
-             "three weftd on loopback, weft migrate, %.0f bytes pulled by %s", mover->bytes,
-             transport ? transport : "?");
+             "three weftd on loopback, weft migrate, %.0f bytes pulled by %s, %.0f before",
+             mover->bytes, transport ? transport : "?", mover->copied);
     snprintf(mover->whole.config, sizeof(mover->whole.config), "%s", mover->pause.config);
     json_decref(moves);
 }

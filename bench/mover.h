@@ -11,12 +11,13 @@ struct bench_mover {
     struct bench_app app;
     struct bench_series pause, whole; /* milliseconds; their configurations are filled in */
     unsigned at;                      /* host */
-    double bytes;                     /* of the last move */
+    double bytes, copied;             /* of the last move: when the rank stood, and before */
 };
 
-/* Starts an app of one rank: the program with its size as argument. Returns when it is "ready". */
+/* Starts an app of one rank: the program with its size as argument. Returns when it is "ready".
+ * precopy: the rank is copied while it runs. */
 void bench_mover_start(const struct bench_hosts *hosts, struct bench_mover *mover,
-                       const char *program, unsigned mib);
+                       const char *program, unsigned mib, bool precopy);
 /* Moves the rank to the next of three hosts; counts: what it took is added to the series. */
 void bench_mover_move(const struct bench_hosts *hosts, struct bench_mover *mover, bool counts);
 
