@@ -59,11 +59,92 @@ static void memory_that_changes_while_it_is_copied_arrives(void **state)
     ends_well(cluster, &app, end);
 }
 
+/* ---- deaths in the midst of it ---- */
+
+/* The app, rank 1 on a, and a move of it to b under way that copies. Its memory of some hundred
+ * megabytes takes so many rounds that there is time. Returns weft migrate. */
+static struct child *copying(struct cluster *cluster, struct cluster_app *app)
+{
+    struct ask_app now;
+    cluster_three(cluster, 2);
+    *app = cluster_run(cluster, &cluster->hosts[0], "-n", "2", "--place", "home:1,a:1",
+                       CELL_PROGRAMS "/large", "512", NULL);
+    cluster_await_while(cluster, CLUSTER_MS, child_said(app->run, "ready"), !child_over(app->run));
+    struct child *move = cluster_start(cluster, "weft", "migrate", "--at",
+                                       cluster->hosts[0].address, app->hex, "1", "b", NULL);
+    do {
+        cluster_check(cluster, !child_over(move));
+        cluster_check(cluster, ask_app(cluster, app, &now));
+    } while (now.moves_n == 0 || now.last.copied == 0);
+    cluster_check(cluster, ask_rank_is(cluster, app, 1, "a"));
+    return move;
+}
+
+static void goes_on(struct cluster *cluster, struct cluster_app *app, struct child *move)
+{
+    cluster_check(cluster, child_wait(move, CLUSTER_MS) == 1);
+    cluster_check(cluster, ask_rank_is(cluster, app, 1, "a"));
+    cluster_check(cluster, !child_over(app->run));
+}
+
+static void a_destination_process_that_dies_costs_the_move(void **state)
+{
+    struct cluster *cluster = *state;
+    struct cluster_app app;
+    struct child *move = copying(cluster, &app);
+    stage_signal(cluster, stage_process_on(cluster, &cluster->hosts[2]), SIGKILL);
+    goes_on(cluster, &app, move);
+    stage_move(cluster, &app, 1, "b");
+    cluster_check(cluster, ask_kill(cluster, &app) == WEFT_OK);
+    stage_all_free(cluster);
+}
+
+static void a_destination_host_that_dies_costs_the_move(void **state)
+{
+    struct cluster *cluster = *state;
+    struct cluster_app app;
+    struct child *move = copying(cluster, &app);
+    cluster_host_kill(&cluster->hosts[2]);
+    goes_on(cluster, &app, move);
+    stage_move(cluster, &app, 1, "home");
+    cluster_check(cluster, ask_kill(cluster, &app) == WEFT_OK);
+}
+
+static void a_source_that_dies_ends_the_app_with_a_reason(void **state)
+{
+    struct cluster *cluster = *state;
+    struct cluster_app app;
+    (void)copying(cluster, &app);
+    stage_signal(cluster, stage_process_on(cluster, &cluster->hosts[1]), SIGKILL);
+    cluster_check(cluster, child_wait(app.run, CLUSTER_MS) != 0);
+    cluster_check(cluster, child_complained(app.run, "rank 1 is lost in a move"));
+    stage_all_free(cluster);
+}
+
+static void a_home_that_dies_ends_the_app_everywhere(void **state)
+{
+    struct cluster *cluster = *state;
+    struct cluster_app app;
+    (void)copying(cluster, &app);
+    uint64_t source = stage_process_on(cluster, &cluster->hosts[1]);
+    uint64_t dest = stage_process_on(cluster, &cluster->hosts[2]);
+    cluster_host_kill(&cluster->hosts[0]);
+    cluster_await(cluster, CLUSTER_MS, stage_parent_of(source) == 0 && stage_parent_of(dest) == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(memory_that_changes_while_it_is_copied_arrives,
                                         cluster_open, cluster_close),
+        cmocka_unit_test_setup_teardown(a_destination_process_that_dies_costs_the_move,
+                                        cluster_open, cluster_close),
+        cmocka_unit_test_setup_teardown(a_destination_host_that_dies_costs_the_move, cluster_open,
+                                        cluster_close),
+        cmocka_unit_test_setup_teardown(a_source_that_dies_ends_the_app_with_a_reason, cluster_open,
+                                        cluster_close),
+        cmocka_unit_test_setup_teardown(a_home_that_dies_ends_the_app_everywhere, cluster_open,
+                                        cluster_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -303,6 +303,70 @@ static void a_process_that_was_started_anew_says_that_it_will_not_commit(void **
 
 #define with_machine(test) cmocka_unit_test_setup(test, set_up)
 
+/* ---- copying before the freeze ---- */
+
+static void fetch(uint32_t round)
+{
+    struct weft_move_message message = message_of(1, WEFT_MOVE_FETCH);
+    message.round = round;
+    hears_message(&m, message);
+}
+
+static void rounds_are_fetched_one_after_the_other(void **state)
+{
+    (void)state;
+    advance(WEFT_DEST_PREPARED);
+    for (uint32_t round = 1; round <= 3; round++) {
+        fetch(round);
+        assert_int_equal(did(WEFT_MOVE_DO_START_FETCH)->message.round, round);
+        fetch(round);
+        assert_int_equal(actions_n, 0);
+        sees(&m, WEFT_MOVE_ON_FETCHED, WEFT_OK);
+        assert_int_equal(said(WEFT_MOVE_FETCHED)->round, round);
+        fetch(round);
+        assert_only_said(WEFT_MOVE_FETCHED);
+    }
+    hears(&m, 1, WEFT_MOVE_PULL);
+    assert_non_null(did(WEFT_MOVE_DO_START_PULL));
+}
+
+static void a_round_that_fails_leaves_none_behind(void **state)
+{
+    (void)state;
+    advance(WEFT_DEST_PREPARED);
+    fetch(1);
+    sees(&m, WEFT_MOVE_ON_FETCHED, WEFT_OK);
+    fetch(2);
+    sees(&m, WEFT_MOVE_ON_FETCHED, WEFT_EIO);
+    assert_int_equal(said(WEFT_MOVE_FETCHED)->err, WEFT_EIO);
+    fetch(2); /* the answer was lost */
+    assert_int_equal(said(WEFT_MOVE_FETCHED)->err, WEFT_ESTALE);
+    assert_int_equal(m.state, WEFT_DEST_PREPARED);
+}
+
+static void a_fetch_that_is_discarded_is_waited_for(void **state)
+{
+    (void)state;
+    advance(WEFT_DEST_PREPARED);
+    fetch(1);
+    hears(&m, 1, WEFT_MOVE_DISCARD);
+    assert_non_null(did(WEFT_MOVE_DO_CANCEL_PULL));
+    assert_null(did(WEFT_MOVE_DO_DISCARD_RANGE));
+    sees(&m, WEFT_MOVE_ON_FETCHED, WEFT_ECANCELED);
+    assert_failed_and_given_back(true);
+}
+
+static void a_source_that_dies_while_it_is_fetched_from_ends_the_move_here(void **state)
+{
+    (void)state;
+    advance(WEFT_DEST_PREPARED);
+    fetch(1);
+    dies(&m, SOURCE);
+    assert_non_null(did(WEFT_MOVE_DO_CANCEL_PULL));
+    sees(&m, WEFT_MOVE_ON_FETCHED, WEFT_ECANCELED);
+    assert_failed_and_given_back(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +388,11 @@ int main(void)
         with_machine(a_refused_move_that_comes_again_leaves_no_deadline_behind),
         with_machine(a_rank_may_come_a_second_time),
         with_machine(a_process_that_was_started_anew_says_that_it_will_not_commit),
+        cmocka_unit_test_setup(rounds_are_fetched_one_after_the_other, set_up),
+        cmocka_unit_test_setup(a_round_that_fails_leaves_none_behind, set_up),
+        cmocka_unit_test_setup(a_fetch_that_is_discarded_is_waited_for, set_up),
+        cmocka_unit_test_setup(a_source_that_dies_while_it_is_fetched_from_ends_the_move_here,
+                               set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -437,6 +437,137 @@ static void everything_has_a_name_and_every_message_a_receiver(void **state)
 
 #define with_move(test) cmocka_unit_test_setup(test, set_up)
 
+/* ---- copying before the freeze ---- */
+
+static const struct weft_move_params copies = {.retry_first_ns = 50 * WEFT_NS_PER_MS,
+                                               .retry_max_ns = WEFT_NS_PER_S,
+                                               .lease_ns = WEFT_NS_PER_S,
+                                               .prepare_ns = WEFT_NS_PER_S,
+                                               .copy_passes = 3,
+                                               .copy_ns = 20 * WEFT_NS_PER_S,
+                                               .copy_enough = 100,
+                                               .freeze_ns = WEFT_NS_PER_S,
+                                               .pull_ns = WEFT_NS_PER_S,
+                                               .resolve_ns = WEFT_NS_PER_S,
+                                               .flush_ns = WEFT_NS_PER_S};
+
+static void begin_to_copy(void)
+{
+    m.params = &copies;
+    advance(WEFT_HOME_COPYING);
+    assert_only_said(WEFT_MOVE_COPY);
+    assert_int_equal(said(WEFT_MOVE_COPY)->round, 1);
+}
+
+/* SOURCE has described a round, DEST has fetched it. */
+static void round_done(uint32_t round, uint64_t bytes, bool last)
+{
+    struct weft_move_message copied = message_of(1, WEFT_MOVE_COPIED);
+    struct weft_move_message fetched = message_of(1, WEFT_MOVE_FETCHED);
+    copied.round = fetched.round = round;
+    copied.bytes = bytes;
+    copied.last = last;
+    hears_message(&m, copied);
+    assert_only_said(WEFT_MOVE_FETCH);
+    assert_int_equal(said(WEFT_MOVE_FETCH)->round, round);
+    hears_message(&m, fetched);
+}
+
+static void a_pass_over_the_memory_is_as_many_rounds_as_it_takes(void **state)
+{
+    (void)state;
+    begin_to_copy();
+    round_done(1, 1000, false);
+    assert_int_equal(said(WEFT_MOVE_COPY)->round, 2);
+    round_done(2, 1000, false);
+    assert_int_equal(said(WEFT_MOVE_COPY)->round, 3);
+    round_done(3, 500, true);
+    assert_int_equal(said(WEFT_MOVE_COPY)->round, 4);
+    assert_int_equal(m.copied_bytes, 2500);
+}
+
+static void a_pass_that_finds_little_is_the_last(void **state)
+{
+    (void)state;
+    begin_to_copy();
+    round_done(1, 5000, true);
+    round_done(2, 100, true);
+    assert_only_said(WEFT_MOVE_FREEZE);
+    assert_int_equal(said(WEFT_MOVE_FREEZE)->round, 2);
+    assert_int_equal(m.passes, 2);
+}
+
+static void a_pass_that_finds_no_less_than_the_one_before_is_the_last(void **state)
+{
+    (void)state;
+    begin_to_copy();
+    round_done(1, 5000, true);
+    round_done(2, 4900, true);
+    assert_int_equal(said(WEFT_MOVE_FREEZE)->round, 2);
+}
+
+static void copying_that_fails_leads_to_a_freeze_after_which_all_is_pulled(void **state)
+{
+    (void)state;
+    begin_to_copy();
+    round_done(1, 5000, false);
+    struct weft_move_message copied = message_of(1, WEFT_MOVE_COPIED);
+    copied.round = 2;
+    copied.err = WEFT_ENOTSUP;
+    hears_message(&m, copied);
+    assert_only_said(WEFT_MOVE_FREEZE);
+    assert_int_equal(said(WEFT_MOVE_FREEZE)->round, 0);
+}
+
+static void a_fetch_that_fails_leads_to_a_freeze_after_which_all_is_pulled(void **state)
+{
+    (void)state;
+    begin_to_copy();
+    struct weft_move_message copied = message_of(1, WEFT_MOVE_COPIED);
+    struct weft_move_message fetched = message_of(1, WEFT_MOVE_FETCHED);
+    copied.round = fetched.round = 1;
+    fetched.err = WEFT_ECHECKSUM;
+    hears_message(&m, copied);
+    hears_message(&m, fetched);
+    assert_int_equal(said(WEFT_MOVE_FREEZE)->round, 0);
+}
+
+static void answers_to_other_rounds_change_nothing(void **state)
+{
+    (void)state;
+    begin_to_copy();
+    struct weft_move_message late = message_of(1, WEFT_MOVE_FETCHED);
+    late.round = 1;
+    hears_message(&m, late);
+    assert_int_equal(actions_n, 0);
+    round_done(1, 5000, false);
+    late.kind = WEFT_MOVE_COPIED;
+    hears_message(&m, late);
+    assert_int_equal(actions_n, 0);
+}
+
+static void copying_that_does_not_end_is_given_up_and_the_rank_hears_nothing(void **state)
+{
+    (void)state;
+    begin_to_copy();
+    while (m.state == WEFT_HOME_COPYING)
+        waits(&m);
+    assert_int_equal(m.outcome, WEFT_MOVE_OUTCOME_STAYED);
+    assert_non_null(said(WEFT_MOVE_DISCARD));
+    assert_non_null(said(WEFT_MOVE_ABORT));
+}
+
+static void deaths_while_a_rank_is_copied_are_those_before_a_freeze(void **state)
+{
+    begin_to_copy();
+    dies(&m, DEST);
+    assert_int_equal(m.outcome, WEFT_MOVE_OUTCOME_STAYED);
+    assert_int_equal(set_up(state), 0);
+    begin_to_copy();
+    dies(&m, SOURCE);
+    assert_int_equal(m.outcome, WEFT_MOVE_OUTCOME_LOST);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -469,6 +600,17 @@ int main(void)
         with_move(old_and_repeated_messages_change_nothing),
         with_move(a_source_that_froze_for_a_move_that_stayed_is_told_to_take_the_rank_back),
         with_move(everything_has_a_name_and_every_message_a_receiver),
+        cmocka_unit_test_setup(a_pass_over_the_memory_is_as_many_rounds_as_it_takes, set_up),
+        cmocka_unit_test_setup(a_pass_that_finds_little_is_the_last, set_up),
+        cmocka_unit_test_setup(a_pass_that_finds_no_less_than_the_one_before_is_the_last, set_up),
+        cmocka_unit_test_setup(copying_that_fails_leads_to_a_freeze_after_which_all_is_pulled,
+                               set_up),
+        cmocka_unit_test_setup(a_fetch_that_fails_leads_to_a_freeze_after_which_all_is_pulled,
+                               set_up),
+        cmocka_unit_test_setup(answers_to_other_rounds_change_nothing, set_up),
+        cmocka_unit_test_setup(copying_that_does_not_end_is_given_up_and_the_rank_hears_nothing,
+                               set_up),
+        cmocka_unit_test_setup(deaths_while_a_rank_is_copied_are_those_before_a_freeze, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

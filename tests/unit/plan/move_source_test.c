@@ -293,6 +293,95 @@ static void a_process_that_was_started_anew_does_not_say_that_the_rank_goes_on(v
 
 #define with_rank(test) cmocka_unit_test_setup(test, set_up)
 
+/* ---- copying before the freeze ---- */
+
+static void copy(uint64_t move_id, uint32_t round)
+{
+    struct weft_move_message message = message_of(move_id, WEFT_MOVE_COPY);
+    message.round = round;
+    hears_message(&m, message);
+}
+
+static void copied(uint64_t bytes, bool last)
+{
+    happens(&m,
+            &(struct weft_move_event){.kind = WEFT_MOVE_ON_COPIED, .bytes = bytes, .last = last});
+}
+
+static void rounds_are_made_one_after_the_other_and_the_freeze_names_the_last(void **state)
+{
+    (void)state;
+    for (uint32_t round = 1; round <= 3; round++) {
+        copy(1, round);
+        assert_int_equal(did(WEFT_MOVE_DO_COPY)->message.round, round);
+        copy(1, round);
+        assert_int_equal(actions_n, 0);
+        copied(10 * round, round == 3);
+        assert_only_said(WEFT_MOVE_COPIED);
+        assert_int_equal(said(WEFT_MOVE_COPIED)->bytes, 10 * round);
+        copy(1, round);
+        assert_int_equal(said(WEFT_MOVE_COPIED)->last, round == 3);
+    }
+    struct weft_move_message message = message_of(1, WEFT_MOVE_FREEZE);
+    message.round = 3;
+    hears_message(&m, message);
+    assert_int_equal(actions_n, 1);
+    assert_int_equal(did(WEFT_MOVE_DO_ASK_POINT)->message.round, 3);
+}
+
+static void copying_ends_by_its_deadline(void **state)
+{
+    (void)state;
+    copy(1, 1);
+    copied(10, false);
+    waits(&m);
+    assert_non_null(did(WEFT_MOVE_DO_END_COPY));
+    copy(1, 2);
+    assert_int_equal(said(WEFT_MOVE_COPIED)->err, WEFT_ESTALE);
+    copy(1, 1);
+    assert_int_equal(said(WEFT_MOVE_COPIED)->err, WEFT_ESTALE);
+    freeze();
+}
+
+static void copying_ends_with_the_abort_of_its_move_and_with_a_newer_one(void **state)
+{
+    (void)state;
+    copy(1, 1);
+    hears(&m, 1, WEFT_MOVE_ABORT);
+    assert_non_null(did(WEFT_MOVE_DO_END_COPY));
+    copy(2, 1);
+    assert_non_null(did(WEFT_MOVE_DO_COPY));
+    copy(3, 1);
+    assert_non_null(did(WEFT_MOVE_DO_END_COPY));
+    assert_non_null(did(WEFT_MOVE_DO_COPY));
+    hears(&m, 4, WEFT_MOVE_FREEZE);
+    assert_non_null(did(WEFT_MOVE_DO_END_COPY));
+    assert_non_null(did(WEFT_MOVE_DO_ASK_POINT));
+}
+
+static void copying_ends_when_the_rank_goes_on_after_a_freeze(void **state)
+{
+    (void)state;
+    copy(1, 1);
+    copied(10, true);
+    struct weft_move_message message = message_of(1, WEFT_MOVE_FREEZE);
+    message.round = 1;
+    hears_message(&m, message);
+    sees(&m, WEFT_MOVE_ON_POINT, WEFT_OK);
+    hears(&m, 1, WEFT_MOVE_ABORT);
+    registry_says(&m, SOURCE, 5);
+    assert_non_null(did(WEFT_MOVE_DO_THAW));
+    assert_non_null(did(WEFT_MOVE_DO_END_COPY));
+}
+
+static void a_rank_that_is_frozen_is_not_copied(void **state)
+{
+    (void)state;
+    freeze();
+    copy(2, 1);
+    assert_int_equal(said(WEFT_MOVE_COPIED)->err, WEFT_ESTALE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +405,13 @@ int main(void)
         with_rank(a_rank_that_is_not_here_cannot_be_aborted),
         with_rank(messages_of_older_moves_do_nothing_to_a_rank_that_came_back),
         with_rank(a_process_that_was_started_anew_does_not_say_that_the_rank_goes_on),
+        cmocka_unit_test_setup(rounds_are_made_one_after_the_other_and_the_freeze_names_the_last,
+                               set_up),
+        cmocka_unit_test_setup(copying_ends_by_its_deadline, set_up),
+        cmocka_unit_test_setup(copying_ends_with_the_abort_of_its_move_and_with_a_newer_one,
+                               set_up),
+        cmocka_unit_test_setup(copying_ends_when_the_rank_goes_on_after_a_freeze, set_up),
+        cmocka_unit_test_setup(a_rank_that_is_frozen_is_not_copied, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
