@@ -91,6 +91,10 @@ struct weft_tp_handlers {
      * only one of them has keys. weft_fail_text(WEFT_EACCES) says which. May be NULL: peer_lost
      * runs. */
     void (*peer_refused)(void *ctx, struct weft_tp_peer peer);
+    /* CTL: runs instead of peer_lost where the other side has never said a word over the
+     * connection: nobody, or nobody awake, is there. A transport that cannot tell runs peer_lost.
+     * May be NULL: peer_lost runs. */
+    void (*peer_unreached)(void *ctx, struct weft_tp_peer peer);
 };
 
 #define WEFT_TP_KEY_BYTES 32

@@ -520,10 +520,22 @@ static void on_peer_lost(void *ctx, struct weft_tp_peer peer)
     lose(ctx, peer, NULL);
 }
 
+static void on_peer_unreached(void *ctx, struct weft_tp_peer peer)
+{
+    struct weft_client *client = ctx;
+
+    for (size_t i = 0; i < WEFT_CONN_BUCKETS; i++)
+        for (struct weft_conn *conn = client->conns[i]; conn != NULL; conn = conn->next)
+            conn->unreached |= conn->peer.id == peer.id;
+    lose(client, peer, NULL);
+}
+
 static void on_peer_refused(void *ctx, struct weft_tp_peer peer)
 {
     lose(ctx, peer, weft_fail_text(WEFT_EACCES));
 }
 
-const struct weft_tp_handlers weft__hub_handlers = {
-    .reply = on_reply, .peer_lost = on_peer_lost, .peer_refused = on_peer_refused};
+const struct weft_tp_handlers weft__hub_handlers = {.reply = on_reply,
+                                                    .peer_lost = on_peer_lost,
+                                                    .peer_refused = on_peer_refused,
+                                                    .peer_unreached = on_peer_unreached};

@@ -23,6 +23,7 @@ struct weft_conn {
     enum weft_tp_port_mode mode;
     uint64_t used_ns; /* ASYNC: when a push was last to be sent over it */
     bool heard;       /* something came back since it was made */
+    bool unreached;   /* it is lost, and nobody was ever there */
     bool silent;      /* a request has timed out, and nothing ever came back */
     bool doomed;      /* to be dropped at the end of the turn */
     bool stuck;       /* a frame waits for room */

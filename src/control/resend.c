@@ -50,14 +50,15 @@ static uint64_t pause_ns(struct weft_client *client, unsigned tries, uint32_t hi
 }
 
 /* Whether the server has been out of reach for too long. Longer than that between a try and its
- * loss: it was there in between. Our own pauses are no sign of that. */
+ * loss: it was there in between, if it was met at all. Our own pauses are no sign of that. */
 static bool given_up(struct weft_flight *flight, int err, uint64_t now_ns)
 {
     uint64_t most_ns = flight->lost_ms * WEFT_NS_PER_MS;
+    bool met = flight->conn == NULL || !flight->conn->unreached;
 
     if (err != WEFT_EPEERDEAD || most_ns == 0)
         return false;
-    if (flight->lost_ns == 0 || now_ns >= flight->lost_again_ns + most_ns)
+    if (flight->lost_ns == 0 || (met && now_ns >= flight->lost_again_ns + most_ns))
         flight->lost_ns = now_ns;
     return now_ns - flight->lost_ns >= most_ns;
 }

@@ -122,6 +122,16 @@ static void take_refused(void *ctx, struct weft_tp_peer inner)
         take_lost(ctx, inner);
 }
 
+static void take_unreached(void *ctx, struct weft_tp_peer inner)
+{
+    struct weft_fault_ep *ep = ctx;
+    const struct weft_fault_peer *peer = weft__fault_peer_of(ep, inner);
+    if (peer && ep->on.peer_unreached)
+        ep->on.peer_unreached(ep->ctx, (struct weft_tp_peer){peer->id});
+    else
+        take_lost(ctx, inner);
+}
+
 static void take_gone(void *ctx, const struct weft_tp_from *from)
 {
     struct weft_fault_ep *ep = ctx;
@@ -135,6 +145,7 @@ static const struct weft_tp_handlers handlers = {
     .reply = weft__fault_reply_take,
     .peer_lost = take_lost,
     .peer_refused = take_refused,
+    .peer_unreached = take_unreached,
     .client_gone = take_gone,
 };
 

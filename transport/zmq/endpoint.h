@@ -59,6 +59,7 @@ struct weft_zmq_link {
     uint32_t route;   /* routing id on the ROUTER `out` */
     uint32_t peer_id; /* one of its peers: whom replies are told of */
     int fd;           /* as the monitor names it; UP only */
+    bool met;         /* its handshake has succeeded */
     enum weft_zmq_verdict verdict;
     struct weft_zmq_greeting *greeting; /* ASKING only */
     void *push;                         /* PUSH: its socket */

@@ -32,7 +32,8 @@
 
 static int monitor_open(struct weft_zmq_ep *ep)
 {
-    int events = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED | HANDSHAKE_FAILED;
+    int events = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED |
+                 ZMQ_EVENT_HANDSHAKE_SUCCEEDED | HANDSHAKE_FAILED;
     if (zmq_socket_monitor(ep->out.handle, MONITOR_URL, events) != 0)
         return weft__zmq_fail("cannot monitor a zmq socket");
     /* No limit on this queue: libzmq's I/O thread would block on it. A link makes a handful of
@@ -116,6 +117,7 @@ static int connect_out(struct weft_zmq_ep *ep, struct weft_zmq_link *link)
         return weft__zmq_fail(link->url);
     ep->out.look = true;
     link->state = WEFT_ZMQ_CONNECTING;
+    link->met = false;
     return WEFT_OK;
 }
 
@@ -311,8 +313,11 @@ static void tell_lost(struct weft_zmq_ep *ep, struct weft_zmq_link *link, bool r
 {
     uint32_t cursor = 0, id;
     void *item;
-    void (*tell)(void *ctx, struct weft_tp_peer peer) =
-        refused && ep->on.peer_refused ? ep->on.peer_refused : ep->on.peer_lost;
+    void (*tell)(void *ctx, struct weft_tp_peer peer) = ep->on.peer_lost;
+    if (refused && ep->on.peer_refused)
+        tell = ep->on.peer_refused;
+    else if (!refused && !link->met && ep->on.peer_unreached)
+        tell = ep->on.peer_unreached;
     while (tell && (item = weft__slots_next(&ep->peers, &cursor, &id))) {
         if (item == link)
             tell(ep->ctx, (struct weft_tp_peer){id});
@@ -362,6 +367,8 @@ static void link_event(struct weft_zmq_ep *ep, struct weft_zmq_link *link,
     if (event->kind == ZMQ_EVENT_CONNECTED && link->state == WEFT_ZMQ_CONNECTING) {
         link->state = WEFT_ZMQ_UP;
         link->fd = event->value;
+    } else if (event->kind == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+        link->met |= link->state == WEFT_ZMQ_UP && link->fd == event->value;
     } else if (event->kind & HANDSHAKE_FAILED) {
         if (link->state == WEFT_ZMQ_UP)
             link->verdict = verdict_of(event);

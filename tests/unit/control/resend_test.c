@@ -1,5 +1,7 @@
 /* The client against a server that the test plays itself, a plain ROUTER socket: what frames say of
  * their sender, what is cancelled, what is sent again and what is not. */
+#include <arpa/inet.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <zmq.h>
@@ -369,6 +373,69 @@ static void a_lost_server_is_given_up_though_the_pauses_are_longer(void **state)
     give_up_after(18); /* the shortest pause is 20 ms */
 }
 
+/* A door at which nobody ever speaks: who has come is let go after a while, until it is shut. */
+struct door {
+    int fd;
+    unsigned wait_ms;
+};
+
+static void *stand_at(void *arg)
+{
+    const struct door *door = arg;
+    int fd;
+
+    while ((fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+        struct pollfd shut = {.fd = door->fd, .events = POLLRDHUP};
+
+        (void)poll(&shut, 1, (int)door->wait_ms);
+        close(fd);
+    }
+    return NULL;
+}
+
+static void door_open(struct door *door, char url[64])
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t len = sizeof(at);
+    char own[OWN_LOOPBACK_MAX];
+
+    own_loopback(own);
+    assert_int_equal(inet_pton(AF_INET, own, &at.sin_addr), 1);
+    door->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(door->fd >= 0);
+    assert_int_equal(bind(door->fd, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(listen(door->fd, 8), 0);
+    assert_int_equal(getsockname(door->fd, (struct sockaddr *)&at, &len), 0);
+    snprintf(url, 64, "tcp://%s:%u", own, ntohs(at.sin_port));
+}
+
+static void a_server_that_is_only_waited_for_counts_as_lost(void **state)
+{
+    enum { LOST_MS = 100 };
+    const uint32_t day_ms = 86400000;
+    struct door door = {.wait_ms = 3 * LOST_MS};
+    struct asked asked;
+    pthread_t thread;
+    char url[64];
+
+    (void)state;
+    door_open(&door, url);
+    assert_int_equal(pthread_create(&thread, NULL, stand_at, &door), 0);
+    struct weft_client_call call = {.url = url,
+                                    .code = CODE,
+                                    .flags = WEFT_CLIENT_IDEMPOTENT,
+                                    .lost_ms = LOST_MS,
+                                    .timeout_ms = day_ms,
+                                    .done_bytes = over,
+                                    .ctx = &asked};
+    atomic_store(&asked.over, 0);
+    assert_int_equal(weft__client_start(client, &call), WEFT_OK);
+    assert_int_equal(await(&asked), WEFT_EPEERDEAD);
+    (void)shutdown(door.fd, SHUT_RDWR);
+    pthread_join(thread, NULL);
+    close(door.fd);
+}
+
 static void a_full_server_is_asked_again_after_the_pause_that_it_names(void **state)
 {
     struct heard first, second;
@@ -481,6 +548,7 @@ int main(void)
         CASE(what_may_run_twice_ends_by_its_deadline_all_the_same),
         CASE(what_may_run_twice_may_give_up_a_lost_server_earlier),
         CASE(a_lost_server_is_given_up_though_the_pauses_are_longer),
+        CASE(a_server_that_is_only_waited_for_counts_as_lost),
         CASE(a_full_server_is_asked_again_after_the_pause_that_it_names),
         CASE(a_pause_beyond_the_deadline_is_told_to_the_caller),
         CASE(a_plain_request_is_told_when_to_try_again),
