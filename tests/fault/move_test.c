@@ -120,6 +120,16 @@ static void a_source_that_dies_after_the_commit_costs_nothing(void **state)
     scene_ends_well(&scene);
 }
 
+static void a_source_host_that_dies_with_another_rank_ends_the_app(void **state)
+{
+    struct scene scene;
+    uint64_t other;
+    scene_open_with_third(&scene, *state);
+    (void)flushing(&scene, &other);
+    cluster_host_kill(scene.a);
+    scene_ends(&scene, 3, "host a, which runs a rank of it, is dead");
+}
+
 static void a_source_host_that_dies_after_the_move_costs_nothing(void **state)
 {
     struct scene scene;
@@ -282,6 +292,7 @@ int main(int argc, char **argv)
         CASE(a_destination_host_that_dies_after_the_commit_ends_the_app),
         CASE(a_destination_host_that_dies_while_packets_are_forwarded_ends_the_app),
         CASE(a_source_that_dies_after_the_commit_costs_nothing),
+        CASE(a_source_host_that_dies_with_another_rank_ends_the_app),
         CASE(a_source_host_that_dies_after_the_move_costs_nothing),
         CASE(a_source_host_that_dies_with_output_is_told_at_the_end),
         CASE(a_home_that_dies_in_a_move_ends_the_app_on_both_sides_of_it),

@@ -8,8 +8,9 @@
 
 enum { STANDS_LOOKS = 60 }; /* naps without a step */
 
-void scene_open(struct scene *scene, struct cluster *cluster)
+static void open_with(struct scene *scene, struct cluster *cluster, unsigned on_a)
 {
+    char ranks[8];
     memset(scene, 0, sizeof(*scene));
     scene->cluster = cluster;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -19,14 +20,26 @@ void scene_open(struct scene *scene, struct cluster *cluster)
 #endif
     scene->head = cluster_host(cluster, "head", 0);
     scene->home = cluster_host(cluster, "home", 1);
-    scene->a = cluster_host(cluster, "a", 1);
+    scene->a = cluster_host(cluster, "a", on_a);
     scene->b = cluster_host(cluster, "b", 1);
     stage_open(&scene->stage, cluster);
-    scene->app = cluster_run(cluster, scene->home, "-n", "2", cluster_program("chain"),
+    snprintf(ranks, sizeof(ranks), "%u", 1 + on_a);
+    scene->app = cluster_run(cluster, scene->home, "-n", ranks, cluster_program("chain"),
                              scene->stage.path, "0", "4", "1000", NULL);
-    stage_runs(cluster, &scene->stage, SCENE_RANKS, 3);
+    stage_runs(cluster, &scene->stage, 1 + on_a, 3);
     cluster_check(cluster, ask_rank_is(cluster, &scene->app, 0, "home"));
     cluster_check(cluster, ask_rank_is(cluster, &scene->app, SCENE_MOVER, "a"));
+}
+
+void scene_open(struct scene *scene, struct cluster *cluster)
+{
+    open_with(scene, cluster, 1);
+}
+
+void scene_open_with_third(struct scene *scene, struct cluster *cluster)
+{
+    open_with(scene, cluster, 2);
+    cluster_check(cluster, ask_rank_is(cluster, &scene->app, 2, "a"));
 }
 
 void scene_ends_well(struct scene *scene)

@@ -17,6 +17,8 @@ struct scene {
 };
 
 void scene_open(struct scene *scene, struct cluster *cluster);
+/* With a third rank, on a as well. */
+void scene_open_with_third(struct scene *scene, struct cluster *cluster);
 /* The app goes on, ends well, and all slots are free. */
 void scene_ends_well(struct scene *scene);
 /* The app ends within 10 s of now with this code and these words, and all slots are free. */
