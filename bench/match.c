@@ -1,7 +1,9 @@
-/* What does libmpi itself cost: a short message on the short way, and with queues of any depth?
+/* What does libmpi itself cost: a short message on the short way, with queues of any depth, and a
+ * collective?
  *
- * Two ranks in one thread: a packet is a copy into the other's mailbox, so that what is measured is
- * the library and not the runtime below it. The floor is the same packet sent and taken by hand. */
+ * All ranks in one thread: a packet is a copy into the other's mailbox, so that what is measured is
+ * the library and not the runtime below it. The floor is the same packet sent and taken by hand.
+ * Of a collective it is the time of all ranks together, divided by their number. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,11 +18,22 @@
 #include "weft/cell.h"
 #include "weft/error.h"
 
-enum { SPAN = 256 << 20, MAILBOX = 1 << 20, PACKET_MAX = 16384, DEPTHS = 4, SHORT_TURNS = 20000 };
+enum {
+    SPAN = 256 << 20,
+    MAILBOX = 1 << 20,
+    PACKET_MAX = 16384,
+    DEPTHS = 4,
+    SHORT_TURNS = 20000,
+    RANKS_MAX = 8,
+    UNDER_WAY_MAX = 64
+};
 static const int depths[DEPTHS] = {1, 10, 1000, 10000};
 
-static struct weft_cell *cells[2];
+static struct weft_cell *cells[RANKS_MAX];
 static int self;
+static const void *exposed[RANKS_MAX * UNDER_WAY_MAX];
+static struct weft_cell_get *gets[UNDER_WAY_MAX];
+static unsigned gets_n;
 
 struct weft_cell *weft_cell_self(void)
 {
@@ -61,8 +74,43 @@ static int call_send(struct weft_cell *cell, int32_t dest, const struct iovec *p
     return WEFT_OK;
 }
 
+static int call_expose(struct weft_cell *cell, const void *addr, size_t len, uint64_t *id_out)
+{
+    uint64_t id = 0;
+    (void)cell;
+    (void)len;
+    while (id < RANKS_MAX * UNDER_WAY_MAX && exposed[id])
+        id++;
+    if (id == RANKS_MAX * UNDER_WAY_MAX)
+        return WEFT_EAGAIN;
+    exposed[id] = addr;
+    *id_out = id;
+    return WEFT_OK;
+}
+
+static void call_unexpose(struct weft_cell *cell, uint64_t id)
+{
+    (void)cell;
+    exposed[id] = NULL;
+}
+
+static int call_get(struct weft_cell *cell, struct weft_cell_get *op)
+{
+    (void)cell;
+    if (gets_n == UNDER_WAY_MAX)
+        return WEFT_EAGAIN;
+    atomic_store_explicit(&op->state, 1, memory_order_relaxed);
+    gets[gets_n++] = op;
+    return WEFT_OK;
+}
+
 static int call_wait(struct weft_cell *cell, uint32_t seen, uint64_t deadline_ns)
 {
+    for (; gets_n > 0; gets_n--) {
+        struct weft_cell_get *op = gets[gets_n - 1];
+        memcpy(op->into, (const unsigned char *)exposed[op->expose_id] + op->offset, op->len_bytes);
+        atomic_store_explicit(&op->state, 0, memory_order_release);
+    }
     (void)cell;
     (void)seen;
     if (deadline_ns)
@@ -99,13 +147,16 @@ static const struct weft_cell_calls calls = {
     .version = WEFT_CELL_VERSION,
     .len_bytes = sizeof(calls),
     .send = call_send,
+    .expose = call_expose,
+    .unexpose = call_unexpose,
+    .get = call_get,
     .wait = call_wait,
     .now = call_now,
     .info = call_info,
     .abort = call_abort,
 };
 
-static void open_rank(int rank)
+static void open_rank(int rank, int size)
 {
     unsigned char *bytes = mmap(NULL, SPAN, PROT_READ | PROT_WRITE,
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -115,7 +166,7 @@ static void open_rank(int rank)
     *cell = (struct weft_cell){.magic = WEFT_CELL_MAGIC,
                                .version = WEFT_CELL_VERSION,
                                .rank = rank,
-                               .size = 2,
+                               .size = size,
                                .base = cell,
                                .len_bytes = SPAN,
                                .calls = &calls,
@@ -238,11 +289,81 @@ static double posted(int depth, int turns, bool any_source)
     return ns;
 }
 
+/* ---- collectives, of all ranks in turn ---- */
+
+struct collective {
+    const char *name;
+    int bytes, turns;
+};
+static const struct collective collectives[] = {
+    {"barrier", 0, 4000},      {"bcast", 8, 4000},     {"bcast", 65536, 200},
+    {"bcast", 4 << 20, 4},     {"allreduce", 8, 4000}, {"allreduce", 65536, 100},
+    {"allreduce", 4 << 20, 4},
+};
+enum { COLLECTIVES = sizeof(collectives) / sizeof(collectives[0]), SIZES = 2 };
+static const int sizes[SIZES] = {2, RANKS_MAX};
+
+static void start(const struct collective *what, double *from, double *into, MPI_Request *request)
+{
+    if (strcmp(what->name, "barrier") == 0)
+        MPI_Ibarrier(MPI_COMM_WORLD, request);
+    else if (strcmp(what->name, "bcast") == 0)
+        MPI_Ibcast(from, what->bytes, MPI_CHAR, 0, MPI_COMM_WORLD, request);
+    else
+        MPI_Iallreduce(from, into, what->bytes / 8, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD, request);
+}
+
+/* Each rank has buffers of its own, at the same place in its region. */
+static double collective(const struct collective *what, int ranks, double *const buffers[])
+{
+    MPI_Request requests[RANKS_MAX];
+    uint64_t begin = cpu_ns();
+    for (int i = 0; i < what->turns; i++) {
+        for (self = 0; self < ranks; self++)
+            start(what, buffers[2 * self], buffers[2 * self + 1], &requests[self]);
+        for (int left = ranks, done; left > 0;)
+            for (self = 0; self < ranks; self++) {
+                if (requests[self] == MPI_REQUEST_NULL)
+                    continue;
+                MPI_Test(&requests[self], &done, MPI_STATUS_IGNORE);
+                left -= done;
+            }
+    }
+    return (double)(cpu_ns() - begin) / what->turns / ranks;
+}
+
 /* ---- series ---- */
 
 struct results {
     struct bench_series floor, blocking, nonblocking, posted[2][DEPTHS], unexpected[2][DEPTHS];
+    struct bench_series collectives[SIZES][COLLECTIVES];
 };
+
+static void measure_collectives(const struct bench *bench, struct results *results, int which)
+{
+    double *buffers[2 * RANKS_MAX];
+    size_t most = 0;
+    for (int i = 0; i < COLLECTIVES; i++)
+        most = (size_t)collectives[i].bytes > most ? (size_t)collectives[i].bytes : most;
+    for (int i = 0; i < 2 * sizes[which]; i++) {
+        buffers[i] = weft__heap_calloc(cells[i / 2]->heap, 1, most);
+        if (!buffers[i])
+            bench_die("no memory for a rank", WEFT_ENOMEM);
+    }
+    for (unsigned round = 0; round < bench->rounds; round++)
+        for (int i = 0; i < COLLECTIVES; i++)
+            bench_add(&results->collectives[which][i],
+                      collective(&collectives[i], sizes[which], buffers));
+}
+
+static void label_collective(struct bench_series *series, const struct collective *what, int ranks)
+{
+    snprintf(series->id, sizeof(series->id), "match.%s_%d_%d", what->name, what->bytes, ranks);
+    snprintf(series->what, sizeof(series->what), "%s of %d bytes, %d ranks, of one", what->name,
+             what->bytes, ranks);
+    snprintf(series->subject, sizeof(series->subject), "weft");
+    snprintf(series->unit, sizeof(series->unit), "ns");
+}
 
 static void label(struct bench_series *series, const char *kind, int depth, bool any_source)
 {
@@ -268,6 +389,9 @@ static void label_all(struct results *results)
             label(&results->posted[any][i], "posted", depths[i], any);
             label(&results->unexpected[any][i], "unexpected", depths[i], any);
         }
+    for (int k = 0; k < SIZES; k++)
+        for (int i = 0; i < COLLECTIVES; i++)
+            label_collective(&results->collectives[k][i], &collectives[i], sizes[k]);
 }
 
 static void measure_round(struct results *results)
@@ -293,6 +417,9 @@ static void print_all(const struct bench *bench, struct results *results)
     for (int any = 0; any < 2; any++)
         for (int i = 0; i < DEPTHS; i++)
             bench_print(bench, &results->unexpected[any][i]);
+    for (int k = 0; k < SIZES; k++)
+        for (int i = 0; i < COLLECTIVES; i++)
+            bench_print(bench, &results->collectives[k][i]);
 }
 
 int main(int argc, char **argv)
@@ -312,11 +439,15 @@ int main(int argc, char **argv)
             return c == 'h' ? 0 : 2;
         }
     }
-    open_rank(0);
-    open_rank(1);
+    open_rank(0, 2);
+    open_rank(1, 2);
     label_all(&results);
     for (unsigned i = 0; i < bench.rounds; i++)
         measure_round(&results);
+    measure_collectives(&bench, &results, 0);
+    for (int i = 0; i < RANKS_MAX; i++)
+        open_rank(i, RANKS_MAX);
+    measure_collectives(&bench, &results, 1);
     print_all(&bench, &results);
     return 0;
 }

@@ -10,6 +10,7 @@
 static const struct bench_part parts[] = {
     {"near", mpi_near, "2 ranks on one host"},
     {"crowd", mpi_crowd, "8 and 64 ranks on the cores of this machine"},
+    {"pack", mpi_pack, "MPI_Pack of derived types"},
     {"start", mpi_start, "64 ranks, from the command to its exit"},
     {"apart", mpi_apart, "2 ranks on two hosts, over TCP"},
     {"move", mpi_move, "a rank moved, against a read of the same bytes"},

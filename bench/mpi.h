@@ -13,6 +13,8 @@
 int mpi_near(const struct bench *bench);
 /* 8 and 64 ranks on the cores that there are. */
 int mpi_crowd(const struct bench *bench);
+/* Packing what lies scattered, by one rank. */
+int mpi_pack(const struct bench *bench);
 /* From the command to its exit. */
 int mpi_start(const struct bench *bench);
 /* 2 ranks on 2 hosts, over TCP. */

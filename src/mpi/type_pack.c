@@ -6,10 +6,11 @@
  * bytes at equal distances, which is what most types come down to, are copied in one loop; what
  * lies whole within the piece is walked without a look at its ends.
  *
- * Measured (GB/s of packed data, one core of a busy machine, beside MPICH 4.0 and Open MPI 4.1): a
- * vector of doubles 20 (21, 5.5); one of 128-byte blocks 42 (31, 41); structs of four members 3.3
- * (0.9, 2.8); an indexed type of 50,000 short blocks 3.3 (3.4, 2.5); a face of a cube two deep 3.4
- * (4.5, 2.1); a nest of three vectors with 24 bytes in the innermost 3.4 (12, 3.2).
+ * Measured (GB/s of packed data, of the processor, beside MPICH 4.0 and Open MPI 4.1; scripts/bench
+ * mpi --only pack): a vector of doubles 29 (31, 5.4); one of 128-byte blocks 67 (30, 72); structs
+ * of four members 1.8 (0.5, 2.1); an indexed type of 50,000 short blocks 3.8 (6.2, 2.4); a face of
+ * a cube two deep 13 (14, 8.8); a nest of three vectors with 24 bytes in the innermost 3.6
+ * (17, 3.0).
  */
 #include <string.h>
 
