@@ -261,6 +261,16 @@ void weft__system_on_two_files(struct weft__system *system, struct weft__trap_ca
     call->result = a < 0 || b < 0 ? -EBADF : weft__system_raw(call->number, args);
 }
 
+/* Files of the installed system, which nobody changes while they are read: the C library maps its
+ * tables of conversions as shared ones. */
+static bool is_constant(const struct weft__system *system, const struct weft__fds_file *file,
+                        uint64_t prot)
+{
+    const struct weft__fds *files = &system->state->files;
+    return file && file->kind == WEFT__FDS_PATH && (file->flags & O_ACCMODE) == O_RDONLY &&
+           !(prot & PROT_WRITE) && strncmp(files->paths[file - files->files], "/usr/", 5) == 0;
+}
+
 void weft__system_on_mmap(struct weft__system *system, struct weft__trap_call *call)
 {
     uint64_t args[6];
@@ -268,6 +278,8 @@ void weft__system_on_mmap(struct weft__system *system, struct weft__trap_call *c
     bool is_file = !(args[3] & MAP_ANONYMOUS);
     const struct weft__fds_file *file =
         is_file ? weft__fds_find(&system->files, (int)args[4]) : NULL;
+    if ((args[3] & MAP_TYPE) == MAP_SHARED && is_constant(system, file, args[2]))
+        args[3] ^= MAP_SHARED | MAP_PRIVATE;
     if ((args[3] & MAP_TYPE) != MAP_PRIVATE) {
         weft__system_refuse(system, call, ENODEV,
                             "shared mappings do not move; MAP_PRIVATE is served");

@@ -1,5 +1,6 @@
 /* An ordinary program: arguments, environment, heap, files of stdio, time, memory calls, exit. */
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,13 @@ static int memory(void)
     if (mmap(NULL, 4096, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED ||
         errno != ENODEV)
         return 5;
+    int fd = open("/usr/bin/env", O_RDONLY), text = open("/proc/self/cmdline", O_RDONLY);
+    char *file = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+    if (file == MAP_FAILED || memcmp(file, "\177ELF", 4) != 0 ||
+        mmap(NULL, 4096, PROT_READ, MAP_SHARED, text, 0) != MAP_FAILED || errno != ENODEV)
+        return 7;
+    if (munmap(file, 4096) != 0 || close(fd) != 0 || close(text) != 0)
+        return 8;
     page[0] = 7;
     if (mmap(page + 1, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) !=
             MAP_FAILED ||
