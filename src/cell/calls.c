@@ -5,7 +5,7 @@
  * program needs no migration points, and one that waits is moved while it waits, because the wish
  * rings its bell.
  *
- * Calls that wait do not come back here: they leave the program, and turn.c goes on with it. */
+ * Calls that wait do not come back here where others are to run: turn.c goes on with them. */
 #include <sched.h>
 
 #include "cell/gate.h"
@@ -96,7 +96,8 @@ static int cell_wait(struct weft_cell *cell, uint32_t seen, uint64_t deadline_ns
     uint64_t until_ns = weft__system_deadline(&own->system, deadline_ns);
     own->late = until_ns == deadline_ns ? WEFT_ETIMEDOUT : WEFT_OK; /* its timer is due */
     own->deadline_ns = weft__rank_machine_ns(cell, until_ns);
-    weft__turn_park(own, weft__turn_wait);
+    weft__turn_sleep(own);
+    return (int)weft__cell_frame(own)->result;
 }
 
 static void cell_wake(struct weft_cell *cell)

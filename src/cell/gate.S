@@ -116,6 +116,19 @@
         ret
         end weft__gate_resume
 
+/* void weft__gate_switch(gate, result, modes) */
+        function weft__gate_switch
+        mov     GATE_FRAME(%rdi), %rcx
+        load_modes FRAME_MODES, %rcx, 0, %rdx
+        mov     FRAME_FS(%rcx), %rdx
+        wrfsbase %rdx
+        mov     %rsi, %rax
+        mov     FRAME_SP(%rcx), %rsp
+        .cfi_def_cfa_offset 56
+        pop_all
+        ret
+        end weft__gate_switch
+
 /* void weft__gate_out(gate, value): jumped to with the program's thread pointer. */
         function weft__gate_out
         mov     GATE_HOST_FS(%rdi), %rax

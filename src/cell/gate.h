@@ -33,6 +33,17 @@ struct weft__gate {
 int64_t weft__gate_run(struct weft__gate *gate, uint64_t sp, uint64_t entry);
 /* Goes on where the frame says: its call of the runtime returns `result`. Returns as above. */
 int64_t weft__gate_resume(struct weft__gate *gate, int64_t result);
+/* As resume, from inside a call: the frames of that call are left for good. modes: as they are.
+ * Thread: the worker's, with its own thread pointer, between run or resume and its return. */
+void weft__gate_switch(struct weft__gate *gate, int64_t result, const uint32_t modes[2])
+    __attribute__((noreturn));
+/* The modes of a program that has called: the runtime does not change them. */
+static inline void weft__gate_modes(uint32_t modes_out[2])
+{
+    modes_out[1] = 0;
+    __asm__ volatile("stmxcsr %0\n\tfnstcw %1"
+                     : "=m"(modes_out[0]), "=m"(*(uint16_t *)(void *)&modes_out[1]));
+}
 /* Goes out, for good: never returns. Jumped to with the program's thread pointer. */
 void weft__gate_out(struct weft__gate *gate, int64_t value) __attribute__((noreturn));
 /* The same, from the runtime: with the worker's thread pointer. */

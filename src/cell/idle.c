@@ -17,6 +17,7 @@
 #define STUCK_NS 30000ull
 #define LOOK_NS 500000ull /* between two looks at others, asleep */
 #define TEND_TURNS 64u    /* of spinning, between two looks at ranks that wait */
+#define GLANCES 16u       /* at bell and queue, for each look at everything */
 
 /* ---- ranks of others ---- */
 
@@ -89,6 +90,56 @@ static bool is_over(const struct weft__worker *worker)
     return atomic_load_explicit(&worker->all->stop, memory_order_acquire);
 }
 
+/* What others have had is of no account: they may have run it meanwhile. */
+static void forget(struct weft__worker *worker)
+{
+    for (unsigned i = 0; i < worker->all->n; i++)
+        worker->looks[i].stuck_ns = worker->looks[i].full_ns = 0;
+}
+
+/* Returns whether there is something for the rank, or for the worker. */
+static bool glance(struct weft__worker *worker, const struct weft__cell *cell)
+{
+    for (unsigned i = 0; i < GLANCES; i++) {
+        if (weft__turn_is_due(cell) || !weft__runqueue_is_empty(&worker->queue))
+            return true;
+        __builtin_ia32_pause();
+    }
+    return false;
+}
+
+/* A rank that it takes from another worker goes into its own queue. */
+bool weft__idle_beside(struct weft__worker *worker, const struct weft__cell *cell)
+{
+    struct weft_exec *exec = worker->all->exec;
+    if (worker->spin.wary || cell->deadline_ns != WEFT_NEVER ||
+        !weft__runqueue_is_empty(&worker->queue))
+        return false;
+    uint64_t begin_ns = weft__now_ns(), now_ns = begin_ns;
+    weft__spin_begin(&worker->spin, now_ns);
+    forget(worker);
+    bool found;
+    for (unsigned turn = 0; !(found = glance(worker, cell)); turn++) {
+        int events = weft__exec_has_peers(exec) ? weft__lanes_drive(&exec->lanes) : 0;
+        if (turn % TEND_TURNS == 0)
+            tend(worker);
+        weft__workers_expire(worker->all);
+        now_ns = weft__now_ns();
+        struct weft__rank *rank = steal(worker, now_ns);
+        if (rank)
+            weft__runqueue_push(&worker->queue, rank);
+        if (events)
+            worker->spin.turned_ns = now_ns;
+        if (!weft__spin_more(&worker->spin, now_ns))
+            break;
+    }
+    if (found)
+        weft__spin_learn(&worker->spin, now_ns - begin_ns);
+    else
+        worker->spun_ns = begin_ns;
+    return found && weft__turn_is_due(cell);
+}
+
 static struct weft__rank *spin(struct weft__worker *worker)
 {
     struct weft_exec *exec = worker->all->exec;
@@ -149,9 +200,14 @@ static void sleep_some(struct weft__worker *worker)
 
 struct weft__rank *weft__idle(struct weft__worker *worker)
 {
-    uint64_t since_ns = weft__now_ns();
-    struct weft__rank *rank;
-    while (!(rank = spin(worker)) && !is_over(worker))
+    uint64_t since_ns = worker->spun_ns ? worker->spun_ns : weft__now_ns();
+    struct weft__rank *rank = NULL;
+    if (!worker->spun_ns)
+        forget(worker);
+    else if (!(rank = weft__runqueue_pop(&worker->queue)))
+        sleep_some(worker);
+    worker->spun_ns = 0;
+    while (!rank && !(rank = spin(worker)) && !is_over(worker))
         sleep_some(worker);
     weft__spin_learn(&worker->spin, weft__now_ns() - since_ns);
     if (!weft__runqueue_is_empty(&worker->queue))

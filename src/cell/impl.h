@@ -63,13 +63,16 @@ struct weft__look {
 
 struct weft__worker {
     struct weft__gate gate;
+    struct weft__gate_frame nowhere; /* of no rank */
     struct weft__workers *all;
     unsigned number;
     pthread_t thread;
     struct weft__trap *trap;
-    struct weft__rank *now; /* the rank whose program it runs */
-    bool parks, quits;      /* why the program has been left, if it has not ended */
+    struct weft__rank *now;  /* the rank whose program it runs; NULL: that waits, or has ended */
+    struct weft__rank *next; /* to be entered from its beginning */
+    bool parks, quits;       /* why the program has been left, if it has not ended */
     struct weft__spin spin;
+    uint64_t spun_ns;         /* since when it has spun, in place, in vain; 0: it has not */
     struct weft__look *looks; /* at each worker */
     unsigned beats;           /* turns, to do some things every few of them */
     unsigned char gap[64];
@@ -124,14 +127,25 @@ void weft__workers_expire(struct weft__workers *all);
 /* The worker of the calling thread; NULL: it is none. */
 struct weft__worker *weft__workers_self(void);
 
+/* The next rank of the worker's queue, and what is due every few turns.  NULL: none is ready. */
+struct weft__rank *weft__workers_next(struct weft__worker *worker);
+
 /* idle.c */
+/* Spins for a rank that waits, while its worker has nothing else to run.  Returns whether there is
+ * something for it. */
+bool weft__idle_beside(struct weft__worker *worker, const struct weft__cell *cell);
 /* A rank to run, as soon as there is one; NULL: the workers are to stop. */
 struct weft__rank *weft__idle(struct weft__worker *worker);
 
 /* turn.c */
 /* Leaves the program in the middle of a call: the rank waits for `again` from now on. */
 void weft__turn_park(struct weft__cell *cell, weft__again *again) __attribute__((noreturn));
-/* Runs a rank that has been taken out of a queue until it waits or ends. */
+/* The rank waits for its bell, as its cell says. Goes straight on with another one where it can:
+ * then it does not return.  Returns when the call is done; the result is in the frame. */
+void weft__turn_sleep(struct weft__cell *cell);
+/* Whether something has happened that a rank which waits has to look at. */
+bool weft__turn_is_due(const struct weft__cell *cell);
+/* Runs a rank that has been taken out of a queue, and those that follow it, until none is ready. */
 void weft__turn_run(struct weft__worker *worker, struct weft__rank *rank);
 void weft__turn_wake(struct weft__rank *rank);
 void weft__turn_quit(struct weft__rank *rank) __attribute__((noreturn));

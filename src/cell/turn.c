@@ -10,6 +10,7 @@
  * A rank that is to leave is left by whoever says so, if nobody has it: no worker need have time
  * for that. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/wake.h"
@@ -212,7 +213,7 @@ void weft__turn_wake(struct weft__rank *rank)
         weft__workers_enqueue(rank);
 }
 
-static bool is_due(const struct weft__cell *cell)
+bool weft__turn_is_due(const struct weft__cell *cell)
 {
     const struct weft__rank *rank = cell->rank;
     if (atomic_load(&rank->stay.order) != WEFT__ORDER_NONE)
@@ -234,7 +235,7 @@ static bool park(struct weft__worker *worker, struct weft__cell *cell)
     cell->timed = timed;
     if (timed)
         weft__workers_time(worker->all, cell);
-    if (is_due(cell))
+    if (weft__turn_is_due(cell))
         weft__park_stay(&rank->stay.turn);
     else if (weft__park_end(&rank->stay.turn))
         return true;
@@ -275,6 +276,49 @@ static bool settle(struct weft__worker *worker, struct weft__cell *cell)
     }
 }
 
+static void take(struct weft__worker *worker, struct weft__rank *rank)
+{
+    atomic_store_explicit(&rank->stay.turn, WEFT__TURN_RUNNING, memory_order_relaxed);
+    weft__workers_untime(worker->all, weft__cell_of(rank));
+    rank->gate = &worker->gate;
+    weft__workers_take(worker, rank);
+}
+
+/* Another rank goes on in the middle of this one's call. */
+static void switch_to(struct weft__worker *worker, struct weft__rank *rank, const uint32_t modes[2])
+    __attribute__((noreturn));
+static void switch_to(struct weft__worker *worker, struct weft__rank *rank, const uint32_t modes[2])
+{
+    struct weft__gate_frame *frame = weft__cell_frame(weft__cell_of(rank));
+    worker->now = rank;
+    worker->gate.frame = frame;
+    weft__gate_switch(&worker->gate, frame->result, modes);
+}
+
+void weft__turn_sleep(struct weft__cell *cell)
+{
+    struct weft__worker *worker = weft__workers_self();
+    uint32_t *modes = weft__cell_frame(cell)->modes, now[2];
+    weft__gate_modes(now);
+    memcpy(modes, now, sizeof(now)); /* whoever goes on with it */
+    cell->again = weft__turn_wait;
+    if (weft__idle_beside(worker, cell) || !park(worker, cell))
+        if (settle(worker, cell))
+            return;
+    for (struct weft__rank *rank; (rank = weft__workers_next(worker));) {
+        take(worker, rank);
+        if (!settle(worker, weft__cell_of(rank)))
+            continue;
+        if (!weft__cell_of(rank)->entry_sp)
+            switch_to(worker, rank, now);
+        worker->next = rank;
+        break;
+    }
+    worker->now = NULL;
+    worker->gate.frame = &worker->nowhere; /* the rank may be in other hands, or gone */
+    weft__gate_leave(&worker->gate, 0);
+}
+
 static int64_t enter(struct weft__worker *worker, struct weft__cell *cell)
 {
     struct weft__gate_frame *frame = weft__cell_frame(cell);
@@ -286,25 +330,30 @@ static int64_t enter(struct weft__worker *worker, struct weft__cell *cell)
     return weft__gate_resume(&worker->gate, frame->result);
 }
 
+/* Goes on with a rank. Returns whether there is one that waits in the middle of a call, and which.
+ */
+static struct weft__rank *run(struct weft__worker *worker, struct weft__rank *rank)
+{
+    worker->now = rank;
+    worker->next = NULL;
+    worker->parks = worker->quits = false;
+    int64_t code = enter(worker, weft__cell_of(rank));
+    rank = worker->now; /* others have followed it */
+    worker->now = NULL;
+    if (!rank || worker->parks)
+        return rank;
+    if (!worker->quits)
+        weft__rank_finish(rank, weft__cell_end(weft__cell_of(rank), (int)code));
+    else if (rank->stay.is_exit)
+        weft__rank_finish(rank, rank->stay.code);
+    leave(rank);
+    return NULL;
+}
+
 void weft__turn_run(struct weft__worker *worker, struct weft__rank *rank)
 {
-    struct weft__cell *cell = weft__cell_of(rank);
-    atomic_store_explicit(&rank->stay.turn, WEFT__TURN_RUNNING, memory_order_relaxed);
-    weft__workers_untime(worker->all, cell);
-    rank->gate = &worker->gate;
-    weft__workers_take(worker, rank);
-    while (settle(worker, cell)) {
-        worker->now = rank;
-        worker->parks = worker->quits = false;
-        int64_t code = enter(worker, cell);
-        worker->now = NULL;
-        if (worker->parks)
-            continue;
-        if (!worker->quits)
-            weft__rank_finish(rank, weft__cell_end(cell, (int)code));
-        else if (rank->stay.is_exit)
-            weft__rank_finish(rank, rank->stay.code);
-        leave(rank);
-        return;
-    }
+    take(worker, rank);
+    while (rank && settle(worker, weft__cell_of(rank)))
+        for (rank = run(worker, rank); !rank && worker->next;)
+            rank = run(worker, worker->next);
 }

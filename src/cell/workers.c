@@ -104,13 +104,28 @@ void weft__workers_expire(struct weft__workers *all)
 
 /* ---- queues ---- */
 
-void weft__workers_assign(struct weft__rank *rank)
+static struct weft__worker *fewest(const struct weft__workers *all)
 {
-    struct weft__workers *all = rank->exec->workers;
     struct weft__worker *best = &all->each[0];
     for (unsigned i = 1; i < all->n; i++)
         if (atomic_load(&all->each[i].ranks) < atomic_load(&best->ranks))
             best = &all->each[i];
+    return best;
+}
+
+/* Neighbours talk to each other more than to others: they are put side by side, as long as no
+ * worker gets more than its share. */
+void weft__workers_assign(struct weft__rank *rank)
+{
+    struct weft_exec *exec = rank->exec;
+    const struct weft__workers *all = exec->workers;
+    uint32_t here = atomic_load(&exec->threads), begun = atomic_load(&exec->begun);
+    uint32_t share = ((here < begun ? begun : here + 1) + all->n - 1) / all->n;
+    struct weft__worker *best = NULL;
+    if (rank->number > 0 && weft__rank_find(exec, rank->number - 1))
+        best = atomic_load(&weft__rank_find(exec, rank->number - 1)->stay.worker);
+    if (!best || atomic_load(&best->ranks) >= share)
+        best = fewest(all);
     atomic_fetch_add(&best->ranks, 1);
     atomic_store(&rank->stay.worker, best);
 }
@@ -140,7 +155,7 @@ void weft__workers_enqueue(struct weft__rank *rank)
 
 /* ---- threads ---- */
 
-static struct weft__rank *next(struct weft__worker *worker)
+struct weft__rank *weft__workers_next(struct weft__worker *worker)
 {
     if (worker->beats++ % BEATS == 0) {
         struct weft_exec *exec = worker->all->exec;
@@ -149,6 +164,16 @@ static struct weft__rank *next(struct weft__worker *worker)
             weft__lanes_drive(&exec->lanes);
     }
     struct weft__rank *rank = weft__runqueue_pop(&worker->queue);
+    if (rank) {
+        uint32_t switches = atomic_load_explicit(&worker->switches, memory_order_relaxed);
+        atomic_store_explicit(&worker->switches, switches + 1, memory_order_relaxed);
+    }
+    return rank;
+}
+
+static struct weft__rank *next(struct weft__worker *worker)
+{
+    struct weft__rank *rank = weft__workers_next(worker);
     return rank ? rank : weft__idle(worker);
 }
 
@@ -179,11 +204,8 @@ static void *work(void *arg)
     self = worker;
     atomic_store(&start->done, 1);
     weft__futex_wake(&start->done); /* start may be gone: only its address is used */
-    for (struct weft__rank *rank; !err && (rank = next(worker));) {
-        uint32_t switches = atomic_load_explicit(&worker->switches, memory_order_relaxed);
-        atomic_store_explicit(&worker->switches, switches + 1, memory_order_relaxed);
+    for (struct weft__rank *rank; !err && (rank = next(worker));)
         weft__turn_run(worker, rank);
-    }
     if (worker->trap)
         weft__trap_disarm(worker->trap);
     worker->trap = NULL;

@@ -171,6 +171,7 @@ struct weft_exec {
     atomic_bool closing;
     atomic_uint on_bells;       /* ranks that sleep on their bells, not on the lane */
     _Atomic uint32_t threads;   /* rank threads alive; a futex word */
+    _Atomic uint32_t begun;     /* ranks that are here at the app's beginning */
     pthread_mutex_t clear_lock; /* held while a past stay is freed; before all others */
 
     /* Slots are made on first use and stay until the end. */

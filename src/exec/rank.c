@@ -206,6 +206,7 @@ static void remove_rank(struct weft__rank *rank)
 int weft__exec_add_ranks(struct weft_exec *exec, const int32_t *ranks, size_t n,
                          uint32_t incarnation)
 {
+    atomic_store(&exec->begun, (uint32_t)n);
     for (size_t i = 0; i < n; i++) {
         int err = add_rank(exec, ranks[i], incarnation);
         if (!err)
