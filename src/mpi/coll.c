@@ -53,8 +53,9 @@ static const struct row rows[] = {
             weft__mpi_inter_##add                                                                  \
     }
     /* clang-format off */
-    ROW(BARRIER, 4, false, ANY_LEN, 0, barrier_begin, barrier_dissemination),
-    ROW(BARRIER, MANY, false, ANY_LEN, 0, barrier_begin, barrier_tree),
+    ROW(BARRIER, 2, false, ANY_LEN, 0, barrier_begin, barrier_dissemination),
+    ROW(BARRIER, MANY, false, ANY_LEN, 0, barrier_begin, barrier_wide),
+    ROW(BCAST, MANY, false, 2 * KIB, 0, bcast_begin, bcast_wide),
     ROW(BCAST, 2, false, ANY_LEN, 0, bcast_begin, bcast_binomial),
     ROW(BCAST, MANY, false, 512 * KIB, 0, bcast_begin, bcast_binomial),
     ROW(BCAST, MANY, false, ANY_LEN, 128 * KIB, bcast_chain_begin, bcast_chain),
@@ -77,7 +78,7 @@ static const struct row rows[] = {
     ROW(NEIGHBORS_ALL, MANY, false, ANY_LEN, 0, neighbors_begin, neighbors_exchange),
     ROW(REDUCE, MANY, false, ANY_LEN, 128 * KIB, reduce_begin, reduce_binomial),
     ROW(ALLREDUCE, 2, true, 32 * KIB, 0, reduce_begin, reduce_doubling),
-    ROW(ALLREDUCE, 4, true, 2 * KIB, 0, reduce_begin, reduce_doubling),
+    ROW(ALLREDUCE, MANY, false, 2 * KIB, 0, allreduce_wide_begin, allreduce_wide),
     ROW(ALLREDUCE, MANY, false, 32 * KIB, 0, reduce_begin, reduce_bcast),
     ROW(ALLREDUCE, 2, false, ANY_LEN, 256 * KIB, split_allreduce_begin, split_allreduce),
     ROW(ALLREDUCE, 64, false, ANY_LEN, 64 * KIB, split_allreduce_begin, split_allreduce),
@@ -316,22 +317,27 @@ static void forget_arrays(const struct weft_mpi_coll *coll, struct weft_mpi_coll
     kept->from.types = kept->into.types = NULL;
 }
 
-/* The number that all ranks of a collective know the root by. */
-static int32_t root_of(const struct weft_mpi_schedule *s)
-{
-    return s->coll.root == MPI_ROOT ? s->comm->rank : s->coll.root;
-}
-
 /* Who sends what to whom follows from these. The program's operations have other numbers elsewhere.
  */
-static uint16_t stamp_of(const struct weft_mpi_schedule *s)
+static uint16_t stamp_of(const struct weft_mpi_comm *comm, const struct weft_mpi_coll *coll,
+                         uint8_t algorithm, uint32_t parts)
 {
-    uint32_t op = s->coll.op <= WEFT_MPI_HANDLE_MASK ? s->coll.op : 1;
-    const uint64_t words[] = {s->algorithm, (uint64_t)root_of(s), s->parts, op};
+    /* The number that all of them know the root by. */
+    int32_t root = coll->root == MPI_ROOT ? comm->rank : coll->root;
+    uint32_t op = coll->op <= WEFT_MPI_HANDLE_MASK ? coll->op : 1;
+    const uint64_t words[] = {algorithm, (uint64_t)root, parts, op};
     uint64_t hash = 0;
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         hash = (hash ^ words[i]) * 0x9e3779b97f4a7c15u;
     return (uint16_t)(hash >> 48) | 1;
+}
+
+uint16_t weft__mpi_coll_stamp(struct weft_mpi *mpi, const struct weft_mpi_comm *comm,
+                              const struct weft_mpi_coll *coll, weft__mpi_coll_add **add_out)
+{
+    uint8_t algorithm = choose(comm, coll, length_of(mpi, comm, coll));
+    *add_out = rows[algorithm].add;
+    return stamp_of(comm, coll, algorithm, 1);
 }
 
 struct weft_mpi_request *weft__mpi_coll_new(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
@@ -358,7 +364,7 @@ struct weft_mpi_request *weft__mpi_coll_new(struct weft_mpi *mpi, struct weft_mp
     if (rows[schedule->algorithm].begin(schedule))
         rows[schedule->algorithm].add(schedule);
     forget_arrays(coll, &schedule->coll);
-    schedule->stamp = stamp_of(schedule);
+    schedule->stamp = stamp_of(comm, &schedule->coll, schedule->algorithm, schedule->parts);
     if (schedule->no_memory) {
         weft__mpi_request_free(mpi, request);
         return NULL;

@@ -50,6 +50,10 @@ struct weft_mpi_coll {
  * here alone.  NULL: the region is full. */
 struct weft_mpi_request *weft__mpi_coll_new(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
                                             const struct weft_mpi_coll *coll);
+/* Carries a short one out, and waits for it. False: it has to be a request. *error_out:
+ * MPI_ERR_TRUNCATE or MPI_ERR_NOT_SAME, where lengths differ. */
+bool weft__mpi_coll_now(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
+                        const struct weft_mpi_coll *coll, int *error_out);
 struct weft_mpi_request *weft__mpi_coll_barrier(struct weft_mpi *mpi, struct weft_mpi_comm *comm);
 struct weft_mpi_request *weft__mpi_coll_bcast(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
                                               const struct weft_mpi_buffer *data, int32_t root);

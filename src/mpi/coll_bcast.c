@@ -1,8 +1,7 @@
 /* Barriers and broadcasts.
  *
- * A barrier of few ranks is one of dissemination (log2(n) rounds, n messages each); of more ranks
- * it is a tree up and down, twice the rounds but 2(n-1) messages in all: where ranks share cores,
- * messages cost and rounds do not.
+ * A barrier of two ranks is one of dissemination; for more, and for very short broadcasts, see
+ * coll_wide.c.
  *
  * A short broadcast is a binomial tree. A long one is a chain over the ranks from the root on, in
  * segments: each rank receives and sends every byte once, and neighbours in the chain are mostly
@@ -40,13 +39,6 @@ void weft__mpi_barrier_steps(struct weft_mpi_schedule *s)
         weft__mpi_schedule_send(s, me - bit, &nothing);
         weft__mpi_schedule_fence(s);
     }
-}
-
-void weft__mpi_barrier_tree(struct weft_mpi_schedule *s)
-{
-    const struct weft_mpi_buffer nothing = weft__mpi_coll_packed(NULL, 0);
-    weft__mpi_barrier_steps(s);
-    weft__mpi_bcast_steps(s, 0, &nothing);
 }
 
 /* ---- broadcast ---- */

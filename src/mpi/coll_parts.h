@@ -7,14 +7,21 @@
 #include "mpi/coll.h"
 #include "mpi/schedule.h"
 
+typedef void weft__mpi_coll_add(struct weft_mpi_schedule *s);
+
+/* What the ranks of a collective of one part have to agree on, and which algorithm that is. */
+uint16_t weft__mpi_coll_stamp(struct weft_mpi *mpi, const struct weft_mpi_comm *comm,
+                              const struct weft_mpi_coll *coll, weft__mpi_coll_add **add_out);
+
 bool weft__mpi_barrier_begin(struct weft_mpi_schedule *s);
 void weft__mpi_barrier_dissemination(struct weft_mpi_schedule *s);
-void weft__mpi_barrier_tree(struct weft_mpi_schedule *s);
+void weft__mpi_barrier_wide(struct weft_mpi_schedule *s);
 /* Rank 0 is behind them when all ranks have come. */
 void weft__mpi_barrier_steps(struct weft_mpi_schedule *s);
 
 bool weft__mpi_bcast_begin(struct weft_mpi_schedule *s);
 void weft__mpi_bcast_binomial(struct weft_mpi_schedule *s);
+void weft__mpi_bcast_wide(struct weft_mpi_schedule *s);
 bool weft__mpi_bcast_chain_begin(struct weft_mpi_schedule *s);
 void weft__mpi_bcast_chain(struct weft_mpi_schedule *s);
 /* The steps of a binomial tree from the root, behind what is there. */
@@ -29,6 +36,8 @@ void weft__mpi_reduce_bcast(struct weft_mpi_schedule *s);
  * values. Where rank 0 has the result. */
 void *weft__mpi_reduce_steps(struct weft_mpi_schedule *s, const struct weft_mpi_buffer *mine,
                              void *into, void *incoming);
+bool weft__mpi_allreduce_wide_begin(struct weft_mpi_schedule *s);
+void weft__mpi_allreduce_wide(struct weft_mpi_schedule *s);
 bool weft__mpi_reduce_scatter_begin(struct weft_mpi_schedule *s);
 void weft__mpi_reduce_scatter_root(struct weft_mpi_schedule *s);
 bool weft__mpi_scan_begin(struct weft_mpi_schedule *s);

@@ -256,6 +256,8 @@ int weft__mpi_collective_call(const char *where, const struct weft_mpi_call *cal
     err = check(&c);
     if (err)
         return err;
+    if (form == WEFT_MPI_BLOCKING && weft__mpi_coll_now(c.mpi, c.comm, &c.coll, &err))
+        return err ? RAISE(&c, err, "ranks do not agree on how long the messages are") : err;
     struct weft_mpi_request *request = weft__mpi_coll_new(c.mpi, c.comm, &c.coll);
     if (!request)
         return RAISE(&c, MPI_ERR_NO_MEM, "the rank's region is full");

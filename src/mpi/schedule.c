@@ -79,12 +79,17 @@ void weft__mpi_schedule_fini(struct weft_mpi *mpi)
     mpi->spare_schedules_n = 0;
 }
 
+int32_t weft__mpi_schedule_tag(struct weft_mpi_comm *comm)
+{
+    return (int32_t)(comm->collectives++ & TAG_MASK);
+}
+
 static struct weft_mpi_request *new_request(struct weft_mpi *mpi,
                                             struct weft_mpi_schedule *schedule)
 {
     struct weft_mpi_request *request =
         weft__mpi_request_new(mpi, schedule->comm, WEFT_MPI_COLLECTIVE);
-    schedule->tag = (int32_t)(schedule->comm->collectives++ & TAG_MASK);
+    schedule->tag = weft__mpi_schedule_tag(schedule->comm);
     request->schedule = schedule;
     return request;
 }

@@ -99,6 +99,8 @@ void weft__mpi_schedule_unpack(struct weft_mpi_schedule *schedule,
 void weft__mpi_schedule_open(struct weft_mpi_schedule *schedule, struct weft_mpi_comm *comm,
                              uint64_t *context);
 
+/* The next collective of a communicator, as the tag of its messages. */
+int32_t weft__mpi_schedule_tag(struct weft_mpi_comm *comm);
 /* Its messages carry this tag, and it is none of the collectives that all ranks of its communicator
  * count. To be said before the next one is written. */
 void weft__mpi_schedule_set_tag(struct weft_mpi_schedule *schedule, int32_t tag);
