@@ -4,8 +4,9 @@
  * Whoever gives it a rank looks whether it sleeps, after that is in the queue; it says so before it
  * looks into the queue for the last time. So no rank is left lying.
  *
- * It takes a rank of another worker where that has not begun a new one for some time, because its
- * rank computes, or has had more than one waiting for as long. Two ranks that send to each other in
+ * It takes a rank of another worker where one has waited for some time and that has not begun a new
+ * one, because its rank computes, or has had more than one waiting for as long. The rank comes back
+ * when it is woken and its own worker has nothing to run. Two ranks that send to each other in
  * turns are left together: where they are, a message costs a switch; apart it costs two caches.
  * While other workers are awake it does not sleep for long, so that it sees what they have. Where
  * none is, it sleeps deep, and is woken when one that is awake gets a rank, or wakes up to more
@@ -24,7 +25,7 @@
 static void look(struct weft__look *look, const struct weft__worker *other, uint64_t now_ns)
 {
     uint32_t switches = atomic_load_explicit(&other->switches, memory_order_relaxed);
-    if (switches != look->switches || !look->stuck_ns)
+    if (switches != look->switches || !look->stuck_ns || weft__runqueue_is_empty(&other->queue))
         look->stuck_ns = now_ns;
     look->switches = switches;
     if (weft__runqueue_len(&other->queue) < 2)
@@ -90,6 +91,11 @@ static bool is_over(const struct weft__worker *worker)
     return atomic_load_explicit(&worker->all->stop, memory_order_acquire);
 }
 
+static void say_spins(struct weft__worker *worker, bool spins)
+{
+    atomic_store_explicit(&worker->spins, spins, memory_order_relaxed);
+}
+
 /* What others have had is of no account: they may have run it meanwhile. */
 static void forget(struct weft__worker *worker)
 {
@@ -118,6 +124,7 @@ bool weft__idle_beside(struct weft__worker *worker, const struct weft__cell *cel
     uint64_t begin_ns = weft__now_ns(), now_ns = begin_ns;
     weft__spin_begin(&worker->spin, now_ns);
     forget(worker);
+    say_spins(worker, true);
     bool found;
     for (unsigned turn = 0; !(found = glance(worker, cell)); turn++) {
         int events = weft__exec_has_peers(exec) ? weft__lanes_drive(&exec->lanes) : 0;
@@ -133,6 +140,7 @@ bool weft__idle_beside(struct weft__worker *worker, const struct weft__cell *cel
         if (!weft__spin_more(&worker->spin, now_ns))
             break;
     }
+    say_spins(worker, false);
     if (found)
         weft__spin_learn(&worker->spin, now_ns - begin_ns);
     else
@@ -146,6 +154,7 @@ static struct weft__rank *spin(struct weft__worker *worker)
     uint64_t now_ns = weft__now_ns();
     struct weft__rank *rank = NULL;
     weft__spin_begin(&worker->spin, now_ns);
+    say_spins(worker, true);
     for (unsigned turn = 0; !rank; turn++) {
         int events = weft__exec_has_peers(exec) ? weft__lanes_drive(&exec->lanes) : 0;
         if (turn % TEND_TURNS == 0)
@@ -160,6 +169,7 @@ static struct weft__rank *spin(struct weft__worker *worker)
         if (rank || !weft__spin_more(&worker->spin, now_ns) || is_over(worker))
             break;
     }
+    say_spins(worker, false);
     return rank;
 }
 

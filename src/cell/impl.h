@@ -80,6 +80,7 @@ struct weft__worker {
     _Atomic uint32_t switches; /* ranks that it has begun to run */
     _Atomic uint32_t ranks;    /* that it runs, or has last run */
     _Atomic uint32_t word;     /* counted up to wake it; a futex word */
+    atomic_bool spins;         /* it has nothing to run */
     atomic_bool asleep;
     atomic_bool deep; /* asleep, and would not look at what others have */
     unsigned char gap_behind[64];

@@ -37,7 +37,7 @@ void weft__runqueue_send(struct weft__runqueue *queue, void *item);
 void *weft__runqueue_pop(struct weft__runqueue *queue);
 /* As pop.  Thread: any.  NULL also where the owner was faster. */
 void *weft__runqueue_steal(struct weft__runqueue *queue);
-/* Whether pop would find nothing.  Thread: the owner. */
+/* Whether pop would find nothing.  Thread: the owner; to others it is so roughly. */
 bool weft__runqueue_is_empty(const struct weft__runqueue *queue);
 /* Roughly how many there are, without those in the inbox.  Thread: any. */
 static inline uint32_t weft__runqueue_len(const struct weft__runqueue *queue)

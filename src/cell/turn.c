@@ -302,9 +302,11 @@ void weft__turn_sleep(struct weft__cell *cell)
     weft__gate_modes(now);
     memcpy(modes, now, sizeof(now)); /* whoever goes on with it */
     cell->again = weft__turn_wait;
-    if (weft__idle_beside(worker, cell) || !park(worker, cell))
-        if (settle(worker, cell))
-            return;
+    worker->now = NULL;
+    if ((weft__idle_beside(worker, cell) || !park(worker, cell)) && settle(worker, cell)) {
+        worker->now = cell->rank;
+        return;
+    }
     for (struct weft__rank *rank; (rank = weft__workers_next(worker));) {
         take(worker, rank);
         if (!settle(worker, weft__cell_of(rank)))
@@ -314,7 +316,6 @@ void weft__turn_sleep(struct weft__cell *cell)
         worker->next = rank;
         break;
     }
-    worker->now = NULL;
     worker->gate.frame = &worker->nowhere; /* the rank may be in other hands, or gone */
     weft__gate_leave(&worker->gate, 0);
 }

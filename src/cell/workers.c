@@ -123,11 +123,12 @@ void weft__workers_assign(struct weft__rank *rank)
     uint32_t share = ((here < begun ? begun : here + 1) + all->n - 1) / all->n;
     struct weft__worker *best = NULL;
     if (rank->number > 0 && weft__rank_find(exec, rank->number - 1))
-        best = atomic_load(&weft__rank_find(exec, rank->number - 1)->stay.worker);
+        best = atomic_load(&weft__rank_find(exec, rank->number - 1)->stay.owner);
     if (!best || atomic_load(&best->ranks) >= share)
         best = fewest(all);
     atomic_fetch_add(&best->ranks, 1);
     atomic_store(&rank->stay.worker, best);
+    atomic_store(&rank->stay.owner, best);
 }
 
 void weft__workers_take(struct weft__worker *worker, struct weft__rank *rank)
@@ -143,6 +144,9 @@ void weft__workers_take(struct weft__worker *worker, struct weft__rank *rank)
 void weft__workers_enqueue(struct weft__rank *rank)
 {
     struct weft__worker *worker = atomic_load_explicit(&rank->stay.worker, memory_order_relaxed);
+    struct weft__worker *home = atomic_load_explicit(&rank->stay.owner, memory_order_relaxed);
+    if (home != worker && atomic_load_explicit(&home->spins, memory_order_relaxed))
+        worker = home; /* it had no time for the rank, and has now */
     if (worker == self)
         weft__runqueue_push(&worker->queue, rank);
     else

@@ -28,6 +28,7 @@ struct weft__stay {
     _Atomic uint32_t order; /* a futex word; enum weft__order */
     _Atomic uint32_t turn;  /* the workers': where the rank is with them */
     _Atomic(void *) worker; /* likewise: who runs it, or has last run it */
+    _Atomic(void *) owner;  /* and who is to, while it can */
     char **argv, **envp;
     jmp_buf home;
     int code;
