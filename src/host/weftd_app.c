@@ -127,7 +127,7 @@ static int check_request(struct weft_host *host, const Weft__Host__RunRequest *r
     if (host->stopping)
         return weft_fail(WEFT_ESHUTDOWN, "host %s is shutting down", host->name);
     if (host->leaving)
-        return weft_fail(WEFT_ESHUTDOWN, "host %s is being drained; run the app --at another host",
+        return weft_fail(WEFT_ENOSLOTS, "host %s is being drained; run the app --at another host",
                          host->name);
     if (host->apps_n >= APPS_MAX)
         return weft_fail(WEFT_EAGAIN, "host %s has %d apps already", host->name, APPS_MAX);

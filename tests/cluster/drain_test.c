@@ -108,7 +108,7 @@ static void it_takes_nothing_new_until_the_drain_is_cancelled(void **state)
     cluster_check(cluster, child_said(listed, "leaving"));
     struct child *refused = run_at(cluster, scene.a);
     cluster_check(cluster,
-                  refused->code != 0 && child_complained(refused, "host a is being drained"));
+                  refused->code == 4 && child_complained(refused, "host a is being drained"));
     struct child *moved = cluster_weft(cluster, "migrate", "--at", scene.home->address,
                                        scene.app.hex, "3", "a", NULL);
     cluster_check(cluster, moved->code == 1 && child_said(moved, "takes no ranks"));
