@@ -6,7 +6,10 @@
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -49,11 +52,12 @@ int cmd_rank(int argc, char **argv)
     if (err != WEFT_OK)
         return complain(argv[1], weft_fail_text(err));
     bool starts = weft__program_is_executable(&program);
-    /* dlopen() would look for a name without a folder among the libraries. */
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", program.fd);
+    weft__program_close(&program);
+    char path[PATH_MAX];
+    if (realpath(argv[1], path) == NULL) /* without a folder dlopen() would look among libraries */
+        return complain(argv[1], strerror(errno));
     if (!starts)
-        return run_object(strchr(argv[1], '/') != NULL ? argv[1] : path, argc - 1, argv + 1);
-    (void)execv(argv[1], argv + 1);
+        return run_object(path, argc - 1, argv + 1);
+    (void)execv(path, argv + 1);
     return complain(argv[1], strerror(errno));
 }
