@@ -334,7 +334,7 @@ int weft__exec_copy(struct weft_exec *exec, const struct weft_exec_copy *what)
 {
     struct weft__rank *rank =
         what->rank >= 0 && what->rank < exec->size ? weft__rank_find(exec, what->rank) : NULL;
-    struct weft__precopy *precopy;
+    struct weft__precopy *precopy = NULL;
     if (!rank)
         return weft_fail(WEFT_ENOENT, "rank %d is not here", (int)what->rank);
     if (what->round == 1)
