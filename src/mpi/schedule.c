@@ -5,15 +5,15 @@
  * range; when they have run, the next part is written into the same array, by an algorithm named by
  * number, because code is never stored. All messages of a collective carry its number as tag, in
  * the communicator's second context: two collectives under way do not mix. On an intercommunicator,
- * messages among the ranks of a side go over that side's own communicator, with tags below zero
- * beside those of its own collectives. A persistent one keeps
- * its tag: between two ranks messages do not overtake, and a rank starts it again only when it has
- * received all that belongs to the time before. An error of a part is kept, and the schedule runs
- * to its end: a rank that stopped would leave the others waiting.
+ * messages among the ranks of a side go over that side's own communicator, with tags below zero. A
+ * persistent one keeps its tag: between two ranks messages do not overtake, and a rank starts it
+ * again only when it has received all that belongs to the time before. An error of a part is kept,
+ * and the schedule runs to its end: a rank that stopped would leave the others waiting.
  *
- * With libmpi alone (scripts/bench match), a rank's barrier, broadcast and allreduce of 8 bytes take
- * 114, 86 and 172 ns of the processor with 2 ranks, 197, 116 and 259 with 8. They took about 1.7
- * times that when each was written anew, in memory from the heap, and each send had a request.
+ * With libmpi alone (scripts/bench match), a rank's barrier, broadcast and allreduce of 8 bytes
+ * take 114, 86 and 172 ns of the processor with 2 ranks, 197, 116 and 259 with 8. They took
+ * about 1.7 times that when each was written anew, in memory from the heap, and each send had a
+ * request.
  */
 #include "mpi/schedule.h"
 

@@ -544,6 +544,12 @@ static size_t list_mappings(struct mapping *list)
     return n;
 }
 
+bool native_finds_pointers(void)
+{
+    static const char here;
+    return (uintptr_t)&here >= PROGRAMS;
+}
+
 static bool is_in(const struct mapping *list, size_t n, uintptr_t word)
 {
     for (size_t i = 0; i < n; i++)

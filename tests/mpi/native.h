@@ -41,6 +41,8 @@ void native_run(const struct native_options *options, native_main *main_fn, void
 void native_move_region(void);
 /* In a rank: a word of the region that points to something mapped outside of it; NULL: none. */
 const void *native_foreign_pointer(void);
+/* Whether it finds what points into this program; under valgrind it lies where numbers do. */
+bool native_finds_pointers(void);
 /* In a rank: 64 random bits from the seed and the rank. */
 uint64_t native_random(void);
 /* In a rank: bytes in live blocks of its heap. */
