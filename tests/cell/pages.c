@@ -87,8 +87,8 @@ static void check(unsigned page)
         uint64_t want = key == 0 ? 0 : key == 1 ? file_page[i] : mixed(key + i);
         if (words[i] != want) {
             char what[160];
-            snprintf(what, sizeof(what), "wrong content: word %u is %llx, not %llx (key %llx, %s)", i,
-                     (unsigned long long)words[i], (unsigned long long)want,
+            snprintf(what, sizeof(what), "wrong content: word %u is %llx, not %llx (key %llx, %s)",
+                     i, (unsigned long long)words[i], (unsigned long long)want,
                      (unsigned long long)key, pages[page].read_only ? "read-only" : "writable");
             fail(what, page);
         }

@@ -9,6 +9,10 @@
  * change is on disk or is not, and starts again from its log. It answers in the end, as the
  * liveness properties need: it crashes once.
  *
+ * Before the freeze the rank may be copied while it runs: one round stands for any number. SOURCE
+ * may forget it at any time; what it describes when the rank stands is all, or what DEST lacks
+ * behind that round, and then DEST has to have it.
+ *
  * Left out, because slot.pml and the simulation have them: leases; several moves of a rank one
  * after the other, routes, packets and their order, flush markers.
  *
@@ -24,10 +28,11 @@
 #define FORWARD_BY_TIME 6     /* SOURCE gives the rank away when nobody answers */
 #define ANSWER_UNSYNCED 7     /* the registry answers before the change is on disk */
 #define LOG_NOT_READ 8        /* the registry starts empty */
+#define ROUND_FORGOTTEN 9     /* HOME takes a round for fetched that was not, and DEST believes it */
 
-mtype = { leasing, preparing, freezing, pulling, aborting, resolving, flushing, stayed, moved, lost };
+mtype = { leasing, preparing, describing, fetching, freezing, pulling, aborting, resolving, flushing, stayed, moved, lost };
 mtype = { here, waiting, frozen, asking, forwarding };
-mtype = { idle, reserving, prepared, copying, cancelling, holding, committing, running, failed };
+mtype = { idle, reserving, prepared, taking, copying, cancelling, holding, committing, running, failed };
 mtype = { undecided, committed, aborted, unknown };
 
 mtype home = leasing;
@@ -39,17 +44,24 @@ bool registry_died;
 
 /* What was sent. */
 bool prepare, freeze, pull, abort_, move_done, discard;               /* by HOME */
+bool copy, fetch, freeze_rest; /* freeze_rest: FREEZE says that DEST has the round */
 bool said_prepared, said_failed, said_committed;                      /* by DEST */
+bool said_copied, said_not_copied, said_fetched, said_not_fetched;
 bool said_frozen, said_refused, said_aborted, said_gone, gone_commit; /* by SOURCE */
 bool wants_abort, wants_commit, wants_owner;                          /* of the registry */
 mtype told_source = unknown, told_dest = unknown, told_home = unknown;
 
 bool source_dead, dest_dead, home_knows_source, home_knows_dest;
 bool app_ended, pull_asked, dest_failed;
+bool tracked;   /* SOURCE knows what was written since the round */
+bool rest_only; /* what it has described of the rank that stands */
+bool has_round; /* DEST */
 
 #define HOME_DONE (home == stayed || home == moved || home == lost)
 #define SOURCE_RUNS (!source_dead && (source == here || source == waiting))
 #define DEST_RUNS (!dest_dead && dest == running)
+#define COPYING (home == describing || home == fetching)
+#define BEFORE_FREEZE (home == leasing || home == preparing || COPYING)
 #define FROZEN_PERHAPS (home == freezing || home == pulling)
 #define GIVING_UP (home == aborting || home == resolving)
 
@@ -102,16 +114,21 @@ active proctype Home()
     /* the way of a move that succeeds; the lease is the agent's, which is not here */
     :: atomic { home == leasing -> prepare = true; home = preparing }
     :: atomic { home == preparing && said_prepared -> freeze = true; home = freezing }
+    :: atomic { home == preparing && said_prepared -> copy = true; home = describing }
+    :: atomic { home == describing && said_copied -> fetch = true; home = fetching }
+    :: atomic { home == describing && said_not_copied -> freeze = true; home = freezing }
+    :: atomic { home == fetching && said_fetched -> freeze_rest = true; freeze = true; home = freezing }
+    :: atomic { home == fetching && said_not_fetched -> freeze_rest = (MUTANT == ROUND_FORGOTTEN); freeze = true; home = freezing }
     :: atomic { home == freezing && said_frozen -> pull = true; pull_asked = true; home = pulling }
     :: atomic { (home == pulling || GIVING_UP) && said_committed -> commit_seen() }
     :: atomic { home == flushing -> home = moved } /* markers, or the deadline for them */
     /* deadlines, cancellation */
-    :: atomic { home == leasing || home == preparing -> stay() }
+    :: atomic { BEFORE_FREEZE -> abort_ = abort_ || COPYING; stay() }
     :: atomic { FROZEN_PERHAPS -> give_up() }
     :: atomic { home == aborting && MUTANT != WAIT_FOR_EVER -> resolve() }
     :: atomic { home == resolving && MUTANT != WAIT_FOR_EVER -> lose() }
     /* answers */
-    :: atomic { said_failed && home == preparing -> dest_failed = true; stay() }
+    :: atomic { said_failed && (home == preparing || COPYING) -> dest_failed = true; stay() }
     :: atomic { said_failed && FROZEN_PERHAPS -> dest_failed = true; give_up() }
     :: atomic { said_failed && GIVING_UP && !dest_failed -> dest_failed = true }
     :: atomic {
@@ -141,7 +158,7 @@ active proctype Home()
         source_dead && !home_knows_source && !HOME_DONE ->
         home_knows_source = true;
         if
-        :: home == leasing || home == preparing || home == freezing -> lose()
+        :: BEFORE_FREEZE || home == freezing -> lose()
         :: home == aborting -> resolve()
         :: home == flushing -> home = moved
         :: else -> skip
@@ -151,7 +168,7 @@ active proctype Home()
         dest_dead && !home_knows_dest && !HOME_DONE ->
         home_knows_dest = true;
         if
-        :: home == leasing || home == preparing -> stay()
+        :: BEFORE_FREEZE -> stay()
         :: FROZEN_PERHAPS -> give_up()
         :: home == flushing -> lose()
         :: else -> skip
@@ -175,7 +192,10 @@ end:
     :: atomic { source == here && freeze && !said_refused && !said_aborted && !said_frozen -> source = waiting }
     :: atomic { source == here && freeze && !said_refused && !said_aborted && !said_frozen -> said_refused = true }
     :: atomic { source == here && abort_ && !said_aborted && !said_refused && !said_frozen -> said_aborted = true }
-    :: atomic { source == waiting -> said_frozen = true; source = frozen }
+    :: atomic { source == here && copy && !freeze && !said_copied && !said_not_copied -> tracked = true; said_copied = true }
+    :: atomic { source == here && copy && !freeze && !said_copied && !said_not_copied -> said_not_copied = true }
+    :: atomic { (source == here || source == waiting) && tracked -> tracked = false } /* time, or the tracker fails */
+    :: atomic { source == waiting -> rest_only = (tracked && freeze_rest); said_frozen = true; source = frozen }
     :: atomic { source == waiting -> said_refused = true; source = here } /* time, or pinned */
     :: atomic { source == waiting && abort_ -> said_aborted = true; source = here }
     :: atomic { source == frozen && abort_ -> ask_abort() }
@@ -205,10 +225,17 @@ end:
     :: atomic { dest == idle && (pull || discard) -> fail() } /* PREPARE has not come */
     :: atomic { dest == reserving -> said_prepared = true; dest = prepared }
     :: atomic { dest == reserving -> fail() }
+    :: atomic { dest == prepared && fetch && !said_fetched && !said_not_fetched -> dest = taking }
+    :: atomic { dest == taking && !source_dead -> has_round = true; said_fetched = true; dest = prepared }
+    :: atomic { dest == taking -> said_not_fetched = true; dest = prepared }
+    :: atomic { dest == taking -> said_failed = true; dest = cancelling } /* time, or DISCARD */
     :: atomic { dest == prepared && pull -> dest = copying }
     :: atomic { dest == prepared && (discard || source_dead) -> fail() }
     :: atomic { dest == prepared -> fail() } /* time */
-    :: atomic { dest == copying && !source_dead -> dest = holding }
+    :: atomic {
+        dest == copying && !source_dead && (!rest_only || has_round || MUTANT == ROUND_FORGOTTEN) ->
+        dest = holding
+    }
     :: atomic { dest == copying -> fail() }
     :: atomic { dest == copying || dest == reserving -> said_failed = true; dest = cancelling } /* time, or DISCARD */
     :: atomic { dest == cancelling -> dest = failed }
@@ -287,7 +314,9 @@ end:
 #define NEVER_GIVEN_TO_NOBODY (source == forwarding -> registry == committed)
 /* A copy runs only by the registry's word. */
 #define RUNS_BY_THE_WORD (dest == running -> registry == committed)
-ltl safe { [] (ONE_RUNS && STAYED_STAYS && MOVED_MOVED && NEVER_GIVEN_TO_NOBODY && RUNS_BY_THE_WORD) }
+/* Nothing of the rank's memory is missing. */
+#define RUNS_WHOLE (dest == running -> (!rest_only || has_round))
+ltl safe { [] (RUNS_WHOLE && ONE_RUNS && STAYED_STAYS && MOVED_MOVED && NEVER_GIVEN_TO_NOBODY && RUNS_BY_THE_WORD) }
 /* Every move ends, and nobody stays frozen or half moved. */
 ltl every_move_ends { <> HOME_DONE }
 ltl nobody_stays_frozen { [] ((source == frozen || source == asking) -> <> (SOURCE_RUNS || source == forwarding || source_dead || app_ended)) }
