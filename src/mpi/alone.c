@@ -219,33 +219,6 @@ static void alone_abort(struct weft_cell *cell, int code, const char *reason)
     _exit(code);
 }
 
-static int alone_call_next(struct weft_cell *cell, uint64_t deadline_ns,
-                           struct weft_executor_call *call_out)
-{
-    (void)cell;
-    (void)deadline_ns;
-    (void)call_out;
-    return WEFT_ENOTSUP;
-}
-
-static int alone_call_answer(struct weft_cell *cell, uint64_t id, int err, const void *bytes,
-                             size_t len_bytes)
-{
-    (void)cell;
-    (void)id;
-    (void)err;
-    (void)bytes;
-    (void)len_bytes;
-    return WEFT_ENOTSUP;
-}
-
-static int alone_call_is_cancelled(struct weft_cell *cell, uint64_t id)
-{
-    (void)cell;
-    (void)id;
-    return 0;
-}
-
 static const struct weft_cell_calls calls = {
     .version = WEFT_CELL_VERSION,
     .len_bytes = sizeof(struct weft_cell_calls),
@@ -261,9 +234,9 @@ static const struct weft_cell_calls calls = {
     .exit = alone_exit,
     .log = alone_log,
     .abort = alone_abort,
-    .call_next = alone_call_next,
-    .call_answer = alone_call_answer,
-    .call_is_cancelled = alone_call_is_cancelled,
+    .call_next = weft__mpi_own_call_next,
+    .call_answer = weft__mpi_own_call_answer,
+    .call_is_cancelled = weft__mpi_own_call_is_cancelled,
 };
 
 /* ---- opening ---- */

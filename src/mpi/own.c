@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <sys/auxv.h>
 
-#include "weft/cell.h"
+#include "weft/error.h"
 
 /* A cell never changes its place: not on any host. */
 struct weft_cell *weft__mpi_own_cell(void)
@@ -18,4 +18,31 @@ struct weft_cell *weft__mpi_own_cell(void)
     if (!found)
         found = weft__mpi_alone_open();
     return found;
+}
+
+int weft__mpi_own_call_next(struct weft_cell *cell, uint64_t deadline_ns,
+                            struct weft_executor_call *call_out)
+{
+    (void)cell;
+    (void)deadline_ns;
+    (void)call_out;
+    return WEFT_ENOTSUP;
+}
+
+int weft__mpi_own_call_answer(struct weft_cell *cell, uint64_t id, int err, const void *bytes,
+                              size_t len_bytes)
+{
+    (void)cell;
+    (void)id;
+    (void)err;
+    (void)bytes;
+    (void)len_bytes;
+    return WEFT_ENOTSUP;
+}
+
+int weft__mpi_own_call_is_cancelled(struct weft_cell *cell, uint64_t id)
+{
+    (void)cell;
+    (void)id;
+    return 0;
 }

@@ -2,7 +2,7 @@
 #ifndef WEFT_MPI_OWN_H
 #define WEFT_MPI_OWN_H
 
-struct weft_cell;
+#include "weft/cell.h"
 
 /* The cell of this process, whoever asks: the one that it was given as a program in a cell, or over
  * a line (weft/line.h), or, where the program was started by hand, one of a world of its own.
@@ -14,5 +14,12 @@ struct weft_cell *weft__mpi_own_cell(void);
 struct weft_cell *weft__mpi_line_open(void);
 /* alone.c: a world of one rank.  NULL: no memory. */
 struct weft_cell *weft__mpi_alone_open(void);
+
+/* Calls from outside go to ranks that the runtime has in its own process: here WEFT_ENOTSUP. */
+int weft__mpi_own_call_next(struct weft_cell *cell, uint64_t deadline_ns,
+                            struct weft_executor_call *call_out);
+int weft__mpi_own_call_answer(struct weft_cell *cell, uint64_t id, int err, const void *bytes,
+                              size_t len_bytes);
+int weft__mpi_own_call_is_cancelled(struct weft_cell *cell, uint64_t id);
 
 #endif
