@@ -129,7 +129,9 @@ int weft__object_open(const char *path, struct weft__object **object_out)
         return weft_fail(-errno, "cannot open %s: %s", path, strerrordesc_np(errno));
     int err = weft__object_get(fd, object_out);
     close(fd);
-    return err == WEFT_ENOEXEC ? weft_fail(err, "%s is no object file", path) : err;
+    if (err == WEFT_ENOEXEC)
+        weft_fail(err, "%s is no object file", path);
+    return err;
 }
 
 void weft__object_put(struct weft__object *object)
@@ -170,7 +172,7 @@ int weft__object_find(const struct weft__object_name *name, struct weft__object 
     int err = weft__object_open(name->path, &object);
     if (err == WEFT_ENOMEM)
         return err;
-    if (err)
+    if (err || !object)
         return weft_fail(WEFT_EPINNED, "its library %.60s is not here", name->path);
     if (object->elf.build_id_len != name->build_id_len ||
         memcmp(object->elf.build_id, name->build_id, name->build_id_len) != 0) {
