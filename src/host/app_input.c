@@ -124,6 +124,11 @@ bool weft__app_input(void *ctx, uint64_t offset, int fd)
 
 void weft__app_input_fini(struct weft_process_app *app)
 {
-    while (app->input_wishes != NULL)
-        over(app->input_wishes);
+    struct weft_input_wish *wish, *next;
+    DL_FOREACH_SAFE(app->input_wishes, wish, next)
+    {
+        close(wish->fd);
+        free(wish);
+    }
+    app->input_wishes = NULL;
 }
