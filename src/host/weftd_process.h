@@ -73,7 +73,7 @@ void weft__weftd_streams_open(struct weft_process *process, int out, int err);
  * weft__weftd_process_over. The process may be gone when this returns. */
 void weft__weftd_streams_go_on(struct weft_process *process);
 /* Answers when what has been printed until now is handed over, unfinished lines too; who asked
- * before is refused. The process may be gone when this returns. */
+ * before is refused. */
 void weft__weftd_streams_hand_over(struct weft_process *process, struct weft_call *call);
 /* Whether nothing that the process has printed so far is still on its way. */
 bool weft__weftd_streams_idle(const struct weft_process *process);

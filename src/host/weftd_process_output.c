@@ -217,7 +217,10 @@ void weft__weftd_streams_hand_over(struct weft_process *process, struct weft_cal
     process->hand_over = call;
     stream_owe(&process->out);
     stream_owe(&process->err);
-    weft__weftd_streams_go_on(process);
+    if (!process->reaped)
+        weft__weftd_streams_go_on(process);
+    else if (process->piece == NULL) /* all is handed over, its home is being told of its end */
+        hand_over_look(process);
 }
 
 static bool stream_idle(const struct weft_process_stream *stream)

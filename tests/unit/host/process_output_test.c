@@ -30,7 +30,9 @@ static struct home {
     unsigned refused;
     _Atomic unsigned asked, taken, lost, exits;
     _Atomic uint64_t numbers; /* the sum of all */
-    char text[64];            /* written before taken is counted */
+    bool holds_exits;         /* the newest is answered by the case */
+    struct weft_call *_Atomic exit;
+    char text[64]; /* written before taken is counted */
 } home;
 
 static void on_beat(void *ctx, struct weft_call *call, const ProtobufCMessage *request)
@@ -61,8 +63,11 @@ static void on_exit_of_process(void *ctx, struct weft_call *call, const Protobuf
     const Weft__Host__ProcessExit *news = (const Weft__Host__ProcessExit *)request;
     (void)ctx;
     atomic_fetch_add(&home.lost, news->output_lost ? 1 : 0);
+    if (home.holds_exits)
+        atomic_store(&home.exit, call);
     atomic_fetch_add(&home.exits, 1);
-    weft__call_reply(call, NULL);
+    if (!home.holds_exits)
+        weft__call_reply(call, NULL);
 }
 
 static void home_open(int err, unsigned refused)
@@ -205,6 +210,26 @@ static pid_t pid_of_process(const struct daemons *rig)
     return pid;
 }
 
+/* Its host waits for its home to take that, and is asked meanwhile. */
+static void a_process_that_has_ended_is_asked_in_vain_and_told_of_once(void **state)
+{
+    struct daemons *rig = *state;
+    home_open(WEFT_OK, 0);
+    home.holds_exits = true;
+    launch_one(rig, "prints");
+    assert_int_equal(kill(pid_of_process(rig), SIGKILL), 0);
+    while (atomic_load(&home.exits) == 0)
+        daemon_nap();
+    assert_int_equal(hand_over(rig, TOKEN), WEFT_OK);
+    assert_int_equal(hand_over(rig, TOKEN), WEFT_OK);
+    assert_int_equal(atomic_load(&home.exits), 1);
+    weft__call_reply(atomic_load(&home.exit), NULL);
+    assert_int_equal(end(rig), WEFT_OK);
+    assert_int_equal(atomic_load(&home.exits), 1);
+    weft__server_stop(home.server, 1000);
+    daemon_await_free(rig);
+}
+
 static void of_a_home_that_dies_meanwhile_nothing_is_left(void **state)
 {
     struct daemons *rig = *state;
@@ -232,6 +257,7 @@ int main(void)
         cmocka_unit_test(what_no_home_takes_makes_the_end_no_good_one),
         cmocka_unit_test(what_is_asked_for_is_handed_over_before_the_answer),
         cmocka_unit_test(what_is_asked_for_and_lost_is_told),
+        cmocka_unit_test(a_process_that_has_ended_is_asked_in_vain_and_told_of_once),
         cmocka_unit_test(of_a_home_that_dies_meanwhile_nothing_is_left),
     };
     (void)setenv("WEFT_DEAD_MS", "1000", 1);
