@@ -278,6 +278,11 @@ static int cell_describe(struct weft__rank *rank, struct weft__move *move)
     return WEFT_OK;
 }
 
+static int cell_reveal(struct weft__rank *rank, bool all)
+{
+    return weft__space_reveal(&weft__cell_of(rank)->system.space, all);
+}
+
 static int cell_prepare(struct weft__rank *rank, const struct weft__move *move)
 {
     return weft__move_same_build(rank, move);
@@ -298,6 +303,7 @@ const struct weft__executor weft__executor_cell = {
     .load = cell_load,
     .turns = &weft__workers_turns,
     .describe = cell_describe,
+    .reveal = cell_reveal,
     .prepare = cell_prepare,
     .arrived = cell_arrived,
     .unload = cell_unload,

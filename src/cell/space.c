@@ -357,6 +357,22 @@ int weft__space_restore(struct weft__space_host *host, uint64_t begin, uint64_t 
     return WEFT_OK;
 }
 
+/* Pages of objects are not among what moves. */
+int weft__space_reveal(const struct weft__space_host *host, bool all)
+{
+    const struct weft__arena *arena = host->space ? &host->space->arena : NULL;
+    for (uint32_t i = 0; arena && i < arena->n; i++) {
+        const struct weft__arena_extent *extent = &arena->extents[i];
+        if (extent->source || extent->prot & PROT_READ)
+            continue;
+        if (mprotect(at(extent->begin), extent->end - extent->begin,
+                     (int)extent->prot | (all ? PROT_READ : 0)) != 0)
+            return weft_fail(-errno, "cannot %s memory that the program has protected: %s",
+                             all ? "read" : "close", strerrordesc_np(errno));
+    }
+    return WEFT_OK;
+}
+
 /* ---- calls ---- */
 
 int64_t weft__space_brk(struct weft__space_host *host, uint64_t address)

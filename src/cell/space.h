@@ -10,6 +10,7 @@
 #ifndef WEFT_CELL_SPACE_H
 #define WEFT_CELL_SPACE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "cell/arena.h"
@@ -71,6 +72,10 @@ int weft__space_arrive(struct weft__space_host *host, uint64_t begin, uint64_t e
 /* Maps code and sets protections of a space that has arrived at `begin`.
  * Errors: WEFT_EPROTO it makes no sense; errno's. */
 int weft__space_restore(struct weft__space_host *host, uint64_t begin, uint64_t end);
+/* Makes the range's own pages readable whatever the program has said (all: true), for a time in
+ * which it does not run; or gives them the program's protections again. Nothing where there is no
+ * space yet.  Errors: errno's. */
+int weft__space_reveal(const struct weft__space_host *host, bool all);
 /* Closes the objects; what is mapped stays mapped. Fine when there are none. */
 void weft__space_fini(struct weft__space_host *host);
 /* The file whose code lies at an address, where in there, as its symbols count, and a descriptor to

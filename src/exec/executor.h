@@ -50,6 +50,10 @@ struct weft__executor {
     /* Fills in how the rank goes on at the destination.  Thread: the rank's.  Errors: WEFT_EINVAL.
      */
     int (*describe)(struct weft__rank *rank, struct weft__move *move);
+    /* While the rank stands, others read its range through its mapping (all: true); before it goes
+     * on, protections are the program's again.  Also of a rank that has ended.  NULL: the program
+     * sets none.  Errors: errno's; what could not be changed is as it was. */
+    int (*reveal)(struct weft__rank *rank, bool all);
     /* Checks that a rank of this description can go on here; its range has not arrived. */
     int (*prepare)(struct weft__rank *rank, const struct weft__move *move);
     /* Checks the program's part of a range that has arrived.  NULL: there is none. */

@@ -4,14 +4,17 @@
  * FREEZING is a wish: the rank's own thread decides at its next migration point. From FROZEN on
  * nothing is written into the range: packets wait in the hold, acknowledgements are dropped (their
  * packets are sent again and acknowledged again), and gets of others that read it do no harm. The
- * descriptor is made on the rank's thread, which then stands until it is thawed or leaves. A rank
- * with gets of its own under way waits for them first: their ends would be written into the range.
+ * descriptor is made on the rank's thread, which then stands until it is thawed or leaves. As long
+ * as it stands all of its range can be read, by sums and by whoever pulls, also what the program
+ * has protected. A rank with gets of its own under way waits for them first: their ends would be
+ * written into the range.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "exec/impl.h"
 #include "exec/move.h"
 #include "snapshot/image.h"
@@ -204,6 +207,12 @@ static int make_rest(struct weft__rank *rank, uint32_t round, struct encoded *in
     return err;
 }
 
+static int reveal(struct weft__rank *rank, bool all)
+{
+    const struct weft__executor *executor = rank->exec->executor;
+    return executor->reveal ? executor->reveal(rank, all) : WEFT_OK;
+}
+
 int weft__move_describe(struct weft__rank *rank, const struct weft__wish *wish, uint8_t **bytes_out,
                         size_t *len_out)
 {
@@ -223,7 +232,9 @@ int weft__move_describe(struct weft__rank *rank, const struct weft__wish *wish, 
         .wall_ms = weft__wall_ms(),
     };
     strncpy(move.lane, weft__lane_address(exec->lane), sizeof(move.lane) - 1);
-    int err = rank->finished ? WEFT_OK : exec->executor->describe(rank, &move);
+    int err = reveal(rank, true);
+    if (!err && !rank->finished)
+        err = exec->executor->describe(rank, &move);
     if (err)
         return err;
     weft__range_trim(rank->cell, &rank->region);
@@ -250,6 +261,9 @@ void weft__move_free_image(struct weft__rank *rank)
 /* The rank runs here again.  Thread: any; the caller is the only one who thaws it. */
 static void unfreeze(struct weft__rank *rank, uint32_t incarnation)
 {
+    int err = reveal(rank, false);
+    if (err)
+        weft__warn("rank %d: %s", (int)rank->number, weft_fail_text(err));
     pthread_mutex_lock(&rank->lock);
     rank->state = rank->finished ? WEFT_RANK_EXITED : WEFT_RANK_RUNNING;
     rank->standing = false;

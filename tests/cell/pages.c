@@ -3,6 +3,7 @@
  * must hold, and looks. Whatever a move forgets, or brings back from the past, is found. Prints
  * "ready" when all memory is written, and ends when a file is there. Usage: pages FILE */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,12 +22,13 @@ enum {
     MESSAGE = 32,
     TURN = 16,
     LOOKS = 16,
-    TAG = 5
+    TAG = 5,
+    RW = PROT_READ | PROT_WRITE
 };
 
 static struct {
     uint64_t key; /* of its content; 0: zeros; 1: the beginning of the file */
-    int read_only;
+    int access;   /* as mprotect()'s */
 } pages[PAGES];
 
 static uint64_t *memory, file_page[WORDS], chance, keys, checks;
@@ -57,17 +59,18 @@ static uint64_t *at(unsigned page)
     return memory + (size_t)page * WORDS;
 }
 
-static void allow(unsigned page, unsigned n, int writing)
+static void allow(unsigned page, int access)
 {
-    if (mprotect(at(page), (size_t)n * PAGE, writing ? PROT_READ | PROT_WRITE : PROT_READ) != 0)
+    if (mprotect(at(page), PAGE, access) != 0)
         fail("memory that cannot be protected", page);
 }
 
+/* Lets the pages be read and written, however they are, until close_run(). */
 static void open_run(unsigned page, unsigned n)
 {
     for (unsigned i = page; i < page + n; i++)
-        if (pages[i].read_only)
-            allow(i, 1, 1);
+        if (pages[i].access != RW)
+            allow(i, RW);
 }
 
 static void close_run(unsigned page, unsigned n, uint64_t key)
@@ -75,13 +78,29 @@ static void close_run(unsigned page, unsigned n, uint64_t key)
     for (unsigned i = page; i < page + n; i++) {
         if (key != UINT64_MAX)
             pages[i].key = key;
-        if (pages[i].read_only)
-            allow(i, 1, 0);
+        if (pages[i].access != RW)
+            allow(i, pages[i].access);
     }
+}
+
+static const char *access_name(int access)
+{
+    return access == RW ? "writable" : access == PROT_READ ? "read-only" : "closed";
+}
+
+/* What is protected has stayed so, and what is in it, too. */
+static void check_protected(unsigned page)
+{
+    if (pread(file, at(page), 1, 0) != -1 || errno != EFAULT)
+        fail("memory that can be written", page);
+    if (pages[page].access == PROT_NONE)
+        allow(page, PROT_READ);
 }
 
 static void check(unsigned page)
 {
+    if (pages[page].access != RW)
+        check_protected(page);
     const uint64_t key = pages[page].key, *words = at(page);
     for (unsigned i = 0; i < WORDS; i++) {
         uint64_t want = key == 0 ? 0 : key == 1 ? file_page[i] : mixed(key + i);
@@ -89,10 +108,12 @@ static void check(unsigned page)
             char what[160];
             snprintf(what, sizeof(what), "wrong content: word %u is %llx, not %llx (key %llx, %s)",
                      i, (unsigned long long)words[i], (unsigned long long)want,
-                     (unsigned long long)key, pages[page].read_only ? "read-only" : "writable");
+                     (unsigned long long)key, access_name(pages[page].access));
             fail(what, page);
         }
     }
+    if (pages[page].access == PROT_NONE)
+        allow(page, PROT_NONE);
     checks++;
 }
 
@@ -139,10 +160,9 @@ static void read_file(unsigned page)
 
 static void protect(unsigned page, unsigned n)
 {
+    static const int accesses[] = {PROT_NONE, PROT_READ, RW, RW};
     for (unsigned i = page; i < page + n; i++)
-        pages[i].read_only = !pages[i].read_only;
-    for (unsigned i = page; i < page + n; i++)
-        allow(i, 1, !pages[i].read_only);
+        allow(i, pages[i].access = accesses[below(4)]);
 }
 
 /* Pages go round, and who gets them knows what they must hold. */
@@ -153,6 +173,7 @@ static void pass_on(void)
     int right = (rank + 1) % size, left = (rank + size - 1) % size;
     for (unsigned i = 0; i < MESSAGE; i++)
         sent[i] = pages[from + i].key;
+    open_run(from, MESSAGE);
     open_run(into, MESSAGE);
     MPI_Sendrecv(at(from), MESSAGE * PAGE, MPI_BYTE, right, TAG, at(into), MESSAGE * PAGE, MPI_BYTE,
                  left, TAG, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
@@ -160,6 +181,7 @@ static void pass_on(void)
                  MPI_COMM_WORLD, MPI_STATUS_IGNORE);
     for (unsigned i = 0; i < MESSAGE; i++)
         pages[into + i].key = got[i];
+    close_run(from, MESSAGE, UINT64_MAX);
     close_run(into, MESSAGE, UINT64_MAX);
 }
 
@@ -209,6 +231,8 @@ int main(int argc, char **argv)
     file = open(argv[0], O_RDONLY);
     if (argc < 2 || memory == MAP_FAILED || pread(file, file_page, PAGE, 0) != PAGE)
         fail("no memory, or no file", 0);
+    for (unsigned page = 0; page < PAGES; page++)
+        pages[page].access = RW;
     write_run(0, PAGES * 3 / 4);
     if (rank == 0) {
         printf("ready\n");

@@ -16,7 +16,7 @@
 #include "stage.h"
 #include "weft/error.h"
 
-enum { RANKS = 4, MOVES = 24 };
+enum { RANKS = 4, MOVES = 24, FREEZES = 2 };
 
 static struct cluster_app start(struct cluster *cluster, const char *end)
 {
@@ -57,6 +57,27 @@ static void memory_that_changes_while_it_is_copied_arrives(void **state)
     }
     cluster_check(cluster, copied >= MOVES);
     ends_well(cluster, &app, end);
+}
+
+/* The same program, which is written to files and comes back, some of its memory closed. */
+static void memory_that_is_protected_is_frozen_and_thawed(void **state)
+{
+    struct cluster *cluster = *state;
+    const char *end = cluster_file(cluster, "end"), *folder = cluster_file(cluster, "frozen");
+    (void)setenv("WEFT_SNAPSHOT_DIR", folder, 1);
+    struct cluster_app app = start(cluster, end);
+    const char *at = cluster->hosts[1].address;
+    struct child_patience patience = child_patience(6 * CLUSTER_MS);
+    for (unsigned n = 0; n < FREEZES;) {
+        cluster_check(cluster, !child_over(app.run) && !child_patience_over(&patience));
+        if (cluster_weft(cluster, "freeze", "--at", at, app.hex, NULL)->code != 0)
+            continue; /* a rank is at a place where it cannot be moved */
+        cluster_check(cluster, cluster_weft(cluster, "thaw", "--at", at, app.hex, NULL)->code == 0);
+        n++;
+    }
+    ends_well(cluster, &app, end);
+    (void)unsetenv("WEFT_SNAPSHOT_DIR");
+    cluster_remove(folder);
 }
 
 /* ---- deaths in the midst of it ---- */
@@ -137,6 +158,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(memory_that_changes_while_it_is_copied_arrives,
                                         cluster_open, cluster_close),
+        cmocka_unit_test_setup_teardown(memory_that_is_protected_is_frozen_and_thawed, cluster_open,
+                                        cluster_close),
         cmocka_unit_test_setup_teardown(a_destination_process_that_dies_costs_the_move,
                                         cluster_open, cluster_close),
         cmocka_unit_test_setup_teardown(a_destination_host_that_dies_costs_the_move, cluster_open,

@@ -2,6 +2,7 @@
  * that arrives finds them again or is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -188,6 +190,33 @@ static void a_space_that_arrives_finds_its_objects_or_is_refused(void **state)
     assert_int_equal(weft__space_arrive(&test->host, BASE, BASE + STRIDE), WEFT_EPROTO);
 }
 
+static bool is_readable(int64_t address)
+{
+    char byte;
+    int64_t rc = process_vm_readv(getpid(), &(struct iovec){&byte, 1}, 1,
+                                  &(struct iovec){at(address), 1}, 1, 0);
+    return rc == 1;
+}
+
+static void memory_that_is_closed_is_open_while_the_rank_stands(void **state)
+{
+    struct test *test = *state;
+    const uint64_t args[6] = {0, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS};
+    int64_t address = weft__space_mmap(&test->host, args);
+    memset(at(address), 7, 3 * PAGE);
+    assert_int_equal(weft__space_mprotect(&test->host, (uint64_t)address + PAGE, PAGE, PROT_NONE),
+                     0);
+    assert_false(is_readable(address + PAGE));
+    assert_int_equal(weft__space_reveal(&test->host, true), WEFT_OK);
+    assert_int_equal(at(address)[PAGE], 7);
+    assert_int_equal(touched(test, address, 3 * PAGE), 3 * PAGE);
+    assert_int_equal(weft__space_reveal(&test->host, false), WEFT_OK);
+    assert_false(is_readable(address + PAGE));
+    at(address)[0] = at(address)[2 * PAGE] = 1;
+    struct weft__space_host fresh = {.region = &test->region};
+    assert_int_equal(weft__space_reveal(&fresh, true), WEFT_OK);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -198,6 +227,7 @@ int main(void)
         CASE(pages_of_an_object_that_are_to_be_written_become_the_rank_s),
         CASE(memory_where_an_object_has_been_is_zeros),
         CASE(only_code_of_objects_is_executable),
+        CASE(memory_that_is_closed_is_open_while_the_rank_stands),
         CASE(a_space_that_arrives_finds_its_objects_or_is_refused),
     };
 #ifdef WEFT_TSAN
