@@ -184,28 +184,56 @@ static void abort_app(const struct weft__rank *rank, int code, const char *reaso
         callbacks->app_abort(callbacks->ctx, rank->number, code, reason);
 }
 
+/* Whether a part of memory is the rank's: what it says may be anything. */
+static bool is_own(const struct weft__rank *rank, const void *addr, size_t len_bytes)
+{
+    uintptr_t base = (uintptr_t)rank->region.base, at = (uintptr_t)addr;
+    size_t len = rank->region.len_bytes;
+    return at >= base && at - base <= len && len_bytes <= len - (at - base);
+}
+
+static int expose(struct weft__rank *rank, const void *addr, size_t len_bytes, uint64_t *id_out)
+{
+    if (!is_own(rank, addr, len_bytes))
+        return WEFT_EINVAL;
+    return weft__cell_calls.expose(rank->cell, addr, len_bytes, id_out);
+}
+
+/* The program may change it meanwhile: what counts is read once. */
+static int get(struct weft__rank *rank, struct weft_cell_get *op)
+{
+    const volatile struct weft_cell_get *theirs = op;
+    if (!is_own(rank, op, sizeof(*op)) || (uintptr_t)op % _Alignof(struct weft_cell_get) != 0)
+        return WEFT_EINVAL;
+    const struct weft_cell_get what = {.source = theirs->source,
+                                       .expose_id = theirs->expose_id,
+                                       .offset = theirs->offset,
+                                       .into = theirs->into,
+                                       .len_bytes = theirs->len_bytes};
+    return is_own(rank, what.into, what.len_bytes) ? weft__get_start(rank, &what, op) : WEFT_EINVAL;
+}
+
 static int do_call(struct weft__rank *rank, struct weft_line *line)
 {
     struct weft_cell *cell = rank->cell;
-    const uint64_t args[2] = {line->args[0], line->args[1]};
-    const uint32_t len = line->len_bytes;
+    const volatile struct weft_line *theirs = line;
+    const uint64_t args[2] = {theirs->args[0], theirs->args[1]};
+    const uint32_t len = theirs->len_bytes;
     const struct iovec packet = {.iov_base = line->bytes, .iov_len = len};
     void *at = (void *)(uintptr_t)args[0];
     line->bytes[sizeof(line->bytes) - 1] = '\0';
-    switch (line->what) {
+    switch (theirs->what) {
     case WEFT_LINE_SEND:
         return len <= sizeof(line->bytes)
                    ? weft__cell_calls.send(cell, (int32_t)args[0], &packet, len ? 1 : 0)
                    : WEFT_EMSGSIZE;
     case WEFT_LINE_EXPOSE:
-        return weft__cell_calls.expose(cell, at, args[1], &line->args[0]);
+        return expose(rank, at, args[1], &line->args[0]);
     case WEFT_LINE_UNEXPOSE:
         weft__cell_calls.unexpose(cell, args[0]);
         return WEFT_OK;
     case WEFT_LINE_GET:
-        return weft_cell_holds(cell, at, sizeof(struct weft_cell_get))
-                   ? weft__cell_calls.get(cell, at)
-                   : WEFT_EINVAL;
+        return get(rank, at);
     case WEFT_LINE_WAIT:
         return wait_for(rank, (uint32_t)args[0], args[1]);
     case WEFT_LINE_INFO:

@@ -48,7 +48,7 @@ static void call_unexpose(struct weft_cell *cell, uint64_t id)
 static int call_get(struct weft_cell *cell, struct weft_cell_get *op)
 {
     check_closing(rank_of(cell));
-    return weft__get_start(rank_of(cell), op);
+    return weft__get_start(rank_of(cell), op, op);
 }
 
 uint64_t weft__rank_machine_ns(const struct weft_cell *cell, uint64_t deadline_ns)

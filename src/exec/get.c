@@ -24,7 +24,8 @@ enum phase { WANTED, COPYING, RESOLVING, PULLING };
 struct weft__get {
     struct weft__get *next;
     struct weft__rank *rank;
-    struct weft_cell_get *op;
+    struct weft_cell_get what; /* as it was asked for */
+    struct weft_cell_get *op;  /* where the end is written: a rank elsewhere can change it */
     enum phase phase;
     uint64_t request;
     uint64_t at_ns; /* WANTED: when to begin; RESOLVING: when to ask again */
@@ -49,7 +50,7 @@ static void complete(struct weft__rank *rank, struct weft__get *get, int err)
     *at = get->next;
     if (!get->orphan) {
         if (!err)
-            weft__traffic_got(rank, get->op->source, get->op->len_bytes);
+            weft__traffic_got(rank, get->what.source, get->what.len_bytes);
         get->op->runtime = NULL;
         atomic_store_explicit(&get->op->state, err, memory_order_release);
     }
@@ -98,8 +99,8 @@ static int copy_here(struct weft__rank *owner, const struct weft_cell_get *op)
 
 static void copy(struct weft__rank *rank, struct weft__get *get)
 {
-    struct weft__rank *owner = weft__rank_find(rank->exec, get->op->source);
-    int err = owner ? copy_here(owner, get->op) : WEFT_ESTALE;
+    struct weft__rank *owner = weft__rank_find(rank->exec, get->what.source);
+    int err = owner ? copy_here(owner, &get->what) : WEFT_ESTALE;
     pthread_mutex_lock(&rank->lock);
     if (err == WEFT_ESTALE)
         again(rank, get);
@@ -143,9 +144,9 @@ void weft__gets_progress(struct weft__rank *rank, uint64_t now_ns)
             pthread_mutex_unlock(&rank->lock);
             return;
         }
-        int32_t source = get->op->source;
+        int32_t source = get->what.source;
         bool here = weft__route_of(rank->exec, source).process == rank->exec->process;
-        uint64_t id = get->op->expose_id, request = 0;
+        uint64_t id = get->what.expose_id, request = 0;
         if (here) {
             get->phase = COPYING;
         } else {
@@ -161,19 +162,26 @@ void weft__gets_progress(struct weft__rank *rank, uint64_t now_ns)
     }
 }
 
-int weft__get_start(struct weft__rank *rank, struct weft_cell_get *op)
+int weft__get_start(struct weft__rank *rank, const struct weft_cell_get *what,
+                    struct weft_cell_get *op)
 {
-    if (op->source < 0 || op->source >= rank->exec->size)
-        return weft_fail(WEFT_EINVAL, "get from rank %d in a world of %d", (int)op->source,
+    if (what->source < 0 || what->source >= rank->exec->size)
+        return weft_fail(WEFT_EINVAL, "get from rank %d in a world of %d", (int)what->source,
                          (int)rank->exec->size);
-    if (!weft__memory_is_there(op->into, op->len_bytes, false))
+    if (!weft__memory_is_there(what->into, what->len_bytes, false))
         return weft_fail(WEFT_EINVAL, "rank %d pulls %zu bytes to %p, where it has no memory",
-                         (int)rank->number, op->len_bytes, op->into);
+                         (int)rank->number, what->len_bytes, what->into);
     struct weft__get *get =
         atomic_load(&rank->gets_n) < WEFT__GETS_MAX ? calloc(1, sizeof(*get)) : NULL;
     if (!get)
         return WEFT_EAGAIN;
+    const int32_t source = what->source;
     get->rank = rank;
+    get->what.source = source;
+    get->what.expose_id = what->expose_id;
+    get->what.offset = what->offset;
+    get->what.into = what->into;
+    get->what.len_bytes = what->len_bytes;
     get->op = op;
     op->runtime = get;
     atomic_store_explicit(&op->state, 1, memory_order_relaxed);
@@ -182,7 +190,7 @@ int weft__get_start(struct weft__rank *rank, struct weft_cell_get *op)
     atomic_fetch_add_explicit(&rank->gets_n, 1, memory_order_relaxed);
     pthread_mutex_unlock(&rank->lock);
     weft__counter_add(&rank->exec->count.gets, 1);
-    if (weft__route_of(rank->exec, op->source).process != rank->exec->process) {
+    if (weft__route_of(rank->exec, source).process != rank->exec->process) {
         weft__gets_progress(rank, weft__now_ns());
         weft__keeper_poke(rank->exec);
     }
@@ -209,7 +217,7 @@ static void pulled(struct weft_lane_get *lane_get, int err)
 static void pull(struct weft__rank *rank, struct weft__get *get,
                  const struct weft_packet_resolved *resolved, const struct weft__process *owner)
 {
-    const struct weft_cell_get *op = get->op;
+    const struct weft_cell_get *op = &get->what;
     if (resolved->err == WEFT_ENOENT || resolved->err == WEFT_EINVAL) {
         complete(rank, get, resolved->err == WEFT_EINVAL ? WEFT_EACCES : WEFT_ENOENT);
         return;
@@ -274,7 +282,7 @@ void weft__gets_hurry(struct weft__rank *rank, int32_t source)
     bool any = false;
     pthread_mutex_lock(&rank->lock);
     for (struct weft__get *get = rank->gets; get; get = get->next) {
-        if ((get->phase != WANTED && get->phase != RESOLVING) || get->op->source != source)
+        if ((get->phase != WANTED && get->phase != RESOLVING) || get->what.source != source)
             continue;
         get->phase = WANTED;
         get->at_ns = 0;

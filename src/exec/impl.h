@@ -354,7 +354,9 @@ void weft__expose_end(struct weft__rank *rank);        /* the rank has ended: it
 void weft__expose_unregister(struct weft__rank *rank); /* all */
 
 /* get.c */
-int weft__get_start(struct weft__rank *rank, struct weft_cell_get *op);
+/* Only `what` is read, and only before it returns; the end is written into `op`. */
+int weft__get_start(struct weft__rank *rank, const struct weft_cell_get *what,
+                    struct weft_cell_get *op);
 /* Starts and repeats what is to be done now; any thread. */
 void weft__gets_progress(struct weft__rank *rank, uint64_t now_ns);
 void weft__get_resolved(struct weft__rank *rank, const struct weft_packet_header *header,

@@ -113,6 +113,25 @@ static void they_end_their_app_with_a_reason(void **state)
     expect_end(cluster, "early", "rank 1 has ended without MPI_Finalize");
 }
 
+static void what_they_ask_for_must_be_their_own(void **state)
+{
+    struct cluster *cluster = *state;
+    const char *at = cluster_host(cluster, "home", 2)->address;
+    char exposed[160], got[160];
+    int no = WEFT_EINVAL;
+    struct child *run = cluster_weft(cluster, "run", "--at", at, "-n", "2", "--process",
+                                     path_of("astray"), "astray", NULL);
+    snprintf(exposed, sizeof(exposed),
+             "expose: own 0, another's %d, behind its end %d, a part of another's %d", no, no, no);
+    snprintf(got, sizeof(got),
+             "get: own 0, into another's %d, into a part of it %d, an op of another's %d", no, no,
+             no);
+    expect(cluster, run, exposed);
+    expect(cluster, run, got);
+    cluster_check(cluster, run->code == 0);
+    stage_all_free(cluster);
+}
+
 /* Nothing of it is left: the teardown looks. */
 static void one_that_computes_ends_when_its_app_does(void **state)
 {
@@ -136,6 +155,7 @@ int main(void)
         CASE(started_by_hand_they_are_worlds_of_one_rank),
         CASE(they_are_not_moved_and_it_is_said_why),
         CASE(they_end_their_app_with_a_reason),
+        CASE(what_they_ask_for_must_be_their_own),
         CASE(one_that_computes_ends_when_its_app_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
