@@ -2,14 +2,19 @@
  *
  * The range is the only memory that both sides see. What the program sends in one piece is copied
  * into the line; what it exposes outside of the range is copied into it when it is exposed, which
- * is allowed because it must not change until it is taken back; what it pulls lands in the range
- * and is copied on by the next call that finds it there. So a large message costs two copies more
- * than in a cell. Rejected: process_vm_readv, which many machines forbid, and whose other end an
- * RDMA card cannot be. */
+ * is allowed because it must not change until it is taken back; what it pulls lands in the range,
+ * piece by piece, and is copied on by the next call that finds it there. So a large message costs
+ * two copies more than in a cell. Rejected: process_vm_readv, which many machines forbid, and whose
+ * other end an RDMA card cannot be.
+ *
+ * Copies that are exposed may fill the heap, all but a part for libmpi itself. What they wait for
+ * are pulls of others, and a pull always goes on: one piece is kept aside for it. A copy that finds
+ * no room waits for others to go; where there are none, it would wait for ever, and is refused. */
 #include <errno.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +31,10 @@
 #include "weft/line.h"
 
 enum { SPINS = 200, YIELDS = 20 };
+#define PIECE_BYTES ((size_t)4 << 20)
+#define OTHERS_SHARE 64u /* of the heap, for what is not exposed */
+#define RETRY_NS UINT64_C(1000000)
+#define CROWDED_NS UINT64_C(10000000000) /* how long copies wait for room before it is told */
 
 /* Exposed bytes that lie in a copy. */
 struct staged {
@@ -37,13 +46,20 @@ struct staged {
 /* A get into memory outside of the range. */
 struct pull {
     struct pull *next;
-    struct weft_cell_get op; /* of the copy */
+    struct weft_cell_get op; /* of the piece that is under way */
     struct weft_cell_get *asked;
+    size_t done;  /* bytes that have been copied on */
+    bool refused; /* the next piece has to be asked for again */
+    unsigned char bytes[];
 };
 
 static struct weft_line *line;
 static struct staged *all_staged;
+static size_t exposed_n;
+static uint64_t crowded_ns; /* since when copies find no room; 0: they do */
 static struct pull *pulls;
+static struct pull *kept; /* for a pull that finds no room */
+static bool kept_is_used;
 
 /* ---- asking ---- */
 
@@ -106,9 +122,52 @@ static int line_send(struct weft_cell *cell, int32_t dest, const struct iovec *p
 static int expose_at(const void *addr, size_t len_bytes, uint64_t *id_out)
 {
     int err = ask_with(WEFT_LINE_EXPOSE, (uint64_t)(uintptr_t)addr, len_bytes);
-    if (!err)
-        *id_out = line->args[0];
-    return err;
+    if (err)
+        return err;
+    *id_out = line->args[0];
+    exposed_n++;
+    return WEFT_OK;
+}
+
+/* How much of the heap copies may take. */
+static size_t room(const struct weft_cell *cell)
+{
+    uintptr_t end = (uintptr_t)cell->base + cell->len_bytes;
+    size_t heap = end - (uintptr_t)cell->heap;
+    return heap - heap / OTHERS_SHARE;
+}
+
+static void *copy_new(struct weft_cell *cell, size_t len_bytes)
+{
+    size_t used = weft__heap_used(cell->heap), all = room(cell);
+    if (used > all || len_bytes > all - used)
+        return NULL;
+    return weft__heap_alloc(cell->heap, len_bytes);
+}
+
+/* Others may go, or not, where ranks wait for each other: then it should be seen why. */
+static void tell_crowded(struct weft_cell *cell, size_t len_bytes)
+{
+    char text[160];
+    uint64_t now_ns = cell->calls->now(cell);
+    if (!crowded_ns)
+        crowded_ns = now_ns;
+    if (crowded_ns == UINT64_MAX || now_ns - crowded_ns < CROWDED_NS)
+        return;
+    crowded_ns = UINT64_MAX;
+    snprintf(text, sizeof(text),
+             "rank %d: a message of %zu bytes waits for room that %zu others have (weft run "
+             "--rank-memory)",
+             (int)cell->rank, len_bytes, exposed_n);
+    cell->calls->log(cell, 0, text);
+}
+
+static int find_no_room(struct weft_cell *cell, size_t len_bytes)
+{
+    if (len_bytes > room(cell) || (!exposed_n && !pulls))
+        return WEFT_ENOMEM;
+    tell_crowded(cell, len_bytes);
+    return WEFT_EAGAIN;
 }
 
 static int line_expose(struct weft_cell *cell, const void *addr, size_t len_bytes, uint64_t *id_out)
@@ -116,10 +175,12 @@ static int line_expose(struct weft_cell *cell, const void *addr, size_t len_byte
     if (weft_cell_holds(cell, addr, len_bytes))
         return expose_at(addr, len_bytes, id_out);
     struct staged *staged = weft__heap_alloc(cell->heap, sizeof(*staged));
-    void *copy = staged ? weft__heap_alloc(cell->heap, len_bytes) : NULL;
+    void *copy = staged ? copy_new(cell, len_bytes) : NULL;
+    if (copy)
+        crowded_ns = 0;
     if (copy && len_bytes)
         memcpy(copy, addr, len_bytes);
-    int err = copy ? expose_at(copy, len_bytes, id_out) : WEFT_EAGAIN;
+    int err = copy ? expose_at(copy, len_bytes, id_out) : find_no_room(cell, len_bytes);
     if (err) {
         weft__heap_free(cell->heap, copy);
         weft__heap_free(cell->heap, staged);
@@ -133,6 +194,7 @@ static int line_expose(struct weft_cell *cell, const void *addr, size_t len_byte
 static void line_unexpose(struct weft_cell *cell, uint64_t id)
 {
     (void)ask_with(WEFT_LINE_UNEXPOSE, id, 0);
+    exposed_n--;
     for (struct staged **at = &all_staged; *at; at = &(*at)->next) {
         struct staged *staged = *at;
         if (staged->id != id)
@@ -149,25 +211,54 @@ static int get_at(struct weft_cell_get *op)
     return ask_with(WEFT_LINE_GET, (uint64_t)(uintptr_t)op, 0);
 }
 
+static size_t piece_bytes(size_t len_bytes)
+{
+    return len_bytes < PIECE_BYTES ? len_bytes : PIECE_BYTES;
+}
+
+static struct pull *pull_new(struct weft_cell *cell, size_t len_bytes)
+{
+    struct pull *pull = copy_new(cell, sizeof(*pull) + piece_bytes(len_bytes));
+    if (!pull && !kept_is_used) {
+        pull = kept;
+        kept_is_used = true;
+    }
+    if (pull)
+        memset(pull, 0, sizeof(*pull));
+    return pull;
+}
+
+static void pull_free(struct weft_cell *cell, struct pull *pull)
+{
+    if (pull == kept)
+        kept_is_used = false;
+    else
+        weft__heap_free(cell->heap, pull);
+}
+
+static int get_piece(struct pull *pull)
+{
+    const struct weft_cell_get *asked = pull->asked;
+    pull->op.source = asked->source;
+    pull->op.expose_id = asked->expose_id;
+    pull->op.offset = asked->offset + pull->done;
+    pull->op.into = pull->bytes;
+    pull->op.len_bytes = piece_bytes(asked->len_bytes - pull->done);
+    atomic_store_explicit(&pull->op.state, 1, memory_order_relaxed);
+    return get_at(&pull->op);
+}
+
 static int line_get(struct weft_cell *cell, struct weft_cell_get *op)
 {
     if (weft_cell_holds(cell, op->into, op->len_bytes) && weft_cell_holds(cell, op, sizeof(*op)))
         return get_at(op);
-    struct pull *pull = weft__heap_calloc(cell->heap, 1, sizeof(*pull));
-    void *copy = pull ? weft__heap_alloc(cell->heap, op->len_bytes) : NULL;
-    if (copy) {
-        pull->op.source = op->source;
-        pull->op.expose_id = op->expose_id;
-        pull->op.offset = op->offset;
-        pull->op.into = copy;
-        pull->op.len_bytes = op->len_bytes;
-        atomic_store_explicit(&pull->op.state, 1, memory_order_relaxed);
-        pull->asked = op;
-    }
-    int err = copy ? get_at(&pull->op) : WEFT_EAGAIN;
+    struct pull *pull = pull_new(cell, op->len_bytes);
+    if (!pull)
+        return WEFT_EAGAIN;
+    pull->asked = op;
+    int err = get_piece(pull);
     if (err) {
-        weft__heap_free(cell->heap, copy);
-        weft__heap_free(cell->heap, pull);
+        pull_free(cell, pull);
         return err;
     }
     pull->next = pulls;
@@ -175,26 +266,49 @@ static int line_get(struct weft_cell *cell, struct weft_cell_get *op)
     return WEFT_OK;
 }
 
-/* Hands on what has come; whether there was any. */
-static int harvest(struct weft_cell *cell)
+/* Hands on what has come and asks for the rest. Returns the state of the whole. */
+static int go_on(struct pull *pull)
 {
-    int any = 0;
+    const struct weft_cell_get *asked = pull->asked;
+    int state = atomic_load_explicit(&pull->op.state, memory_order_acquire);
+    if (!pull->refused && state != 0)
+        return state;
+    size_t len = pull->refused ? 0 : pull->op.len_bytes;
+    if (len)
+        memcpy((unsigned char *)asked->into + pull->done, pull->bytes, len);
+    pull->done += len;
+    if (pull->done == asked->len_bytes)
+        return 0;
+    int err = get_piece(pull);
+    pull->refused = err == WEFT_EAGAIN;
+    return err && !pull->refused ? err : 1;
+}
+
+/* Returns whether any get has ended. */
+static bool harvest(struct weft_cell *cell)
+{
+    bool any = false;
     for (struct pull **at = &pulls; *at;) {
         struct pull *pull = *at;
-        int state = atomic_load_explicit(&pull->op.state, memory_order_acquire);
+        int state = go_on(pull);
         if (state > 0) {
             at = &pull->next;
             continue;
         }
         *at = pull->next;
-        if (state == 0 && pull->op.len_bytes)
-            memcpy(pull->asked->into, pull->op.into, pull->op.len_bytes);
         atomic_store_explicit(&pull->asked->state, state, memory_order_release);
-        weft__heap_free(cell->heap, pull->op.into);
-        weft__heap_free(cell->heap, pull);
-        any = 1;
+        pull_free(cell, pull);
+        any = true;
     }
     return any;
+}
+
+static bool any_refused(void)
+{
+    const struct pull *pull = pulls;
+    while (pull && !pull->refused)
+        pull = pull->next;
+    return pull != NULL;
 }
 
 /* What is found before may have rung the bell before the caller has looked at it. */
@@ -202,6 +316,10 @@ static int line_wait(struct weft_cell *cell, uint32_t seen, uint64_t deadline_ns
 {
     if (harvest(cell))
         return WEFT_OK;
+    if (any_refused()) { /* for which nothing need ring */
+        uint64_t soon_ns = cell->calls->now(cell) + RETRY_NS;
+        deadline_ns = deadline_ns < soon_ns ? deadline_ns : soon_ns;
+    }
     int err = ask_with(WEFT_LINE_WAIT, seen, deadline_ns);
     return harvest(cell) ? WEFT_OK : err;
 }
@@ -317,5 +435,8 @@ struct weft_cell *weft__mpi_line_open(void)
     if (line->version != WEFT_LINE_VERSION || cell->version != WEFT_CELL_VERSION)
         broken("it is of another version");
     cell->calls = &calls;
+    kept = weft__heap_alloc(cell->heap, sizeof(*kept) + PIECE_BYTES);
+    if (!kept)
+        broken("its memory is full");
     return cell;
 }

@@ -46,6 +46,15 @@ static int raise_bad_memory(struct weft_mpi *mpi, const char *where,
                                  was->kind == WEFT_MPI_RECV ? was->get.into : was->bytes);
 }
 
+static int raise_no_room(struct weft_mpi *mpi, const char *where, const struct weft_mpi_comm *comm,
+                         const struct weft_mpi_request *was)
+{
+    return weft__mpi_error_raise(
+        mpi, comm, MPI_ERR_NO_MEM, where,
+        "%zu bytes find no room in the rank's region (weft run --rank-memory)",
+        was->kind == WEFT_MPI_RECV ? was->got_bytes : was->len_bytes);
+}
+
 static int release_and_raise(struct weft_mpi *mpi, const char *where,
                              struct weft_mpi_request *request, MPI_Status *status)
 {
@@ -62,6 +71,8 @@ static int release_and_raise(struct weft_mpi *mpi, const char *where,
         err = raise_truncated(mpi, where, comm, &was);
     else if (err == MPI_ERR_BUFFER)
         err = raise_bad_memory(mpi, where, comm, &was);
+    else if (err == MPI_ERR_NO_MEM && (was.kind == WEFT_MPI_SEND || was.kind == WEFT_MPI_RECV))
+        err = raise_no_room(mpi, where, comm, &was);
     else if (err != MPI_SUCCESS)
         err = weft__mpi_error_raise(mpi, comm, err, where, "the request failed");
     weft__mpi_comm_put(mpi, comm);
