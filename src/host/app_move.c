@@ -40,7 +40,8 @@ struct posted {
     enum weft_move_role role;
     struct weft_move_event event;
     char text[WEFT_MOVE_TEXT_MAX];
-    uint64_t move_id; /* of the question: an answer to an older move is dropped; 0: of no move */
+    uint64_t move_id; /* of the question: answers to older moves are dropped, but POINT; 0: of no
+                         move */
     uint32_t round;   /* COPIED: likewise */
     uint8_t *bytes;   /* POINT, COPIED: descriptor */
     size_t bytes_len;
@@ -89,7 +90,7 @@ static void keep_descriptor(struct weft_app_mover *mover, const struct posted *p
     }
 }
 
-/* Whether the machine still waits for it. */
+/* Whether it is the machine's business still. */
 static bool is_current(const struct weft_app_mover *mover, const struct posted *posted)
 {
     const struct weft_move_source *source = &mover->source;
@@ -97,6 +98,8 @@ static bool is_current(const struct weft_app_mover *mover, const struct posted *
         posted->role == WEFT_ROLE_SOURCE ? source->id.move_id : mover->dest.id.move_id;
     if (mover->app->closing)
         return false;
+    if (posted->event.kind == WEFT_MOVE_ON_POINT)
+        return true; /* the rank stands: of an older move, too, the machine lets it go on */
     if (posted->event.kind == WEFT_MOVE_ON_COPIED)
         return posted->move_id == source->copy.move_id && posted->round == source->copy.round;
     return posted->move_id == 0 || posted->move_id == newest;
@@ -108,7 +111,8 @@ static void posted_run(struct weft_task *task)
     struct weft_app_mover *mover = posted->mover;
     bool source = posted->role == WEFT_ROLE_SOURCE, current = is_current(mover, posted);
     posted->event.text = posted->text;
-    if (current || posted->event.kind != WEFT_MOVE_ON_COPIED)
+    posted->event.move_id = posted->move_id;
+    if (current)
         keep_descriptor(mover, posted);
     else
         free(posted->bytes);

@@ -126,7 +126,8 @@ struct weft_move_message {
     X(HOST_DEAD) /* host: of its process; from the registry */                                     \
     X(OWNER) /* answer to CAS or READ_OWNER, to the machine that asked. err 0: owner stands in the \
                 registry now; else nothing is known */                                             \
-    X(POINT) /* SOURCE: the rank is parked at a migration point, no get of it is outstanding */    \
+    X(POINT) /* SOURCE: the rank is parked at a migration point, no get of it is outstanding;      \
+                move_id. However late: nobody else lets it go on */                                \
     X(PINNED)     /* SOURCE: the rank cannot move: err, text */                                    \
     X(RANK_ENDED) /* SOURCE: the rank has returned; it stays here for good */                      \
     X(MARKERS)    /* SOURCE: flush markers or death notices of all processes are in */             \
@@ -146,6 +147,7 @@ struct weft_move_event {
     enum weft_move_event_kind kind;
     int err;
     uint64_t host;
+    uint64_t move_id; /* of the question that it answers; 0: the machine's newest move */
     uint64_t bytes;
     bool last;
     struct weft_move_owner owner;

@@ -255,9 +255,14 @@ static void on_message(struct weft_move_source *m, struct weft_move_out *out,
 
 /* ---- the rank, the registry, time ---- */
 
-static void on_point(struct weft_move_source *m, struct weft_move_out *out)
+/* A rank that parks for an older move, which has ended meanwhile, is asked to park by no other: who
+ * asks learns that it is busy. */
+static void on_point(struct weft_move_source *m, struct weft_move_out *out,
+                     const struct weft_move_event *event)
 {
-    if (m->state == WEFT_SOURCE_WAITING) {
+    if (event->move_id != 0 && event->move_id != m->id.move_id) {
+        weft__move_emit(out, WEFT_MOVE_DO_THAW, &m->id)->message.owner = own(m);
+    } else if (m->state == WEFT_SOURCE_WAITING) {
         m->state = WEFT_SOURCE_FROZEN;
         m->until_ns = weft__move_after(out->now_ns, m->then_ns);
         verdict(m, out, WEFT_MOVE_FROZEN, own(m));
@@ -341,7 +346,7 @@ static void on_event(struct weft_move_source *m, struct weft_move_out *out,
         on_message(m, out, event->message);
         break;
     case WEFT_MOVE_ON_POINT:
-        on_point(m, out);
+        on_point(m, out, event);
         break;
     case WEFT_MOVE_ON_PINNED:
     case WEFT_MOVE_ON_RANK_ENDED:

@@ -67,6 +67,7 @@ static void ask_point(struct sim *sim, uint32_t number, uint32_t rank)
     p->asked[rank] = true;
     struct sim_event *point = sim_at(sim, sim->now_ns + wait, SIM_POINT, number);
     point->rank = (uint8_t)rank;
+    point->epoch = p->source[rank].id.move_id;
     point->err = sim_chance(sim, 15) ? WEFT_EPINNED : WEFT_OK;
 }
 
@@ -77,6 +78,8 @@ static void on_point(struct sim *sim, const struct sim_event *event)
     if (!copy->running || (!p->asked[event->rank] && sim_chance(sim, 500)))
         return;
     struct weft_move_event what = {.kind = WEFT_MOVE_ON_POINT};
+    if (!p->asked[event->rank])
+        what.move_id = event->epoch; /* it parks although that move is over */
     if (copy->quota == 0 && (p->source[event->rank].rank_ended || sim_chance(sim, 60))) {
         what.kind = WEFT_MOVE_ON_RANK_ENDED; /* it goes on to receive, as at the end of a program */
     } else if (event->err != WEFT_OK && p->asked[event->rank]) {

@@ -73,6 +73,33 @@ static void a_rank_that_parks_as_the_flag_is_lowered_goes_on_at_once(void **stat
     assert_int_equal(did(WEFT_MOVE_DO_THAW)->message.owner.incarnation, 4);
 }
 
+static void point_of(uint64_t move_id)
+{
+    happens(&m, &(struct weft_move_event){.kind = WEFT_MOVE_ON_POINT, .move_id = move_id});
+}
+
+static void a_rank_that_parks_for_an_older_move_goes_on(void **state)
+{
+    (void)state;
+    hears(&m, 1, WEFT_MOVE_FREEZE);
+    hears(&m, 1, WEFT_MOVE_ABORT);
+    hears(&m, 2, WEFT_MOVE_FREEZE);
+    point_of(1);
+    assert_int_equal(actions_n, 1);
+    assert_int_equal(did(WEFT_MOVE_DO_THAW)->message.owner.incarnation, 4);
+    assert_int_equal(m.state, WEFT_SOURCE_WAITING);
+    sees(&m, WEFT_MOVE_ON_PINNED, WEFT_EBUSY);
+    assert_int_equal(said(WEFT_MOVE_REFUSED)->err, WEFT_EBUSY);
+    point_of(1);
+    assert_non_null(did(WEFT_MOVE_DO_THAW));
+    hears(&m, 3, WEFT_MOVE_ABORT);
+    point_of(1);
+    assert_non_null(did(WEFT_MOVE_DO_THAW));
+    hears(&m, 4, WEFT_MOVE_FREEZE);
+    point_of(4);
+    assert_only_said(WEFT_MOVE_FROZEN);
+}
+
 static void a_repeated_freeze_is_answered_with_what_stands(void **state)
 {
     (void)state;
@@ -388,6 +415,7 @@ int main(void)
         with_rank(a_moved_rank_is_forwarded_for_and_gives_its_slot_back),
         with_rank(a_rank_that_makes_no_runtime_call_is_left_alone_with_that_reason),
         with_rank(a_rank_that_parks_as_the_flag_is_lowered_goes_on_at_once),
+        with_rank(a_rank_that_parks_for_an_older_move_goes_on),
         with_rank(a_repeated_freeze_is_answered_with_what_stands),
         with_rank(a_frozen_rank_never_thaws_on_a_timer),
         with_rank(the_registry_is_not_asked_twice_at_a_time),
