@@ -142,12 +142,14 @@ static void on_new_freeze(struct weft_move_source *m, struct weft_move_out *out,
     }
 }
 
-/* ABORT before its FREEZE: remember, so that the FREEZE finds the move ended. */
+/* ABORT before its FREEZE: remember, so that the FREEZE finds the move ended. A late one does not
+ * end the copying of a newer move. */
 static void on_new_abort(struct weft_move_source *m, struct weft_move_out *out,
                          const struct weft_move_message *message)
 {
     if (m->state == WEFT_SOURCE_HERE) {
-        end_copy(m, out);
+        if (m->copy.move_id <= message->move_id)
+            end_copy(m, out);
         adopt(m, message);
         verdict(m, out, WEFT_MOVE_ABORTED, own(m));
     } else if (m->state == WEFT_SOURCE_ABSENT || m->state == WEFT_SOURCE_FORWARDING ||

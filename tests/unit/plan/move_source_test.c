@@ -386,6 +386,19 @@ static void copying_ends_with_the_abort_of_its_move_and_with_a_newer_one(void **
     assert_non_null(did(WEFT_MOVE_DO_ASK_POINT));
 }
 
+static void a_late_abort_of_an_older_move_does_not_end_the_copying(void **state)
+{
+    (void)state;
+    copy(2, 1);
+    copied(10, false);
+    hears(&m, 1, WEFT_MOVE_ABORT);
+    assert_only_said(WEFT_MOVE_ABORTED);
+    copy(2, 2);
+    assert_int_equal(did(WEFT_MOVE_DO_COPY)->message.round, 2);
+    hears(&m, 2, WEFT_MOVE_ABORT);
+    assert_non_null(did(WEFT_MOVE_DO_END_COPY));
+}
+
 static void copying_ends_when_the_rank_goes_on_after_a_freeze(void **state)
 {
     (void)state;
@@ -438,6 +451,7 @@ int main(void)
         cmocka_unit_test_setup(copying_ends_by_its_deadline, set_up),
         cmocka_unit_test_setup(copying_ends_with_the_abort_of_its_move_and_with_a_newer_one,
                                set_up),
+        cmocka_unit_test_setup(a_late_abort_of_an_older_move_does_not_end_the_copying, set_up),
         cmocka_unit_test_setup(copying_ends_when_the_rank_goes_on_after_a_freeze, set_up),
         cmocka_unit_test_setup(a_rank_that_is_frozen_is_not_copied, set_up),
     };
