@@ -152,12 +152,12 @@ static int first_stack(struct weft__rank *rank, char *const *envp, uint64_t *sp_
     return err;
 }
 
-/* A program with libraries finds weft's own before others. */
+/* A program with libraries finds weft's own before others, and binds all functions at once. */
 static int first_stack_of(struct weft__rank *rank, uint64_t *sp_out)
 {
     const char *folder = weft__environment_libraries();
     char *own = NULL;
-    if (!rank->exec->program.elf.interpreter[0] || !folder)
+    if (!rank->exec->program.elf.interpreter[0])
         return first_stack(rank, rank->stay.envp, sp_out);
     char **envp = weft__environment_new(rank->stay.envp, folder, &own);
     if (!envp)

@@ -8,6 +8,7 @@
 #include <link.h>
 #include <mpi.h>
 #include <pwd.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +57,29 @@ static int is_library(struct dl_phdr_info *info, size_t len, void *ctx)
     return 0;
 }
 
+/* Calls that are bound when they are made first: they lead into the library itself until then. */
+static int bound_later(void *library)
+{
+    struct link_map *map;
+    const ElfW(Rela) *slots = NULL;
+    size_t bytes = 0;
+    int n = 0;
+    if (dlinfo(library, RTLD_DI_LINKMAP, &map) != 0)
+        fail("dlinfo");
+    for (const ElfW(Dyn) *part = map->l_ld; part->d_tag != DT_NULL; part++) {
+        if (part->d_tag == DT_JMPREL)
+            slots = (const ElfW(Rela) *)part->d_un.d_ptr;
+        if (part->d_tag == DT_PLTRELSZ)
+            bytes = part->d_un.d_val;
+    }
+    for (size_t i = 0; slots && i < bytes / sizeof(*slots); i++) {
+        Dl_info where;
+        void *const *slot = (void *const *)(map->l_addr + slots[i].r_offset);
+        n += dladdr(*slot, &where) == 0 || (uintptr_t)where.dli_fbase == map->l_addr;
+    }
+    return n;
+}
+
 /* To UTF-16 and back, by modules of the C library's. */
 static long convert(void)
 {
@@ -91,6 +115,8 @@ int main(int argc, char **argv)
         void *library = dlopen("$ORIGIN/plugin.so", i % 2 ? RTLD_NOW : RTLD_LAZY);
         if (!library)
             fail("dlopen");
+        if (bound_later(library) != 0)
+            fail("a library has calls that are not bound yet");
         sum = sum * 31 % 1000003 + use_library(library);
         dl_iterate_phdr(is_library, &there);
         sum += there;

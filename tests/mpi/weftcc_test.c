@@ -87,6 +87,7 @@ static void a_program_can_be_an_ordinary_executable(void **state)
     assert_int_equal(run(out, sizeof(out), "readelf -l -d -n plain"), 0);
     assert_non_null(strstr(out, "INTERP"));
     assert_non_null(strstr(out, "[libmpi_abi.so.1]"));
+    assert_non_null(strstr(out, "BIND_NOW"));
     assert_non_null(strstr(out, "Build ID"));
     expect(0, "-pie", "--show -dynamic ring.c");
     assert_int_equal(run(out, sizeof(out), "./plain"), 0); /* a world of one rank */
