@@ -4,7 +4,8 @@
  *
  * The rank's thread starts the program, whose range is the same memory at the same address, and
  * then makes the calls that the program asks for over its line (weft/line.h). It spins for a
- * moment, then sleeps, and looks after the process a few times a second: its end is the rank's.
+ * moment, then sleeps, and looks after the process a few times a second: its end is the rank's. The
+ * process ends with that thread, and so with this process, whatever it does.
  *
  * Rejected: the program in this process with its traps off. Two C libraries in one process share
  * the break, signal handlers, a thread's id and its exit, and each believes that they are its own.
@@ -12,12 +13,15 @@
 #include "exec/apart.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,7 +31,7 @@
 #include "weft/error.h"
 #include "weft/line.h"
 
-enum { SPINS = 400, TICK_MS = 100, RANGE_FD = 3 };
+enum { SPINS = 400, TICK_MS = 100, RANGE_FD = 3, SPAWN_STACK = 128 << 10 };
 #define TICK_NS (TICK_MS * WEFT_NS_PER_MS)
 
 struct apart {
@@ -59,25 +63,66 @@ static bool is_over(struct apart *own)
     return own->pid == 0;
 }
 
-/* The range's file, and standard input and output as they are; no signal blocked or ignored. */
-static int spawn(const char *path, char **argv, char **envp, int range, pid_t *pid_out)
+/* What a child does before it is the program. */
+struct birth {
+    const char *path;
+    char **argv, **envp;
+    int range;
+    pid_t parent;
+    int error; /* why it is not */
+};
+
+/* Standard input and output stay as they are; no signal is blocked or ignored. */
+static int prepare_child(const struct birth *birth)
 {
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none, all;
+    const struct sigaction usual = {.sa_handler = SIG_DFL};
+    sigset_t none;
+    for (int i = 1; i < NSIG; i++)
+        (void)sigaction(i, &usual, NULL); /* but for those that cannot be ignored either */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != birth->parent)
+        return ECHILD;
+    if (birth->range == RANGE_FD ? fcntl(RANGE_FD, F_SETFD, 0) != 0
+                                 : dup2(birth->range, RANGE_FD) != RANGE_FD)
+        return errno;
+    if (close_range(RANGE_FD + 1, ~0u, 0) != 0)
+        return errno;
     sigemptyset(&none);
+    return sigprocmask(SIG_SETMASK, &none, NULL) == 0 ? 0 : errno;
+}
+
+/* In this process's memory, until it is the program: it makes system calls only. */
+static int be_born(void *arg)
+{
+    struct birth *birth = arg;
+    birth->error = prepare_child(birth);
+    if (birth->error == 0) {
+        (void)execve(birth->path, birth->argv, birth->envp);
+        birth->error = errno;
+    }
+    return 127;
+}
+
+/* As posix_spawn does it, which cannot say that the child ends with the thread that has started it:
+ * that is the rank's, and ends no sooner than the rank. */
+static int spawn(struct birth *birth, pid_t *pid_out)
+{
+    sigset_t all, before;
+    unsigned char *stack = malloc(SPAWN_STACK);
+    if (!stack)
+        return weft_fail(WEFT_ENOMEM, "no memory to start %s", birth->path);
+    birth->parent = getpid();
     sigfillset(&all);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, range, RANGE_FD);
-    posix_spawn_file_actions_addclosefrom_np(&actions, RANGE_FD + 1);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    int error = posix_spawn(pid_out, path, &actions, &attributes, argv, envp);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    return error ? weft_fail(-error, "cannot start %s: %s", path, strerrordesc_np(error)) : WEFT_OK;
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* no handler of ours runs in the child */
+    pid_t pid = clone(be_born, stack + SPAWN_STACK, CLONE_VM | CLONE_VFORK | SIGCHLD, birth);
+    int error = pid < 0 ? errno : birth->error;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    free(stack);
+    if (pid > 0 && error)
+        (void)waitpid(pid, NULL, 0);
+    if (error)
+        return weft_fail(-error, "cannot start %s: %s", birth->path, strerrordesc_np(error));
+    *pid_out = pid;
+    return WEFT_OK;
 }
 
 /* A shared object is run by a program that loads it: "weft rank PROGRAM ARGUMENTS". */
@@ -104,7 +149,11 @@ static int start(struct weft__rank *rank)
                  (unsigned long long)((uintptr_t)own->line - (uintptr_t)rank->region.base),
                  (int)getpid());
         envp[envs] = where;
-        err = spawn(loader ? loader : exec->program.path, argv, envp, rank->region.fd, &own->pid);
+        struct birth birth = {.path = loader ? loader : exec->program.path,
+                              .argv = argv,
+                              .envp = envp,
+                              .range = rank->region.fd};
+        err = spawn(&birth, &own->pid);
     }
     free((void *)argv);
     free((void *)envp);

@@ -1,6 +1,7 @@
 /* Programs whose ranks are processes of their own: they may have threads and children, come as any
  * kind of executable or as shared objects, cannot be moved, and end as they would elsewhere. By
  * hand they are worlds of one rank, without any host. */
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -151,6 +153,34 @@ static void what_they_ask_for_must_be_their_own(void **state)
     stage_all_free(cluster);
 }
 
+/* How many of those that have written their numbers there are left; -1: it is another number. */
+static int left_of(const struct cluster *cluster, const char *folder, size_t number)
+{
+    struct dirent **entries = NULL;
+    int n = scandir(folder, &entries, NULL, alphasort), left = n == (int)number + 2 ? 0 : -1;
+    for (int i = 0; i < n; i++) {
+        uint64_t pid = strtoull(entries[i]->d_name, NULL, 10); /* not of "." and ".." */
+        left += left >= 0 && pid > 0 && cluster_is_marked(cluster, pid) ? 1 : 0;
+        free(entries[i]);
+    }
+    free((void *)entries);
+    return left;
+}
+
+static void one_that_has_not_begun_with_mpi_ends_with_its_host(void **state)
+{
+    struct cluster *cluster = *state;
+    struct cluster_host *home = cluster_host(cluster, "home", 2);
+    const char *folder = cluster_file(cluster, "pids");
+    cluster_check(cluster, mkdir(folder, 0700) == 0);
+    struct cluster_app app =
+        cluster_run(cluster, home, "-n", "2", "--process", path_of("astray"), folder, NULL);
+    cluster_await(cluster, CLUSTER_MS, left_of(cluster, folder, 2) == 2);
+    cluster_host_kill(home);
+    cluster_await(cluster, CLUSTER_MS, left_of(cluster, folder, 2) == 0);
+    cluster_check(cluster, child_wait(app.run, CLUSTER_MS) != 0);
+}
+
 /* Nothing of it is left: the teardown looks. */
 static void one_that_computes_ends_when_its_app_does(void **state)
 {
@@ -176,6 +206,7 @@ int main(void)
         CASE(they_end_their_app_with_a_reason),
         CASE(large_messages_need_little_room_or_say_so),
         CASE(what_they_ask_for_must_be_their_own),
+        CASE(one_that_has_not_begun_with_mpi_ends_with_its_host),
         CASE(one_that_computes_ends_when_its_app_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
