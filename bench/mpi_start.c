@@ -1,5 +1,6 @@
 /* 64 ranks that say hello: from the command to its exit. weft's host runs already, as a cluster's
- * hosts do; what it takes with a host that is started and ended for the run stands beside it. */
+ * hosts do. Beside it stands what it takes with a host that is started and ended for the run, and
+ * with the program in its other forms: with shared libraries, and with a process for each rank. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,7 +12,19 @@
 #include "program.h"
 #include "weft/error.h"
 
-enum { RANKS = 64, QUICK_RANKS = 4, LINE_MS = 60000, END_MS = 20000, KINDS = MPI_LIBRARIES + 1 };
+enum { RANKS = 64, QUICK_RANKS = 4, LINE_MS = 60000, END_MS = 20000 };
+enum { COLD = MPI_LIBRARIES, PIE, PROCESS, KINDS }; /* of weft, behind the libraries */
+
+static const struct {
+    const char *id, *subject, *config;
+} forms[KINDS] = {
+    [MPI_WEFT] = {"weft", "weft", ", its host runs already"},
+    [MPI_OPENMPI] = {"openmpi", "openmpi", ""},
+    [MPI_MPICH] = {"mpich", "mpich", ""},
+    [COLD] = {"weft_cold", "weft, cold", ", a host started for it"},
+    [PIE] = {"weft_pie", "weft -pie", ", its host runs already, linked with -pie"},
+    [PROCESS] = {"weft_process", "weft --process", ", its host runs already, a process each"},
+};
 
 /* Milliseconds; 0: it failed. */
 static double start(const char *const argv[], unsigned ranks)
@@ -33,15 +46,18 @@ static void run_once(const struct bench_hosts *hosts, unsigned kind, unsigned ra
 {
     const char *argv[MPI_ARGS_MAX] = {NULL};
     char path[4096], at[32], count[8], weft[4096];
-    enum mpi_library library = kind == MPI_LIBRARIES ? MPI_WEFT : (enum mpi_library)kind;
+    enum mpi_library library = kind >= MPI_LIBRARIES ? MPI_WEFT : (enum mpi_library)kind;
     const char *program = mpi_program(library, path);
     if (!program)
         return;
+    if (kind == PIE)
+        program = bench_path("lib/bench/mpi-weft_pie", path);
     snprintf(at, sizeof(at), "%s.1", hosts->net);
     snprintf(count, sizeof(count), "%u", ranks);
-    const char *warm[] = {bench_path("bin/weft", weft), "run", "--at", at, "-n", count, NULL};
+    const char *warm[] = {bench_path("bin/weft", weft),         "run", "--at", at, "-n", count,
+                          kind == PROCESS ? "--process" : NULL, NULL};
     unsigned n = 0;
-    if (kind == MPI_WEFT)
+    if (library == MPI_WEFT && kind != COLD)
         for (; warm[n]; n++)
             argv[n] = warm[n];
     else
@@ -67,16 +83,11 @@ int mpi_start(const struct bench *bench)
     snprintf(net, sizeof(net), "127.%u.%u", 1 + seed % 253, 1 + seed / 253 % 253);
     bench_hosts_start_on(&hosts, net, &(struct bench_host_desc){slots, NULL}, 1);
     for (unsigned kind = 0; kind < KINDS; kind++) {
-        bool cold = kind == MPI_LIBRARIES;
-        const char *subject = mpi_names[cold ? MPI_WEFT : kind];
-        snprintf(id, sizeof(id), "mpi.start64.%s%s", subject, cold ? "_cold" : "");
-        snprintf(config, sizeof(config), "%u ranks, hello world%s", ranks,
-                 cold               ? ", a host started for it"
-                 : kind == MPI_WEFT ? ", its host runs already"
-                                    : "");
+        snprintf(id, sizeof(id), "mpi.start64.%s", forms[kind].id);
+        snprintf(config, sizeof(config), "%u ranks, hello world%s", ranks, forms[kind].config);
         data_label(&series[kind], &(struct data_label){.id = id,
                                                        .what = "from the command to its exit",
-                                                       .subject = subject,
+                                                       .subject = forms[kind].subject,
                                                        .unit = "ms",
                                                        .config = config});
     }
