@@ -270,6 +270,11 @@ static void cell_unload(struct weft__rank *rank)
     rank->gate = NULL;
 }
 
+static bool cell_stays(const struct weft__rank *rank, char reason_out[100])
+{
+    return weft__fds_stay(&weft__cell_of(rank)->system.files, reason_out);
+}
+
 static int cell_describe(struct weft__rank *rank, struct weft__move *move)
 {
     const struct weft__elf *elf = &rank->exec->program.elf;
@@ -302,6 +307,7 @@ const struct weft__executor weft__executor_cell = {
     .calls = &weft__gate_calls,
     .load = cell_load,
     .turns = &weft__workers_turns,
+    .stays = cell_stays,
     .describe = cell_describe,
     .reveal = cell_reveal,
     .prepare = cell_prepare,

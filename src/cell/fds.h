@@ -105,6 +105,9 @@ unsigned weft__fds_count(const struct weft__fds *files);
 /* Notes what the files and the folder are, so that they can be opened elsewhere. Returns whether
  * the rank can leave; if not, why. */
 bool weft__fds_leave(const struct weft__fds_host *host, char reason_out[100]);
+/* Whether what the tables alone say keeps the rank here; if so, why.  Thread: any, while it runs:
+ * what it changes meanwhile is seen or not. */
+bool weft__fds_stay(const struct weft__fds_host *host, char reason_out[100]);
 /* Opens all of a table that has come from elsewhere.
  * Errors: WEFT_EPROTO it makes no sense; WEFT_EPINNED a file is not here, or is another one. */
 int weft__fds_arrive(struct weft__fds_host *host, struct weft__fds *files);

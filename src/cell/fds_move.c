@@ -123,23 +123,37 @@ static bool note_folder(const struct weft__fds_host *host, char reason_out[REASO
     return true;
 }
 
+/* Whether the file is of a kind that does not move. */
+static bool ties(const struct weft__fds *files, unsigned i, char reason_out[REASON])
+{
+    const struct weft__fds_file *file = &files->files[i];
+    if (file->kind == WEFT__FDS_PINNED)
+        snprintf(reason_out, REASON, "descriptor %u is %s", number_of(files, i),
+                 pins[file->pin <= WEFT__FDS_PIN_SYSTEM ? file->pin : 0]);
+    else if (file->locked)
+        snprintf(reason_out, REASON, "descriptor %u holds a lock: %.60s", number_of(files, i),
+                 files->paths[i]);
+    return file->kind == WEFT__FDS_PINNED || file->locked;
+}
+
+bool weft__fds_stay(const struct weft__fds_host *host, char reason_out[REASON])
+{
+    const struct weft__fds *files = host->files;
+    uint32_t end = files ? files->files_end : 0; /* none before the program begins */
+    for (unsigned i = 0; i < end && i < WEFT__FDS_MAX; i++)
+        if (ties(files, i, reason_out))
+            return true;
+    return false;
+}
+
 bool weft__fds_leave(const struct weft__fds_host *host, char reason_out[REASON])
 {
     struct weft__fds *files = host->files;
     bool can = true;
     for (unsigned i = 0; can && i < files->files_end; i++) {
-        const struct weft__fds_file *file = &files->files[i];
-        if (file->kind == WEFT__FDS_PINNED) {
-            snprintf(reason_out, REASON, "descriptor %u is %s", number_of(files, i),
-                     pins[file->pin <= WEFT__FDS_PIN_SYSTEM ? file->pin : 0]);
-            can = false;
-        } else if (file->locked) {
-            snprintf(reason_out, REASON, "descriptor %u holds a lock: %.60s", number_of(files, i),
-                     files->paths[i]);
-            can = false;
-        } else if (file->kind == WEFT__FDS_PATH) {
+        can = !ties(files, i, reason_out);
+        if (can && files->files[i].kind == WEFT__FDS_PATH)
             can = note_file(host, i, reason_out);
-        }
     }
     if (can)
         read_boot(files->boot);

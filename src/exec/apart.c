@@ -361,6 +361,13 @@ static void apart_unload(struct weft__rank *rank)
     rank->stay.own = NULL;
 }
 
+static bool apart_stays(const struct weft__rank *rank, char reason_out[100])
+{
+    (void)rank;
+    snprintf(reason_out, 100, WEFT__APART_WHY);
+    return true;
+}
+
 static int apart_describe(struct weft__rank *rank, struct weft__move *move)
 {
     (void)move;
@@ -381,6 +388,7 @@ const struct weft__executor weft__executor_apart = {
     .load = apart_load,
     .run = apart_run,
     .ended = apart_ended,
+    .stays = apart_stays,
     .describe = apart_describe,
     .prepare = apart_prepare,
     .unload = apart_unload,

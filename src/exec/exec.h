@@ -224,7 +224,8 @@ struct weft_exec_copy {
 };
 /* Describes pages of a rank that runs on: those that the rounds before have not described, and
  * those written since. done runs exactly once, never inside this call. Errors (done does not run):
- * WEFT_ENOENT not here, or another round is next; WEFT_EBUSY it does not run; WEFT_ENOMEM. */
+ * WEFT_ENOENT not here, or another round is next; WEFT_EBUSY it does not run; WEFT_EPINNED it could
+ * not be frozen either; WEFT_ENOMEM. */
 int weft__exec_copy(struct weft_exec *exec, const struct weft_exec_copy *what);
 /* No more rounds. Fine where there are none. A departed rank's end by themselves. */
 void weft__exec_copy_end(struct weft_exec *exec, int32_t rank);

@@ -3,7 +3,7 @@
  *
  * The moving primitives (move_*.c) do everything that is the same for all: fencing, images,
  * packets, routes; stay.c is the rank's thread, which is the same for all, too. What a table does
- * is between it and the program. No rank lock is held in any of these calls.
+ * is between it and the program. No rank lock is held in these calls, but where it is said.
  */
 #ifndef WEFT_EXEC_EXECUTOR_H
 #define WEFT_EXEC_EXECUTOR_H
@@ -47,6 +47,10 @@ struct weft__executor {
     int (*run)(struct weft__rank *rank, bool resumed);
     /* run has returned, or was left by a jump.  Thread: the rank's.  NULL: nothing to do. */
     void (*ended)(struct weft__rank *rank);
+    /* What ties a running rank to this host, as far as anybody can see who is not its thread, and
+     * only what tends to last: it is not worth while to copy it. Returns false where there is
+     * nothing such. NULL: there never is.  Thread: any; the rank's lock is held. */
+    bool (*stays)(const struct weft__rank *rank, char reason_out[100]);
     /* Fills in how the rank goes on at the destination.  Thread: the rank's.  Errors: WEFT_EINVAL.
      */
     int (*describe)(struct weft__rank *rank, struct weft__move *move);

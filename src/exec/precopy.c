@@ -287,6 +287,20 @@ static void *work(void *arg)
 
 /* ---- from outside ---- */
 
+/* What keeps the rank where it is, and probably will when it has been copied. Other pins come and
+ * go (requests, calls): those the rank's thread looks at when it stops.  The caller holds the lock.
+ */
+static int check_pins(const struct weft__rank *rank)
+{
+    const struct weft__executor *executor = rank->exec->executor;
+    char reason[100];
+    if (rank->forks)
+        return weft_fail(WEFT_EPINNED, "it has forked its memory");
+    if (executor->stays && executor->stays(rank, reason))
+        return weft_fail(WEFT_EPINNED, "%s", reason);
+    return WEFT_OK;
+}
+
 /* The rank's precopy for the round, busy.  The caller holds the lock. */
 static int enter(struct weft__rank *rank, const struct weft_exec_copy *what,
                  struct weft__precopy **precopy_out)
@@ -298,6 +312,9 @@ static int enter(struct weft__rank *rank, const struct weft_exec_copy *what,
     if (what->round > 1 && (!precopy || precopy->busy || precopy->round + 1 != what->round))
         return weft_fail(WEFT_ENOENT, "round %u of copying rank %d does not follow the last one",
                          what->round, (int)rank->number);
+    int err = what->round == 1 ? check_pins(rank) : WEFT_OK;
+    if (err)
+        return err;
     if (what->round == 1) {
         precopy = precopy ? NULL : calloc(1, sizeof(*precopy));
         if (!precopy)

@@ -69,7 +69,8 @@
     X(GONE, HOME) /* SOURCE cannot go on with the rank; owner: as the registry says, 0 unknown */  \
     X(DISCARD, DEST)                                                                               \
     X(COPY, SOURCE)  /* round, within_ms: until the next COPY or FREEZE */                         \
-    X(COPIED, HOME)  /* round, bytes, last; err: no more copying; I/O adds the descriptor */       \
+    X(COPIED, HOME)  /* round, bytes, last; err: no more copying; I/O adds the descriptor;         \
+                        EPINNED: the rank cannot move at all */                                    \
     X(FETCH, DEST)   /* round, within_ms: until the next FETCH or PULL; likewise */                \
     X(FETCHED, HOME) /* round; err: DEST has none of the rounds */
 

@@ -190,6 +190,10 @@ static void on_copied(struct weft_move_home *m, struct weft_move_out *out,
 {
     if (m->state != WEFT_HOME_COPYING || m->fetching || message->round != m->round)
         return;
+    if (message->err == WEFT_EPINNED) { /* it could not leave when it has been copied, either */
+        give_up_early(m, out, message->err, message->text);
+        return;
+    }
     if (message->err != WEFT_OK) {
         m->has_round = 0;
         freeze(m, out);

@@ -134,13 +134,15 @@ static void expect_stay(struct cluster *cluster, const char *what, const char *w
     struct ask_move move = {.reason = ""};
     struct child_patience patience = child_patience(CLUSTER_MS);
     cluster_check(cluster, mkdir(work, 0700) == 0);
-    struct cluster_app app = cluster_run(cluster, &cluster->hosts[0], "-n", "3",
-                                         CELL_PROGRAMS "/refused", what, end, work, NULL);
+    struct cluster_app app =
+        cluster_run(cluster, &cluster->hosts[0], "-x", "WEFT_PRECOPY_ABOVE=0", "-n", "3",
+                    CELL_PROGRAMS "/refused", what, end, work, NULL);
     while (!strstr(move.reason, words)) { /* it may be on its way there still */
         const char *host = cluster->hosts[ask_rank_is(cluster, &app, 1, "a") ? 2 : 1].name;
         cluster_check(cluster, !child_over(app.run) && !child_patience_over(&patience));
         (void)ask_migrate(cluster, &app, 1, host, &move);
     }
+    cluster_check(cluster, move.copied == 0 || strcmp(what, "deleted") == 0);
     FILE *file = fopen(end, "w");
     cluster_check(cluster, file && fclose(file) == 0);
     cluster_check(cluster, child_wait(app.run, CLUSTER_MS) == 0);

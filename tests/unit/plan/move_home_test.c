@@ -1,4 +1,5 @@
 #define MOVE_MACHINE home
+#include <stdio.h>
 #include "move_steps.h"
 
 static struct weft_move_home m;
@@ -519,6 +520,23 @@ static void copying_that_fails_leads_to_a_freeze_after_which_all_is_pulled(void 
     assert_int_equal(said(WEFT_MOVE_FREEZE)->round, 0);
 }
 
+static void a_rank_that_is_pinned_is_neither_copied_nor_frozen(void **state)
+{
+    (void)state;
+    begin_to_copy();
+    struct weft_move_message copied = message_of(1, WEFT_MOVE_COPIED);
+    copied.round = 1;
+    copied.err = WEFT_EPINNED;
+    snprintf(copied.text, sizeof(copied.text), "descriptor 3 is a pipe");
+    hears_message(&m, copied);
+    assert_int_equal(m.outcome, WEFT_MOVE_OUTCOME_STAYED);
+    assert_int_equal(m.err, WEFT_EPINNED);
+    assert_string_equal(m.reason, "descriptor 3 is a pipe");
+    assert_null(said(WEFT_MOVE_FREEZE));
+    assert_non_null(said(WEFT_MOVE_DISCARD));
+    assert_non_null(said(WEFT_MOVE_ABORT));
+}
+
 static void a_fetch_that_fails_leads_to_a_freeze_after_which_all_is_pulled(void **state)
 {
     (void)state;
@@ -605,6 +623,7 @@ int main(void)
         cmocka_unit_test_setup(a_pass_that_finds_no_less_than_the_one_before_is_the_last, set_up),
         cmocka_unit_test_setup(copying_that_fails_leads_to_a_freeze_after_which_all_is_pulled,
                                set_up),
+        cmocka_unit_test_setup(a_rank_that_is_pinned_is_neither_copied_nor_frozen, set_up),
         cmocka_unit_test_setup(a_fetch_that_fails_leads_to_a_freeze_after_which_all_is_pulled,
                                set_up),
         cmocka_unit_test_setup(answers_to_other_rounds_change_nothing, set_up),
