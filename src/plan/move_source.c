@@ -32,7 +32,7 @@ static void no_timer(struct weft_move_source *m)
 static void end_copy(struct weft_move_source *m, struct weft_move_out *out)
 {
     if (m->copying)
-        weft__move_emit(out, WEFT_MOVE_DO_END_COPY, &m->id);
+        weft__move_emit(out, WEFT_MOVE_DO_END_COPY, &m->copy);
     m->copying = false;
     m->copy_until_ns = WEFT_NEVER;
 }

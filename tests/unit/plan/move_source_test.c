@@ -362,7 +362,7 @@ static void copying_ends_by_its_deadline(void **state)
     copy(1, 1);
     copied(10, false);
     waits(&m);
-    assert_non_null(did(WEFT_MOVE_DO_END_COPY));
+    assert_int_equal(did(WEFT_MOVE_DO_END_COPY)->message.move_id, 1);
     copy(1, 2);
     assert_int_equal(said(WEFT_MOVE_COPIED)->err, WEFT_ESTALE);
     copy(1, 1);
@@ -375,11 +375,11 @@ static void copying_ends_with_the_abort_of_its_move_and_with_a_newer_one(void **
     (void)state;
     copy(1, 1);
     hears(&m, 1, WEFT_MOVE_ABORT);
-    assert_non_null(did(WEFT_MOVE_DO_END_COPY));
+    assert_int_equal(did(WEFT_MOVE_DO_END_COPY)->message.move_id, 1);
     copy(2, 1);
     assert_non_null(did(WEFT_MOVE_DO_COPY));
     copy(3, 1);
-    assert_non_null(did(WEFT_MOVE_DO_END_COPY));
+    assert_int_equal(did(WEFT_MOVE_DO_END_COPY)->message.move_id, 2);
     assert_non_null(did(WEFT_MOVE_DO_COPY));
     hears(&m, 4, WEFT_MOVE_FREEZE);
     assert_non_null(did(WEFT_MOVE_DO_END_COPY));
