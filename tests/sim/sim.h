@@ -1,6 +1,7 @@
 /* The simulated cluster: hosts with slot tables, a registry with a log, a network that loses,
  * delays, doubles and reorders, and up to three apps with homes of their own, which compete for the
- * hosts' slots and whose ranks send each other numbered messages while they are moved.
+ * hosts' slots and whose ranks send each other numbered messages, and write their memory, while
+ * they are moved.
  *
  * Everything follows from one seed. The code under test is the real one: move machines, leases,
  * decisions and detection (src/plan), channels, holds, routes and packets (src/group), the keys of
@@ -38,6 +39,7 @@
 #define SIM_PENDING_MAX 128
 #define SIM_LOG_MAX 256
 #define SIM_CUTS_MAX 3
+#define SIM_PAGES 12 /* of a rank */
 /* Who has a number: the home of app A has A + 1, processes of all apps the ones from here on. */
 #define SIM_PROC_FIRST (SIM_APPS_MAX + 1)
 #define SIM_REGISTRY 63                  /* its number */
@@ -70,7 +72,15 @@
     X(PLAN_KEPT, "plan-kept", "home keeps a move that has ended")                                  \
     X(DEATH_FORGOTTEN, "death-forgotten", "home is not told of deaths")                            \
     X(FENCE_FORGOTTEN, "fence-forgotten", "a host that was taken for dead goes on")                \
-    X(DISCARD_UNDER_PULL, "discard-under-pull", "a cancelled pull is not waited for")
+    X(DISCARD_UNDER_PULL, "discard-under-pull", "a cancelled pull is not waited for")              \
+    X(ROUND_FORGOTTEN, "round-forgotten", "a round that was not fetched counts as fetched")        \
+    X(STALE_ROUND_KEPT, "stale-round-kept", "a round fetched for an older move counts for this")   \
+    X(COPY_NOT_ANEW, "copy-not-anew", "a move goes on with what was copied for the one before")    \
+    X(COPIED_OF_OTHER, "copied-of-other", "a round made for an older move is given for this")      \
+    X(TRACKER_LATE, "tracker-late", "pages are read before the tracker is asked")                  \
+    X(HOLES_NOT_MADE, "holes-not-made", "pages that went away stay at the destination")            \
+    X(COPY_LEFT_ON, "copy-left-on", "copying that is to end goes on")                              \
+    X(STOPS_TO_COPY, "stops-to-copy", "the rank stands while a round is made")
 
 enum sim_mutant {
     SIM_MUTANT_NONE,
@@ -95,6 +105,8 @@ enum sim_kind {
     SIM_POINT,
     SIM_RANGE,
     SIM_PULL_END,
+    SIM_COPIED, /* a round of copying is made */
+    SIM_FETCH_END,
     SIM_HOLD, /* at the weftd */
     SIM_HELD,
     SIM_NUDGE,
@@ -139,6 +151,15 @@ struct sim_question {
     bool won;
 };
 
+/* Pages of a rank that ran, as they were when they were read; it is what a fetch asks for too. */
+struct sim_round {
+    uint64_t move_id;
+    uint32_t round;
+    uint32_t pages; /* a bit each, here and below */
+    uint32_t version[SIM_PAGES];
+    bool last; /* of a pass */
+};
+
 struct sim_event {
     uint8_t kind;
     uint8_t role;
@@ -151,6 +172,7 @@ struct sim_event {
         struct weft_move_message message;
         struct sim_packet packet;
         struct sim_question registry;
+        struct sim_round round;
     };
 };
 
@@ -167,6 +189,21 @@ struct sim_copy {
     uint32_t quota; /* messages that it has yet to send */
     uint32_t sent[SIM_RANKS_MAX], got[SIM_RANKS_MAX];
     struct weft_channel channel[SIM_RANKS_MAX];
+    uint32_t version[SIM_PAGES]; /* 0: there is no such page */
+    /* when it was frozen: the round that the destination has, 0: none; what exists, what it lacks
+     */
+    uint32_t round, touched, rest;
+};
+
+/* Copying a rank that runs, at the source. */
+struct sim_copying {
+    bool on;
+    bool busy; /* a round is being made */
+    uint32_t round;
+    uint64_t serial;                   /* of the newest round, of all that were ever made */
+    uint32_t written, copied, outside; /* outside: of what is tracked */
+    uint32_t at;                       /* this pass has come so far */
+    struct sim_round made;             /* can be fetched; round 0: none can */
 };
 
 struct sim_process {
@@ -188,6 +225,10 @@ struct sim_process {
     struct weft_move_dest dest[SIM_RANKS_MAX];
     uint64_t source_tick[SIM_RANKS_MAX], dest_tick[SIM_RANKS_MAX];
     struct weft_hold hold[SIM_RANKS_MAX];
+    struct sim_copying copying[SIM_RANKS_MAX];
+    uint32_t asked_round[SIM_RANKS_MAX];      /* with the ask for a migration point */
+    uint32_t range[SIM_RANKS_MAX][SIM_PAGES]; /* that a rank may come into; nobody clears it */
+    uint32_t fetched[SIM_RANKS_MAX];          /* rounds that are in it */
 };
 
 struct sim_host {
@@ -223,6 +264,7 @@ struct sim_app {
     /* truth, and the count of what happened */
     struct weft_move_owner owner[SIM_RANKS_MAX];
     uint32_t sent[SIM_RANKS_MAX][SIM_RANKS_MAX], got[SIM_RANKS_MAX][SIM_RANKS_MAX];
+    uint32_t version[SIM_RANKS_MAX][SIM_PAGES], writes;
 };
 
 struct sim_registry {
@@ -267,6 +309,8 @@ struct sim_block {
 
 struct sim {
     uint64_t seed, random;
+    uint64_t pages_random; /* of all that has to do with pages */
+    bool uncopied;         /* no rank is copied before it is frozen, in all runs */
     enum sim_mutant mutant;
     bool trace;
     bool framed; /* frames travel over endpoints in this run */
@@ -285,7 +329,7 @@ struct sim {
     struct sim_pending pending[SIM_PENDING_MAX];
     uint64_t correlation;
     uint32_t strike_step, steps;
-    uint64_t next_lease, freezes;
+    uint64_t next_lease, freezes, rounds;
     struct net net;
     struct sim_stats stats;
 
@@ -311,6 +355,7 @@ static inline void sim_saw(struct sim *sim, enum sim_seen what)
 }
 
 /* ---- sim_queue.c: time, chance, the network ---- */
+uint64_t sim_draw(uint64_t *random);
 uint64_t sim_random(struct sim *sim);
 uint32_t sim_below(struct sim *sim, uint32_t n);
 bool sim_chance(struct sim *sim, uint32_t of_1000);
@@ -357,6 +402,24 @@ void sim_markers_check(struct sim *sim, uint32_t number, uint32_t rank);
 /* Where a number lives. */
 uint32_t sim_host_of(const struct sim *sim, uint64_t number);
 uint32_t sim_app_of(const struct sim *sim, uint64_t number);
+
+/* ---- sim_pages.c: the memory of ranks, copied while they run and when they stand ---- */
+/* Whether ranks of this run are copied before they are frozen, and in how many passes. */
+void sim_pages_draw(struct sim *sim);
+void sim_pages_init(struct sim *sim, uint32_t app, uint32_t rank, struct sim_copy *copy);
+/* What frozen is of the rank, which stands from now on. */
+void sim_pages_freeze(struct sim *sim, uint32_t number, uint32_t rank);
+void sim_pages_reserve(struct sim *sim, uint32_t number, uint32_t rank);
+/* What lands in the range by a pull. Returns why it fails, or err. */
+int sim_pages_pull(struct sim *sim, uint32_t number, uint32_t rank, const struct sim_copy *from,
+                   int err);
+/* The rank goes on with these pages. */
+void sim_pages_arrive(struct sim *sim, uint32_t number, uint32_t rank);
+void sim_pages_copy(struct sim *sim, uint32_t number, const struct weft_move_message *move);
+void sim_pages_end_copy(struct sim *sim, uint32_t number, uint32_t rank);
+void sim_pages_fetch(struct sim *sim, uint32_t number, const struct weft_move_message *move);
+void sim_on_copied(struct sim *sim, struct sim_event *event);
+void sim_on_fetch_end(struct sim *sim, struct sim_event *event);
 
 /* ---- sim_home.c: plans, and who takes slots ---- */
 void sim_plan(struct sim *sim, uint32_t app);

@@ -5,6 +5,7 @@
  *                                  lists must have happened.
  *   sim_move --one SEED [--trace]  one run, told step by step
  *   sim_move --kept                the seeds that once found a defect (sim_seeds.h)
+ *   ... --uncopied                 no rank is copied before it is frozen
  *   ... --mutant NAME              with a rule broken on purpose: succeeds when the simulation
  *                                  notices
  */
@@ -64,6 +65,7 @@ static bool run_kept(struct sim *sim)
     bool good = true;
     for (size_t i = 0; i < sizeof(sim_seeds) / sizeof(sim_seeds[0]); i++) {
         printf("%llu: %s\n", (unsigned long long)sim_seeds[i].seed, sim_seeds[i].story);
+        sim->uncopied = sim_seeds[i].uncopied;
         good = run_one(sim, sim_seeds[i].seed) && good;
     }
     return good;
@@ -85,13 +87,10 @@ static enum sim_mutant mutant_named(const char *name)
 static void parse(int argc, char **argv, struct options *options, struct sim *sim)
 {
     static const struct option names[] = {
-        {"runs", required_argument, NULL, 'r'},
-        {"seed", required_argument, NULL, 's'},
-        {"one", required_argument, NULL, 'o'},
-        {"trace", no_argument, NULL, 't'},
-        {"kept", no_argument, NULL, 'k'},
-        {"mutant", required_argument, NULL, 'm'},
-        {NULL, 0, NULL, 0},
+        {"runs", required_argument, NULL, 'r'},   {"seed", required_argument, NULL, 's'},
+        {"one", required_argument, NULL, 'o'},    {"trace", no_argument, NULL, 't'},
+        {"kept", no_argument, NULL, 'k'},         {"uncopied", no_argument, NULL, 'u'},
+        {"mutant", required_argument, NULL, 'm'}, {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
@@ -106,6 +105,7 @@ static void parse(int argc, char **argv, struct options *options, struct sim *si
         options->one = options->one || option == 'o';
         options->kept = options->kept || option == 'k';
         sim->trace = sim->trace || option == 't';
+        sim->uncopied = sim->uncopied || option == 'u';
     }
 }
 

@@ -58,13 +58,14 @@ static void say(struct sim *sim, uint64_t from, const struct weft_move_message *
 
 /* ---- SOURCE ---- */
 
-static void ask_point(struct sim *sim, uint32_t number, uint32_t rank)
+static void ask_point(struct sim *sim, uint32_t number, uint32_t rank, uint32_t round)
 {
     struct sim_process *p = &sim->procs[number];
     bool reluctant = !sim_calm(sim) && sim_chance(sim, sim->weather.reluctance);
     uint64_t wait =
         reluctant ? sim_between(sim, 20 * MS, 300 * MS) : sim_between(sim, 10 * US, 5 * MS);
     p->asked[rank] = true;
+    p->asked_round[rank] = round;
     struct sim_event *point = sim_at(sim, sim->now_ns + wait, SIM_POINT, number);
     point->rank = (uint8_t)rank;
     point->epoch = p->source[rank].id.move_id;
@@ -85,6 +86,7 @@ static void on_point(struct sim *sim, const struct sim_event *event)
     } else if (event->err != WEFT_OK && p->asked[event->rank]) {
         what = (struct weft_move_event){.kind = WEFT_MOVE_ON_PINNED, .err = event->err};
     } else {
+        sim_pages_freeze(sim, event->to, event->rank);
         copy->running = sim->mutant == SIM_MUTANT_FREEZE_LEAKS;
         copy->epoch = ++sim->freezes;
     }
@@ -106,6 +108,7 @@ static void forward(struct sim *sim, uint32_t number, uint32_t rank, struct weft
 {
     struct sim_process *p = &sim->procs[number];
     sim_copy_free(sim, &p->copy[rank]);
+    p->copying[rank].on = false;
     p->forwards[rank] = true;
     p->forward_incarnation[rank] = (uint32_t)owner.incarnation;
     sim_at(sim, sim->now_ns + NUDGE_NS, SIM_NUDGE, number)->rank = (uint8_t)rank;
@@ -139,6 +142,7 @@ static void on_range(struct sim *sim, struct sim_event *event)
     if (p->copy[event->rank].exists)
         what.err = WEFT_EEXIST;
     p->reserved[event->rank] = what.err == WEFT_OK;
+    sim_pages_reserve(sim, event->to, event->rank);
     sim_step_dest(sim, event->to, event->rank, &what);
 }
 
@@ -187,6 +191,7 @@ static void on_pull_end(struct sim *sim, struct sim_event *event)
         what.err = WEFT_EPEERDEAD;
     else if (p->pull_cancelled[event->rank] && sim_chance(sim, 700))
         what.err = WEFT_ECANCELED;
+    what.err = sim_pages_pull(sim, event->to, event->rank, copy, what.err);
     sim->stats.seen[SIM_SAW_PULL_FAILED] += what.err != WEFT_OK && what.err != WEFT_ECANCELED;
     if (what.err == WEFT_OK) {
         sim_copy_pull(sim, &p->arriving[event->rank], copy);
@@ -229,6 +234,7 @@ static void resume(struct sim *sim, uint32_t number, const struct weft_move_mess
                  number, rank);
     p->copy[rank] = p->arriving[rank];
     p->arriving[rank] = (struct sim_copy){0};
+    sim_pages_arrive(sim, number, rank);
     p->reserved[rank] = p->forwards[rank] = false;
     p->copy[rank].incarnation = (uint32_t)move->owner.incarnation;
     p->lease[rank] = move->lease;
@@ -276,7 +282,16 @@ static void perform_process(struct sim *sim, enum sim_role role, uint32_t number
     struct sim_process *p = &sim->procs[number];
     switch (action->kind) {
     case WEFT_MOVE_DO_ASK_POINT:
-        ask_point(sim, number, move->rank);
+        ask_point(sim, number, move->rank, move->round);
+        break;
+    case WEFT_MOVE_DO_COPY:
+        sim_pages_copy(sim, number, move);
+        break;
+    case WEFT_MOVE_DO_END_COPY:
+        sim_pages_end_copy(sim, number, move->rank);
+        break;
+    case WEFT_MOVE_DO_START_FETCH:
+        sim_pages_fetch(sim, number, move);
         break;
     case WEFT_MOVE_DO_WITHDRAW:
         p->asked[move->rank] = false;
@@ -336,6 +351,7 @@ static void move_ended(struct sim *sim, uint32_t index, struct sim_moving *movin
     struct sim_app *app = &sim->apps[index];
     uint64_t limit =
         p->lease_ns + p->prepare_ns + p->freeze_ns + p->pull_ns + 3 * p->resolve_ns + p->flush_ns;
+    limit += p->copy_passes > 0 ? p->copy_ns : 0;
     if (sim->hosts[app->home].asleep_ns > moving->started_ns)
         limit += 2 * SIM_STOP_MAX;
     if (sim->now_ns - moving->started_ns > limit)
@@ -485,6 +501,9 @@ void sim_step_source(struct sim *sim, uint32_t number, uint32_t rank,
     size_t n = weft__move_source_step(m, event, sim->now_ns, actions, WEFT_MOVE_ACTIONS_MAX);
     for (size_t i = 0; i < n; i++)
         sim->stats.seen[SIM_SAW_REFUSED] += actions[i].message.kind == WEFT_MOVE_REFUSED;
+    sim->stats.seen[SIM_SAW_COPY_REPEATED] += n > 0 && event->kind == WEFT_MOVE_ON_MESSAGE &&
+                                              actions[0].message.kind == WEFT_MOVE_COPIED &&
+                                              actions[0].message.err == WEFT_OK;
     perform_all(sim, SIM_ROLE_SOURCE, number, actions, n);
     struct sim_event tick = {.kind = SIM_TICK_SOURCE, .to = number, .rank = (uint8_t)rank};
     plan_tick(sim, tick, &p->source_tick[rank], weft__move_source_deadline(m));
@@ -705,6 +724,12 @@ void sim_on_move_event(struct sim *sim, struct sim_event *event)
         break;
     case SIM_PULL_END:
         on_pull_end(sim, event);
+        break;
+    case SIM_COPIED:
+        sim_on_copied(sim, event);
+        break;
+    case SIM_FETCH_END:
+        sim_on_fetch_end(sim, event);
         break;
     case SIM_NUDGE:
         nudge(sim, event->to, event->rank);

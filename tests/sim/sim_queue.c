@@ -7,12 +7,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-uint64_t sim_random(struct sim *sim)
+uint64_t sim_draw(uint64_t *random)
 {
-    uint64_t z = (sim->random += 0x9e3779b97f4a7c15ull);
+    uint64_t z = (*random += 0x9e3779b97f4a7c15ull);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
     return z ^ (z >> 31);
+}
+
+uint64_t sim_random(struct sim *sim)
+{
+    return sim_draw(&sim->random);
 }
 
 uint32_t sim_below(struct sim *sim, uint32_t n)

@@ -57,6 +57,22 @@
     X(PULL_FAILED, "a pull failed")                                                                \
     X(PULL_CANCELLED, "a pull was cancelled")                                                      \
     X(CANCELLED, "a move was cancelled")                                                           \
+    X(COPYING, "a rank copied while it ran")                                                       \
+    X(COPYING_ANEW, "a rank copied anew, for another move")                                        \
+    X(COPY_SMALL, "a rank too small to be copied while it runs")                                   \
+    X(COPY_UNTRACKED, "a rank whose writes cannot be tracked")                                     \
+    X(COPY_REPEATED, "the ask for a round came again")                                             \
+    X(COPY_ENDED, "copying ended while a round was being made")                                    \
+    X(COPY_STALE, "a round made for a move that is over")                                          \
+    X(TRACKER_FAILED, "tracking of writes failed")                                                 \
+    X(WRITTEN_AGAIN, "pages written after they were copied")                                       \
+    X(PAGE_GONE, "pages that went away after they were copied")                                    \
+    X(FETCHED, "a round fetched")                                                                  \
+    X(FETCH_FAILED, "a round that could not be fetched")                                           \
+    X(FETCH_CANCELLED, "a fetch was cancelled")                                                    \
+    X(REST_FROZEN, "a rank frozen of which the destination has rounds")                            \
+    X(ALL_FROZEN, "a rank frozen of which the destination had rounds in vain")                     \
+    X(REST_ARRIVED, "a rank resumed from rounds and the rest")                                     \
     X(REFUSED, "a freeze was refused")                                                             \
     X(RESOLVED, "home asked the registry what stands")                                             \
     X(MARKERS_MISSING, "a move ended with markers missing")                                        \

@@ -17,6 +17,8 @@ static const struct weft_move_params quick = {
     .retry_max_ns = 40 * MS,
     .lease_ns = 150 * MS,
     .prepare_ns = 300 * MS,
+    .copy_ns = 200 * MS,
+    .copy_enough = 4096,
     .freeze_ns = 100 * MS,
     .pull_ns = 400 * MS,
     .resolve_ns = 1500 * MS,
@@ -28,6 +30,8 @@ const struct weft_move_params sim_hasty = {
     .retry_max_ns = 20 * MS,
     .lease_ns = 30 * MS,
     .prepare_ns = 60 * MS,
+    .copy_ns = 30 * MS,
+    .copy_enough = 4096,
     .freeze_ns = 20 * MS,
     .pull_ns = 40 * MS,
     .resolve_ns = 150 * MS,
@@ -90,6 +94,7 @@ static void place_rank(struct sim *sim, uint32_t index, uint32_t rank)
     weft__leases_reserve(&sim->hosts[p->host].leases, &ask, 0, &granted);
     weft__leases_commit(&sim->hosts[p->host].leases, ask.id, 0);
     sim_copy_init(sim, index, &p->copy[rank]);
+    sim_pages_init(sim, index, rank, &p->copy[rank]);
     p->copy[rank].incarnation = 1;
     p->copy[rank].quota = app->ranks_n > 1 ? 2 + sim_below(sim, 9) : 0;
     p->lease[rank] = ask.id;
@@ -161,11 +166,12 @@ static void set_up(struct sim *sim, uint64_t seed)
     sim->now_ns = 0;
     sim->calm_ns = 900 * MS;
     sim->params = sim_chance(sim, 200) ? sim_hasty : quick;
+    sim_pages_draw(sim);
     sim->limits = (struct weft_channel_limits){
         .packets = 6, .bytes = 1024, .resend_first_ns = 30 * MS, .resend_max_ns = 240 * MS};
     sim->held_max = 2 + sim_below(sim, 15);
     sim->steps = 0;
-    sim->next_lease = sim->freezes = sim->correlation = 0;
+    sim->next_lease = sim->freezes = sim->rounds = sim->correlation = 0;
     sim->hosts_n = 2 + sim_below(sim, SIM_HOSTS_MAX - 1);
     sim_weather_make(sim);
     do {
