@@ -7,6 +7,7 @@
  * give away are the apps at home on it: it ends when the last of them has ended, or lies in the
  * store, from where another host can thaw it. What ranks have printed before they left is handed
  * over first; a home that does not take it is not waited for longer than it takes to count as dead.
+ * Who waits for an app that has just ended here has a moment to ask how it went.
  */
 #include <string.h>
 
@@ -17,7 +18,7 @@
 #include "host/weftd.h"
 #include "host/weftd_app.h"
 
-enum { EMPTY_POLL_MS = 100 };
+enum { EMPTY_POLL_MS = 100, REPORT_MS = 2000 };
 
 static uint32_t apps_at_home(const struct weft_host *host)
 {
@@ -28,13 +29,24 @@ static uint32_t apps_at_home(const struct weft_host *host)
     return n;
 }
 
+/* An app at home here has ended so lately that its client may not have its report yet. */
+static bool has_to_report(const struct weft_host *host, uint64_t now)
+{
+    for (const struct weft_app *app = host->apps; app != NULL; app = app->hh.next)
+        if (app->state == WEFT_APP_ENDED && (now < app->ended_ns + REPORT_MS * WEFT_NS_PER_MS ||
+                                             weft__weftd_output_end_awaited(app)))
+            return true;
+    return false;
+}
+
 static void poll_fired(struct weft_timer *timer)
 {
     struct weft_host *host = weft__loop_owner(timer, struct weft_host, drain_timer);
     if (!host->leaves || host->stopping)
         return;
     uint64_t now = weft__now_ns();
-    if (weft__leases_used(&host->leases) != 0 || apps_at_home(host) != 0)
+    if (weft__leases_used(&host->leases) != 0 || apps_at_home(host) != 0 ||
+        has_to_report(host, now))
         host->empty_ns = 0;
     else if (host->empty_ns == 0)
         host->empty_ns = now;

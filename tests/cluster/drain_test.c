@@ -125,8 +125,8 @@ static void the_home_of_an_app_waits_for_its_end(void **state)
     cluster_three(cluster, 2);
     stage_open(&stage, cluster);
     struct cluster_app app =
-        cluster_run(cluster, &cluster->hosts[1], "-n", "2", cluster_program("chain"), stage.path,
-                    "0", "1", "1000", NULL);
+        cluster_run(cluster, &cluster->hosts[1], "--json", cluster_file(cluster, "json"), "-n", "2",
+                    cluster_program("chain"), stage.path, "0", "1", "1000", NULL);
     stage_runs(cluster, &stage, 2, 1);
     struct child *tried = look(cluster, "--", "a");
     cluster_check(cluster, tried->code == 1 && child_said(tried, "1 apps at home there"));
