@@ -1,5 +1,5 @@
 /* Large messages of ranks whose memory is nearly full. Argument: "fatal", and the last one, which
- * cannot fit, ends the program. */
+ * cannot fit, ends the program; "abort", it says something and aborts. */
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +43,10 @@ int main(int argc, char **argv)
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+    if (argc > 1 && strcmp(argv[1], "abort") == 0) {
+        printf("the last words of rank %d\n", rank);
+        MPI_Abort(MPI_COMM_WORLD, 9);
+    }
     fill();
     int wrong = exchange(LARGE) + exchange(LARGE);
     if (argc < 2 || strcmp(argv[1], "fatal") != 0)

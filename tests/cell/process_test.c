@@ -153,6 +153,20 @@ static void what_they_ask_for_must_be_their_own(void **state)
     stage_all_free(cluster);
 }
 
+static void what_they_have_printed_is_not_lost_when_they_abort(void **state)
+{
+    struct cluster *cluster = *state;
+    const char *at = cluster_host(cluster, "home", 2)->address;
+    struct child *run = cluster_start(cluster, path_of("crammed"), "abort", NULL);
+    cluster_check(cluster, child_wait(run, CLUSTER_MS) == 9);
+    expect(cluster, run, "the last words of rank 0");
+    run = cluster_weft(cluster, "run", "--at", at, "-n", "1", "--process", path_of("crammed"),
+                       "abort", NULL);
+    cluster_check(cluster, run->code == 1);
+    expect(cluster, run, "the last words of rank 0");
+    stage_all_free(cluster);
+}
+
 /* How many of those that have written their numbers there are left; -1: it is another number. */
 static int left_of(const struct cluster *cluster, const char *folder, size_t number)
 {
@@ -206,6 +220,7 @@ int main(void)
         CASE(they_end_their_app_with_a_reason),
         CASE(large_messages_need_little_room_or_say_so),
         CASE(what_they_ask_for_must_be_their_own),
+        CASE(what_they_have_printed_is_not_lost_when_they_abort),
         CASE(one_that_has_not_begun_with_mpi_ends_with_its_host),
         CASE(one_that_computes_ends_when_its_app_does),
     };
