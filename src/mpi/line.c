@@ -413,7 +413,17 @@ static void broken(const char *what)
     _exit(127);
 }
 
-/* The program ends with who has started it; children of its own are no ranks. */
+/* The program is to end with who has started it, which a set-uid one forgets. */
+static void follow(int parent)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent)
+        return;
+    if (kill(parent, 0) == 0 || errno == EPERM)
+        broken("only the process that weft run has started is a rank, and this is a child of it; "
+               "let whatever starts the program exec it");
+    broken("it has ended");
+}
+
 struct weft_cell *weft__mpi_line_open(void)
 {
     const char *text = getenv(WEFT_LINE_ENV);
@@ -424,8 +434,7 @@ struct weft_cell *weft__mpi_line_open(void)
     if (sscanf(text, "%d %llx %llx %llx %d", &fd, &base, &len, &at, &parent) != 5 || at >= len)
         broken(WEFT_LINE_ENV " makes no sense");
     (void)unsetenv(WEFT_LINE_ENV);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
-        broken("it has ended");
+    follow(parent);
     void *range = mmap((void *)(uintptr_t)base, len, PROT_READ | PROT_WRITE,
                        MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
     if (range != (void *)(uintptr_t)base)

@@ -153,6 +153,18 @@ static void what_they_ask_for_must_be_their_own(void **state)
     stage_all_free(cluster);
 }
 
+static void a_child_of_a_rank_is_no_rank(void **state)
+{
+    struct cluster *cluster = *state;
+    const char *at = cluster_host(cluster, "home", 2)->address;
+    char command[600];
+    snprintf(command, sizeof(command), "%s -; true", path_of(kinds[0]));
+    struct child *run = cluster_weft(cluster, "run", "--at", at, "-n", "1", "--process", "/bin/sh",
+                                     "-c", command, NULL);
+    cluster_check(cluster, child_complained(run, "this is a child of it"));
+    stage_all_free(cluster);
+}
+
 static void what_they_have_printed_is_not_lost_when_they_abort(void **state)
 {
     struct cluster *cluster = *state;
@@ -220,6 +232,7 @@ int main(void)
         CASE(they_end_their_app_with_a_reason),
         CASE(large_messages_need_little_room_or_say_so),
         CASE(what_they_ask_for_must_be_their_own),
+        CASE(a_child_of_a_rank_is_no_rank),
         CASE(what_they_have_printed_is_not_lost_when_they_abort),
         CASE(one_that_has_not_begun_with_mpi_ends_with_its_host),
         CASE(one_that_computes_ends_when_its_app_does),
