@@ -170,7 +170,9 @@ int weft__move_check(struct weft__rank *rank, const struct weft__move *move)
     if (move->executor != exec->executor->number)
         return weft_fail(WEFT_ENOTSUP, "rank %d does not run by the %s executor", (int)rank->number,
                          exec->executor->name);
-    return move->finished || move->running ? WEFT_OK : exec->executor->prepare(rank, move);
+    if (move->running) /* before its memory comes, not only when it stands */
+        return weft__move_same_build(rank, move);
+    return move->finished ? WEFT_OK : exec->executor->prepare(rank, move);
 }
 
 /* Empties what must not show through the holes of a pull: all of the range; or, where rounds of

@@ -216,6 +216,8 @@ static int describe(const struct weft__precopy *precopy, uint8_t **bytes_out, si
                               .running = 1,
                               .round = precopy->round};
     strncpy(move.lane, weft__lane_address(exec->lane), sizeof(move.lane) - 1);
+    memcpy(move.build_id, exec->program.elf.build_id, exec->program.elf.build_id_len);
+    move.build_id_len = exec->program.elf.build_id_len;
     int err = weft__image_encode(precopy->image, &image, &image_len);
     move.image = image;
     move.image_len = image_len;

@@ -134,7 +134,8 @@ struct weft_move_message {
     X(MARKERS)    /* SOURCE: flush markers or death notices of all processes are in */             \
     X(COPIED)     /* SOURCE: answer to COPY: err, bytes, last */                                   \
     X(RANGE)      /* DEST: answer to RESERVE_RANGE: err */                                         \
-    X(FETCHED)    /* DEST: answer to START_FETCH: err; nothing of it is under way any more */      \
+    X(FETCHED)    /* DEST: answer to START_FETCH: err; nothing of it is under way any more;        \
+                     ENOEXEC: the rank can never come, text */                                     \
     X(PULLED)     /* DEST: the pull ended, nothing of it is under way any more: err */             \
     X(HELD)       /* DEST: answer to HOLD_LEASE: err */
 

@@ -194,10 +194,14 @@ static void on_range(struct weft_move_dest *m, struct weft_move_out *out, int er
     }
 }
 
-static void on_fetched(struct weft_move_dest *m, struct weft_move_out *out, int err)
+static void on_fetched(struct weft_move_dest *m, struct weft_move_out *out,
+                       const struct weft_move_event *event)
 {
+    const int err = event->err;
     if (m->state == WEFT_DEST_CANCELLING) {
         drop(m, out, true);
+    } else if (m->state == WEFT_DEST_FETCHING && err == WEFT_ENOEXEC) {
+        fail(m, out, err, event->text != NULL ? event->text : "the program is another build here");
     } else if (m->state == WEFT_DEST_FETCHING) {
         uint32_t round = m->round;
         m->state = WEFT_DEST_PREPARED;
@@ -280,7 +284,7 @@ static void on_event(struct weft_move_dest *m, struct weft_move_out *out,
         on_range(m, out, event->err);
         break;
     case WEFT_MOVE_ON_FETCHED:
-        on_fetched(m, out, event->err);
+        on_fetched(m, out, event);
         break;
     case WEFT_MOVE_ON_PULLED:
         on_pulled(m, out, event->err);

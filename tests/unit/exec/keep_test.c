@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "exec/exec.h"
+#include "exec/move.h"
 #include "snapshot/region.h"
 #include "transport/inproc/inproc.h"
 #include "weft/error.h"
@@ -186,6 +187,31 @@ static void a_rank_goes_on_in_another_process_from_its_memory_alone(void **state
     finish(&app);
 }
 
+/* Of a rank that is copied while it runs: nothing of its memory is wanted. */
+static void a_round_of_another_build_is_refused(void **state)
+{
+    struct app app;
+    struct weft__move move;
+    uint8_t *round;
+    size_t len;
+    (void)state;
+    start(&app, "idle", "1");
+    freeze(&app);
+    close_exec(&app);
+    open_exec(&app, "idle", "1");
+    assert_int_equal(weft__exec_reserve(app.exec, 0), 0);
+    assert_int_equal(weft__move_decode(app.descriptor, app.len_bytes, &move), 0);
+    move.running = move.round = 1;
+    move.build_id[0] ^= 1;
+    assert_int_equal(weft__move_encode(&move, &round, &len), 0);
+    const struct weft_exec_pull pull = {.rank = 0, .descriptor = round, .len_bytes = len};
+    assert_int_equal(weft__exec_pull(app.exec, &pull), WEFT_ENOEXEC);
+    assert_non_null(strstr(weft_fail_text(WEFT_ENOEXEC), "is another build"));
+    assert_int_equal(weft__exec_discard(app.exec, 0), 0);
+    free(round);
+    finish(&app);
+}
+
 static void a_kept_rank_counts_the_points_that_it_has_come_to_and_goes_on_where_it_was(void **state)
 {
     struct app app;
@@ -244,6 +270,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_rank_goes_on_in_another_process_from_its_memory_alone),
+        cmocka_unit_test(a_round_of_another_build_is_refused),
         cmocka_unit_test(
             a_kept_rank_counts_the_points_that_it_has_come_to_and_goes_on_where_it_was),
         cmocka_unit_test(a_rank_that_has_ended_is_kept_as_such),

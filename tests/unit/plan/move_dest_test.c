@@ -344,6 +344,19 @@ static void a_round_that_fails_leaves_none_behind(void **state)
     assert_int_equal(m.state, WEFT_DEST_PREPARED);
 }
 
+static void a_host_with_another_build_takes_none_of_the_memory(void **state)
+{
+    (void)state;
+    advance(WEFT_DEST_PREPARED);
+    fetch(1);
+    happens(&m, &(struct weft_move_event){.kind = WEFT_MOVE_ON_FETCHED,
+                                          .err = WEFT_ENOEXEC,
+                                          .text = "ring is another build"});
+    assert_int_equal(said(WEFT_MOVE_FAILED)->err, WEFT_ENOEXEC);
+    assert_string_equal(said(WEFT_MOVE_FAILED)->text, "ring is another build");
+    assert_failed_and_given_back(true);
+}
+
 static void a_fetch_that_is_discarded_is_waited_for(void **state)
 {
     (void)state;
@@ -390,6 +403,7 @@ int main(void)
         with_machine(a_process_that_was_started_anew_says_that_it_will_not_commit),
         cmocka_unit_test_setup(rounds_are_fetched_one_after_the_other, set_up),
         cmocka_unit_test_setup(a_round_that_fails_leaves_none_behind, set_up),
+        cmocka_unit_test_setup(a_host_with_another_build_takes_none_of_the_memory, set_up),
         cmocka_unit_test_setup(a_fetch_that_is_discarded_is_waited_for, set_up),
         cmocka_unit_test_setup(a_source_that_dies_while_it_is_fetched_from_ends_the_move_here,
                                set_up),
