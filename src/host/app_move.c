@@ -105,6 +105,17 @@ static bool is_current(const struct weft_app_mover *mover, const struct posted *
     return posted->move_id == 0 || posted->move_id == newest;
 }
 
+/* That a rank is not copied before it stops is how it is with small ones, and where no tracker
+ * works. */
+static void log_failure(const struct weft_app_mover *mover, const struct posted *posted)
+{
+    const char *what = weft__move_event_name(posted->event.kind);
+    if (posted->event.kind == WEFT_MOVE_ON_COPIED && posted->event.err == WEFT_ENOTSUP)
+        weft__debug("rank %d, %s: %s", mover->rank, what, posted->text);
+    else if (posted->event.err != WEFT_OK)
+        weft__warn("rank %d, %s: %s", mover->rank, what, posted->text);
+}
+
 static void posted_run(struct weft_task *task)
 {
     struct posted *posted = weft__loop_owner(task, struct posted, task);
@@ -116,9 +127,7 @@ static void posted_run(struct weft_task *task)
         keep_descriptor(mover, posted);
     else
         free(posted->bytes);
-    if (posted->event.err != WEFT_OK)
-        weft__warn("rank %d, %s: %s", mover->rank, weft__move_event_name(posted->event.kind),
-                   posted->text);
+    log_failure(mover, posted);
     if (posted->event.kind == WEFT_MOVE_ON_PULLED)
         mover->pulled = posted->pulled;
     if (posted->event.kind == WEFT_MOVE_ON_MARKERS)

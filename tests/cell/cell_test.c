@@ -52,6 +52,7 @@ static void move_on(struct cluster *cluster, const struct cluster_app *app)
             moved = now.moved;
     }
     cluster_check(cluster, moved >= MOVES);
+    cluster_check(cluster, !child_complained(app->run, "too few to copy")); /* as most ranks are */
 }
 
 /* Freezes the app to files, and thaws it. */
