@@ -263,6 +263,8 @@ static int cell_load(struct weft__rank *rank)
 static void cell_unload(struct weft__rank *rank)
 {
     struct weft__cell *own = rank->stay.own;
+    if (own && atomic_load(&rank->stay.turn) != WEFT__TURN_OVER) /* the stay has not begun */
+        weft__workers_release(rank);
     if (own)
         weft__system_fini(&own->system);
     free(own);

@@ -117,6 +117,7 @@ void weft__workers_undeep(struct weft__worker *worker);
 void weft__workers_rouse(struct weft__workers *all);
 /* A worker for a new stay: the one with the fewest. */
 void weft__workers_assign(struct weft__rank *rank);
+void weft__workers_release(struct weft__rank *rank); /* its stay is over, or has not begun */
 /* The rank, which was another's, or this one's already, is this worker's. */
 void weft__workers_take(struct weft__worker *worker, struct weft__rank *rank);
 /* The rank is READY, and goes into its worker's queue. */

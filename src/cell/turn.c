@@ -189,7 +189,7 @@ static void leave(struct weft__rank *rank)
     struct weft__worker *worker = rank->stay.worker;
     weft__workers_untime(worker->all, weft__cell_of(rank));
     weft__system_fini(&weft__cell_of(rank)->system);
-    atomic_fetch_sub(&worker->ranks, 1);
+    weft__workers_release(rank);
     atomic_store(&rank->stay.turn, WEFT__TURN_OVER);
     weft__futex_wake(&rank->stay.turn);
     weft__stay_count(rank, -1);
@@ -202,15 +202,22 @@ void weft__turn_join(struct weft__rank *rank)
         weft__futex_wait(&rank->stay.turn, turn, WEFT_NEVER);
 }
 
+static void yield(struct weft__rank *rank)
+{
+    atomic_store(&rank->stay.turn, WEFT__TURN_READY);
+    weft__workers_enqueue(rank);
+}
+
+/* A timer's may come late, and find the rank in its next stay: what it has to do is looked at when
+ * the rank is the caller's. */
 void weft__turn_wake(struct weft__rank *rank)
 {
-    bool leaves = atomic_load(&rank->stay.order) == WEFT__ORDER_LEAVE;
-    if (!weft__park_wake(&rank->stay.turn, leaves ? WEFT__TURN_RUNNING : WEFT__TURN_READY))
+    if (!weft__park_wake(&rank->stay.turn, WEFT__TURN_RUNNING))
         return;
-    if (leaves)
+    if (atomic_load(&rank->stay.order) == WEFT__ORDER_LEAVE)
         leave(rank);
     else
-        weft__workers_enqueue(rank);
+        yield(rank);
 }
 
 bool weft__turn_is_due(const struct weft__cell *cell)
@@ -241,12 +248,6 @@ static bool park(struct weft__worker *worker, struct weft__cell *cell)
         return true;
     weft__workers_untime(worker->all, cell);
     return false;
-}
-
-static void yield(struct weft__rank *rank)
-{
-    atomic_store(&rank->stay.turn, WEFT__TURN_READY);
-    weft__workers_enqueue(rank);
 }
 
 /* Returns whether the program goes on now; else the rank may be gone. */

@@ -131,6 +131,12 @@ void weft__workers_assign(struct weft__rank *rank)
     atomic_store(&rank->stay.owner, best);
 }
 
+void weft__workers_release(struct weft__rank *rank)
+{
+    struct weft__worker *worker = atomic_load(&rank->stay.worker);
+    atomic_fetch_sub(&worker->ranks, 1);
+}
+
 void weft__workers_take(struct weft__worker *worker, struct weft__rank *rank)
 {
     struct weft__worker *before = atomic_load_explicit(&rank->stay.worker, memory_order_relaxed);
