@@ -5,6 +5,7 @@
  * moves is asked for again where it goes on, and this socket is forgotten. A wish lives until the
  * home has answered with something; it ends, too, when nobody reads the socket any more.
  */
+#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -49,12 +50,23 @@ static void ask_again(struct weft_timer *timer)
     ask(weft__loop_owner(timer, struct weft_input_wish, again));
 }
 
-/* The socket was empty when the rank asked. What does not fit all the same is asked for again. */
+static void wait_a_little(struct weft_input_wish *wish)
+{
+    weft__loop_timer(wish->app->asker.loop, &wish->again,
+                     weft__now_ns() + AGAIN_MS * WEFT_NS_PER_MS);
+}
+
+/* The socket was empty when the rank asked. What does not fit all the same is asked for again by
+ * the rank, but for the first byte: that it has asked for already. */
 static void give(struct weft_input_wish *wish, const Weft__Host__TakenInput *taken)
 {
     ssize_t n = 0;
     if (taken->input.len > 0)
         n = send(wish->fd, taken->input.data, taken->input.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0 && errno != EPIPE) { /* there is no memory for it now */
+        wait_a_little(wish);
+        return;
+    }
     if (taken->at_end && n == (ssize_t)taken->input.len)
         (void)shutdown(wish->fd, SHUT_WR);
     over(wish);
@@ -75,8 +87,7 @@ static void answered(void *ctx, int err, const char *text, const ProtobufCMessag
     } else if (err == WEFT_OK) {
         ask(wish);
     } else {
-        weft__loop_timer(wish->app->asker.loop, &wish->again,
-                         weft__now_ns() + AGAIN_MS * WEFT_NS_PER_MS);
+        wait_a_little(wish);
     }
 }
 
