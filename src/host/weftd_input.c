@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/must.h"
 #include "control/server.h"
 #include "host/input.h"
@@ -28,6 +29,7 @@ struct weft_app_input {
     struct weft_input *window;
     struct held push, take;
     bool lost; /* its client and what it has sent are gone */
+    bool told; /* that it is */
 };
 
 static struct weft_call *let_go(struct held *held)
@@ -73,6 +75,17 @@ static void push_over(struct weft_timer *timer)
 
 /* ---- the reader's side ---- */
 
+/* The program sees an end that nobody has made. */
+static void tell_lost(struct weft_app_input *input)
+{
+    if (!input->lost || input->told)
+        return;
+    input->told = true;
+    weft__info("app %llx: the standard input of rank %u ends: who had it was connected to the home "
+               "that has frozen the app",
+               (unsigned long long)input->app->id, input->app->request->input_rank);
+}
+
 static void answer_take(struct weft_app_input *input)
 {
     struct weft_call *call = let_go(&input->take);
@@ -80,6 +93,7 @@ static void answer_take(struct weft_app_input *input)
     struct weft_input_view view = weft__input_view(input->window);
     if (call == NULL)
         return;
+    tell_lost(input);
     reply.input = (ProtobufCBinaryData){.len = view.len, .data = (uint8_t *)(uintptr_t)view.bytes};
     reply.at_end = view.at_end || input->lost;
     weft__call_reply(call, &reply.base);

@@ -174,6 +174,37 @@ static void only_one_rank_reads_and_only_if_it_shall(void **state)
     close(file);
 }
 
+/* Who has the input was connected to the host that has left. */
+static void input_ends_where_an_app_is_thawed_by_another_home(void **state)
+{
+    struct cluster *cluster = *state;
+    int ends[2];
+    (void)setenv("WEFT_SNAPSHOT_DIR", cluster_file(cluster, "frozen"), 1);
+    struct cluster_host *home = cluster_host(cluster, "home", 2);
+    struct cluster_host *a = cluster_host(cluster, "a", 2);
+    cluster_check(cluster, pipe2(ends, O_CLOEXEC) == 0);
+    child_set_input(ends[0]);
+    struct cluster_app app =
+        cluster_run(cluster, a, "-n", "2", "--policy", "spot", program, "0", "5", NULL);
+    child_set_input(-1);
+    close(ends[0]);
+    put(cluster, ends[1], 0, SOME);
+    cluster_check(cluster,
+                  cluster_weft(cluster, "freeze", "--at", a->address, app.hex, NULL)->code == 0);
+    const char *at = home->address;
+    struct child *drained =
+        cluster_weft(cluster, "drain", "--at", at, "--timeout", "60", "a", NULL);
+    cluster_check(cluster, drained->code == 0);
+    cluster_check(cluster, child_wait(app.run, CLUSTER_MS) != 0);
+    cluster_check(cluster, cluster_weft(cluster, "thaw", "--at", at, app.hex, NULL)->code == 0);
+    app.home = home;
+    cluster_await(cluster, CLUSTER_MS, ask_state_is(cluster, &app, "ended"));
+    cluster_check(cluster, child_complained(home->weftd, "the standard input of rank 0 ends"));
+    close(ends[1]);
+    stage_all_free(cluster);
+    (void)unsetenv("WEFT_SNAPSHOT_DIR");
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, cluster_open, cluster_close)
 
 int main(void)
@@ -183,6 +214,7 @@ int main(void)
         CASE(a_rank_that_waits_for_input_is_moved_and_goes_on_reading),
         CASE(a_program_that_wants_no_more_ends_before_its_input),
         CASE(only_one_rank_reads_and_only_if_it_shall),
+        CASE(input_ends_where_an_app_is_thawed_by_another_home),
     };
     return cmocka_run_group_tests(tests, fill, NULL);
 }
