@@ -6,6 +6,9 @@
 
 #include "exec/executor.h"
 
+/* What the user of a machine that cannot run cells can do; ends a text. */
+#define WEFT__CELL_ELSE "; weft run --process can run it, or link it with weftcc -shared"
+
 extern const struct weft__executor weft__executor_cell;
 
 #endif

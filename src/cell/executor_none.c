@@ -6,8 +6,7 @@
 static int none_load(struct weft__rank *rank)
 {
     (void)rank;
-    return weft_fail(WEFT_ENOTSUP, "cells are for x86-64 only: link the program with weftcc "
-                                   "without -static-pie");
+    return weft_fail(WEFT_ENOTSUP, "cells are for x86-64 only" WEFT__CELL_ELSE);
 }
 
 static int none_run(struct weft__rank *rank, bool resumed)

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <sys/auxv.h>
 
+#include "cell/executor.h"
 #include "weft/error.h"
 
 #define FSGSBASE 2u /* HWCAP2: the kernel lets programs set their thread pointer */
@@ -51,6 +52,7 @@ int weft__gate_works(void)
                                    "want the thread pointer of its own threads");
 #endif
     if (!(getauxval(AT_HWCAP2) & FSGSBASE))
-        return weft_fail(WEFT_ENOTSUP, "cells need a processor with FSGSBASE and Linux 5.9");
+        return weft_fail(WEFT_ENOTSUP,
+                         "cells need a processor with FSGSBASE and Linux 5.9" WEFT__CELL_ELSE);
     return WEFT_OK;
 }

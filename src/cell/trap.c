@@ -22,6 +22,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "cell/executor.h"
 #include "weft/error.h"
 
 enum { STACK = 128 << 10 }; /* a power of two; aligned to itself */
@@ -187,7 +188,7 @@ static int dispatch(const struct weft__trap_desc *desc)
         0)
         return weft_fail(WEFT_ENOTSUP,
                          "the kernel cannot hand over system calls of cells (Syscall User "
-                         "Dispatch, Linux 5.11): %s",
+                         "Dispatch, Linux 5.11): %s" WEFT__CELL_ELSE,
                          strerrordesc_np(errno));
     return WEFT_OK;
 }

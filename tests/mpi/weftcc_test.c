@@ -11,6 +11,12 @@
 
 #include <cmocka.h>
 
+#ifdef __x86_64__
+#define FORM " -pie " /* by default */
+#else
+#define FORM " -shared "
+#endif
+
 static const char *weftcc, *installed; /* of the build tree; to be installed */
 static char folder[] = "/tmp/weftcc-test-XXXXXX";
 
@@ -70,7 +76,7 @@ static int teardown(void **state)
 static void a_program_becomes_a_shared_object_that_exports_main(void **state)
 {
     (void)state;
-    expect(0, "", "-O1 -Wall -o ring ring.c");
+    expect(0, "", "-shared -O1 -Wall -o ring ring.c");
     assert_int_equal(run(out, sizeof(out), "nm -D --defined-only ring"), 0);
     assert_non_null(strstr(out, " T main"));
     assert_int_equal(run(out, sizeof(out), "readelf -d -n ring"), 0);
@@ -83,7 +89,7 @@ static void a_program_becomes_a_shared_object_that_exports_main(void **state)
 static void a_program_can_be_an_ordinary_executable(void **state)
 {
     (void)state;
-    expect(0, "", "-pie -O1 -o plain ring.c");
+    expect(0, "", "-pie -O1 -Wall -o plain ring.c");
     assert_int_equal(run(out, sizeof(out), "readelf -l -d -n plain"), 0);
     assert_non_null(strstr(out, "INTERP"));
     assert_non_null(strstr(out, "[libmpi_abi.so.1]"));
@@ -97,7 +103,7 @@ static void compiling_and_linking_can_be_two_steps(void **state)
 {
     (void)state;
     expect(0, "", "-c ring.c");
-    expect(0, "", "-o ring2 ring.o -lm");
+    expect(0, "", "-shared -o ring2 ring.o -lm");
     assert_int_equal(run(out, sizeof(out), "nm -D --defined-only ring2"), 0);
     assert_non_null(strstr(out, " T main"));
 }
@@ -105,19 +111,35 @@ static void compiling_and_linking_can_be_two_steps(void **state)
 static void show_prints_a_command_that_a_shell_can_run(void **state)
 {
     (void)state;
-    expect(0, "-shared", "--show -DTEXT='\"a b\"' -o 'ring three' ring.c");
+    expect(0, FORM, "--show -DTEXT='\"a b\"' -o 'ring three' ring.c");
     char command[4096];
     snprintf(command, sizeof(command), "%.4000s", out);
     command[strcspn(command, "\n")] = '\0';
     assert_int_equal(run(out, sizeof(out), "%s && test -f 'ring three'", command), 0);
     expect(0, "-fPIC", "--show -c ring.c");
-    assert_null(strstr(out, "-shared"));
+    assert_null(strstr(out, FORM));
+}
+
+static void a_build_system_can_ask_for_what_is_added(void **state)
+{
+    (void)state;
+    expect(0, "-I", "-showme:compile");
+    assert_null(strstr(out, "-lmpi_abi"));
+    expect(0, "-lmpi_abi", "-showme:link");
+    assert_null(strstr(out, "-I"));
+    expect(0, "-static-pie", "-showme:link -static-pie");
+    assert_int_equal(run(out, sizeof(out),
+                         "mpicc=$(dirname '%s')/mpicc_abi && "
+                         "cc $($mpicc -showme:compile) -o asked ring.c $($mpicc -showme:link)",
+                         weftcc),
+                     0);
 }
 
 static void mistakes_have_a_sentence(void **state)
 {
     (void)state;
-    expect(2, "a rank is a shared object", "-static ring.c");
+    expect(2, "a rank can lie at any address", "-static ring.c");
+    expect(2, "a rank can lie at any address", "-no-pie ring.c");
     expect(1, "no input files", "");
     expect(1, "nothing.c", "nothing.c");
     expect(0, "Usage: weftcc", "--help");
@@ -154,6 +176,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_program_can_be_an_ordinary_executable),
         cmocka_unit_test(compiling_and_linking_can_be_two_steps),
         cmocka_unit_test(show_prints_a_command_that_a_shell_can_run),
+        cmocka_unit_test(a_build_system_can_ask_for_what_is_added),
         cmocka_unit_test(mistakes_have_a_sentence),
         cmocka_unit_test(the_compiler_can_be_chosen),
         cmocka_unit_test(an_installed_tree_can_be_moved),
