@@ -500,6 +500,7 @@ static struct sides *open_sides(const struct draw *draw)
     check(MPI_Comm_rank(s->inter, &s->rank) == MPI_SUCCESS);
     check(MPI_Comm_size(s->inter, &s->n) == MPI_SUCCESS);
     check(MPI_Comm_remote_size(s->inter, &s->other_n) == MPI_SUCCESS);
+    check(MPI_Neighbor_allgather(s, 0, MPI_INT, s, 0, MPI_INT, s->inter) == MPI_ERR_TOPOLOGY);
     s->types[0] = MPI_INT64_T;
     check(MPI_Type_create_resized(MPI_INT64_T, 0, 16, &s->types[1]) == MPI_SUCCESS);
     check(MPI_Type_commit(&s->types[1]) == MPI_SUCCESS);
