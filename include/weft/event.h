@@ -39,6 +39,8 @@
     X(PLAN_REFUSED, "plan_refused", "moves,gain_ns,cost_ns", "verdict,cause",                      \
       "a better placement is not worth it, or not yet; told when the verdict changes")             \
     X(MOVE_ASKED, "move_asked", "move", "from,to,cause", "the move of a rank begins")              \
+    X(MOVE_PRECOPIED, "move_precopied", "move,took_ns,bytes,passes", "from,to",                    \
+      "so much of its memory while it ran, in so many passes; it is asked to stop, or stays")      \
     X(MOVE_ABORTED, "move_aborted", "move,took_ns", "to,error,reason", "it goes on where it was")  \
     X(MOVE_DONE, "move_done", "move,took_ns,bytes,forwarded,pause_ns", "from,to,transport",        \
       "nothing of the move is left on the host that the rank came from")                           \

@@ -2,7 +2,8 @@
  *
  *   M    names of processes (hosts) and rows (ranks)
  *   X    slices: the stays of a rank on a host, the phases of its moves (prepare, freeze, frozen,
- *        copy, commit, resume, forwarding), and each move as a whole on the home's row "moves"
+ *        copy, commit, resume, forwarding), and each move as a whole on the home's row "moves",
+ *        with its pre-copy in it: the home's clock tells both
  *   i    moments: plans, hosts that come and go, messages
  *   s f  an arrow from the sending of a message to its receipt; t: where it was held or forwarded
  *   C    used slots of each host
@@ -221,6 +222,18 @@ static void put_move(struct picture *picture, const struct cli_event *event, str
     }
 }
 
+/* Within the whole move. */
+static void put_precopy(struct picture *picture, const struct cli_event *event)
+{
+    put_slice(picture, &(struct slice){.name = "pre-copy",
+                                       .category = "move",
+                                       .host = event->source,
+                                       .row = MOVES_ROW,
+                                       .from_ns = event->at_ns - event->event.n[1],
+                                       .to_ns = event->at_ns,
+                                       .args = args_of(&event->event)});
+}
+
 static void take_placed(struct picture *picture, const struct cli_event *event)
 {
     uint32_t host = host_named(picture, text_of(&event->event, 0), event->source);
@@ -240,6 +253,9 @@ static void take_move(struct picture *picture, const struct cli_event *event, st
     switch (event->event.kind) {
     case WEFT_EVENT_MOVE_ASKED:
         row->asked_ns = event->at_ns;
+        break;
+    case WEFT_EVENT_MOVE_PRECOPIED:
+        put_precopy(picture, event);
         break;
     case WEFT_EVENT_MOVE_PREPARED:
         put_phase(picture, event, "prepare", from_ns);

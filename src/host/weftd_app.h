@@ -117,6 +117,7 @@ struct weft_app_plan {
     struct weft_app_turn turn; /* of the present step */
     bool moving;
     struct weft_move_home machine;
+    uint64_t copy_began_ns;
     struct weft_move_message prepare; /* for the destination, which may have to be launched first */
     struct weft_timer timer;
     struct weft_app *app;

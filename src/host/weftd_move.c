@@ -48,6 +48,23 @@ static void tell_asked(struct weft_app *app)
                                                 .text = {move->from, move->to, move->cause}});
 }
 
+/* The rank is not copied any more while it runs; nothing is told of what was refused at once. */
+static void tell_precopied(struct weft_app *app)
+{
+    const struct weft_app_move *move = record(app);
+    uint64_t now = weft__now_ns();
+    if (move->copied_bytes == 0)
+        return;
+    weft__weftd_event(
+        app->host, &(struct weft_event_note){.kind = WEFT_EVENT_MOVE_PRECOPIED,
+                                             .app = app->id,
+                                             .rank = move->rank,
+                                             .mono_ns = now,
+                                             .n = {app->move_count, now - app->plan->copy_began_ns,
+                                                   move->copied_bytes, move->passes},
+                                             .text = {move->from, move->to}});
+}
+
 /* The record of the move says what has become of it; err: why it was given up. */
 static void tell_over(struct weft_app *app, int err)
 {
@@ -432,11 +449,16 @@ static void machine_step(struct weft_app *app, const struct weft_move_event *eve
 {
     struct weft_move_action actions[WEFT_MOVE_ACTIONS_MAX];
     struct weft_app_plan *plan = app->plan;
+    enum weft_move_home_state before = plan->machine.state;
     size_t n =
         weft__move_home_step(&plan->machine, event, weft__now_ns(), actions, WEFT_MOVE_ACTIONS_MAX);
     apply_owner(app);
     record(app)->copied_bytes = plan->machine.copied_bytes;
     record(app)->passes = plan->machine.passes;
+    if (plan->machine.state != before && plan->machine.state == WEFT_HOME_COPYING)
+        plan->copy_began_ns = weft__now_ns();
+    else if (plan->machine.state != before && before == WEFT_HOME_COPYING)
+        tell_precopied(app);
     for (size_t i = 0; i < n; i++)
         if (!perform(app, &actions[i]))
             return;
