@@ -14,6 +14,10 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+#error "weft/line.h is for C code of the runtime and libmpi"
+#endif
+
 #define WEFT_LINE_ENV "WEFT_RANK_LINE"
 #define WEFT_LINE_VERSION 1
 #define WEFT_LINE_BYTES 20480u /* at least a packet */
