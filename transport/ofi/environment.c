@@ -6,12 +6,16 @@
  * RDMA in software (soft-RoCE) allows 32,767 and refuses to enable an endpoint, so there the number
  * is made to fit; it bounds the peers that one such device connects to. The sign of a device in
  * software is that no hardware stands above it in sysfs.
+ *
+ * Machines without RDMA are told apart by sysfs too: to load libfabric and to ask it takes 60 to
+ * 100 ms of the processor, among other things because it reads the kernel's table of symbols.
  */
 #include <dirent.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "transport/ofi/impl.h"
@@ -30,16 +34,28 @@ static bool in_software(const char *device)
     return strstr(target, "/virtual/") != NULL;
 }
 
-static bool any_in_software(void)
+static bool any(bool (*is_meant)(const char *device))
 {
     bool found = false;
     DIR *dir = opendir(DEVICES);
     struct dirent *entry;
     while (dir && !found && (entry = readdir(dir)))
-        found = entry->d_name[0] != '.' && in_software(entry->d_name);
+        found = entry->d_name[0] != '.' && is_meant(entry->d_name);
     if (dir)
         closedir(dir);
     return found;
+}
+
+static bool in_any_way(const char *device)
+{
+    (void)device;
+    return true;
+}
+
+bool weft__ofi_lacks_device(const char *provider)
+{
+    bool needs = strncasecmp(provider, "verbs", 5) == 0 || strcasecmp(provider, "efa") == 0;
+    return needs && !any(in_any_way);
 }
 
 void weft__ofi_environment(void)
@@ -47,6 +63,6 @@ void weft__ofi_environment(void)
     setenv("IPATH_NO_BACKTRACE", "1", 0);
     setenv("HFI_NO_BACKTRACE", "1", 0);
     setenv("FI_MR_CACHE_MONITOR", "disabled", 0);
-    if (any_in_software())
+    if (any(in_software))
         setenv("FI_UNIVERSE_SIZE", SOFTWARE_PEERS, 0);
 }

@@ -327,6 +327,8 @@ int weft__ofi_fabric_open(struct ofi_ep *ep, const struct weft_tp_open *desc)
         return provider_open(ep, desc, desc->provider);
     int err = WEFT_ENOTSUP;
     for (size_t i = 0; i < sizeof(fabric_choice) / sizeof(fabric_choice[0]); i++) {
+        if (weft__ofi_lacks_device(fabric_choice[i]))
+            continue;
         err = provider_open(ep, desc, fabric_choice[i]);
         if (err == WEFT_OK || err == WEFT_EADDRINUSE)
             return err;

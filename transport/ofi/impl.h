@@ -183,6 +183,8 @@ int weft__ofi_completion_err(const struct ofi_ep *ep, const struct fi_cq_err_ent
 
 /* environment.c */
 void weft__ofi_environment(void); /* before main */
+/* Whether it works on RDMA devices only, and there is none. Costs a look at a folder. */
+bool weft__ofi_lacks_device(const char *provider);
 
 /* library.c */
 /* Before anything else of libfabric; later times cost nothing.  Errors: WEFT_ENOTSUP. */

@@ -28,6 +28,11 @@ static int open_ep(const struct weft_tp_open *desc, struct weft_tp_ep **ep_out)
         return weft_fail(WEFT_ENOTSUP, "ofi has no control messages");
     if (!desc->bind || !desc->handlers || !desc->handlers->message)
         return weft_fail(WEFT_EINVAL, "ofi needs an address and a handler of messages");
+    if (desc->provider && weft__ofi_lacks_device(desc->provider))
+        return weft_fail(WEFT_ENOTSUP,
+                         "there is no RDMA device for libfabric's %s (nothing in "
+                         "/sys/class/infiniband)",
+                         desc->provider);
     int err = weft__ofi_library_load();
     weft__ofi_reset_signals();
     if (err != WEFT_OK)
