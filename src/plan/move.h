@@ -40,8 +40,9 @@
 #include <stdint.h>
 
 /* Copying before the freeze is optional: whatever fails in it leads to FREEZE (0), after which all
- * is pulled. FREEZE (n) says that DEST has the rounds up to n. SOURCE ends it by a deadline of its
- * own, so HOME may give up in the midst of it as before. */
+ * is pulled; one that hears nothing until its deadline ends the move. FREEZE (n) says that DEST has
+ * the rounds up to n. SOURCE ends it by a deadline of its own, so HOME may give up in the midst of
+ * it as before. */
 
 #define WEFT_MOVE_TEXT_MAX 96
 #define WEFT_MOVE_ACTIONS_MAX 8 /* no step gives more */
