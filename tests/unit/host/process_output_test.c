@@ -30,7 +30,7 @@ static struct home {
     unsigned refused;
     _Atomic unsigned asked, taken, lost, exits;
     _Atomic uint64_t numbers; /* the sum of all */
-    bool holds_exits;         /* the newest is answered by the case */
+    atomic_bool holds_exits;  /* the newest is answered by the case */
     struct weft_call *_Atomic exit;
     char text[64]; /* written before taken is counted */
 } home;
@@ -63,10 +63,10 @@ static void on_exit_of_process(void *ctx, struct weft_call *call, const Protobuf
     const Weft__Host__ProcessExit *news = (const Weft__Host__ProcessExit *)request;
     (void)ctx;
     atomic_fetch_add(&home.lost, news->output_lost ? 1 : 0);
-    if (home.holds_exits)
+    if (atomic_load(&home.holds_exits))
         atomic_store(&home.exit, call);
     atomic_fetch_add(&home.exits, 1);
-    if (!home.holds_exits)
+    if (!atomic_load(&home.holds_exits))
         weft__call_reply(call, NULL);
 }
 
@@ -215,7 +215,7 @@ static void a_process_that_has_ended_is_asked_in_vain_and_told_of_once(void **st
 {
     struct daemons *rig = *state;
     home_open(WEFT_OK, 0);
-    home.holds_exits = true;
+    atomic_store(&home.holds_exits, true);
     launch_one(rig, "prints");
     assert_int_equal(kill(pid_of_process(rig), SIGKILL), 0);
     while (atomic_load(&home.exits) == 0)
