@@ -46,6 +46,7 @@ static int run(const struct orders *orders)
     /* Programs name the MPI library; here it is found beside us, wherever the tree has been moved.
      */
     (void)dlopen("libmpi_abi.so.1", RTLD_NOW | RTLD_LOCAL);
+    (void)setvbuf(stdout, NULL, _IOLBF, 0); /* of ranks that are threads: as mpi/stdio.c has it */
     return weft_app_run((int)orders->lifeline, (int)orders->parent);
 }
 

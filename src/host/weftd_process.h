@@ -40,7 +40,7 @@ struct weft_process {
     uint64_t piece_number; /* of the last one that was made */
     unsigned piece_tries;  /* since the process was given up */
     bool output_lost;      /* a piece of it never came to the home */
-    struct weft_timer piece_timer;
+    struct weft_timer piece_timer, line_timer;
     struct weft_call *hand_over; /* waits for what is owed */
     bool reaped;
     bool killed;   /* by us */

@@ -23,7 +23,7 @@
 #include "host/output.h"
 #include "host/weftd_process.h"
 
-enum { TIMEOUT_MS = 10000, RETRY_MS = 100, TRIES_GIVEN_UP = 2 };
+enum { TIMEOUT_MS = 10000, RETRY_MS = 100, TRIES_GIVEN_UP = 2, LINE_MS = 100 };
 
 static void stream_watch(struct weft_process_stream *stream, bool on)
 {
@@ -45,7 +45,8 @@ static void stream_close(struct weft_process_stream *stream)
     stream->watch.fd = -1;
 }
 
-/* How much of the bytes goes on now: whole lines, so that lines of several hosts do not mix. */
+/* How much of the bytes goes on now: whole lines, so that lines of several hosts do not mix. One
+ * that has begun goes on a little later if it has not ended by then: somebody may be asked. */
 static size_t whole_lines(const struct weft_process_stream *stream, const uint8_t *bytes,
                           size_t len)
 {
@@ -186,6 +187,30 @@ static void hand_over_look(struct weft_process *process)
         weft__call_reply(call, NULL);
 }
 
+static void let_go(struct weft_process_stream *stream)
+{
+    if (stream->owed < stream->rest_len)
+        stream->owed = stream->rest_len;
+}
+
+static void line_is_late(struct weft_timer *timer)
+{
+    struct weft_process *process = weft__loop_owner(timer, struct weft_process, line_timer);
+    let_go(&process->out);
+    let_go(&process->err);
+    weft__weftd_streams_go_on(process);
+}
+
+/* A line has begun and not ended. */
+static void line_watch(struct weft_process *process)
+{
+    struct weft_loop *loop = process->host->asker.loop;
+    if (process->out.rest_len == 0 && process->err.rest_len == 0)
+        weft__loop_timer_off(loop, &process->line_timer);
+    else if (!process->line_timer.armed)
+        weft__loop_timer(loop, &process->line_timer, weft__now_ns() + LINE_MS * WEFT_NS_PER_MS);
+}
+
 void weft__weftd_streams_go_on(struct weft_process *process)
 {
     if (process->piece != NULL)
@@ -200,6 +225,8 @@ void weft__weftd_streams_go_on(struct weft_process *process)
         piece_send(process);
     else if (process->reaped)
         weft__weftd_process_over(process);
+    else
+        line_watch(process);
 }
 
 /* What there is of it now. */
@@ -248,6 +275,7 @@ void weft__weftd_streams_init(struct weft_process *process)
     process->out = process->err = (struct weft_process_stream){
         .watch = {.ready = stream_ready, .fd = -1}, .process = process};
     process->piece_timer.fire = piece_again;
+    process->line_timer.fire = line_is_late;
 }
 
 void weft__weftd_streams_open(struct weft_process *process, int out, int err)
@@ -261,6 +289,7 @@ void weft__weftd_streams_open(struct weft_process *process, int out, int err)
 void weft__weftd_streams_close(struct weft_process *process)
 {
     weft__loop_timer_off(process->host->asker.loop, &process->piece_timer);
+    weft__loop_timer_off(process->host->asker.loop, &process->line_timer);
     stream_close(&process->out);
     stream_close(&process->err);
     piece_free(process);

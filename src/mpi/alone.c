@@ -216,7 +216,6 @@ static void alone_abort(struct weft_cell *cell, int code, const char *reason)
 static void alone_abort(struct weft_cell *cell, int code, const char *reason)
 {
     alone_log(cell, 0, reason);
-    (void)fflush(NULL);
     _exit(code);
 }
 

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "mpi/errhandler.h"
+#include "mpi/stdio.h"
 
 #define CLASSES 63
 #define CLASS_TEXT 64
@@ -95,12 +96,6 @@ struct error {
     va_list *args;
 };
 
-static void end_app(struct weft_mpi *mpi, int code, const char *text) __attribute__((noreturn));
-static void end_app(struct weft_mpi *mpi, int code, const char *text)
-{
-    mpi->cell->calls->abort(mpi->cell, code, text);
-}
-
 static void compose(char *text, const struct weft_mpi *mpi, const char *where, int code)
 {
     const char *class = weft__mpi_error_class_text(weft__mpi_error_class(mpi, code));
@@ -128,7 +123,7 @@ static int raise(struct weft_mpi *mpi, MPI_Errhandler handler, void *object,
     char text[WEFT_MPI_TEXT_MAX];
     compose(text, mpi, error->where, error->code);
     append(text, error->fmt, *error->args);
-    end_app(mpi, error->code, text);
+    weft__mpi_stdio_end_app(mpi->cell, error->code, text);
 }
 
 /* lint: four and a text */
@@ -165,5 +160,5 @@ void weft__mpi_error_fatal(struct weft_mpi *mpi, int code, const char *fmt, ...)
     va_start(args, fmt);
     append(text, fmt, args);
     va_end(args);
-    end_app(mpi, code, text);
+    weft__mpi_stdio_end_app(mpi->cell, code, text);
 }

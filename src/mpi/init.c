@@ -24,6 +24,7 @@
 #include "mpi/protocol.h"
 #include "mpi/request.h"
 #include "mpi/schedule.h"
+#include "mpi/stdio.h"
 
 /* The program that runs the rank has it; a program that is a process of its own does not. */
 #pragma weak weft_cell_self
@@ -57,7 +58,7 @@ static void misplaced(struct weft_cell *cell, const char *where)
     else if (mpi && mpi->finalized)
         why = "called after MPI_Finalize";
     snprintf(text, sizeof(text), "rank %d: %s: %s", cell->rank, where, why);
-    cell->calls->abort(cell, MPI_ERR_OTHER, text);
+    weft__mpi_stdio_end_app(cell, MPI_ERR_OTHER, text);
 }
 
 struct weft_mpi *weft__mpi_enter(const char *where)
@@ -74,7 +75,7 @@ static void fail_init(struct weft_cell *cell, const char *what)
 {
     char text[WEFT_MPI_TEXT_MAX];
     snprintf(text, sizeof(text), "rank %d: MPI_Init: %s", cell->rank, what);
-    cell->calls->abort(cell, MPI_ERR_OTHER, text);
+    weft__mpi_stdio_end_app(cell, MPI_ERR_OTHER, text);
 }
 
 static struct weft_mpi *new_state(struct weft_cell *cell)
@@ -329,6 +330,6 @@ int PMPI_Abort(MPI_Comm comm, int errorcode)
     char text[WEFT_MPI_TEXT_MAX];
     (void)comm;
     snprintf(text, sizeof(text), "rank %d: MPI_Abort: code %d", cell->rank, errorcode);
-    cell->calls->abort(cell, errorcode, text);
+    weft__mpi_stdio_end_app(cell, errorcode, text);
 }
 WEFT_MPI_EXPORT(MPI_Abort);

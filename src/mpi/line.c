@@ -379,7 +379,6 @@ static void line_abort(struct weft_cell *cell, int code, const char *reason)
 {
     (void)cell;
     put_text(reason);
-    (void)fflush(NULL);
     (void)ask_with(WEFT_LINE_ABORT, (uint64_t)(int64_t)code, 0);
     _exit(code);
 }
