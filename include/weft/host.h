@@ -2,6 +2,7 @@
 #ifndef WEFT_HOST_H
 #define WEFT_HOST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "weft/api.h"
@@ -20,6 +21,7 @@ struct weft_host_options {
     uint16_t port_last;
     uint32_t slots; /* ranks that may run here; UINT32_MAX: WEFT_SLOTS, or the usable cores */
     int ready_fd;   /* a line with the host's url is written here when it serves; -1: nowhere */
+    bool temporary; /* no head follows this one: its folder under TMPDIR always goes with it */
 };
 
 /* Serves until SIGTERM or SIGINT; ends the apps that run or are at home here before it returns.

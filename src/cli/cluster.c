@@ -1,6 +1,6 @@
 /* A cluster on loopback: 127.x.y.1, .2, ... with x.y from the process id, so that several runs do
  * not meet; taken ports mean another x.y. Each weftd gets this process's death as SIGTERM's
- * stand-in: the kernel sends it when we die, so nothing is left behind.
+ * stand-in: the kernel sends it when we die, so nothing is left behind: all are temporary.
  */
 #include "cli/cluster.h"
 
@@ -9,15 +9,20 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/config.h"
 #include "cli/cli.h"
 #include "host/state_dir.h"
 
-enum { READY_MS = 10000, STOP_MS = 8000, TRIES = 3, POLL_US = 10000, REFUSE_LOOKS = 50 };
+#define PATIENCE "WEFT_DEAD_MS"
+#define PATIENCE_MS "10000"
+
+enum { READY_MS = 30000, STOP_MS = 8000, TRIES = 3, POLL_US = 10000, REFUSE_LOOKS = 50 };
 
 static _Noreturn void become_weftd(char *const *argv, pid_t parent)
 {
@@ -67,8 +72,9 @@ static int start_one(struct cli_cluster *cluster, char *address, uint32_t slots)
         snprintf(name, sizeof(name), "h%u", cluster->n);
     snprintf(fd_text, sizeof(fd_text), "%d", ready[1]);
     snprintf(slots_text, sizeof(slots_text), "%u", slots);
-    char *argv[16] = {path, "--name", name, "--address", address, "--ready-fd", fd_text};
-    size_t n = 7;
+    char *argv[16] = {path,    "--name",     name,    "--address",
+                      address, "--ready-fd", fd_text, "--temporary"};
+    size_t n = 8;
     if (slots != UINT32_MAX) {
         argv[n++] = "--slots";
         argv[n++] = slots_text;
@@ -111,14 +117,26 @@ static void stop_from(struct cli_cluster *cluster, unsigned first)
 
 void cli_cluster_stop(struct cli_cluster *cluster)
 {
-    stop_from(cluster, 1); /* the head last: then its log is of no use to anybody, and goes */
+    stop_from(cluster, 1); /* the head last: the others take their leave of it */
     stop_from(cluster, 0);
+}
+
+/* One machine that stands still for some seconds has not lost a host: where nobody has said
+ * otherwise, hosts are given longer than on a network. */
+static int be_patient(void)
+{
+    if (strcmp(weft__config_source(PATIENCE), "default") != 0)
+        return WEFT_OK;
+    int err = weft__config_set(PATIENCE, PATIENCE_MS); /* ours, and of those that we start: */
+    return err == WEFT_OK && setenv(PATIENCE, PATIENCE_MS, 1) != 0 ? WEFT_ENOMEM : err;
 }
 
 int cli_cluster_start(struct cli_cluster *cluster, unsigned n, uint32_t slots)
 {
     memset(cluster, 0, sizeof(*cluster));
-    int err = WEFT_OK;
+    int err = be_patient();
+    if (err != WEFT_OK)
+        return cli_exit_code(err);
     for (unsigned try = 0; try < TRIES && err != WEFT_EINVAL; try++) {
         unsigned seed = (unsigned)getpid() + try * 7919u;
         while (cluster->n < n) {

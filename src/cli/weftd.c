@@ -23,6 +23,7 @@ static const char usage[] =
     "  --slots N           ranks that may run here (default: WEFT_SLOTS, or the usable cores)\n"
     "  --state-dir DIR     where the head keeps the registry's log (default: WEFT_STATE_DIR, or "
     "one under TMPDIR)\n"
+    "  --temporary         do not keep that log for another head when this one ends\n"
     "  --app-program PATH  path of weft-app (default: beside weftd)\n"
     "  --ready-fd FD       write the host's url there when it serves\n"
     "  --help, --version\n"
@@ -30,17 +31,13 @@ static const char usage[] =
     "Exit codes: 0 ok, 2 usage, 3 the host or the network failed, 4 refused (keys, name or\n"
     "folder of another host).\n";
 
-static const struct option options[] = {{"name", required_argument, NULL, 'n'},
-                                        {"address", required_argument, NULL, 'a'},
-                                        {"head", required_argument, NULL, 'H'},
-                                        {"ports", required_argument, NULL, 'p'},
-                                        {"slots", required_argument, NULL, 's'},
-                                        {"state-dir", required_argument, NULL, 'd'},
-                                        {"app-program", required_argument, NULL, 'A'},
-                                        {"ready-fd", required_argument, NULL, 'r'},
-                                        {"help", no_argument, NULL, 'h'},
-                                        {"version", no_argument, NULL, 'V'},
-                                        {0}};
+static const struct option options[] = {
+    {"name", required_argument, NULL, 'n'},     {"address", required_argument, NULL, 'a'},
+    {"head", required_argument, NULL, 'H'},     {"ports", required_argument, NULL, 'p'},
+    {"slots", required_argument, NULL, 's'},    {"state-dir", required_argument, NULL, 'd'},
+    {"temporary", no_argument, NULL, 't'},      {"app-program", required_argument, NULL, 'A'},
+    {"ready-fd", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},        {0}};
 
 /* One option; -1: go on, else the exit code. */
 static int take(int option, struct weft_host_options *host)
@@ -69,6 +66,9 @@ static int take(int option, struct weft_host_options *host)
         break;
     case 'd':
         host->state_dir = optarg;
+        break;
+    case 't':
+        host->temporary = true;
         break;
     case 'A':
         host->app_program = optarg;

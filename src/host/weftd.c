@@ -339,6 +339,7 @@ static int read_options(struct weft_host *host, const struct weft_host_options *
     const char *state_dir =
         options->state_dir != NULL ? options->state_dir : weft__config_text("WEFT_STATE_DIR");
     host->move_params = weft__move_params();
+    host->temporary = options->temporary;
     int err = read_name(host, options->name);
     if (err == WEFT_OK)
         err = read_text(host->address, sizeof(host->address), "address", address);
@@ -401,7 +402,7 @@ static int host_open(struct weft_host *host, const struct weft_host_options *opt
 /* The log of a head that leaves while others live is for the one that takes its place. */
 static void keep_state_dir(struct weft_host *host)
 {
-    if (host->registry == NULL || !host->state_dir_is_ours ||
+    if (host->registry == NULL || !host->state_dir_is_ours || host->temporary ||
         weft__registry_alive(host->registry) == 0)
         return;
     host->state_dir_is_ours = false;

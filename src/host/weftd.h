@@ -99,6 +99,7 @@ struct weft_host {
     char registry_control[WEFT_URL_MAX]; /* url of the registry's sync port */
     char app_program[4096];
     char state_dir[4096];
+    bool temporary;
     bool state_dir_is_ours; /* remove it at the end, when it is nobody else's */
     uint16_t port_first, port_last;
     uint64_t incarnation;

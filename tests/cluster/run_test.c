@@ -1,6 +1,7 @@
 /* Apps that run: what they print arrives, on whatever hosts they run, and their slots are free
  * again. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -76,6 +77,37 @@ static void weft_run_with_hosts_starts_and_ends_its_own_cluster(void **state)
     cluster_check(cluster, cluster_marked(cluster, false) == 0);
 }
 
+/* The teardown looks for processes, and for files in TMPDIR. */
+static void a_killed_weft_run_with_hosts_leaves_nothing(void **state)
+{
+    struct cluster *cluster = *state;
+    struct stage stage;
+    stage_open(&stage, cluster);
+    struct child *run = cluster_start(cluster, "weft", "run", "--hosts", "3", "--slots", "1", "-n",
+                                      "3", cluster_program("alone"), stage.path, "1", "2000", NULL);
+    stage_runs(cluster, &stage, 3, 3);
+    run->expect_signal = true;
+    child_signal(run, SIGKILL);
+    cluster_await(cluster, CLUSTER_MS, cluster_marked(cluster, false) == 0);
+    stage_close(&stage);
+}
+
+static void hosts_of_one_machine_are_given_more_time_unless_said_otherwise(void **state)
+{
+    struct cluster *cluster = *state;
+    char echo[] = "echo dead after $WEFT_DEAD_MS ms";
+    char *kept = strdup(getenv("WEFT_DEAD_MS"));
+    for (int said = 0; said < 2; said++) {
+        (void)(said ? setenv("WEFT_DEAD_MS", "12000", 1) : unsetenv("WEFT_DEAD_MS"));
+        struct child *run =
+            cluster_weft(cluster, "run", "--hosts", "1", "--process", "/bin/sh", "-c", echo, NULL);
+        cluster_check(cluster, run->code == 0);
+        cluster_check(cluster, child_said(run, said ? "after 12000 ms" : "after 10000 ms"));
+    }
+    (void)setenv("WEFT_DEAD_MS", kept, 1);
+    free(kept);
+}
+
 static void apps_one_after_the_other_each_find_free_slots(void **state)
 {
     struct cluster *cluster = *state;
@@ -137,6 +169,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         CASE(what_ranks_print_on_one_host_arrives_whole_and_in_order),
         CASE(weft_run_with_hosts_starts_and_ends_its_own_cluster),
+        CASE(a_killed_weft_run_with_hosts_leaves_nothing),
+        CASE(hosts_of_one_machine_are_given_more_time_unless_said_otherwise),
     };
     const struct CMUnitTest on_three_hosts[] = {
         cmocka_unit_test(what_ranks_print_on_three_hosts_arrives_whole_and_in_order),
