@@ -65,7 +65,8 @@ struct weft_app_process *weft__weftd_app_process_on(struct weft_app *app, const 
 
 double weft__weftd_app_age_ms(const struct weft_app *app)
 {
-    return (double)(weft__now_ns() - app->started_ns) / 1e6;
+    uint64_t until_ns = app->state == WEFT_APP_ENDED ? app->ended_ns : weft__now_ns();
+    return (double)(until_ns - app->started_ns) / 1e6;
 }
 
 static void app_free(struct weft_app *app)

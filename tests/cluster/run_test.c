@@ -130,6 +130,30 @@ static void an_app_may_be_at_home_on_any_host(void **state)
     stage_all_free(cluster);
 }
 
+/* As `weft apps --json` writes it. */
+static void read_age(struct cluster *cluster, const struct cluster_app *app, char age[32])
+{
+    struct child *apps =
+        cluster_weft(cluster, "apps", "--json", "-", "--at", app->home->address, app->hex, NULL);
+    char *text = child_read(apps->out), *at = strstr(text, "\"age_ms\":");
+    cluster_check(cluster, at != NULL && sscanf(at, "\"age_ms\": %31[0-9.e+]", age) == 1);
+    free(text);
+}
+
+static void the_time_of_an_app_that_has_ended_stands_still(void **state)
+{
+    struct cluster *cluster = *state;
+    char first[32], second[32];
+    struct cluster_app app =
+        cluster_run(cluster, &cluster->hosts[0], "-n", "2", cluster_program("hello"), NULL);
+    cluster_check(cluster, child_wait(app.run, CLUSTER_MS) == 0);
+    read_age(cluster, &app, first);
+    read_age(cluster, &app, second);
+    if (strcmp(first, second) != 0)
+        cluster_fail(cluster, "it was %s ms old, then %s", first, second);
+    stage_all_free(cluster);
+}
+
 static void weft_kill_ends_a_running_app(void **state)
 {
     struct cluster *cluster = *state;
@@ -176,6 +200,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_ranks_print_on_three_hosts_arrives_whole_and_in_order),
         cmocka_unit_test(apps_one_after_the_other_each_find_free_slots),
         cmocka_unit_test(an_app_may_be_at_home_on_any_host),
+        cmocka_unit_test(the_time_of_an_app_that_has_ended_stands_still),
         cmocka_unit_test(weft_kill_ends_a_running_app),
         cmocka_unit_test(weft_run_that_is_interrupted_ends_its_app),
     };
