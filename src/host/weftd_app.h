@@ -244,8 +244,8 @@ struct weft_app_process *weft__weftd_app_process_on(struct weft_app *app, const 
  * move's outcome decides. */
 void weft__weftd_app_process_dead(struct weft_app *app, struct weft_app_process *process, int err,
                                   const char *why);
-double
-weft__weftd_app_age_ms(const struct weft_app *app); /* how old it became, where it has ended */
+/* How old it became, where it has ended. */
+double weft__weftd_app_age_ms(const struct weft_app *app);
 /* Gives the slot of a lease back to a process's host, unless that is dead. */
 void weft__weftd_app_lease_end(struct weft_app *app, uint32_t process, uint64_t lease);
 
