@@ -20,7 +20,7 @@
 #include "host/state_dir.h"
 
 #define PATIENCE "WEFT_DEAD_MS"
-#define PATIENCE_MS "10000"
+#define PATIENCE_MS "30000"
 
 enum { READY_MS = 30000, STOP_MS = 8000, TRIES = 3, POLL_US = 10000, REFUSE_LOOKS = 50 };
 

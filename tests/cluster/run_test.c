@@ -102,7 +102,7 @@ static void hosts_of_one_machine_are_given_more_time_unless_said_otherwise(void 
         struct child *run =
             cluster_weft(cluster, "run", "--hosts", "1", "--process", "/bin/sh", "-c", echo, NULL);
         cluster_check(cluster, run->code == 0);
-        cluster_check(cluster, child_said(run, said ? "after 12000 ms" : "after 10000 ms"));
+        cluster_check(cluster, child_said(run, said ? "after 12000 ms" : "after 30000 ms"));
     }
     (void)setenv("WEFT_DEAD_MS", kept, 1);
     free(kept);
