@@ -164,8 +164,10 @@ void weft__system_on_threads_asked(struct weft__system *system, struct weft__tra
     if (clones)
         call->number = asks_thread ? SYS_clone : SYS_fork;
     weft__system_refuse(system, call, ENOSYS,
-                        asks_thread ? "a rank in a cell has one thread"
-                                    : "a rank in a cell has no child processes");
+                        asks_thread
+                            ? "a rank in a cell has one thread; weft run --process permits more"
+                            : "a rank in a cell has no child processes; weft run --process "
+                              "permits them");
 }
 
 /* ---- refusals ---- */
@@ -182,10 +184,11 @@ void weft__system_refuse(struct weft__system *system, struct weft__trap_call *ca
         return;
     system->told[at / 64] |= bit;
     snprintf(number, sizeof(number), "number %lld", (long long)call->number);
-    weft__warn(
-        "rank %d: system call %s is refused (%s): %s%s", (int)system->rank, name ? name : number,
-        strerrorname_np(error), why ? why : "ranks that can be moved do without it",
-        system->space.space->linker ? "" : "; link the program without -static-pie if it needs it");
+    bool helps = error != ENOSYS && !system->space.space->linker;
+    weft__warn("rank %d: system call %s is refused (%s): %s%s", (int)system->rank,
+               name ? name : number, strerrorname_np(error),
+               why ? why : "ranks that can be moved do without it",
+               helps ? "; link the program without -static-pie if it needs it" : "");
 }
 
 /* ---- waiting ---- */

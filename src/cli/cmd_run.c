@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -189,6 +190,8 @@ static int take(struct run *run, int option)
     int err = WEFT_OK;
     switch (option) {
     case 'n':
+        if (strcmp(optarg, "p") == 0)
+            return weft_fail(WEFT_EINVAL, "-np: the number of ranks is -n here, as in -n 4");
         err = weft__parse_u64(optarg, 1, 65536, &number);
         if (err == WEFT_OK)
             run->request.ranks = (uint32_t)number;
@@ -266,6 +269,40 @@ static char *default_tenant(void)
     return name;
 }
 
+static bool is_program(const char *path)
+{
+    struct stat about;
+    return stat(path, &about) == 0 && S_ISREG(about.st_mode);
+}
+
+/* A name without a folder is one of this folder, else of PATH. */
+static int find_program(const char *name, char path[PATH_MAX])
+{
+    char candidate[PATH_MAX];
+    const char *at = getenv("PATH");
+    struct stat about;
+    bool here = access(name, F_OK) == 0 && realpath(name, path) != NULL;
+    int err = errno;
+    if (here && is_program(path))
+        return WEFT_OK;
+    while (strchr(name, '/') == NULL && at != NULL && *at != '\0') {
+        size_t len = strcspn(at, ":");
+        int n = snprintf(candidate, sizeof(candidate), "%.*s/%s", (int)len, at, name);
+        if (len > 0 && n < PATH_MAX && access(candidate, X_OK) == 0 && is_program(candidate) &&
+            realpath(candidate, path) != NULL)
+            return WEFT_OK;
+        at += len + (at[len] == ':');
+    }
+    if (here)
+        return weft_fail(WEFT_ENOENT, "%s is no program%s", name,
+                         stat(path, &about) == 0 && S_ISDIR(about.st_mode) ? ", but a folder" : "");
+    if (strchr(name, '/') == NULL && err == ENOENT)
+        return weft_fail(WEFT_ENOENT,
+                         "cannot find the program %s: it is neither in this folder nor in PATH",
+                         name);
+    return weft_fail(WEFT_ENOENT, "cannot find the program %s: %s", name, strerror(err));
+}
+
 /* Reads the command line; -1: go on, else the exit code. */
 static int read_options(struct run *run, int argc, char **argv)
 {
@@ -298,8 +335,8 @@ static int read_options(struct run *run, int argc, char **argv)
     if (run->input_rank >= (int64_t)run->request.ranks)
         return cli_usage("run", "--stdin %" PRId64 ": there are %u ranks", run->input_rank,
                          run->request.ranks);
-    if (realpath(argv[optind], run->program) == NULL)
-        return cli_usage("run", "cannot find the program %s: %s", argv[optind], strerror(errno));
+    if (find_program(argv[optind], run->program) != WEFT_OK)
+        return cli_usage("run", "%s", weft_fail_text(WEFT_ENOENT));
     if (getcwd(run->cwd, sizeof(run->cwd)) == NULL)
         return cli_usage("run", "cannot read the current folder: %s", strerror(errno));
     run->request.torture_move = (uint32_t)weft__config_u64("WEFT_TORTURE_MOVE");
@@ -325,6 +362,8 @@ static int start(struct run *run)
                                     .reply_type = &weft__host__run_reply__descriptor,
                                     .timeout_ms = ASK_MS};
     int code = cli_ask(&run->cli, "run the program", &call, &message);
+    if (code == CLI_NETWORK && run->hosts == 0)
+        fprintf(stderr, "weft: weft run --hosts N starts N hosts on this machine for the run\n");
     if (code != CLI_OK)
         return code;
     run->app = ((const Weft__Host__RunReply *)message)->app;

@@ -34,8 +34,8 @@ static int check_kind(const struct weft__elf_file *file, const struct weft__elf 
 {
     if (elf->fixed)
         return weft_fail(WEFT_ENOEXEC,
-                         "%s is an executable for one address; compile it with -fPIE and link it "
-                         "with -pie, or with weftcc",
+                         "%s is an executable for one address (-no-pie); compile it with -fPIE and "
+                         "link it with -pie, or with weftcc; or run it as it is, with --process",
                          file->name);
     if (!elf->dynamic)
         return weft_fail(WEFT_ENOEXEC, "%s is statically linked; " HOW_TO_LINK, file->name);
@@ -123,6 +123,8 @@ static int check_file(const char *path, struct weft_program *program, bool apart
     struct stat status;
     if (fstat(program->fd, &status) < 0)
         return weft_fail(-errno, "cannot look at %s: %s", path, strerrordesc_np(errno));
+    if (S_ISDIR(status.st_mode))
+        return weft_fail(WEFT_ENOEXEC, "%s is a folder, not a program", path);
     if (!S_ISREG(status.st_mode) || status.st_size == 0)
         return weft_fail(WEFT_ENOEXEC, "%s is not an ELF shared object; " HOW_TO_LINK, path);
     program->len_bytes = (uint64_t)status.st_size;

@@ -59,6 +59,7 @@ static void matched(struct weft_mpi *mpi, struct weft_mpi_request *recv,
     recv->got_bytes = (size_t)header->len_bytes;
     if (recv->got_bytes > recv->len_bytes) {
         recv->got_bytes = recv->len_bytes;
+        recv->sent_bytes = header->len_bytes;
         recv->error = MPI_ERR_TRUNCATE;
     }
     if (recv->collective)

@@ -182,7 +182,10 @@ struct weft_mpi_request {
     int32_t source, got_tag;
     int32_t world_source; /* of a rendezvous */
     uint32_t cookie;
-    uint64_t expose_id;
+    union {
+        uint64_t expose_id;  /* SEND */
+        uint64_t sent_bytes; /* RECV: the message's length, if it was too long */
+    };
     union { /* NULL: none */
         struct weft_mpi_schedule *schedule;
         struct weft_mpi_segment *segment;         /* SEND: of an attached buffer, holds the data */

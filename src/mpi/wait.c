@@ -3,6 +3,8 @@
  * count as nothing: they have the empty status, and nobody waits for them. */
 #include "mpi/wait.h"
 
+#include <inttypes.h>
+
 #include "mpi/comm.h"
 #include "mpi/error.h"
 #include "mpi/generalized.h"
@@ -33,8 +35,8 @@ static int raise_truncated(struct weft_mpi *mpi, const char *where,
                            const struct weft_mpi_comm *comm, const struct weft_mpi_request *was)
 {
     return weft__mpi_error_raise(mpi, comm, MPI_ERR_TRUNCATE, where,
-                                 "message of rank %d with tag %d into %zu bytes", was->source,
-                                 was->got_tag, was->len_bytes);
+                                 "%" PRIu64 " bytes of rank %d with tag %d, but room for %zu",
+                                 was->sent_bytes, was->source, was->got_tag, was->len_bytes);
 }
 
 static int raise_bad_memory(struct weft_mpi *mpi, const char *where,

@@ -151,7 +151,7 @@ static void expect_stay(struct cluster *cluster, const char *what, const char *w
                   child_complained(app.run, "rank 1: system call fork is refused (ENOSYS)"));
     cluster_check(cluster,
                   child_complained(app.run, "rank 1: system call clone is refused (ENOSYS): "
-                                            "a rank in a cell has one thread"));
+                                            "a rank in a cell has one thread; weft run --process"));
     cluster_check(cluster, child_complained(app.run, "rank 1: system call prctl is refused"));
     stage_all_free(cluster);
 }

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -55,15 +56,40 @@ static void programs_that_cannot_be_run_are_named_with_the_reason(void **state)
     cluster_check(cluster, file != NULL && fputs("#!/bin/sh\necho hello\n", file) > 0 &&
                                fclose(file) == 0 && chmod(text, 0755) == 0);
     check(cluster, run(cluster, "3", text), USAGE, "is not an ELF file");
-    check(cluster, run(cluster, "3", cluster_program("fixed")), USAGE, "for one address");
+    check(cluster, run(cluster, "3", cluster_program("fixed")), USAGE, "for one address (-no-pie)");
     check(cluster, run(cluster, "3", cluster_program("nomain")), USAGE, "has no main");
     check(cluster, run(cluster, "3", cluster_program("unresolved")), USAGE,
           "weft_test_nobody_has_this");
     check(cluster, run(cluster, "3", "/no/such/program.so"), USAGE, "/no/such/program.so");
-    check(cluster, run(cluster, "3", cluster->work), USAGE, cluster->work);
+    check(cluster, run(cluster, "3", cluster->work), USAGE, " is no program, but a folder");
+    check(cluster, run(cluster, "3", "no-such-program"), USAGE, "in this folder nor in PATH");
+    check(cluster, run(cluster, "p", cluster_program("hello")), USAGE, "is -n here");
     check(cluster, cluster_weft(cluster, "run", NULL), USAGE, "which program?");
     stage_all_free(cluster);
     check(cluster, run(cluster, "3", cluster_program("hello")), 0, "");
+}
+
+static void a_program_is_looked_for_as_a_shell_does(void **state)
+{
+    struct cluster *cluster = *state;
+    char path[512], *kept = strdup(getenv("PATH"));
+    snprintf(path, sizeof(path), "/no/such/folder::%s", cluster_program("hello"));
+    *strrchr(path, '/') = '\0';
+    (void)setenv("PATH", path, 1);
+    check(cluster, run(cluster, "2", strrchr(cluster_program("hello"), '/') + 1), 0, "");
+    (void)setenv("PATH", kept, 1);
+    free(kept);
+}
+
+static void where_no_host_is_it_is_said_how_to_start_one(void **state)
+{
+    struct cluster *cluster = *state;
+    char nobody[32];
+    snprintf(nobody, sizeof(nobody), "%s.99", cluster->net);
+    const struct child *child =
+        cluster_weft(cluster, "run", "--at", nobody, cluster_program("hello"), NULL);
+    check(cluster, child, NETWORK, "start one (weftd)");
+    check(cluster, child, NETWORK, "weft run --hosts N starts N hosts");
 }
 
 static void a_tenant_of_two_lines_is_refused(void **state)
@@ -204,6 +230,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(programs_that_cannot_be_run_are_named_with_the_reason),
         cmocka_unit_test(more_ranks_than_slots_are_refused),
         cmocka_unit_test(a_file_that_cannot_be_written_is_named_before_anything_runs),
+        cmocka_unit_test(a_program_is_looked_for_as_a_shell_does),
+        cmocka_unit_test(where_no_host_is_it_is_said_how_to_start_one),
         cmocka_unit_test(a_tenant_of_two_lines_is_refused),
         cmocka_unit_test(no_rank_at_all_is_a_mistake),
         cmocka_unit_test(a_second_weftd_on_an_address_names_the_port),

@@ -293,7 +293,8 @@ static void fatal_errors_end_the_app_with_a_sentence(void **state)
     cases_run_fatal(3, fatal_rank_main, MPI_ERR_RANK,
                     "rank 1: MPI_Send: invalid rank: rank 99 in a communicator of 3");
     cases_run_fatal(1, fatal_truncate_main, MPI_ERR_TRUNCATE,
-                    "MPI_Recv: message longer than the receive buffer");
+                    "MPI_Recv: message longer than the receive buffer: 8 bytes of rank 0 with tag "
+                    "6, but room for 4");
     cases_run_fatal(1, self_handler_main, MPI_ERR_COMM,
                     "MPI_Barrier: invalid communicator: handle 0x7000");
     cases_run_fatal(1, not_initialized_main, MPI_ERR_OTHER, "MPI_Barrier: called before MPI_Init");
