@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "exec/apart_input.h"
 #include "exec/impl.h"
 #include "weft/error.h"
 #include "weft/line.h"
@@ -38,6 +39,7 @@ struct apart {
     pid_t pid; /* 0: it is over, or was never there */
     int status;
     struct weft_line *line; /* in the range */
+    struct weft__apart_input *input;
 };
 
 static struct apart *apart_of(const struct weft__rank *rank)
@@ -68,11 +70,12 @@ struct birth {
     const char *path;
     char **argv, **envp;
     int range;
+    int input; /* its standard input; -1: as ours */
     pid_t parent;
     int error; /* why it is not */
 };
 
-/* Standard input and output stay as they are; no signal is blocked or ignored. */
+/* Standard output stays as it is; no signal is blocked or ignored. */
 static int prepare_child(const struct birth *birth)
 {
     const struct sigaction usual = {.sa_handler = SIG_DFL};
@@ -81,6 +84,8 @@ static int prepare_child(const struct birth *birth)
         (void)sigaction(i, &usual, NULL); /* but for those that cannot be ignored either */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != birth->parent)
         return ECHILD;
+    if (birth->input >= 0 && dup2(birth->input, STDIN_FILENO) != STDIN_FILENO)
+        return errno;
     if (birth->range == RANGE_FD ? fcntl(RANGE_FD, F_SETFD, 0) != 0
                                  : dup2(birth->range, RANGE_FD) != RANGE_FD)
         return errno;
@@ -152,8 +157,10 @@ static int start(struct weft__rank *rank)
         struct birth birth = {.path = loader ? loader : exec->program.path,
                               .argv = argv,
                               .envp = envp,
-                              .range = rank->region.fd};
+                              .range = rank->region.fd,
+                              .input = weft__apart_input_fd(own->input)};
         err = spawn(&birth, &own->pid);
+        weft__apart_input_given(own->input);
     }
     free((void *)argv);
     free((void *)envp);
@@ -324,8 +331,10 @@ static int apart_run(struct weft__rank *rank, bool resumed)
     int err = own->line ? WEFT_OK : weft_fail(WEFT_ENOMEM, "the rank's region is full");
     if (!err) {
         own->line->version = WEFT_LINE_VERSION;
-        err = start(rank);
+        err = weft__apart_input_start(rank, &own->input);
     }
+    if (!err)
+        err = start(rank);
     if (err) {
         char reason[256];
         snprintf(reason, sizeof(reason), "rank %d: %s", (int)rank->number, weft_fail_text(err));
@@ -341,6 +350,8 @@ static int apart_run(struct weft__rank *rank, bool resumed)
 static void apart_ended(struct weft__rank *rank)
 {
     struct apart *own = apart_of(rank);
+    weft__apart_input_stop(own->input);
+    own->input = NULL;
     if (is_over(own))
         return;
     (void)kill(own->pid, SIGKILL);

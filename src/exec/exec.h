@@ -96,7 +96,8 @@ struct weft_exec_desc {
                               again and again; 0: it does not */
     uint64_t torture_seed; /* of what it draws */
     uint64_t precopy_above; /* ranks with fewer bytes are not copied before they stop */
-    int32_t input_rank;     /* a rank in a cell that reads the app's standard input; -1: none */
+    int32_t
+        input_rank; /* a rank in a cell, or apart, that reads the app's standard input; -1: none */
 };
 
 #define WEFT_EXEC_BASE_DEFAULT 0x200000000000ull

@@ -174,6 +174,34 @@ static void only_one_rank_reads_and_only_if_it_shall(void **state)
     close(file);
 }
 
+static void a_process_reads_it_as_a_cell_does(void **state)
+{
+    struct cluster *cluster = *state;
+    struct cluster_host *home = cluster_host(cluster, "home", 2);
+    int file = file_of(cluster), ends[2];
+    for (int rank = 0; rank < 2; rank++) {
+        cluster_check(cluster, lseek(file, 0, SEEK_SET) == 0);
+        child_set_input(file);
+        struct child *child =
+            cluster_start(cluster, "weft", "run", "--at", home->address, "-n", "2", "--process",
+                          "--stdin", rank ? "1" : "0", program, "0", NULL);
+        child_set_input(-1);
+        cluster_check(cluster, child_wait(child, RUN_MS) == 0);
+        cluster_check(cluster, rank ? child_said(child, "rank 1 has an input of its own\n")
+                                    : child_said(child, line_of(BYTES)));
+        stage_all_free(cluster);
+    }
+    close(file);
+    cluster_check(cluster, pipe2(ends, O_CLOEXEC) == 0); /* nothing comes, nor its end */
+    child_set_input(ends[0]);
+    struct child *child = cluster_start(cluster, "weft", "run", "--at", home->address, "--process",
+                                        "/bin/true", NULL);
+    child_set_input(-1);
+    cluster_check(cluster, child_wait(child, CLUSTER_MS) == 0);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 /* Who has the input was connected to the host that has left. */
 static void input_ends_where_an_app_is_thawed_by_another_home(void **state)
 {
@@ -214,6 +242,7 @@ int main(void)
         CASE(a_rank_that_waits_for_input_is_moved_and_goes_on_reading),
         CASE(a_program_that_wants_no_more_ends_before_its_input),
         CASE(only_one_rank_reads_and_only_if_it_shall),
+        CASE(a_process_reads_it_as_a_cell_does),
         CASE(input_ends_where_an_app_is_thawed_by_another_home),
     };
     return cmocka_run_group_tests(tests, fill, NULL);
