@@ -48,6 +48,7 @@ $moved[0] as $run | $run.started_wall_ms as $t0
     elif $migrate == 0 and .moved > 0 then "a rank moved although moves were off"
     elif $migrate != 0 and .moved == 0 then
       "no rank moved: the run lasted \(.seconds) s, too short for a check every \($migrate) s to find the better placement; use more --steps"
+      + (if $run.plan then " (the last look was \($run.plan.age_ms | round) ms before: \($run.plan.verdict), \($run.plan.moves) moves, gain \($run.plan.gain_ms | round) ms, cost \($run.plan.cost_ms | round) ms)" else " (nobody has looked)" end)
     else "ok: \(.moved) rank\(if .moved == 1 then "" else "s" end) moved, result identical" end)
 | .table = (
     [ "rank  before              after               steps    step ms before/during/after (worst)" ]
