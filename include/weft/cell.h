@@ -76,7 +76,8 @@ struct weft_cell_calls {
      * WEFT_EMSGSIZE; WEFT_EINVAL no such rank. */
     int (*send)(struct weft_cell *cell, int32_t dest, const struct iovec *parts, unsigned n);
     /* Lets other ranks get() these bytes; they must stay as they are until unexpose. The id
-     * survives moves.  Errors: WEFT_EAGAIN too many; WEFT_EINVAL they cannot be read. */
+     * survives moves.  Errors: WEFT_EAGAIN too many; WEFT_EINVAL they cannot be read; WEFT_ENOSPC
+     * only a part of the rank's memory is seen, and a copy finds no room there. */
     int (*expose)(struct weft_cell *cell, const void *addr, size_t len_bytes, uint64_t *id_out);
     void (*unexpose)(struct weft_cell *cell, uint64_t id);
     /* Starts pulling; see struct weft_cell_get. Never completes inside the call. Errors:

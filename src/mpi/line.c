@@ -8,8 +8,9 @@
  * other end an RDMA card cannot be.
  *
  * Copies that are exposed may fill the heap, all but a part for libmpi itself. What they wait for
- * are pulls of others, and a pull always goes on: one piece is kept aside for it. A copy that finds
- * no room waits for others to go; where there are none, it would wait for ever, and is refused. */
+ * are pulls of others, and a pull always goes on: one piece is kept aside for it. What finds no
+ * room is not exposed, and goes in pieces through a window that is kept aside, too: see pieces.c.
+ */
 #include <errno.h>
 #include <linux/futex.h>
 #include <sched.h>
@@ -34,7 +35,6 @@ enum { SPINS = 200, YIELDS = 20 };
 #define PIECE_BYTES ((size_t)4 << 20)
 #define OTHERS_SHARE 64u /* of the heap, for what is not exposed */
 #define RETRY_NS UINT64_C(1000000)
-#define CROWDED_NS UINT64_C(10000000000) /* how long copies wait for room before it is told */
 
 /* Exposed bytes that lie in a copy. */
 struct staged {
@@ -55,11 +55,10 @@ struct pull {
 
 static struct weft_line *line;
 static struct staged *all_staged;
-static size_t exposed_n;
-static uint64_t crowded_ns; /* since when copies find no room; 0: they do */
 static struct pull *pulls;
 static struct pull *kept; /* for a pull that finds no room */
 static bool kept_is_used;
+static void *window; /* PIECE_BYTES in the range, for pieces.c */
 
 /* ---- asking ---- */
 
@@ -125,7 +124,6 @@ static int expose_at(const void *addr, size_t len_bytes, uint64_t *id_out)
     if (err)
         return err;
     *id_out = line->args[0];
-    exposed_n++;
     return WEFT_OK;
 }
 
@@ -145,42 +143,15 @@ static void *copy_new(struct weft_cell *cell, size_t len_bytes)
     return weft__heap_alloc(cell->heap, len_bytes);
 }
 
-/* Others may go, or not, where ranks wait for each other: then it should be seen why. */
-static void tell_crowded(struct weft_cell *cell, size_t len_bytes)
-{
-    char text[160];
-    uint64_t now_ns = cell->calls->now(cell);
-    if (!crowded_ns)
-        crowded_ns = now_ns;
-    if (crowded_ns == UINT64_MAX || now_ns - crowded_ns < CROWDED_NS)
-        return;
-    crowded_ns = UINT64_MAX;
-    snprintf(text, sizeof(text),
-             "rank %d: a message of %zu bytes waits for room that %zu others have (weft run "
-             "--rank-memory)",
-             (int)cell->rank, len_bytes, exposed_n);
-    cell->calls->log(cell, 0, text);
-}
-
-static int find_no_room(struct weft_cell *cell, size_t len_bytes)
-{
-    if (len_bytes > room(cell) || (!exposed_n && !pulls))
-        return WEFT_ENOMEM;
-    tell_crowded(cell, len_bytes);
-    return WEFT_EAGAIN;
-}
-
 static int line_expose(struct weft_cell *cell, const void *addr, size_t len_bytes, uint64_t *id_out)
 {
     if (weft_cell_holds(cell, addr, len_bytes))
         return expose_at(addr, len_bytes, id_out);
     struct staged *staged = weft__heap_alloc(cell->heap, sizeof(*staged));
     void *copy = staged ? copy_new(cell, len_bytes) : NULL;
-    if (copy)
-        crowded_ns = 0;
     if (copy && len_bytes)
         memcpy(copy, addr, len_bytes);
-    int err = copy ? expose_at(copy, len_bytes, id_out) : find_no_room(cell, len_bytes);
+    int err = copy ? expose_at(copy, len_bytes, id_out) : WEFT_ENOSPC;
     if (err) {
         weft__heap_free(cell->heap, copy);
         weft__heap_free(cell->heap, staged);
@@ -194,7 +165,6 @@ static int line_expose(struct weft_cell *cell, const void *addr, size_t len_byte
 static void line_unexpose(struct weft_cell *cell, uint64_t id)
 {
     (void)ask_with(WEFT_LINE_UNEXPOSE, id, 0);
-    exposed_n--;
     for (struct staged **at = &all_staged; *at; at = &(*at)->next) {
         struct staged *staged = *at;
         if (staged->id != id)
@@ -445,7 +415,14 @@ struct weft_cell *weft__mpi_line_open(void)
         broken("it is of another version");
     cell->calls = &calls;
     kept = weft__heap_alloc(cell->heap, sizeof(*kept) + PIECE_BYTES);
-    if (!kept)
+    window = weft__heap_alloc(cell->heap, PIECE_BYTES);
+    if (!kept || !window)
         broken("its memory is full");
     return cell;
+}
+
+void *weft__mpi_line_window(size_t *len_out)
+{
+    *len_out = PIECE_BYTES;
+    return window;
 }

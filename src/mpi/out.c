@@ -12,6 +12,7 @@
 
 #include "base/heap.h"
 #include "mpi/error.h"
+#include "mpi/pieces.h"
 #include "mpi/request.h"
 #include "weft/error.h"
 
@@ -53,11 +54,11 @@ static int expose(struct weft_mpi *mpi, struct weft_mpi_request *request)
     struct weft_mpi_out *out = &request->out;
     int err = mpi->cell->calls->expose(mpi->cell, request->bytes, request->len_bytes,
                                        &request->expose_id);
-    if (err != WEFT_OK)
+    if (err != WEFT_OK && err != WEFT_ENOSPC)
         return err;
-    request->exposed = true;
+    request->exposed = err == WEFT_OK;
     out->header.kind = WEFT_MPI_RTS;
-    out->header.expose_id = request->expose_id;
+    out->header.expose_id = request->exposed ? request->expose_id : WEFT_MPI_PIECES;
     out->header.cookie = request->index + 1;
     out->payload_len = 0;
     return WEFT_OK;

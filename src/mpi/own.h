@@ -12,6 +12,8 @@ struct weft_cell *weft__mpi_own_cell(void);
 /* line.c: NULL: this process has not been started with a line. Ends the process where that is
  * broken. */
 struct weft_cell *weft__mpi_line_open(void);
+/* Memory of the range that parts of messages can be shown in; expose() has said WEFT_ENOSPC. */
+void *weft__mpi_line_window(size_t *len_out);
 /* alone.c: a world of one rank.  NULL: no memory. */
 struct weft_cell *weft__mpi_alone_open(void);
 

@@ -17,6 +17,7 @@
 #include "mpi/error.h"
 #include "mpi/match.h"
 #include "mpi/out.h"
+#include "mpi/pieces.h"
 #include "mpi/request.h"
 #include "mpi/schedule.h"
 #include "mpi/type.h"
@@ -91,6 +92,8 @@ static uint64_t context_of(const struct weft_mpi_request *request)
 
 static void end_get(struct weft_mpi *mpi, struct weft_mpi_request *recv, int err)
 {
+    if (recv->in_pieces && err == WEFT_OK && weft__mpi_pieces_go_on(mpi, recv))
+        return;
     const struct weft_mpi_buffer into = weft__mpi_request_buffer(recv);
     answer(mpi, recv->world_source, WEFT_MPI_FIN, recv->cookie);
     if (err == WEFT_OK && recv->packed)
@@ -130,7 +133,10 @@ static void take_exposed(struct weft_mpi *mpi, struct weft_mpi_request *recv,
     recv->get.into = into;
     recv->get.len_bytes = recv->got_bytes;
     pin(mpi, recv);
-    start_get(mpi, recv);
+    if (header->expose_id == WEFT_MPI_PIECES)
+        weft__mpi_pieces_begin(mpi, recv, into);
+    else
+        start_get(mpi, recv);
 }
 
 static void take_local(struct weft_mpi *mpi, struct weft_mpi_request *recv,
@@ -268,6 +274,8 @@ static void end_send(struct weft_mpi *mpi, struct weft_mpi_request *send, bool r
 {
     if (send->exposed)
         mpi->cell->calls->unexpose(mpi->cell, send->expose_id);
+    else
+        weft__mpi_pieces_end(mpi, send);
     send->exposed = false;
     send->cancelled = !received && send->cancelling;
     weft__mpi_request_complete(mpi, send,
@@ -350,13 +358,22 @@ void weft__mpi_protocol_refuse(struct weft_mpi *mpi, struct weft_mpi_message *me
     weft__mpi_match_drop(mpi, message);
 }
 
+/* FIN, REFUSED, WANT: of a message that was sent there. */
 static void on_answer(struct weft_mpi *mpi, const struct weft_mpi_header *header, int32_t source)
 {
     struct weft_mpi_request *send = weft__mpi_request_at(mpi, header->cookie - 1);
     if (!send || send->kind != WEFT_MPI_SEND || send->out.dest != source || send->done)
         weft__mpi_error_fatal(mpi, MPI_ERR_INTERN,
                               "rank %d acknowledges a message that was not sent", source);
-    end_send(mpi, send, header->kind == WEFT_MPI_FIN);
+    if (header->kind == WEFT_MPI_WANT)
+        weft__mpi_pieces_wanted(mpi, send, header);
+    else
+        end_send(mpi, send, header->kind == WEFT_MPI_FIN);
+}
+
+static void on_piece(struct weft_mpi *mpi, const struct weft_mpi_header *header, int32_t source)
+{
+    start_get(mpi, weft__mpi_pieces_found(mpi, header, source));
 }
 
 static struct weft_mpi_message *find_cookie(const struct weft_mpi_queue *queue, uint32_t cookie,
@@ -390,8 +407,11 @@ static void on_packet(struct weft_mpi *mpi, const struct weft_packet *packet)
                               packet->len_bytes, packet->source);
     size_t data = packet->len_bytes - sizeof(header);
     memcpy(&header, packet->payload, sizeof(header));
-    if (header.kind == WEFT_MPI_FIN || header.kind == WEFT_MPI_REFUSED)
+    if (header.kind == WEFT_MPI_FIN || header.kind == WEFT_MPI_REFUSED ||
+        header.kind == WEFT_MPI_WANT)
         on_answer(mpi, &header, packet->source);
+    else if (header.kind == WEFT_MPI_PIECE)
+        on_piece(mpi, &header, packet->source);
     else if (header.kind == WEFT_MPI_CANCEL)
         on_cancel(mpi, &header, packet->source);
     else if ((header.kind == WEFT_MPI_EAGER && header.len_bytes == data) ||
@@ -409,8 +429,10 @@ static void poll_gets(struct weft_mpi *mpi)
         struct weft_mpi_request *recv = WEFT_MPI_ITEM(link, struct weft_mpi_request, link);
         int state = atomic_load_explicit(&recv->get.state, memory_order_acquire);
         next = link->next;
-        if (state <= 0)
+        if (state <= 0) {
+            weft__mpi_list_remove(link);
             end_get(mpi, recv, state);
+        }
     }
 }
 

@@ -240,6 +240,7 @@ void weft__mpi_request_rewind(struct weft_mpi *mpi, struct weft_mpi_request *req
     request->cancelled = false;
     request->cancelling = false;
     request->exposed = false;
+    request->in_pieces = false;
     request->error = MPI_SUCCESS;
     request->cookie = 0;
     request->got_bytes = 0;

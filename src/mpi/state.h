@@ -45,9 +45,11 @@ struct weft_mpi_type_attrs;
 enum weft_mpi_kind {
     WEFT_MPI_EAGER = 1,
     WEFT_MPI_RTS,
-    WEFT_MPI_FIN,    /* the message has been received */
-    WEFT_MPI_CANCEL, /* drop the message with this cookie, if no receive has it yet */
-    WEFT_MPI_REFUSED /* the message was dropped, and will never be received */
+    WEFT_MPI_FIN,     /* the message has been received */
+    WEFT_MPI_CANCEL,  /* drop the message with this cookie, if no receive has it yet */
+    WEFT_MPI_REFUSED, /* the message was dropped, and will never be received */
+    WEFT_MPI_WANT,    /* pieces.c: a receive (expose_id) wants it from the byte len_bytes on */
+    WEFT_MPI_PIECE    /* that receive (cookie) finds len_bytes of it behind expose_id */
 };
 
 struct weft_mpi_header {
@@ -169,6 +171,7 @@ struct weft_mpi_request {
     bool cancelling; /* a send that its receiver may drop */
     bool cancelled;
     bool collective; /* context */
+    bool in_pieces;  /* RECV: see pieces.h */
     uint8_t parts;   /* RECV: of a send-receive, what is not done of it */
     int32_t peer, tag;
     uint32_t type; /* held */
@@ -178,13 +181,13 @@ struct weft_mpi_request {
     void *packed;      /* the message in one piece, where the data are not */
     const void *bytes; /* SEND: packed, or where they are in one piece */
     size_t len_bytes;  /* of the message; RECV: room */
-    size_t got_bytes;  /* RECV: length of what was sent */
+    size_t got_bytes;  /* RECV: length of what was sent; SEND: pieces.c's */
     int32_t source, got_tag;
     int32_t world_source; /* of a rendezvous */
     uint32_t cookie;
     union {
         uint64_t expose_id;  /* SEND */
-        uint64_t sent_bytes; /* RECV: the message's length, if it was too long */
+        uint64_t sent_bytes; /* RECV: the message's length, if it was too long; SEND: pieces.c's */
     };
     union { /* NULL: none */
         struct weft_mpi_schedule *schedule;
