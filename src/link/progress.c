@@ -148,7 +148,8 @@ static void stand_back(struct weft_lane *lane, unsigned *quiet)
     weft__sleeper_sleep(&lane->host, ms);
     atomic_store(&lane->parked, false);
     bool left = atomic_exchange(&lane->left, false);
-    bool quiet_now = left || visits == atomic_load(&lane->visits);
+    bool quiet_now = left || (visits == atomic_load(&lane->visits) &&
+                              !atomic_load(&lane->held)); /* a long one */
     *quiet = quiet_now ? *quiet + 1 : 0;
     if (!quiet_now || occupied(lane))
         return;
