@@ -10,7 +10,12 @@
  * turns are left together: where they are, a message costs a switch; apart it costs two caches.
  * While other workers are awake it does not sleep for long, so that it sees what they have. Where
  * none is, it sleeps deep, and is woken when one that is awake gets a rank, or wakes up to more
- * than one, or when a timer is set that ends before the ones that it knows of. */
+ * than one, or when a timer is set that ends before the ones that it knows of.
+ *
+ * A worker without a rank, where no other has two, is spare: it could only take a rank from one
+ * that comes to run it. It sleeps until some worker gets a second rank, and leaves the lane alone:
+ * there it would be woken by every message, move the bytes on a core that another rank needs, and
+ * have the rank's worker wait for the lane. */
 #include "base/clock.h"
 #include "base/wake.h"
 #include "cell/impl.h"
@@ -114,14 +119,26 @@ static bool glance(struct weft__worker *worker, const struct weft__cell *cell)
     return false;
 }
 
+/* Where it has one rank at most, whatever moves may be what that waits for; where it has more, they
+ * share the core with others, and what moves is of any of them. */
+static void moved(struct weft__worker *worker, uint64_t now_ns)
+{
+    if (atomic_load_explicit(&worker->ranks, memory_order_relaxed) <= 1)
+        weft__spin_moved(&worker->spin, now_ns);
+    else
+        worker->spin.turned_ns = now_ns;
+}
+
 /* A rank that it takes from another worker goes into its own queue. */
 bool weft__idle_beside(struct weft__worker *worker, const struct weft__cell *cell)
 {
     struct weft_exec *exec = worker->all->exec;
+    worker->spun = false;
     if (worker->spin.wary || cell->deadline_ns != WEFT_NEVER ||
         !weft__runqueue_is_empty(&worker->queue))
         return false;
-    uint64_t begin_ns = weft__now_ns(), now_ns = begin_ns;
+    uint64_t now_ns = weft__now_ns();
+    weft__spin_wait(&worker->spin, now_ns);
     weft__spin_begin(&worker->spin, now_ns);
     forget(worker);
     say_spins(worker, true);
@@ -136,15 +153,14 @@ bool weft__idle_beside(struct weft__worker *worker, const struct weft__cell *cel
         if (rank)
             weft__runqueue_push(&worker->queue, rank);
         if (events)
-            worker->spin.turned_ns = now_ns;
+            moved(worker, now_ns);
         if (!weft__spin_more(&worker->spin, now_ns))
             break;
     }
     say_spins(worker, false);
     if (found)
-        weft__spin_learn(&worker->spin, now_ns - begin_ns);
-    else
-        worker->spun_ns = begin_ns;
+        weft__spin_learn(&worker->spin, now_ns);
+    worker->spun = !found;
     return found && weft__turn_is_due(cell);
 }
 
@@ -165,12 +181,41 @@ static struct weft__rank *spin(struct weft__worker *worker)
         if (!rank)
             rank = steal(worker, now_ns);
         if (events)
-            worker->spin.turned_ns = now_ns;
+            moved(worker, now_ns);
         if (rank || !weft__spin_more(&worker->spin, now_ns) || is_over(worker))
             break;
     }
     say_spins(worker, false);
     return rank;
+}
+
+/* ---- sleeping ---- */
+
+/* Where the lane has no thread of its own, somebody has to look after it. */
+static bool is_spare(const struct weft__worker *worker)
+{
+    const struct weft__workers *all = worker->all;
+    if (!all->exec->drives_itself || atomic_load(&worker->ranks) > 0 ||
+        !weft__runqueue_is_empty(&worker->queue))
+        return false;
+    for (unsigned i = 0; i < all->n; i++)
+        if (atomic_load(&all->each[i].ranks) > 1)
+            return false;
+    return true;
+}
+
+/* Says so before it looks for the last time: who gives a worker its second rank, or this one its
+ * first, sees it. */
+static void sleep_spare(struct weft__worker *worker)
+{
+    uint32_t seen = atomic_load(&worker->word);
+    atomic_store(&worker->asleep, true);
+    atomic_store(&worker->spare, true);
+    atomic_fetch_add(&worker->all->spares, 1);
+    if (is_spare(worker) && !is_over(worker))
+        weft__futex_wait(&worker->word, seen, WEFT_NEVER);
+    weft__workers_unspare(worker);
+    atomic_store(&worker->asleep, false);
 }
 
 static void sleep_until(struct weft__worker *worker, uint32_t seen, uint64_t deadline_ns)
@@ -210,16 +255,24 @@ static void sleep_some(struct weft__worker *worker)
 
 struct weft__rank *weft__idle(struct weft__worker *worker)
 {
-    uint64_t since_ns = worker->spun_ns ? worker->spun_ns : weft__now_ns();
     struct weft__rank *rank = NULL;
-    if (!worker->spun_ns)
+    if (!worker->spun) {
+        weft__spin_wait(&worker->spin, weft__now_ns());
         forget(worker);
-    else if (!(rank = weft__runqueue_pop(&worker->queue)))
+    } else if (!(rank = weft__runqueue_pop(&worker->queue))) {
         sleep_some(worker);
-    worker->spun_ns = 0;
-    while (!rank && !(rank = spin(worker)) && !is_over(worker))
-        sleep_some(worker);
-    weft__spin_learn(&worker->spin, weft__now_ns() - since_ns);
+    }
+    worker->spun = false;
+    while (!rank) {
+        bool spare = is_spare(worker);
+        if ((!spare && (rank = spin(worker))) || is_over(worker))
+            break;
+        if (spare)
+            sleep_spare(worker);
+        else
+            sleep_some(worker);
+    }
+    weft__spin_learn(&worker->spin, weft__now_ns());
     if (!weft__runqueue_is_empty(&worker->queue))
         weft__workers_rouse(worker->all);
     return rank;

@@ -72,7 +72,7 @@ struct weft__worker {
     struct weft__rank *next; /* to be entered from its beginning */
     bool parks, quits;       /* why the program has been left, if it has not ended */
     struct weft__spin spin;
-    uint64_t spun_ns;         /* since when it has spun, in place, in vain; 0: it has not */
+    bool spun;                /* in place, in vain: the wait has begun */
     struct weft__look *looks; /* at each worker */
     unsigned beats;           /* turns, to do some things every few of them */
     unsigned char gap[64];
@@ -82,7 +82,8 @@ struct weft__worker {
     _Atomic uint32_t word;     /* counted up to wake it; a futex word */
     atomic_bool spins;         /* it has nothing to run */
     atomic_bool asleep;
-    atomic_bool deep; /* asleep, and would not look at what others have */
+    atomic_bool deep;  /* asleep, and would not look at what others have */
+    atomic_bool spare; /* asleep until some worker has more than one rank */
     unsigned char gap_behind[64];
 };
 
@@ -94,7 +95,7 @@ struct weft__workers {
     pthread_mutex_t timers_lock; /* after a rank's lock; nobody takes another one with it */
     struct weft__timers timers;
     _Atomic uint64_t first_ns; /* of the timers */
-    atomic_uint deep;          /* workers that are */
+    atomic_uint deep, spares;  /* workers that are */
     struct weft__watch *watch; /* of descriptors that ranks wait for */
 };
 
@@ -112,6 +113,8 @@ static inline struct weft__gate_frame *weft__cell_frame(const struct weft__cell 
 extern const struct weft__executor_turns weft__workers_turns;
 /* It looks around after at most a short sleep.  Thread: any. */
 void weft__workers_undeep(struct weft__worker *worker);
+/* Returns whether it was spare.  Thread: any. */
+bool weft__workers_unspare(struct weft__worker *worker);
 /* One worker that sleeps deep, if there is any, looks around: there may be more to do than whoever
  * is awake can.  Thread: any. */
 void weft__workers_rouse(struct weft__workers *all);

@@ -52,6 +52,28 @@ void weft__workers_rouse(struct weft__workers *all)
     }
 }
 
+bool weft__workers_unspare(struct weft__worker *worker)
+{
+    bool was = atomic_exchange(&worker->spare, false);
+    if (was)
+        atomic_fetch_sub(&worker->all->spares, 1);
+    return was;
+}
+
+/* One rank more for the worker: where it is not the first one, a spare worker can be of use. */
+static void add_rank(struct weft__worker *worker)
+{
+    struct weft__workers *all = worker->all;
+    if (atomic_fetch_add(&worker->ranks, 1) == 0)
+        return;
+    for (unsigned i = 0; atomic_load(&all->spares) && i < all->n; i++) {
+        if (!weft__workers_unspare(&all->each[i]))
+            continue;
+        rouse(&all->each[i]);
+        return;
+    }
+}
+
 /* ---- timers ---- */
 
 void weft__workers_time(struct weft__workers *all, struct weft__cell *cell)
@@ -126,7 +148,7 @@ void weft__workers_assign(struct weft__rank *rank)
         best = atomic_load(&weft__rank_find(exec, rank->number - 1)->stay.owner);
     if (!best || atomic_load(&best->ranks) >= share)
         best = fewest(all);
-    atomic_fetch_add(&best->ranks, 1);
+    add_rank(best);
     atomic_store(&rank->stay.worker, best);
     atomic_store(&rank->stay.owner, best);
 }
@@ -143,7 +165,7 @@ void weft__workers_take(struct weft__worker *worker, struct weft__rank *rank)
     if (before == worker)
         return;
     atomic_fetch_sub(&before->ranks, 1);
-    atomic_fetch_add(&worker->ranks, 1);
+    add_rank(worker);
     atomic_store(&rank->stay.worker, worker);
 }
 

@@ -121,7 +121,7 @@ static int sleep_until(struct weft__rank *rank, uint32_t seen, uint64_t deadline
 
 static int wait_long(struct weft__rank *rank, uint32_t seen, uint64_t deadline_ns, bool *on_lane)
 {
-    uint64_t start_ns = weft__now_ns();
+    weft__spin_wait(&rank->spin, weft__now_ns());
     while (!spin(rank, seen)) {
         int err = sleep_until(rank, seen, deadline_ns, on_lane);
         if (weft__rank_is_rung(rank, seen) || is_closing(rank))
@@ -129,7 +129,7 @@ static int wait_long(struct weft__rank *rank, uint32_t seen, uint64_t deadline_n
         if (err)
             return err;
     }
-    weft__spin_learn(&rank->spin, weft__now_ns() - start_ns);
+    weft__spin_learn(&rank->spin, weft__now_ns());
     return WEFT_OK;
 }
 
