@@ -67,6 +67,19 @@ void weft__policy_fill(const struct weft_detection *detection, size_t n, bool un
     }
 }
 
+/* What is looked at next lies anywhere in memory: all of it is fetched at once. */
+static void fetch(const struct weft_detect *ask)
+{
+    for (int order = 0; order < WEFT_ROSTER_ORDERS; order++) {
+        size_t first = weft__roster_first(ask->roster, (enum weft_roster_order)order);
+        if (first != WEFT_NO_HOST)
+            weft__roster_fetch(ask->roster, first);
+    }
+    for (size_t rank = 0; rank < ask->ranks; rank++)
+        if (rank == 0 || ask->host_of[rank] != ask->host_of[rank - 1])
+            weft__roster_fetch(ask->roster, ask->host_of[rank]);
+}
+
 static int count_ours(const struct weft_detect *ask, struct weft_detection *detection)
 {
     struct weft_roster *roster = ask->roster;
@@ -74,6 +87,7 @@ static int count_ours(const struct weft_detect *ask, struct weft_detection *dete
         if (ask->host_of[rank] >= roster->n)
             return weft_fail(WEFT_EINVAL, "rank %zu is on host %u, there are %zu hosts", rank,
                              ask->host_of[rank], roster->n);
+    fetch(ask);
     for (size_t rank = 0; rank < ask->ranks; rank++) {
         size_t i = ask->host_of[rank];
         if (roster->hosts[i].ours++ == 0)

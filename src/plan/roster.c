@@ -1,16 +1,24 @@
-/* Tournament trees: a leaf is a host or nobody, an inner node the better of its two children.
+/* Tournament trees: a leaf is a host or nobody, an inner node the best of its eight children, which
+ * are one line of the cache.
  *
- * A change of one host replays the matches on its way to the root. Nodes hold the number that
- * decides matches, so that a replay touches one line of the cache per round, and no host. Rejected:
- * a heap (no removal from the middle without a second array), lists by number of free slots (equals
- * come out in the order of their changes, and two planners must not differ). */
+ * A change of one host replays the matches on its way to the root, up to the first that ends as
+ * before: what is above knows no more than who won there. Nodes hold the number that decides
+ * matches, so that a replay touches one line per level, and no host. Of 100,000 hosts the leaves
+ * alone do not fit into the cache next to a core: most replays wait for memory once.
+ *
+ * Rejected: two children (three levels for one, and three waits), a heap (no removal from the
+ * middle without a second array), lists by number of free slots (equals come out in the order of
+ * their changes, and two planners must not differ). */
 #include "plan/roster.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "weft/error.h"
 
 #define NOBODY 0ull
+#define CHILDREN 8u /* of a node; all numbers of one line */
+#define LINE_BYTES (CHILDREN * sizeof(uint64_t))
 #define INDEX_BITS 31
 #define SLOTS_BITS 16
 
@@ -27,17 +35,27 @@ static uint64_t rank_of(const struct weft_plan_host *host, size_t i)
     return (free_slots << SLOTS_BITS | slots) << INDEX_BITS | (WEFT_PLAN_HOSTS_MAX - 1 - i);
 }
 
-static uint64_t better(const uint64_t *winner, size_t node)
+/* Of the children that begin there. */
+static uint64_t best_of(const uint64_t *child)
 {
-    uint64_t a = winner[2 * node], b = winner[2 * node + 1];
-    return a > b ? a : b;
+    uint64_t best = NOBODY;
+    for (unsigned i = 0; i < CHILDREN; i++)
+        best = child[i] > best ? child[i] : best;
+    return best;
 }
 
 static void replay(struct weft_roster *roster, enum weft_roster_order order, size_t host)
 {
     uint64_t *winner = roster->winner[order];
-    for (size_t node = (roster->leaves + host) / 2; node > 0; node /= 2)
-        winner[node] = better(winner, node);
+    for (unsigned level = 1; level < roster->levels; level++) {
+        size_t node = host / CHILDREN;
+        uint64_t best = best_of(winner + roster->level_at[level - 1] + node * CHILDREN);
+        uint64_t *was = winner + roster->level_at[level] + node;
+        if (*was == best)
+            return;
+        *was = best;
+        host = node;
+    }
 }
 
 static enum weft_roster_order order_of(const struct weft_plan_host *host)
@@ -55,7 +73,7 @@ static void put_in(struct weft_roster *roster, size_t i)
     const struct weft_plan_host *host = &roster->hosts[i];
     enum weft_roster_order order = order_of(host);
     roster->free_slots[order] += weft__plan_host_free(host);
-    roster->winner[order][roster->leaves + i] = rank_of(host, i);
+    roster->winner[order][i] = rank_of(host, i);
 }
 
 static void take_out(struct weft_roster *roster, size_t i)
@@ -63,24 +81,56 @@ static void take_out(struct weft_roster *roster, size_t i)
     const struct weft_plan_host *host = &roster->hosts[i];
     enum weft_roster_order order = order_of(host);
     roster->free_slots[order] -= weft__plan_host_free(host);
-    roster->winner[order][roster->leaves + i] = NOBODY;
+    roster->winner[order][i] = NOBODY;
     replay(roster, order, i);
+}
+
+/* Says where the levels lie. Returns how many numbers they are in all, whole lines of them. */
+static size_t lay_out(struct weft_roster *roster)
+{
+    size_t nodes = roster->n, at = 0;
+    for (roster->levels = 0;; nodes = (nodes + CHILDREN - 1) / CHILDREN) {
+        roster->level_at[roster->levels++] = at;
+        at += (nodes + CHILDREN - 1) / CHILDREN * CHILDREN;
+        if (nodes <= 1)
+            return at > 0 ? at : CHILDREN; /* nobody, of no hosts */
+    }
+}
+
+static void play_all(struct weft_roster *roster, enum weft_roster_order order)
+{
+    uint64_t *winner = roster->winner[order];
+    for (unsigned level = 1; level < roster->levels; level++) {
+        size_t first = roster->level_at[level - 1], end = roster->level_at[level];
+        for (size_t child = first; child < end; child += CHILDREN)
+            winner[end + (child - first) / CHILDREN] = best_of(winner + child);
+    }
+}
+
+static int make_trees(struct weft_roster *roster)
+{
+    size_t bytes = lay_out(roster) * sizeof(uint64_t);
+    roster->touched = malloc((roster->n + 1) * sizeof(*roster->touched));
+    for (int order = 0; order < WEFT_ROSTER_ORDERS; order++) {
+        roster->winner[order] = aligned_alloc(LINE_BYTES, bytes);
+        if (roster->winner[order] != NULL)
+            memset(roster->winner[order], 0, bytes);
+    }
+    if (roster->touched != NULL && roster->winner[0] != NULL && roster->winner[1] != NULL)
+        return WEFT_OK;
+    int err = weft_fail(WEFT_ENOMEM, "no memory to plan with %zu hosts", roster->n);
+    weft__roster_fini(roster);
+    return err;
 }
 
 int weft__roster_init(struct weft_roster *roster, struct weft_plan_host *hosts, size_t n)
 {
     if (n > WEFT_PLAN_HOSTS_MAX)
         return weft_fail(WEFT_EINVAL, "%zu hosts are too many for one plan", n);
-    *roster = (struct weft_roster){.hosts = hosts, .n = n, .leaves = 1};
-    while (roster->leaves < n)
-        roster->leaves *= 2;
-    roster->touched = malloc((n + 1) * sizeof(*roster->touched));
-    for (int order = 0; order < WEFT_ROSTER_ORDERS; order++)
-        roster->winner[order] = calloc(2 * roster->leaves, sizeof(*roster->winner[order]));
-    if (roster->touched == NULL || roster->winner[0] == NULL || roster->winner[1] == NULL) {
-        weft__roster_fini(roster);
-        return weft_fail(WEFT_ENOMEM, "no memory to plan with %zu hosts", n);
-    }
+    *roster = (struct weft_roster){.hosts = hosts, .n = n};
+    int err = make_trees(roster);
+    if (err != WEFT_OK)
+        return err;
     for (size_t i = 0; i < n; i++) {
         hosts[i].ours = hosts[i].target = 0;
         hosts[i].open = false;
@@ -88,8 +138,7 @@ int weft__roster_init(struct weft_roster *roster, struct weft_plan_host *hosts, 
         put_in(roster, i);
     }
     for (int order = 0; order < WEFT_ROSTER_ORDERS; order++)
-        for (size_t node = roster->leaves; node-- > 1;)
-            roster->winner[order][node] = better(roster->winner[order], node);
+        play_all(roster, (enum weft_roster_order)order);
     return WEFT_OK;
 }
 
@@ -114,9 +163,16 @@ void weft__roster_used(struct weft_roster *roster, size_t i, uint32_t used)
 
 size_t weft__roster_first(const struct weft_roster *roster, enum weft_roster_order order)
 {
-    uint64_t first = roster->winner[order][1];
+    uint64_t first = roster->winner[order][roster->level_at[roster->levels - 1]];
     uint64_t place = first & (WEFT_PLAN_HOSTS_MAX - 1);
     return first == NOBODY ? WEFT_NO_HOST : (size_t)(WEFT_PLAN_HOSTS_MAX - 1 - place);
+}
+
+void weft__roster_fetch(const struct weft_roster *roster, size_t host)
+{
+    __builtin_prefetch(&roster->hosts[host], 1);
+    for (int order = 0; order < WEFT_ROSTER_ORDERS; order++)
+        __builtin_prefetch(&roster->winner[order][host], 1);
 }
 
 void weft__roster_touch(struct weft_roster *roster, size_t host)

@@ -19,12 +19,15 @@
 
 enum weft_roster_order { WEFT_ROSTER_SHARED, WEFT_ROSTER_UNUSED, WEFT_ROSTER_ORDERS };
 
+#define WEFT_ROSTER_LEVELS 12 /* 8^11 are more than all hosts */
+
 struct weft_roster {
     struct weft_plan_host *hosts; /* the caller's */
     size_t n;
-    size_t leaves;                        /* a power of two >= n */
-    uint64_t *winner[WEFT_ROSTER_ORDERS]; /* tournament trees: node 1 is the root */
-    uint32_t *touched;                    /* hosts that the detection at work has taken out */
+    unsigned levels;                     /* of the tournament trees; the last one is the root */
+    size_t level_at[WEFT_ROSTER_LEVELS]; /* where each begins */
+    uint64_t *winner[WEFT_ROSTER_ORDERS];
+    uint32_t *touched; /* hosts that the detection at work has taken out */
     size_t touched_n;
     uint64_t free_slots[WEFT_ROSTER_ORDERS]; /* in all, of the hosts of each order */
     uint64_t unused; /* hosts that nobody uses, those about to go left out */
@@ -39,6 +42,8 @@ void weft__roster_used(struct weft_roster *roster, size_t host, uint32_t used);
 
 /* The first of an order, WEFT_NO_HOST: it is empty. */
 size_t weft__roster_first(const struct weft_roster *roster, enum weft_roster_order order);
+/* The host is about to be touched: has the memory that it takes fetched. */
+void weft__roster_fetch(const struct weft_roster *roster, size_t host);
 /* Takes a host out of its order, and notes it as touched; all touched ones come back at once, with
  * nothing of the detection left in them. */
 void weft__roster_touch(struct weft_roster *roster, size_t host);
