@@ -96,7 +96,8 @@ static void hosts_of_one_machine_are_given_more_time_unless_said_otherwise(void 
 {
     struct cluster *cluster = *state;
     char echo[] = "echo dead after $WEFT_DEAD_MS ms";
-    char *kept = strdup(getenv("WEFT_DEAD_MS"));
+    const char *before = getenv("WEFT_DEAD_MS");
+    char *kept = strdup(before ? before : "10000");
     for (int said = 0; said < 2; said++) {
         (void)(said ? setenv("WEFT_DEAD_MS", "12000", 1) : unsetenv("WEFT_DEAD_MS"));
         struct child *run =

@@ -72,7 +72,8 @@ static void programs_that_cannot_be_run_are_named_with_the_reason(void **state)
 static void a_program_is_looked_for_as_a_shell_does(void **state)
 {
     struct cluster *cluster = *state;
-    char path[512], *kept = strdup(getenv("PATH"));
+    const char *before = getenv("PATH");
+    char path[512], *kept = strdup(before ? before : "/usr/bin:/bin");
     snprintf(path, sizeof(path), "/no/such/folder::%s", cluster_program("hello"));
     *strrchr(path, '/') = '\0';
     (void)setenv("PATH", path, 1);
