@@ -28,7 +28,8 @@ enum { ENV_MAX = 256, WAIT_MS = 1000, SILENCE_MS = 2000, RETRY_US = 100000, ASK_
 static const char usage[] =
     "Usage: weft run [OPTION]... PROGRAM [ARGUMENT]...\n"
     "\n"
-    "Runs PROGRAM (linked with weftcc) as an app of N ranks and shows what they print.\n"
+    "Runs PROGRAM (linked with weftcc) as an app of N ranks and shows what they print. A name\n"
+    "without a folder is looked for in this folder, then in PATH.\n"
     "\n"
     "  -n N                 number of ranks (default: 1, or as many as --place has places)\n"
     "  --hosts N            start N hosts on this machine for this run\n"
