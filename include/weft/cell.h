@@ -22,7 +22,7 @@
 #endif
 
 #define WEFT_CELL_MAGIC 0x6c6c6563u /* "cell" */
-#define WEFT_CELL_VERSION 1
+#define WEFT_CELL_VERSION 2
 /* In the auxiliary vector of a program that is a rank by itself: the address of its cell. */
 #define WEFT_CELL_AUX 0x77656674u /* "weft" */
 
@@ -41,12 +41,16 @@ struct weft_packet {
 #define WEFT_PACKET_WRAP UINT32_MAX
 
 /* A byte ring in the range: the process writes (one writer at a time), the rank reads. Positions
- * only grow. */
+ * only grow. What the two sides change lies in cache lines of its own. */
 struct weft_mailbox {
+    unsigned char gap_before[64];
     _Atomic uint64_t head; /* written up to here */
+    uint64_t tail_seen;    /* the writers': at least up to here it has been read */
+    unsigned char gap_between[64];
     _Atomic uint64_t tail; /* read up to here */
-    uint64_t mask;         /* capacity - 1; capacity is a power of two */
-    unsigned char *bytes;  /* in the range */
+    unsigned char gap_behind[64];
+    uint64_t mask;        /* capacity - 1; capacity is a power of two */
+    unsigned char *bytes; /* in the range */
 };
 
 /* Pulling bytes that another rank has exposed. Lives in the caller's memory until state <= 0. */

@@ -37,6 +37,19 @@ static int cell_send(struct weft_cell *cell, int32_t dest, const struct iovec *p
     return rc;
 }
 
+/* The packet lies in the mailbox. Where the rank is not here any more, it will look into it. */
+static int cell_ring(struct weft_cell *cell, int32_t dest)
+{
+    const struct weft__rank *rank = cell->host;
+    struct weft__rank *receiver = weft__rank_find(rank->exec, dest);
+    pthread_mutex_lock(&receiver->lock);
+    if (weft__rank_is_here(receiver))
+        weft__rank_ring(receiver);
+    pthread_mutex_unlock(&receiver->lock);
+    point(cell, WEFT_OK);
+    return WEFT_OK;
+}
+
 static int cell_expose(struct weft_cell *cell, const void *addr, size_t len_bytes, uint64_t *id_out)
 {
     int rc = weft__cell_calls.expose(cell, addr, len_bytes, id_out);
@@ -82,6 +95,7 @@ static int cell_wait(struct weft_cell *cell, uint32_t seen, uint64_t deadline_ns
 {
     struct weft__rank *rank = cell->host;
     struct weft__cell *own = weft__cell_of(rank);
+    weft__near_listen(rank, deadline_ns != 0);
     weft__rank_tend(rank);
     bool over = weft__rank_is_rung(rank, seen);
     if (over && ++own->waits % WAITS_MAX == 0)
@@ -172,22 +186,23 @@ static int cell_call_is_cancelled(struct weft_cell *cell, uint64_t id)
     return weft__cell_calls.call_is_cancelled(cell, id);
 }
 
-const struct weft_cell_calls weft__gate_table = {
-    .version = WEFT_CELL_VERSION,
-    .len_bytes = sizeof(struct weft_cell_calls),
-    .send = cell_send,
-    .expose = cell_expose,
-    .unexpose = cell_unexpose,
-    .get = cell_get,
-    .wait = cell_wait,
-    .wake = cell_wake,
-    .migration_point = cell_migration_point,
-    .now = cell_now,
-    .info = cell_info,
-    .exit = cell_exit,
-    .log = cell_log,
-    .abort = cell_abort,
-    .call_next = cell_call_next,
-    .call_answer = cell_call_answer,
-    .call_is_cancelled = cell_call_is_cancelled,
+const struct weft__gate_table weft__gate_table = {
+    .calls = {.version = WEFT_CELL_VERSION,
+              .len_bytes = sizeof(struct weft_cell_calls),
+              .send = cell_send,
+              .expose = cell_expose,
+              .unexpose = cell_unexpose,
+              .get = cell_get,
+              .wait = cell_wait,
+              .wake = cell_wake,
+              .migration_point = cell_migration_point,
+              .now = cell_now,
+              .info = cell_info,
+              .exit = cell_exit,
+              .log = cell_log,
+              .abort = cell_abort,
+              .call_next = cell_call_next,
+              .call_answer = cell_call_answer,
+              .call_is_cancelled = cell_call_is_cancelled},
+    .ring = cell_ring,
 };

@@ -41,7 +41,11 @@ _Static_assert(offsetof(struct weft_cell, host) == 48, "CELL_HOST");
 CALLS(DECLARE)
 _Static_assert(sizeof(struct weft_cell_calls) == 128, "a call without a stub");
 
-#define ENTRY(name, offset) .name = (__typeof__(weft__gate_table.name))weft__gate_##name,
+_Static_assert(offsetof(struct weft__gate_table, calls) == 0, "the stubs' offsets");
+_Static_assert(offsetof(struct weft__gate_table, ring) == 128, "TABLE_RING");
+_Static_assert(WEFT__GATE_SENT == 0 && WEFT__GATE_RING == 1, "GATE_RING");
+
+#define ENTRY(name, offset) .name = (__typeof__(weft__gate_calls.name))weft__gate_##name,
 const struct weft_cell_calls weft__gate_calls = {
     .version = WEFT_CELL_VERSION, .len_bytes = sizeof(struct weft_cell_calls), CALLS(ENTRY)};
 

@@ -53,7 +53,18 @@ void weft__gate_leave(struct weft__gate *gate, int64_t value) __attribute__((nor
  * gate. cell->host points to a pointer to the gate, in front of whatever else. */
 extern const struct weft_cell_calls weft__gate_calls;
 /* What they lead to: the executor's. */
-extern const struct weft_cell_calls weft__gate_table;
+struct weft__gate_table {
+    struct weft_cell_calls calls;
+    int (*ring)(struct weft_cell *cell, int32_t dest); /* who has got a packet waits for it */
+};
+extern const struct weft__gate_table weft__gate_table;
+
+/* What a send of a program tries before it goes through the gate: near.c. */
+enum {
+    WEFT__GATE_SENT,  /* it is done */
+    WEFT__GATE_RING,  /* it is, but the runtime has to ring */
+    WEFT__GATE_ENTERS /* it has not begun */
+};
 
 /* Whether this processor and kernel can do it. */
 int weft__gate_works(void); /* Errors: WEFT_ENOTSUP, saying what is missing */

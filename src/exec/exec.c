@@ -270,6 +270,7 @@ static void clear(struct weft__rank *rank)
     if (rank->state != WEFT_RANK_ABSENT && rank->state != WEFT_RANK_DEPARTED)
         rank->leaving = true;
     rank->state = WEFT_RANK_ABSENT;
+    weft__rank_set_door(rank);
     pthread_mutex_unlock(&rank->lock);
     weft__called_end(rank);
     weft__rank_clear(rank);
@@ -333,7 +334,7 @@ static uint64_t direct_packets(struct weft_exec *exec)
         if (!rank)
             continue;
         pthread_mutex_lock(&rank->lock);
-        sum += rank->direct;
+        sum += rank->direct + atomic_load_explicit(&rank->near, memory_order_relaxed);
         pthread_mutex_unlock(&rank->lock);
     }
     return sum;

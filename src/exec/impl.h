@@ -15,6 +15,7 @@
 
 #include "base/counter.h"
 #include "exec/callbox.h"
+#include "exec/door.h"
 #include "exec/exec.h"
 #include "exec/executor.h"
 #include "exec/precopy.h"
@@ -94,13 +95,15 @@ struct weft__rank {
     atomic_uint sleeping;   /* and on what: wait.c */
     struct weft__spin spin; /* before that; its thread's */
     struct weft__stay stay;
+    struct weft__door door;
 
     /* Packets. */
     struct weft_hold hold;
     atomic_uint held;    /* packets in it */
     atomic_bool backlog; /* unsent packets in some window */
     bool wants_credit;
-    uint64_t direct; /* packets straight to ranks of this process */
+    uint64_t direct;       /* packets straight to ranks of this process */
+    _Atomic uint64_t near; /* of them, those that have not entered the runtime; its thread's */
     atomic_bool credit_given;
     uint64_t ask_at_ns;
 
@@ -227,6 +230,9 @@ static inline bool weft__rank_is_readable(const struct weft__rank *rank)
 {
     return weft__rank_is_here(rank) || (rank->state == WEFT_RANK_FROZEN && rank->kept);
 }
+/* Opens the rank's door if it is here and runs, or shuts it.  The caller holds the lock, and has
+ * changed the state. */
+void weft__rank_set_door(struct weft__rank *rank);
 /* Maps the range and lets the executor make the rest; then points the cell at this process. */
 int weft__rank_open(struct weft__rank *rank);
 void weft__rank_attach(struct weft__rank *rank);      /* the caller holds the lock */

@@ -19,8 +19,12 @@ static struct weft_channel *channel_of(struct weft__rank *rank, int32_t peer)
 
 static bool put(struct weft__rank *rank, int32_t source, const struct iovec *parts, unsigned n)
 {
-    return rank->state == WEFT_RANK_EXITED ||
-           weft__mailbox_put(&rank->cell->mailbox, source, parts, n);
+    if (rank->state == WEFT_RANK_EXITED)
+        return true;
+    weft__door_lock(&rank->door);
+    bool taken = weft__mailbox_put(&rank->cell->mailbox, source, parts, n);
+    weft__door_unlock(&rank->door);
+    return taken;
 }
 
 /* Accepts what is held of one source and has its turn now. Returns whether there was anything. */

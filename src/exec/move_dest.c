@@ -328,6 +328,7 @@ static void arrive(struct weft__rank *rank, uint32_t incarnation)
     atomic_store_explicit(&rank->sleeping, 0, memory_order_relaxed);
     rank->pins = 0;
     rank->state = rank->finished ? WEFT_RANK_EXITED : WEFT_RANK_RUNNING;
+    weft__rank_set_door(rank);
 }
 
 int weft__exec_resume(struct weft_exec *exec, int32_t number, uint32_t incarnation)

@@ -166,6 +166,7 @@ static int fence(struct weft__rank *rank, char text_out[100])
         memcpy(text_out, reason, strlen(reason) + 1);
     } else {
         rank->state = WEFT_RANK_FROZEN;
+        weft__rank_set_door(rank);
         rank->standing = false;
         rank->thaw_wanted = false;
         calls = weft__callbox_empty(&rank->box);
@@ -266,6 +267,7 @@ static void unfreeze(struct weft__rank *rank, uint32_t incarnation)
         weft__warn("rank %d: %s", (int)rank->number, weft_fail_text(err));
     pthread_mutex_lock(&rank->lock);
     rank->state = rank->finished ? WEFT_RANK_EXITED : WEFT_RANK_RUNNING;
+    weft__rank_set_door(rank);
     rank->standing = false;
     if (incarnation > rank->incarnation)
         rank->incarnation = incarnation;
@@ -377,6 +379,7 @@ int weft__exec_thaw(struct weft_exec *exec, int32_t number, uint32_t incarnation
 static void begin_forwarding(struct weft__rank *rank, uint32_t incarnation)
 {
     rank->state = WEFT_RANK_DEPARTED;
+    weft__rank_set_door(rank);
     rank->standing = false;
     rank->cell = NULL;
     rank->range = NULL;

@@ -16,7 +16,7 @@
 #include "weft/error.h"
 
 #define MAGIC 0x65676e6172666577ull
-#define VERSION 4
+#define VERSION 5
 #define PAGE 4096ull
 #define WINDOWS_MAX (8ull << 20)
 #define WINDOWS_MIN (256ull << 10)

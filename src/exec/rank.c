@@ -70,6 +70,16 @@ bool weft__rank_is_here(const struct weft__rank *rank)
     }
 }
 
+void weft__rank_set_door(struct weft__rank *rank)
+{
+    struct weft__door *door = &rank->door;
+    bool open = weft__rank_is_here(rank) && rank->state != WEFT_RANK_EXITED;
+    weft__door_lock(door);
+    door->cell = open ? rank->cell : NULL;
+    door->hears = door->unheard = true; /* of what may have come before, nobody knows */
+    weft__door_unlock(door);
+}
+
 void weft__rank_ring(struct weft__rank *rank)
 {
     const struct weft__executor_turns *turns = rank->exec->executor->turns;
@@ -186,6 +196,7 @@ static int add_rank(struct weft_exec *exec, int32_t number, uint32_t incarnation
     weft__rank_attach(rank);
     rank->incarnation = incarnation;
     rank->state = WEFT_RANK_READY;
+    weft__rank_set_door(rank);
     pthread_mutex_unlock(&rank->lock);
     return WEFT_OK;
 }
@@ -195,6 +206,7 @@ static void remove_rank(struct weft__rank *rank)
 {
     pthread_mutex_lock(&rank->lock);
     rank->state = WEFT_RANK_ABSENT;
+    weft__rank_set_door(rank);
     rank->cell = NULL;
     rank->range = NULL;
     rank->leaving = true;
@@ -262,6 +274,7 @@ void weft__rank_finish(struct weft__rank *rank, int code)
     pthread_mutex_lock(&rank->lock);
     rank->state = WEFT_RANK_EXITED;
     rank->code = code;
+    weft__rank_set_door(rank);
     uint32_t incarnation = rank->incarnation;
     pthread_mutex_unlock(&rank->lock);
     weft__called_end(rank);

@@ -6,7 +6,8 @@
  * the same cache line. As the range moves, the counts do, without a word about them in the move
  * protocol. Rejected: tables beside the ranks (they have to be carried along), counting at the
  * lane (it knows processes, and never sees ranks of one process, whose traffic decides whether they
- * should stay together), atomics (the lock is held already).
+ * should stay together), read-modify-write atomics (a lock is held, or the rank's thread alone
+ * counts).
  */
 #include "exec/impl.h"
 
@@ -25,15 +26,21 @@ void weft__traffic_got(struct weft__rank *rank, int32_t source, size_t len_bytes
 static bool take(struct weft_channel *channel, int32_t peer, struct weft_exec_traffic *entry)
 {
     struct weft_channel_traffic *traffic = &channel->traffic;
-    uint64_t sent = channel->next_out - traffic->sent_from;
+    struct weft_channel_near *near = &channel->near;
+    uint64_t packets = atomic_load_explicit(&near->packets, memory_order_relaxed);
+    uint64_t bytes = atomic_load_explicit(&near->bytes, memory_order_relaxed);
+    uint64_t sent = channel->next_out - traffic->sent_from + packets - near->packets_from;
     if (!sent && !traffic->got)
         return false;
-    *entry = (struct weft_exec_traffic){.peer = peer,
-                                        .sent_bytes = traffic->sent_bytes,
-                                        .sent = sent,
-                                        .got_bytes = traffic->got_bytes,
-                                        .got = traffic->got};
+    *entry =
+        (struct weft_exec_traffic){.peer = peer,
+                                   .sent_bytes = traffic->sent_bytes + bytes - near->bytes_from,
+                                   .sent = sent,
+                                   .got_bytes = traffic->got_bytes,
+                                   .got = traffic->got};
     *traffic = (struct weft_channel_traffic){.sent_from = channel->next_out};
+    near->packets_from = packets;
+    near->bytes_from = bytes;
     return true;
 }
 

@@ -8,6 +8,7 @@
 #ifndef WEFT_GROUP_CHANNEL_H
 #define WEFT_GROUP_CHANNEL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -41,12 +42,22 @@ struct weft_channel_traffic {
     uint64_t got;        /* by so many gets */
 };
 
+/* Packets that the rank's thread has put into the peer's mailbox by itself, with no sequence, while
+ * the window was empty; it alone changes them, without a lock. */
+struct weft_channel_near {
+    _Atomic uint64_t packets, bytes;
+    uint64_t packets_from, bytes_from; /* when somebody asked for the traffic */
+};
+
 struct weft_channel {
     /* outgoing */
     uint64_t next_out; /* sequence of the next new packet */
     uint64_t acked;    /* the peer's rank has accepted all up to here */
     struct weft_channel_traffic traffic;
-    struct weft_channel_packet *first; /* window: acked + 1 ... next_out - 1 */
+    struct weft_channel_near near;
+    /* window: acked + 1 ... next_out - 1; the rank's thread may see without a lock that it is
+     * empty, because nobody else adds to it */
+    _Atomic(struct weft_channel_packet *) first;
     struct weft_channel_packet *last;
     struct weft_channel_packet
         *unsent;             /* the first that has to go over the wire (again); NULL: none */

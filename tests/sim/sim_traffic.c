@@ -60,14 +60,15 @@ void sim_copy_free(struct sim *sim, struct sim_copy *copy)
 
 static void copy_window(struct sim *sim, struct weft_channel *to, const struct weft_channel *from)
 {
-    struct weft_channel_packet **end = &to->first;
     to->first = to->last = to->unsent = NULL;
     for (const struct weft_channel_packet *p = from->first; p != NULL; p = p->next) {
         struct weft_channel_packet *twin = packet_new(sim);
         memcpy(twin, p, sizeof(*p) + p->len_bytes);
         twin->next = NULL;
-        *end = twin;
-        end = &twin->next;
+        if (to->last)
+            to->last->next = twin;
+        else
+            to->first = twin;
         to->last = twin;
     }
 }
