@@ -42,27 +42,15 @@ struct weft_cell *weft_cell_self(void)
 
 /* ---- the runtime: as little as there can be ---- */
 
-static unsigned char *place(struct weft_mailbox *box, uint64_t need)
-{
-    uint64_t head = atomic_load_explicit(&box->head, memory_order_relaxed);
-    uint64_t rest = box->mask + 1 - (head & box->mask);
-    if (rest < need) {
-        ((struct weft_packet *)(void *)(box->bytes + (head & box->mask)))->len_bytes =
-            WEFT_PACKET_WRAP;
-        head += rest;
-    }
-    unsigned char *at = box->bytes + (head & box->mask);
-    atomic_store_explicit(&box->head, head + need, memory_order_release);
-    return at;
-}
-
 static int call_send(struct weft_cell *cell, int32_t dest, const struct iovec *parts, unsigned n)
 {
     size_t len = 0;
     for (unsigned i = 0; i < n; i++)
         len += parts[i].iov_len;
-    struct weft_packet *packet = (struct weft_packet *)(void *)place(
-        &cells[dest]->mailbox, (sizeof(struct weft_packet) + len + 15u) & ~(uint64_t)15u);
+    struct weft_mailbox *box = &cells[dest]->mailbox;
+    struct weft_packet *packet = weft_mailbox_place(box, len);
+    if (!packet)
+        return WEFT_EAGAIN;
     packet->len_bytes = (uint32_t)len;
     packet->source = cell->rank;
     unsigned char *to = packet->payload;
@@ -71,6 +59,7 @@ static int call_send(struct weft_cell *cell, int32_t dest, const struct iovec *p
             memcpy(to, parts[i].iov_base, parts[i].iov_len);
         to += parts[i].iov_len;
     }
+    weft_mailbox_publish(box, packet, weft_packet_bytes(len));
     return WEFT_OK;
 }
 

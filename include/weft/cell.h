@@ -30,18 +30,20 @@ struct weft_cell;
 struct weft_heap;
 typedef int weft_entry(void *argument);
 
-/* One packet in the mailbox: header and payload, 16-byte aligned. */
+/* One packet in the mailbox: header and payload, aligned to a cache line. */
 struct weft_packet {
     uint32_t len_bytes; /* payload; WEFT_PACKET_WRAP: the rest of the ring is unused, go on at its
                            start */
     int32_t source;     /* rank */
-    uint64_t reserved;
+    _Atomic uint64_t stamp; /* weft_packet_stamp() of its position: the packet is there; set last */
     unsigned char payload[];
 };
 #define WEFT_PACKET_WRAP UINT32_MAX
+#define WEFT_PACKET_ALIGN 64u
 
 /* A byte ring in the range: the process writes (one writer at a time), the rank reads. Positions
- * only grow. What the two sides change lies in cache lines of its own. */
+ * only grow. What the two sides change lies in cache lines of its own: the reader looks for the
+ * next packet's stamp, and only writers know head. */
 struct weft_mailbox {
     unsigned char gap_before[64];
     _Atomic uint64_t head; /* written up to here */
@@ -129,35 +131,92 @@ struct weft_cell {
     char pin_reason[100];
     int64_t clock_offset_ns; /* added to the host's clock by now() */
     struct weft_mailbox mailbox;
-    uint32_t in_mpi; /* between MPI_Init and MPI_Finalize: a rank that ends so ends its app */
-    uint32_t reserved;
+    uint32_t in_mpi;  /* between MPI_Init and MPI_Finalize: a rank that ends so ends its app */
+    uint32_t glances; /* the runtime's wish: looks into the mailbox before each wait() */
 };
 
 /* The cell of the calling rank; NULL in a thread that is no rank. */
 WEFT_API struct weft_cell *weft_cell_self(void);
+
+/* ---- reading the mailbox ---- */
+
+/* What a packet at this position is known by. What lay there before, a stamp of another round of
+ * the ring or a piece of a payload, is something else. */
+static inline uint64_t weft_packet_stamp(uint64_t position)
+{
+    return (position + 1) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* What a packet takes of the ring. */
+static inline uint64_t weft_packet_bytes(size_t payload_bytes)
+{
+    return (sizeof(struct weft_packet) + payload_bytes + WEFT_PACKET_ALIGN - 1) &
+           ~(uint64_t)(WEFT_PACKET_ALIGN - 1);
+}
+
+static inline struct weft_packet *weft_packet_at(const struct weft_mailbox *box, uint64_t position)
+{
+    return (struct weft_packet *)(void *)(box->bytes + (position & box->mask));
+}
 
 /* The oldest packet that has not been consumed; NULL: none. Does not enter the runtime. */
 static inline const struct weft_packet *weft_cell_peek(struct weft_cell *cell)
 {
     struct weft_mailbox *box = &cell->mailbox;
     uint64_t tail = atomic_load_explicit(&box->tail, memory_order_relaxed);
-    while (tail != atomic_load_explicit(&box->head, memory_order_acquire)) {
-        const struct weft_packet *packet =
-            (const struct weft_packet *)(void *)(box->bytes + (tail & box->mask));
+    for (;;) {
+        const struct weft_packet *packet = weft_packet_at(box, tail);
+        if (atomic_load_explicit(&packet->stamp, memory_order_acquire) != weft_packet_stamp(tail))
+            return NULL;
         if (packet->len_bytes != WEFT_PACKET_WRAP)
             return packet;
         tail = (tail | box->mask) + 1;
         atomic_store_explicit(&box->tail, tail, memory_order_release);
     }
-    return NULL;
 }
 
 /* Gives the packet of the last peek back to the ring. */
 static inline void weft_cell_consume(struct weft_cell *cell, const struct weft_packet *packet)
 {
-    uint64_t len = (sizeof(*packet) + packet->len_bytes + 15u) & ~(uint64_t)15u;
     uint64_t tail = atomic_load_explicit(&cell->mailbox.tail, memory_order_relaxed);
-    atomic_store_explicit(&cell->mailbox.tail, tail + len, memory_order_release);
+    atomic_store_explicit(&cell->mailbox.tail, tail + weft_packet_bytes(packet->len_bytes),
+                          memory_order_release);
+}
+
+/* ---- writing: the runtime, one thread at a time ---- */
+
+/* The reader's position is looked at only where the last one that was seen is too old. */
+static inline int weft_mailbox_has_room(struct weft_mailbox *box, uint64_t head, uint64_t len)
+{
+    if (len <= box->mask + 1 - (head - box->tail_seen))
+        return 1;
+    box->tail_seen = atomic_load_explicit(&box->tail, memory_order_acquire);
+    return len <= box->mask + 1 - (head - box->tail_seen);
+}
+
+static inline void weft_mailbox_publish(struct weft_mailbox *box, struct weft_packet *packet,
+                                        uint64_t len)
+{
+    uint64_t head = atomic_load_explicit(&box->head, memory_order_relaxed);
+    atomic_store_explicit(&packet->stamp, weft_packet_stamp(head), memory_order_release);
+    atomic_store_explicit(&box->head, head + len, memory_order_release);
+}
+
+/* Where a packet goes whose payload is so long; NULL: there is no room. What is written there is
+ * followed by publish(), with weft_packet_bytes(). A packet never crosses the end of the ring. */
+static inline struct weft_packet *weft_mailbox_place(struct weft_mailbox *box, size_t payload_bytes)
+{
+    uint64_t len = weft_packet_bytes(payload_bytes);
+    uint64_t head = atomic_load_explicit(&box->head, memory_order_relaxed);
+    uint64_t to_end = box->mask + 1 - (head & box->mask), skip = len > to_end ? to_end : 0;
+    if (!weft_mailbox_has_room(box, head, skip + len))
+        return NULL;
+    if (skip) {
+        struct weft_packet *marker = weft_packet_at(box, head);
+        marker->len_bytes = WEFT_PACKET_WRAP;
+        weft_mailbox_publish(box, marker, skip);
+    }
+    return weft_packet_at(box, head + skip);
 }
 
 /* Whether [addr, addr + len) lies in the rank's range. */

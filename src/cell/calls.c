@@ -13,6 +13,7 @@
 #include "exec/impl.h"
 #include "weft/error.h"
 
+#define GLANCES 64u
 #define WAITS_MAX 64u /* that were over at once, until it is the others' turn */
 
 /* The rank stops here if somebody wants it to. */
@@ -91,11 +92,21 @@ static int poke(struct weft__cell *own)
     return WEFT_ETIMEDOUT;
 }
 
+/* How often a rank looks into its mailbox before it comes here: a microsecond long, where it has
+ * its worker for itself and nothing comes from elsewhere. */
+static uint32_t glances(const struct weft__rank *rank)
+{
+    const struct weft__worker *worker = weft__workers_self();
+    bool alone = atomic_load_explicit(&worker->ranks, memory_order_relaxed) == 1;
+    return alone && !weft__exec_has_peers(rank->exec) ? GLANCES : 0;
+}
+
 static int cell_wait(struct weft_cell *cell, uint32_t seen, uint64_t deadline_ns)
 {
     struct weft__rank *rank = cell->host;
     struct weft__cell *own = weft__cell_of(rank);
-    weft__near_listen(rank, deadline_ns != 0);
+    weft__near_listen(rank, seen, deadline_ns != 0);
+    cell->glances = glances(rank);
     weft__rank_tend(rank);
     bool over = weft__rank_is_rung(rank, seen);
     if (over && ++own->waits % WAITS_MAX == 0)

@@ -176,9 +176,10 @@ enum weft__step weft__turn_stop(struct weft__cell *cell);
 /* A packet straight into the mailbox of a rank of this process; enum in gate.h.  Thread: the
  * program's, with its thread pointer and stack. */
 int weft__near_send(struct weft_cell *cell, int32_t dest, const struct iovec *parts, unsigned n);
-/* The rank is about to wait: from here on packets ring its bell, which has rung for those before.
- * sleeps: else it only looks.  Thread: its worker. */
-void weft__near_listen(struct weft__rank *rank, bool sleeps);
+/* The rank is about to wait, or (sleeps: false) only looks: its bell has rung for all packets
+ * before this, and where it has not since it was seen, the next one rings it.  Thread: its worker.
+ */
+void weft__near_listen(struct weft__rank *rank, uint32_t seen, bool sleeps);
 
 /* executor.c */
 /* See weft__move_stop(). */

@@ -1,33 +1,33 @@
-/* Writing into a rank's mailbox. The reader is in weft/cell.h: a packet never crosses the end of
- * the ring; where it would, a marker sends the reader to the start. Positions only grow, so full
- * and empty cannot be mixed up.
- */
+/* Writing into a rank's mailbox. The ring is in weft/cell.h. A packet of a few bytes is copied here
+ * and not by memcpy(), of which a call takes as long as all the rest. */
 #include <stdbool.h>
 #include <string.h>
 
 #include "exec/range.h"
 
-static struct weft_packet *at(struct weft_mailbox *box, uint64_t position)
-{
-    return (struct weft_packet *)(void *)(box->bytes + (position & box->mask));
-}
+enum { WORD = 8, SHORT_MAX = 128 };
 
-/* The reader's position is looked at only where the last one that was seen is too old. */
-static bool has_room(struct weft_mailbox *box, uint64_t head, uint64_t len)
+/* Words from the beginning, and one that ends where the bytes do. */
+static void copy_words(unsigned char *to, const unsigned char *from, size_t len)
 {
-    if (len <= box->mask + 1 - (head - box->tail_seen))
-        return true;
-    box->tail_seen = atomic_load_explicit(&box->tail, memory_order_acquire);
-    return len <= box->mask + 1 - (head - box->tail_seen);
-}
-
-static void copy_parts(unsigned char *to, const struct iovec *parts, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++) {
-        if (parts[i].iov_len)
-            memcpy(to, parts[i].iov_base, parts[i].iov_len);
-        to += parts[i].iov_len;
+    uint64_t word;
+    for (size_t i = 0; i + WORD < len; i += WORD) {
+        memcpy(&word, from + i, WORD);
+        memcpy(to + i, &word, WORD);
     }
+    memcpy(&word, from + len - WORD, WORD);
+    memcpy(to + len - WORD, &word, WORD);
+}
+
+static void copy(unsigned char *to, const unsigned char *from, size_t len)
+{
+    if (len > SHORT_MAX)
+        memcpy(to, from, len);
+    else if (len >= WORD)
+        copy_words(to, from, len);
+    else
+        for (size_t i = 0; i < len; i++)
+            to[i] = from[i];
 }
 
 bool weft__mailbox_put(struct weft_mailbox *box, int32_t source, const struct iovec *parts,
@@ -36,21 +36,16 @@ bool weft__mailbox_put(struct weft_mailbox *box, int32_t source, const struct io
     size_t payload = 0;
     for (unsigned i = 0; i < n; i++)
         payload += parts[i].iov_len;
-    uint64_t len = (sizeof(struct weft_packet) + payload + 15u) & ~(uint64_t)15u;
-    uint64_t head = atomic_load_explicit(&box->head, memory_order_relaxed);
-    uint64_t to_end = box->mask + 1 - (head & box->mask);
-    uint64_t skip = len > to_end ? to_end : 0;
-    if (!has_room(box, head, skip + len))
+    struct weft_packet *packet = weft_mailbox_place(box, payload);
+    if (!packet)
         return false;
-    if (skip) {
-        at(box, head)->len_bytes = WEFT_PACKET_WRAP;
-        head += skip;
-    }
-    struct weft_packet *packet = at(box, head);
     packet->len_bytes = (uint32_t)payload;
     packet->source = source;
-    packet->reserved = 0;
-    copy_parts(packet->payload, parts, n);
-    atomic_store_explicit(&box->head, head + len, memory_order_release);
+    unsigned char *to = packet->payload;
+    for (unsigned i = 0; i < n; i++) {
+        copy(to, parts[i].iov_base, parts[i].iov_len);
+        to += parts[i].iov_len;
+    }
+    weft_mailbox_publish(box, packet, weft_packet_bytes(payload));
     return true;
 }

@@ -36,29 +36,6 @@ static struct exposed *exposed;
 static uint32_t exposed_end;       /* all above were never used */
 static struct weft_cell_get *gets; /* under way, linked by `runtime` */
 
-static uint64_t packet_bytes(size_t len)
-{
-    return (sizeof(struct weft_packet) + len + 15u) & ~UINT64_C(15);
-}
-
-/* Where a packet of this length goes; NULL: there is no room. */
-static struct weft_packet *room_for(struct weft_mailbox *box, size_t len)
-{
-    uint64_t head = atomic_load_explicit(&box->head, memory_order_relaxed);
-    uint64_t tail = atomic_load_explicit(&box->tail, memory_order_relaxed);
-    uint64_t wanted = packet_bytes(len), to_end = box->mask + 1 - (head & box->mask);
-    uint64_t skipped = wanted > to_end ? to_end : 0;
-    if (head + skipped + wanted - tail > box->mask + 1)
-        return NULL;
-    if (skipped) {
-        ((struct weft_packet *)(void *)(box->bytes + (head & box->mask)))->len_bytes =
-            WEFT_PACKET_WRAP;
-        head += skipped;
-        atomic_store_explicit(&box->head, head, memory_order_relaxed);
-    }
-    return (struct weft_packet *)(void *)(box->bytes + (head & box->mask));
-}
-
 static int alone_send(struct weft_cell *cell, int32_t dest, const struct iovec *parts, unsigned n)
 {
     size_t len = 0;
@@ -68,7 +45,7 @@ static int alone_send(struct weft_cell *cell, int32_t dest, const struct iovec *
         len += parts[i].iov_len;
     if (len > PACKET_MAX)
         return WEFT_EMSGSIZE;
-    struct weft_packet *packet = room_for(&cell->mailbox, len);
+    struct weft_packet *packet = weft_mailbox_place(&cell->mailbox, len);
     if (!packet)
         return WEFT_EAGAIN;
     packet->len_bytes = (uint32_t)len;
@@ -79,7 +56,7 @@ static int alone_send(struct weft_cell *cell, int32_t dest, const struct iovec *
             memcpy(into, parts[i].iov_base, parts[i].iov_len);
         into += parts[i].iov_len;
     }
-    atomic_fetch_add_explicit(&cell->mailbox.head, packet_bytes(len), memory_order_release);
+    weft_mailbox_publish(&cell->mailbox, packet, weft_packet_bytes(len));
     atomic_fetch_add(&cell->bell, 1);
     return WEFT_OK;
 }

@@ -182,7 +182,7 @@ static int32_t whose(const struct now *now, const struct weft_packet *packet,
 {
     const struct weft_mpi_header *header = (const void *)packet->payload, *wanted = &now->header;
     int32_t i = from->n;
-    if (packet->len_bytes != sizeof(*header) + wanted->len_bytes ||
+    if (packet->len_bytes != WEFT_MPI_HEADER_BYTES + wanted->len_bytes ||
         header->kind != WEFT_MPI_EAGER || header->cookie != 0 || header->tag != wanted->tag ||
         header->context != wanted->context || header->stamp != wanted->stamp ||
         header->len_bytes != wanted->len_bytes)
@@ -223,7 +223,8 @@ static void recv_from(struct now *now, struct children from)
         int32_t i = packet ? whose(now, packet, &from) : -1;
         if (i >= 0) {
             if (now->header.len_bytes > 0)
-                memcpy(from.into[i], packet->payload + sizeof(now->header), now->header.len_bytes);
+                memcpy(from.into[i], packet->payload + WEFT_MPI_HEADER_BYTES,
+                       now->header.len_bytes);
             weft_cell_consume(mpi->cell, packet);
             leave_out(&from, i);
         } else if (packet || weft__mpi_protocol_is_busy(mpi)) {

@@ -79,7 +79,8 @@ static int transmit(struct weft_mpi *mpi, struct weft_mpi_out *out)
         err = expose(mpi, out->request);
     if (err != WEFT_OK)
         return err;
-    struct iovec parts[2] = {{.iov_base = &out->header, .iov_len = sizeof(out->header)}};
+    size_t head = weft__mpi_header_bytes(out->header.kind);
+    struct iovec parts[2] = {{.iov_base = &out->header, .iov_len = head}};
     unsigned n = 1;
     if (out->payload_len > 0) {
         touch(out->payload, out->payload_len);
@@ -136,7 +137,7 @@ int weft__mpi_out_now(struct weft_mpi *mpi, int32_t dest, const struct weft_mpi_
                       const void *payload)
 {
     struct iovec parts[2] = {
-        {.iov_base = (void *)(uintptr_t)header, .iov_len = sizeof(*header)}, /* only read */
+        {.iov_base = (void *)(uintptr_t)header, .iov_len = WEFT_MPI_HEADER_BYTES}, /* only read */
         {.iov_base = (void *)(uintptr_t)payload, .iov_len = (size_t)header->len_bytes}};
     if (mpi->dests[dest].waiting > 0)
         return WEFT_EAGAIN;

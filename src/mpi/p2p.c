@@ -188,9 +188,9 @@ static bool is_wanted(const struct weft_packet *packet, const struct weft_mpi_ar
                       const struct weft_mpi_comm *comm)
 {
     const struct weft_mpi_header *header = (const void *)packet->payload;
-    return packet->len_bytes >= sizeof(*header) && header->kind == WEFT_MPI_EAGER &&
+    return packet->len_bytes >= WEFT_MPI_HEADER_BYTES && header->kind == WEFT_MPI_EAGER &&
            header->cookie == 0 && header->context == comm->context &&
-           header->len_bytes == packet->len_bytes - sizeof(*header) &&
+           header->len_bytes == packet->len_bytes - WEFT_MPI_HEADER_BYTES &&
            (header->source == args->peer || args->peer == MPI_ANY_SOURCE) &&
            (header->tag == args->tag || args->tag == MPI_ANY_TAG);
 }
@@ -210,7 +210,8 @@ static bool recv_now(struct weft_mpi *mpi, const struct weft_mpi_args *args,
     if (header->len_bytes > (uint64_t)args->count * subject->type->size)
         return false; /* an error: the long way tells */
     if (header->len_bytes > 0)
-        memcpy(weft__mpi_type_at(subject->type, args->buf), header + 1, header->len_bytes);
+        memcpy(weft__mpi_type_at(subject->type, args->buf), packet->payload + WEFT_MPI_HEADER_BYTES,
+               header->len_bytes);
     weft__mpi_status_set(status, header->source, header->tag, header->len_bytes);
     weft_cell_consume(mpi->cell, packet);
     return true;

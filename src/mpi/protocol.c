@@ -23,6 +23,7 @@
 #include "mpi/type.h"
 #include "weft/error.h"
 
+#define GLANCES_MAX 64u
 #define RETRY_NS 1000000u /* how long to sleep when only credit is missing and nothing rings */
 
 /* The program's buffer stays in use until the request is done. */
@@ -401,12 +402,16 @@ static void on_cancel(struct weft_mpi *mpi, const struct weft_mpi_header *header
 
 static void on_packet(struct weft_mpi *mpi, const struct weft_packet *packet)
 {
-    struct weft_mpi_header header;
-    if (packet->len_bytes < sizeof(header))
+    struct weft_mpi_header header = {.kind = 0};
+    uint16_t kind = 0;
+    if (packet->len_bytes >= sizeof(kind))
+        memcpy(&kind, packet->payload, sizeof(kind));
+    const size_t head = weft__mpi_header_bytes(kind);
+    if (packet->len_bytes < head)
         weft__mpi_error_fatal(mpi, MPI_ERR_INTERN, "packet of %u bytes from rank %d",
                               packet->len_bytes, packet->source);
-    size_t data = packet->len_bytes - sizeof(header);
-    memcpy(&header, packet->payload, sizeof(header));
+    size_t data = packet->len_bytes - head;
+    memcpy(&header, packet->payload, head);
     if (header.kind == WEFT_MPI_FIN || header.kind == WEFT_MPI_REFUSED ||
         header.kind == WEFT_MPI_WANT)
         on_answer(mpi, &header, packet->source);
@@ -416,7 +421,7 @@ static void on_packet(struct weft_mpi *mpi, const struct weft_packet *packet)
         on_cancel(mpi, &header, packet->source);
     else if ((header.kind == WEFT_MPI_EAGER && header.len_bytes == data) ||
              header.kind == WEFT_MPI_RTS)
-        on_message(mpi, &header, packet->payload + sizeof(header), packet->source);
+        on_message(mpi, &header, packet->payload + head, packet->source);
     else
         weft__mpi_error_fatal(mpi, MPI_ERR_INTERN, "packet of kind %u with %zu bytes from rank %d",
                               header.kind, data, packet->source);
@@ -470,9 +475,30 @@ void weft__mpi_protocol_poke(struct weft_mpi *mpi)
     weft__mpi_protocol_progress(mpi);
 }
 
+static inline void pause_briefly(void)
+{
+#ifdef __x86_64__
+    __builtin_ia32_pause();
+#endif
+}
+
+/* Whether what is waited for comes before it is worth while to enter the runtime. Now and then it
+ * is entered all the same: others may have work for this thread. */
+static bool glance(struct weft_mpi *mpi, uint32_t seen)
+{
+    for (uint32_t i = mpi->cell->glances; i > 0; i--) {
+        if (weft_cell_peek(mpi->cell) || weft__mpi_protocol_bell(mpi) != seen)
+            return ++mpi->glances % GLANCES_MAX != 0;
+        pause_briefly();
+    }
+    return false;
+}
+
 void weft__mpi_protocol_wait(struct weft_mpi *mpi, uint32_t seen)
 {
     struct weft_cell *cell = mpi->cell;
+    if (!weft__mpi_protocol_is_busy(mpi) && glance(mpi, seen))
+        return;
     uint64_t deadline = UINT64_MAX;
     if (!weft__mpi_list_empty(&mpi->outs) || !weft__mpi_list_empty(&mpi->starting))
         deadline = cell->calls->now(cell) + RETRY_NS;

@@ -60,8 +60,15 @@ struct weft_mpi_header {
     int32_t tag;
     uint64_t context;   /* of the communicator; its lowest bit: collective. FIN, REFUSED: 0 */
     uint64_t len_bytes; /* of the message */
-    uint64_t expose_id; /* RTS */
+    uint64_t expose_id; /* not in EAGER */
 };
+#define WEFT_MPI_HEADER_BYTES offsetof(struct weft_mpi_header, expose_id) /* EAGER */
+
+/* Of a packet of this kind. */
+static inline size_t weft__mpi_header_bytes(unsigned kind)
+{
+    return kind == WEFT_MPI_EAGER ? WEFT_MPI_HEADER_BYTES : sizeof(struct weft_mpi_header);
+}
 
 /* A packet that the runtime had no credit for; lies in its request, or in a block of its own
  * (request NULL). */
@@ -228,6 +235,7 @@ struct weft_mpi {
     uint32_t requests_n; /* in use */
     struct weft_mpi_link free;
     struct weft_mpi_request *sent; /* see request.h */
+    uint32_t glances;              /* waits that a look into the mailbox has ended */
     struct weft_mpi_link outs;     /* packets without credit, oldest first */
     struct weft_mpi_dest *dests;   /* by world rank */
     uint32_t pass;                 /* attempts to send them so far */

@@ -126,22 +126,6 @@ static void ring(struct rank *rank)
     pthread_cond_signal(&rank->bell);
 }
 
-/* A place for need bytes in a row; NULL: no room. */
-static struct weft_packet *place(struct weft_mailbox *box, uint64_t need)
-{
-    uint64_t head = atomic_load_explicit(&box->head, memory_order_relaxed);
-    uint64_t tail = atomic_load_explicit(&box->tail, memory_order_acquire);
-    uint64_t rest = box->mask + 1 - (head & box->mask), skip = rest < need ? rest : 0;
-    struct weft_packet *packet = (struct weft_packet *)(void *)(box->bytes + (head & box->mask));
-    if (head + skip + need - tail > box->mask + 1)
-        return NULL;
-    if (skip == 0)
-        return packet;
-    packet->len_bytes = WEFT_PACKET_WRAP;
-    atomic_store_explicit(&box->head, head + skip, memory_order_release);
-    return (struct weft_packet *)(void *)box->bytes;
-}
-
 static bool deliver_one(struct world *world, int source, int dest)
 {
     struct pair *pair = &world->pairs[source * world->options.ranks + dest];
@@ -149,15 +133,13 @@ static bool deliver_one(struct world *world, int source, int dest)
     if (!held || world->ranks[dest].ended)
         return false;
     struct weft_mailbox *box = &world->ranks[dest].cell->mailbox;
-    uint64_t need = (sizeof(struct weft_packet) + held->len + 15u) & ~(uint64_t)15u;
-    struct weft_packet *packet = place(box, need);
+    struct weft_packet *packet = weft_mailbox_place(box, held->len);
     if (!packet)
         return false;
     packet->len_bytes = held->len;
     packet->source = source;
     memcpy(packet->payload, held->bytes, held->len);
-    atomic_store_explicit(&box->head, atomic_load_explicit(&box->head, memory_order_relaxed) + need,
-                          memory_order_release);
+    weft_mailbox_publish(box, packet, weft_packet_bytes(held->len));
     pair->first = held->next;
     pair->n--;
     free(held);
