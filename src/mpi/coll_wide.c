@@ -223,8 +223,8 @@ static void recv_from(struct now *now, struct children from)
         int32_t i = packet ? whose(now, packet, &from) : -1;
         if (i >= 0) {
             if (now->header.len_bytes > 0)
-                memcpy(from.into[i], packet->payload + WEFT_MPI_HEADER_BYTES,
-                       now->header.len_bytes);
+                weft__mpi_copy(from.into[i], packet->payload + WEFT_MPI_HEADER_BYTES,
+                               now->header.len_bytes);
             weft_cell_consume(mpi->cell, packet);
             leave_out(&from, i);
         } else if (packet || weft__mpi_protocol_is_busy(mpi)) {

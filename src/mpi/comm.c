@@ -167,7 +167,7 @@ static void drop_messages(struct weft_mpi *mpi, struct weft_mpi_queue *queue)
     }
 }
 
-static void destroy(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
+void weft__mpi_comm_destroy(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
 {
     if (comm->open)
         shut(mpi, comm);
@@ -184,12 +184,6 @@ static void destroy(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
     weft__mpi_group_put(mpi, comm->group);
     weft__mpi_group_put(mpi, comm->remote);
     weft__heap_free(mpi->cell->heap, comm);
-}
-
-void weft__mpi_comm_put(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
-{
-    if (--comm->refs == 0)
-        destroy(mpi, comm);
 }
 
 bool weft__mpi_comm_publish(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
@@ -251,7 +245,7 @@ static void unlink_local(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
 void weft__mpi_comm_fini(struct weft_mpi *mpi)
 {
     weft__mpi_comm_each(mpi, unlink_local);
-    weft__mpi_comm_each(mpi, destroy);
+    weft__mpi_comm_each(mpi, weft__mpi_comm_destroy);
     drop_messages(mpi, &mpi->early);
     weft__heap_free(mpi->cell->heap, mpi->buckets);
     mpi->buckets = NULL;

@@ -38,8 +38,14 @@ static inline void weft__mpi_comm_hold(struct weft_mpi_comm *comm)
     comm->refs++;
 }
 
-/* The last one frees it, with the messages that can no longer be received. */
-void weft__mpi_comm_put(struct weft_mpi *mpi, struct weft_mpi_comm *comm);
+/* Frees it, with the messages that can no longer be received. */
+void weft__mpi_comm_destroy(struct weft_mpi *mpi, struct weft_mpi_comm *comm);
+
+static inline void weft__mpi_comm_put(struct weft_mpi *mpi, struct weft_mpi_comm *comm)
+{
+    if (--comm->refs == 0)
+        weft__mpi_comm_destroy(mpi, comm);
+}
 
 /* The open communicator with this context (of either kind); NULL: this rank has none (yet). */
 struct weft_mpi_comm *weft__mpi_comm_by_context(struct weft_mpi *mpi, uint64_t context);

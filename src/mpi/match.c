@@ -37,11 +37,6 @@ struct key {
     int32_t source, tag;
 };
 
-struct weft_mpi_queue *weft__mpi_match_queue(struct weft_mpi_comm *comm, bool collective)
-{
-    return &comm->queues[collective ? 1 : 0];
-}
-
 /* ---- tables ---- */
 
 static struct weft_mpi_request *request_of(struct weft_mpi_link *link)

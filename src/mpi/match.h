@@ -4,7 +4,12 @@
 
 #include "mpi/state.h"
 
-struct weft_mpi_queue *weft__mpi_match_queue(struct weft_mpi_comm *comm, bool collective);
+static inline struct weft_mpi_queue *weft__mpi_match_queue(struct weft_mpi_comm *comm,
+                                                           bool collective)
+{
+    return &comm->queues[collective ? 1 : 0];
+}
+
 /* Adds a receive behind those that wait in the queue of its communicator. */
 void weft__mpi_match_post(struct weft_mpi *mpi, struct weft_mpi_request *request);
 /* Takes a receive that is posted out of its queue. */

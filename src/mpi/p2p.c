@@ -210,8 +210,8 @@ static bool recv_now(struct weft_mpi *mpi, const struct weft_mpi_args *args,
     if (header->len_bytes > (uint64_t)args->count * subject->type->size)
         return false; /* an error: the long way tells */
     if (header->len_bytes > 0)
-        memcpy(weft__mpi_type_at(subject->type, args->buf), packet->payload + WEFT_MPI_HEADER_BYTES,
-               header->len_bytes);
+        weft__mpi_copy(weft__mpi_type_at(subject->type, args->buf),
+                       packet->payload + WEFT_MPI_HEADER_BYTES, header->len_bytes);
     weft__mpi_status_set(status, header->source, header->tag, header->len_bytes);
     weft_cell_consume(mpi->cell, packet);
     return true;

@@ -77,7 +77,7 @@ static void take_bytes(struct weft_mpi *mpi, struct weft_mpi_request *recv,
     if (!weft__mpi_type_is_run(type, recv->count))
         weft__mpi_type_unpack(mpi, &into, 0, bytes, recv->got_bytes);
     else if (recv->got_bytes > 0)
-        memcpy(weft__mpi_type_at(type, recv->buf), bytes, recv->got_bytes);
+        weft__mpi_copy(weft__mpi_type_at(type, recv->buf), bytes, recv->got_bytes);
     weft__mpi_request_complete(mpi, recv, MPI_SUCCESS);
 }
 
@@ -411,7 +411,9 @@ static void on_packet(struct weft_mpi *mpi, const struct weft_packet *packet)
         weft__mpi_error_fatal(mpi, MPI_ERR_INTERN, "packet of %u bytes from rank %d",
                               packet->len_bytes, packet->source);
     size_t data = packet->len_bytes - head;
-    memcpy(&header, packet->payload, head);
+    memcpy(&header, packet->payload, WEFT_MPI_HEADER_BYTES);
+    if (kind != WEFT_MPI_EAGER)
+        memcpy(&header, packet->payload, sizeof(header));
     if (header.kind == WEFT_MPI_FIN || header.kind == WEFT_MPI_REFUSED ||
         header.kind == WEFT_MPI_WANT)
         on_answer(mpi, &header, packet->source);

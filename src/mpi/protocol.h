@@ -3,6 +3,8 @@
 #ifndef WEFT_MPI_PROTOCOL_H
 #define WEFT_MPI_PROTOCOL_H
 
+#include <string.h>
+
 #include "mpi/state.h"
 
 /* The request's kind, comm, peer (rank in comm, or MPI_PROC_NULL), tag, buf, count, type, sync,
@@ -18,6 +20,15 @@ void weft__mpi_protocol_take(struct weft_mpi *mpi, struct weft_mpi_request *recv
 void weft__mpi_protocol_cancel(struct weft_mpi *mpi, struct weft_mpi_request *request);
 /* A message that is in no queue will never be received: tells its sender, and frees it. */
 void weft__mpi_protocol_refuse(struct weft_mpi *mpi, struct weft_mpi_message *message);
+
+/* memcpy(), of which a call costs more than 8 bytes do. */
+static inline void weft__mpi_copy(void *to, const void *from, size_t len)
+{
+    if (len == sizeof(uint64_t))
+        memcpy(to, from, sizeof(uint64_t));
+    else
+        memcpy(to, from, len);
+}
 
 /* Takes in what has come, sends what had no credit, completes what can be completed. Does not enter
  * the runtime where there is nothing to do. */

@@ -118,33 +118,13 @@ void weft__mpi_request_free(struct weft_mpi *mpi, struct weft_mpi_request *reque
     mpi->requests_n--;
 }
 
-struct weft_mpi_request *weft__mpi_request_at(struct weft_mpi *mpi, uint64_t index)
+struct weft_mpi_request *weft__mpi_request_far(const struct weft_mpi *mpi, uint64_t index)
 {
-    uint32_t chunk = 0, first = 0;
     if (index >= chunk_start(mpi->chunks_n))
         return NULL;
-    if (__builtin_expect(index >= WEFT_MPI_CHUNK, 0)) {
-        chunk = 31u - (uint32_t)__builtin_clz((uint32_t)index / WEFT_MPI_CHUNK + 1);
-        first = chunk_start(chunk);
-    }
-    struct weft_mpi_request *request = &mpi->chunks[chunk][index - first];
+    uint32_t chunk = 31u - (uint32_t)__builtin_clz((uint32_t)index / WEFT_MPI_CHUNK + 1);
+    struct weft_mpi_request *request = &mpi->chunks[chunk][index - chunk_start(chunk)];
     return request->kind == WEFT_MPI_FREE ? NULL : request;
-}
-
-struct weft_mpi_request *weft__mpi_request_of(struct weft_mpi *mpi, MPI_Request handle)
-{
-    uintptr_t value = weft__mpi_handle_value(handle);
-    uint64_t index = value >> WEFT_MPI_HANDLE_SHIFT;
-    if ((value & WEFT_MPI_HANDLE_MASK) != WEFT_MPI_REQUEST_KIND || index == 0)
-        return NULL;
-    struct weft_mpi_request *request = weft__mpi_request_at(mpi, index - 1);
-    return request && request->given && request->kind != WEFT_MPI_MESSAGE ? request : NULL;
-}
-
-struct weft_mpi_request *weft__mpi_request_find(struct weft_mpi *mpi, MPI_Request handle)
-{
-    struct weft_mpi_request *request = weft__mpi_request_of(mpi, handle);
-    return request && !request->detached ? request : NULL;
 }
 
 MPI_Request weft__mpi_request_handle(struct weft_mpi_request *request)
@@ -282,8 +262,10 @@ void weft__mpi_request_fini(struct weft_mpi *mpi)
         if (request)
             weft__mpi_request_free(mpi, request);
     }
-    for (uint32_t i = 0; i < mpi->chunks_n; i++)
+    for (uint32_t i = 0; i < mpi->chunks_n; i++) {
         weft__heap_free(mpi->cell->heap, mpi->chunks[i]);
+        mpi->chunks[i] = NULL;
+    }
     mpi->chunks_n = 0;
     weft__mpi_list_init(&mpi->free);
 }

@@ -17,12 +17,37 @@ static inline struct weft_mpi_request *weft__mpi_request_sent(const struct weft_
 
 /* Returns it to the table. It must be done, or never have been started. */
 void weft__mpi_request_free(struct weft_mpi *mpi, struct weft_mpi_request *request);
-/* The request behind a handle that the program holds; NULL: not one. */
-struct weft_mpi_request *weft__mpi_request_find(struct weft_mpi *mpi, MPI_Request handle);
-/* The same, also of one that the program has freed. */
-struct weft_mpi_request *weft__mpi_request_of(struct weft_mpi *mpi, MPI_Request handle);
-/* The request in slot index; NULL: not in use. */
-struct weft_mpi_request *weft__mpi_request_at(struct weft_mpi *mpi, uint64_t index);
+/* The request in slot index; NULL: not in use. far: any, and not inline. */
+struct weft_mpi_request *weft__mpi_request_far(const struct weft_mpi *mpi, uint64_t index);
+static inline struct weft_mpi_request *weft__mpi_request_at(const struct weft_mpi *mpi,
+                                                            uint64_t index)
+{
+    if (index >= WEFT_MPI_CHUNK || !mpi->chunks[0])
+        return weft__mpi_request_far(mpi, index);
+    struct weft_mpi_request *request = &mpi->chunks[0][index];
+    return request->kind == WEFT_MPI_FREE ? NULL : request;
+}
+
+/* The request behind a handle of the program's, also one that it has freed; NULL: not one. */
+static inline struct weft_mpi_request *weft__mpi_request_of(const struct weft_mpi *mpi,
+                                                            MPI_Request handle)
+{
+    uintptr_t value = weft__mpi_handle_value(handle);
+    uint64_t index = value >> WEFT_MPI_HANDLE_SHIFT;
+    if ((value & WEFT_MPI_HANDLE_MASK) != WEFT_MPI_REQUEST_KIND || index == 0)
+        return NULL;
+    struct weft_mpi_request *request = weft__mpi_request_at(mpi, index - 1);
+    return request && request->given && request->kind != WEFT_MPI_MESSAGE ? request : NULL;
+}
+
+/* The same, but only one that the program holds. */
+static inline struct weft_mpi_request *weft__mpi_request_find(const struct weft_mpi *mpi,
+                                                              MPI_Request handle)
+{
+    struct weft_mpi_request *request = weft__mpi_request_of(mpi, handle);
+    return request && !request->detached ? request : NULL;
+}
+
 /* The handle, to be given to the program. */
 MPI_Request weft__mpi_request_handle(struct weft_mpi_request *request);
 

@@ -69,7 +69,7 @@ struct long_double_int {
         .align = (bytes) / 2, .dense = true, .parts_n = 1,                                         \
         .parts = (const struct weft_mpi_part[]){VALUES(0, 0, 2, unit_)}}
 
-static const struct weft_mpi_type predefined[LAST - FIRST + 1] = {
+const struct weft_mpi_type weft__mpi_type_predefined[LAST - FIRST + 1] = {
     PLAIN(0x201, 8, I64, MULTI, "MPI_AINT"),
     PLAIN(0x202, 8, I64, MULTI, "MPI_COUNT"),
     PLAIN(0x203, 8, I64, MULTI, "MPI_OFFSET"),
@@ -151,26 +151,14 @@ const struct weft_mpi_type *weft__mpi_type_find(struct weft_mpi *mpi, MPI_Dataty
             weft__mpi_table_find(&mpi->types, value, WEFT_MPI_TYPE_KIND);
         return type && type->users > 0 ? type : NULL;
     }
-    if (value < FIRST || predefined[value - FIRST].size == 0)
+    if (value < FIRST || weft__mpi_type_predefined[value - FIRST].size == 0)
         return NULL;
-    return &predefined[value - FIRST];
+    return &weft__mpi_type_predefined[value - FIRST];
 }
 
 struct weft_mpi_type *weft__mpi_type_derived(struct weft_mpi *mpi, uint32_t number)
 {
     return weft__mpi_table_at(&mpi->types, weft__mpi_table_index(number));
-}
-
-const struct weft_mpi_type *weft__mpi_type_get(struct weft_mpi *mpi, uint32_t number)
-{
-    return number <= LAST ? &predefined[number - FIRST] : weft__mpi_type_derived(mpi, number);
-}
-
-uint32_t weft__mpi_type_hold(struct weft_mpi *mpi, uint32_t number)
-{
-    if (weft__mpi_type_is_derived(number))
-        weft__mpi_type_derived(mpi, number)->holders++;
-    return number;
 }
 
 /* One holder less; the last one puts it before those that are to be released. */
@@ -196,7 +184,7 @@ static void free_type(struct weft_mpi *mpi, struct weft_mpi_type *type)
 }
 
 /* A loop, not a recursion: chains of types can be long. */
-void weft__mpi_type_drop(struct weft_mpi *mpi, uint32_t number)
+void weft__mpi_type_release(struct weft_mpi *mpi, uint32_t number)
 {
     struct weft_mpi_type *releasing = NULL;
     let_go(mpi, number, &releasing);

@@ -126,13 +126,6 @@ static inline MPI_Datatype weft__mpi_type_handle(uint32_t number)
 
 /* The type of a handle that the program holds, committed or not; NULL: not one. */
 const struct weft_mpi_type *weft__mpi_type_find(struct weft_mpi *mpi, MPI_Datatype datatype);
-/* The type of a number that find() has accepted and that is held since. */
-const struct weft_mpi_type *weft__mpi_type_get(struct weft_mpi *mpi, uint32_t number);
-/* Keeps a type that find() has accepted until the drop() that belongs to it, whatever the program
- * frees. Returns the number. */
-uint32_t weft__mpi_type_hold(struct weft_mpi *mpi, uint32_t number);
-/* 0 is fine. */
-void weft__mpi_type_drop(struct weft_mpi *mpi, uint32_t number);
 /* A new derived type, all fields zero but number and holders (1: the caller); NULL: no room. */
 struct weft_mpi_type *weft__mpi_type_new(struct weft_mpi *mpi);
 /* A derived type to be changed. */
@@ -153,6 +146,34 @@ static inline const char *weft__mpi_type_label(const struct weft_mpi_type *type)
 static inline bool weft__mpi_type_is_derived(uint32_t number)
 {
     return number > 0xfffu;
+}
+
+/* By number, from WEFT_MPI_TYPE_FIRST. */
+extern const struct weft_mpi_type weft__mpi_type_predefined[];
+/* One holder of a derived type less; the last one frees it. */
+void weft__mpi_type_release(struct weft_mpi *mpi, uint32_t number);
+
+/* The type of a number that find() has accepted and that is held since. */
+static inline const struct weft_mpi_type *weft__mpi_type_get(struct weft_mpi *mpi, uint32_t number)
+{
+    return number <= WEFT_MPI_TYPE_LAST ? &weft__mpi_type_predefined[number - WEFT_MPI_TYPE_FIRST]
+                                        : weft__mpi_type_derived(mpi, number);
+}
+
+/* Keeps a type that find() has accepted until the drop() that belongs to it, whatever the program
+ * frees. Returns the number. */
+static inline uint32_t weft__mpi_type_hold(struct weft_mpi *mpi, uint32_t number)
+{
+    if (weft__mpi_type_is_derived(number))
+        weft__mpi_type_derived(mpi, number)->holders++;
+    return number;
+}
+
+/* 0 is fine. */
+static inline void weft__mpi_type_drop(struct weft_mpi *mpi, uint32_t number)
+{
+    if (weft__mpi_type_is_derived(number))
+        weft__mpi_type_release(mpi, number);
 }
 
 /* Whether the data of count values are one run of bytes, in order, from type_at() on. */
