@@ -3,7 +3,8 @@
  * Locks. A rank's lock covers its state and everything of its range that is not its own thread's.
  * Nobody holds two rank locks at a time, nor calls back, registers memory or waits with one held;
  * lane sends and gets are fine, they never block. exec->world_lock and exec->slots_lock come after
- * a rank's lock. What has to happen after unlocking is collected first.
+ * a rank's lock, and so do ranks' doors (door.h), which are all that a rank in a cell takes to send
+ * to another one of this process. What has to happen after unlocking is collected first.
  */
 #ifndef WEFT_EXEC_IMPL_H
 #define WEFT_EXEC_IMPL_H

@@ -109,6 +109,31 @@ static void packets_of_any_size_pass_a_mailbox_in_order_round_after_round(void *
     weft__region_fini(&region);
 }
 
+/* The reader knows a packet by its stamp alone: here old packets and payloads lie wherever it
+ * looks.
+ */
+static void an_emptied_mailbox_is_empty_whatever_lies_in_it(void **state)
+{
+    (void)state;
+    struct weft_region region;
+    make(&region);
+    struct weft_cell *cell = region.base;
+    uint32_t written = 0, read = 0;
+    assert_null(weft_cell_peek(cell));
+    for (unsigned round = 0; round < 20000; round++) {
+        for (unsigned i = 0; i <= round % 5; i++, written++)
+            assert_true(put(cell, written, (written * 37u) % 1500));
+        for (; read < written; read++) {
+            const struct weft_packet *packet = weft_cell_peek(cell);
+            assert_non_null(packet);
+            assert_int_equal(packet->len_bytes, sizeof(read) + (read * 37u) % 1500);
+            weft_cell_consume(cell, packet);
+        }
+        assert_null(weft_cell_peek(cell));
+    }
+    weft__region_fini(&region);
+}
+
 static void a_trimmed_mailbox_keeps_its_packets_and_gives_pages_back(void **state)
 {
     (void)state;
@@ -141,6 +166,7 @@ int main(void)
         cmocka_unit_test(a_range_that_is_anothers_is_refused),
         cmocka_unit_test(a_world_that_is_too_large_for_the_range_is_refused),
         cmocka_unit_test(packets_of_any_size_pass_a_mailbox_in_order_round_after_round),
+        cmocka_unit_test(an_emptied_mailbox_is_empty_whatever_lies_in_it),
         cmocka_unit_test(a_trimmed_mailbox_keeps_its_packets_and_gives_pages_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
