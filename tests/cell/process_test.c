@@ -215,6 +215,24 @@ static void one_that_computes_ends_when_its_app_does(void **state)
     stage_all_free(cluster);
 }
 
+/* What a rank is told is what its host goes by. */
+static void hosts_of_one_machine_are_given_more_time_unless_said_otherwise(void **state)
+{
+    struct cluster *cluster = *state;
+    char echo[] = "echo dead after $WEFT_DEAD_MS ms";
+    const char *before = getenv("WEFT_DEAD_MS");
+    char *kept = strdup(before ? before : "10000");
+    for (int said = 0; said < 2; said++) {
+        (void)(said ? setenv("WEFT_DEAD_MS", "12000", 1) : unsetenv("WEFT_DEAD_MS"));
+        struct child *run =
+            cluster_weft(cluster, "run", "--hosts", "1", "--process", "/bin/sh", "-c", echo, NULL);
+        cluster_check(cluster, run->code == 0);
+        cluster_check(cluster, child_said(run, said ? "after 12000 ms" : "after 30000 ms"));
+    }
+    (void)setenv("WEFT_DEAD_MS", kept, 1);
+    free(kept);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, cluster_open, cluster_close)
 
 int main(void)
@@ -230,6 +248,7 @@ int main(void)
         CASE(what_they_have_printed_is_not_lost_when_they_abort),
         CASE(one_that_has_not_begun_with_mpi_ends_with_its_host),
         CASE(one_that_computes_ends_when_its_app_does),
+        CASE(hosts_of_one_machine_are_given_more_time_unless_said_otherwise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

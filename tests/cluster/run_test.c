@@ -92,23 +92,6 @@ static void a_killed_weft_run_with_hosts_leaves_nothing(void **state)
     stage_close(&stage);
 }
 
-static void hosts_of_one_machine_are_given_more_time_unless_said_otherwise(void **state)
-{
-    struct cluster *cluster = *state;
-    char echo[] = "echo dead after $WEFT_DEAD_MS ms";
-    const char *before = getenv("WEFT_DEAD_MS");
-    char *kept = strdup(before ? before : "10000");
-    for (int said = 0; said < 2; said++) {
-        (void)(said ? setenv("WEFT_DEAD_MS", "12000", 1) : unsetenv("WEFT_DEAD_MS"));
-        struct child *run =
-            cluster_weft(cluster, "run", "--hosts", "1", "--process", "/bin/sh", "-c", echo, NULL);
-        cluster_check(cluster, run->code == 0);
-        cluster_check(cluster, child_said(run, said ? "after 12000 ms" : "after 30000 ms"));
-    }
-    (void)setenv("WEFT_DEAD_MS", kept, 1);
-    free(kept);
-}
-
 static void apps_one_after_the_other_each_find_free_slots(void **state)
 {
     struct cluster *cluster = *state;
@@ -195,7 +178,6 @@ int main(int argc, char **argv)
         CASE(what_ranks_print_on_one_host_arrives_whole_and_in_order),
         CASE(weft_run_with_hosts_starts_and_ends_its_own_cluster),
         CASE(a_killed_weft_run_with_hosts_leaves_nothing),
-        CASE(hosts_of_one_machine_are_given_more_time_unless_said_otherwise),
     };
     const struct CMUnitTest on_three_hosts[] = {
         cmocka_unit_test(what_ranks_print_on_three_hosts_arrives_whole_and_in_order),
