@@ -170,7 +170,8 @@ size_t weft__roster_first(const struct weft_roster *roster, enum weft_roster_ord
 
 void weft__roster_fetch(const struct weft_roster *roster, size_t host)
 {
-    __builtin_prefetch(&roster->hosts[host], 1);
+    __builtin_prefetch(&roster->hosts[host].slots, 1);
+    __builtin_prefetch(&roster->hosts[host].number, 1); /* it may lie across two lines */
     for (int order = 0; order < WEFT_ROSTER_ORDERS; order++)
         __builtin_prefetch(&roster->winner[order][host], 1);
 }
