@@ -4,15 +4,20 @@
  * it. In a periodic dimension of one or two ranks both are the same rank: what it sends to the one
  * before itself is, over there, what comes from the one behind. Sends go in the order of
  * neighbours, so receives of a dimension are posted the other way round.
+ *
+ * In a graph a rank sends to those that it receives from; in a distributed one it has edges of
+ * either direction, each in the order in which they were given.
  */
 #include "mpi/coll_parts.h"
 #include "mpi/topo.h"
 
-int32_t weft__mpi_neighbors_n(const struct weft_mpi_comm *comm)
+int32_t weft__mpi_neighbors_n(const struct weft_mpi_comm *comm, bool in)
 {
     const struct weft_mpi_topo *topo = comm->topo;
     if (topo->kind == MPI_CART)
         return 2 * topo->n;
+    if (topo->kind == MPI_DIST_GRAPH)
+        return in ? topo->n : topo->edges_n;
     return topo->values[comm->rank] - (comm->rank > 0 ? topo->values[comm->rank - 1] : 0);
 }
 
@@ -30,11 +35,13 @@ static int64_t in_grid(const struct weft_mpi_comm *comm, int dim, int step)
     return comm->rank + (coord - coords[dim]) * width;
 }
 
-static int64_t neighbor(const struct weft_mpi_comm *comm, int32_t i)
+static int64_t neighbor(const struct weft_mpi_comm *comm, int32_t i, bool in)
 {
     const struct weft_mpi_topo *topo = comm->topo;
     if (topo->kind == MPI_CART)
         return in_grid(comm, i / 2, i % 2 ? 1 : -1);
+    if (topo->kind == MPI_DIST_GRAPH)
+        return topo->values[in ? i : 2 * topo->n + i];
     int first = comm->rank > 0 ? topo->values[comm->rank - 1] : 0;
     return topo->values[topo->n + first + i];
 }
@@ -48,17 +55,18 @@ bool weft__mpi_neighbors_begin(struct weft_mpi_schedule *s)
 void weft__mpi_neighbors_exchange(struct weft_mpi_schedule *s)
 {
     const struct weft_mpi_coll *coll = &s->coll;
-    int32_t n = weft__mpi_neighbors_n(s->comm);
+    int32_t in_n = weft__mpi_neighbors_n(s->comm, true);
+    int32_t out_n = weft__mpi_neighbors_n(s->comm, false);
     bool grid = s->comm->topo->kind == MPI_CART, gather = coll->kind == WEFT_MPI_COLL_NEIGHBORS;
-    for (int32_t k = 0; k < n; k++) {
+    for (int32_t k = 0; k < in_n; k++) {
         int32_t i = grid ? k ^ 1 : k;
         const struct weft_mpi_buffer in = weft__mpi_coll_block(s->mpi, coll, &coll->into, i);
-        weft__mpi_schedule_recv(s, neighbor(s->comm, i), &in);
+        weft__mpi_schedule_recv(s, neighbor(s->comm, i, true), &in);
     }
-    for (int32_t i = 0; i < n; i++) {
+    for (int32_t i = 0; i < out_n; i++) {
         struct weft_mpi_buffer out = weft__mpi_coll_whole(&coll->from);
         if (!gather)
             out = weft__mpi_coll_block(s->mpi, coll, &coll->from, i);
-        weft__mpi_schedule_send(s, neighbor(s->comm, i), &out);
+        weft__mpi_schedule_send(s, neighbor(s->comm, i, false), &out);
     }
 }

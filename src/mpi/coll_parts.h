@@ -68,8 +68,8 @@ void weft__mpi_alltoall_bruck(struct weft_mpi_schedule *s);
 
 bool weft__mpi_neighbors_begin(struct weft_mpi_schedule *s);
 void weft__mpi_neighbors_exchange(struct weft_mpi_schedule *s);
-/* Of this rank, in the communicator's topology. */
-int32_t weft__mpi_neighbors_n(const struct weft_mpi_comm *comm);
+/* Of this rank, in the communicator's topology: it receives from so many (in), or sends to them. */
+int32_t weft__mpi_neighbors_n(const struct weft_mpi_comm *comm, bool in);
 
 /* Of intercommunicators: see coll_inter.c. */
 bool weft__mpi_inter_begin(struct weft_mpi_schedule *s);

@@ -23,7 +23,7 @@ struct check {
     const struct weft_mpi_call *call;
     struct weft_mpi_coll coll; /* as it will be carried out */
     bool root;                 /* this rank is it */
-    int32_t blocks;            /* of a side that has several */
+    int32_t from_n, into_n;    /* blocks of a side that has several */
 };
 
 #define RAISE(c, code, ...)                                                                        \
@@ -86,11 +86,10 @@ static int check_blocks(const struct check *c, const struct weft_mpi_side *side,
     return MPI_SUCCESS;
 }
 
-/* blocks: one for each rank, not a single one. */
+/* n blocks. */
 static int check_side(const struct check *c, struct weft_mpi_side *side, MPI_Datatype datatype,
-                      bool blocks)
+                      int32_t n)
 {
-    int32_t n = blocks ? c->blocks : 1;
     int err = side->types ? MPI_SUCCESS : weft__mpi_type_check(c->mpi, c->comm, c->where, datatype);
     if (!side->types)
         side->type = weft__mpi_type_number(datatype);
@@ -166,11 +165,12 @@ static int check_sides(struct check *c)
     if (!from_counts(c))
         coll->from = unused;
     else
-        err = check_side(c, &coll->from, c->call->from_type, from_blocks);
+        err = check_side(c, &coll->from, c->call->from_type, from_blocks ? c->from_n : 1);
     if (!into_counts(c))
         coll->into = unused;
     else if (!err)
-        err = check_side(c, &coll->into, c->call->into_type, into_blocks || reduces_blocks);
+        err = check_side(c, &coll->into, c->call->into_type,
+                         into_blocks || reduces_blocks ? c->into_n : 1);
     if (kind == WEFT_MPI_COLL_BCAST)
         coll->from = coll->into;
     return err;
@@ -233,10 +233,10 @@ static int check(struct check *c)
     return err ? err : check_alias(c);
 }
 
-static int32_t blocks_n(const struct check *c)
+static int32_t blocks_n(const struct check *c, bool in)
 {
     if (is_neighbors(c))
-        return weft__mpi_neighbors_n(c->comm);
+        return weft__mpi_neighbors_n(c->comm, in);
     return c->coll.kind == WEFT_MPI_COLL_REDUCE_SCATTER ? c->comm->size : c->comm->peers;
 }
 
@@ -252,7 +252,8 @@ int weft__mpi_collective_call(const char *where, const struct weft_mpi_call *cal
         return RAISE(&c, MPI_ERR_COMM, "an intercommunicator has no scans");
     if (is_neighbors(&c) && !c.comm->topo)
         return RAISE(&c, MPI_ERR_TOPOLOGY, "the communicator has no topology");
-    c.blocks = blocks_n(&c);
+    c.from_n = blocks_n(&c, false);
+    c.into_n = blocks_n(&c, true);
     err = check(&c);
     if (err)
         return err;

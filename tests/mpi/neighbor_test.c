@@ -1,4 +1,4 @@
-/* Collectives among the neighbours of a grid, against what its shifts say. */
+/* Collectives among the neighbours of a grid, against what its shifts say, and of a graph. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -131,10 +131,76 @@ static void blocks_come_from_the_neighbour_on_the_right_side(void **state)
         cases_run_all(shapes[i][0] * shapes[i][1], grid_main, shapes[i]);
 }
 
+enum { RANKS_MAX = 5 };
+
+static const int *const volatile none = MPI_UNWEIGHTED; /* the compiler takes it for an address */
+
+/* Each rank has edges to all above itself: as many blocks come as there are ranks below. */
+static MPI_Comm make_ladder(int rank, int size, bool adjacent)
+{
+    MPI_Comm comm;
+    int below[RANKS_MAX], above[RANKS_MAX], out_n = size - 1 - rank;
+    for (int i = 0; i < RANKS_MAX; i++) {
+        below[i] = i;
+        above[i] = rank + 1 + i;
+    }
+    if (adjacent)
+        check(MPI_Dist_graph_create_adjacent(MPI_COMM_WORLD, rank, below, none, out_n, above, none,
+                                             MPI_INFO_NULL, 0, &comm) == MPI_SUCCESS);
+    else
+        check(MPI_Dist_graph_create(MPI_COMM_WORLD, 1, &rank, &out_n, above, none, MPI_INFO_NULL, 0,
+                                    &comm) == MPI_SUCCESS);
+    return comm;
+}
+
+static void climb(MPI_Comm comm, int rank)
+{
+    int out[RANKS_MAX], in[RANKS_MAX + 1], counts[RANKS_MAX], displs[RANKS_MAX];
+    for (int i = 0; i < RANKS_MAX; i++) {
+        out[i] = value(rank, rank + 1 + i, 0);
+        in[i] = GAP;
+        counts[i] = 1;
+        displs[i] = i;
+    }
+    in[RANKS_MAX] = GAP;
+    check(MPI_Neighbor_alltoall(out, 1, MPI_INT, in, 1, MPI_INT, comm) == MPI_SUCCESS);
+    for (int i = 0; i <= RANKS_MAX; i++)
+        check(in[i] == (i < rank ? value(i, rank, 0) : GAP));
+    check(MPI_Neighbor_allgather(&rank, 1, MPI_INT, in, 1, MPI_INT, comm) == MPI_SUCCESS);
+    for (int i = 0; i < rank; i++)
+        check(in[i] == i);
+    check(MPI_Neighbor_alltoallv(out, counts, displs, MPI_INT, in, counts, displs, MPI_INT, comm) ==
+          MPI_SUCCESS);
+    for (int i = 0; i <= RANKS_MAX; i++)
+        check(in[i] == (i < rank ? value(i, rank, 0) : GAP));
+}
+
+static int ladder_main(void *argument)
+{
+    int rank, size;
+    (void)argument;
+    cases_init(&rank, &size);
+    for (int adjacent = 0; adjacent < 2; adjacent++) {
+        MPI_Comm comm = make_ladder(rank, size, adjacent);
+        climb(comm, rank);
+        check(MPI_Comm_free(&comm) == MPI_SUCCESS);
+    }
+    MPI_Finalize();
+    return 0;
+}
+
+static void edges_of_a_distributed_graph_have_directions(void **state)
+{
+    (void)state;
+    for (int n = 1; n <= RANKS_MAX; n++)
+        cases_run_all(n, ladder_main, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_come_from_the_neighbour_on_the_right_side),
+        cmocka_unit_test(edges_of_a_distributed_graph_have_directions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
