@@ -574,6 +574,8 @@ int main(int argc, char **argv)
     };
     if (argc > 1)
         host_scheme = argv[1];
+    if (argc > 2)
+        cmocka_set_test_filter(argv[2]);
     if (!host_scheme_is_here())
         return 77;
     return cmocka_run_group_tests(tests, NULL, NULL);
