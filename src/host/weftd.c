@@ -399,11 +399,12 @@ static int host_open(struct weft_host *host, const struct weft_host_options *opt
     return err;
 }
 
-/* The log of a head that leaves while others live is for the one that takes its place. */
+/* The log of a head that leaves while others live is for the one that takes its place. It may not
+ * have had an answer itself when it left. */
 static void keep_state_dir(struct weft_host *host)
 {
     if (host->registry == NULL || !host->state_dir_is_ours || host->temporary ||
-        weft__registry_alive(host->registry) == 0)
+        weft__registry_others(host->registry) == 0)
         return;
     host->state_dir_is_ours = false;
     weft__info("the registry's log stays in %s, for the next head at this address",

@@ -254,3 +254,9 @@ const struct weft_registry_host *weft__hosts_find(const struct weft_hosts *hosts
     size_t at = place_of(hosts, name, &found);
     return found ? &hosts->sorted[at]->host : NULL;
 }
+
+size_t weft__hosts_others(const struct weft_hosts *hosts)
+{
+    const struct weft_registry_host *self = weft__hosts_find(hosts, hosts->self);
+    return hosts->alive - (self != NULL && self->alive ? 1 : 0);
+}

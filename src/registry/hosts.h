@@ -44,5 +44,7 @@ int weft__hosts_beat(struct weft_hosts *hosts, const struct weft_registry_host *
 size_t weft__hosts_expire(struct weft_hosts *hosts, uint64_t now_ns, uint64_t dead_ns);
 /* NULL: no such host. */
 const struct weft_registry_host *weft__hosts_find(const struct weft_hosts *hosts, const char *name);
+/* How many live, without the one whose process has the list: it may not have heard that it left. */
+size_t weft__hosts_others(const struct weft_hosts *hosts);
 
 #endif

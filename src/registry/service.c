@@ -126,10 +126,10 @@ void weft__registry_close(struct weft_registry *registry)
     free(registry);
 }
 
-size_t weft__registry_alive(struct weft_registry *registry)
+size_t weft__registry_others(struct weft_registry *registry)
 {
     pthread_mutex_lock(&registry->lock);
-    size_t n = registry->hosts.alive;
+    size_t n = weft__hosts_others(&registry->hosts);
     pthread_mutex_unlock(&registry->lock);
     return n;
 }

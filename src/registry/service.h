@@ -31,8 +31,8 @@ int weft__registry_open(const struct weft_registry_desc *desc, struct weft_regis
 void weft__registry_close(struct weft_registry *registry);
 /* Fills the description to start a control server with; ports are 0, the caller sets them. */
 void weft__registry_service(struct weft_registry *registry, struct weft_service_desc *service_out);
-/* Hosts that are in its list and live. */
-size_t weft__registry_alive(struct weft_registry *registry);
+/* Hosts that are in its list and live, but for the one in this process. */
+size_t weft__registry_others(struct weft_registry *registry);
 uint64_t weft__registry_epoch(const struct weft_registry *registry);
 
 #endif

@@ -305,6 +305,25 @@ static void compare(const struct weft_hosts *hosts, const struct model *model)
     assert_int_equal(hosts->n, n);
 }
 
+static void a_host_that_is_alone_with_the_registry_has_no_others(void **state)
+{
+    struct weft_hosts hosts;
+    (void)state;
+    weft__hosts_init(&hosts, 1);
+    assert_int_equal(weft__hosts_others(&hosts), 0);
+    strcpy(hosts.self, "head");
+    assert_int_equal(weft__hosts_others(&hosts), 0);
+    join(&hosts, "head", 1, MS);
+    assert_int_equal(weft__hosts_others(&hosts), 0);
+    join(&hosts, "other", 1, MS);
+    assert_int_equal(weft__hosts_others(&hosts), 1);
+    assert_int_equal(weft__hosts_leave(&hosts, "head", 1), 0);
+    assert_int_equal(weft__hosts_others(&hosts), 1);
+    assert_int_equal(weft__hosts_leave(&hosts, "other", 1), 0);
+    assert_int_equal(weft__hosts_others(&hosts), 0);
+    weft__hosts_fini(&hosts);
+}
+
 static void random_operations_do_what_the_model_does(void **state)
 {
     uint64_t seed = 0x9e3779b97f4a7c15, now_ms = 1;
@@ -345,6 +364,7 @@ int main(void)
         cmocka_unit_test(slots_and_leaving_make_a_revision_and_used_does_not),
         cmocka_unit_test(revisions_of_a_later_epoch_are_higher),
         cmocka_unit_test(a_full_list_gives_the_place_of_the_longest_dead_and_else_refuses),
+        cmocka_unit_test(a_host_that_is_alone_with_the_registry_has_no_others),
         cmocka_unit_test(random_operations_do_what_the_model_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
