@@ -59,11 +59,27 @@ static json_t *read_lines(struct cluster *cluster, const char *path)
     return list;
 }
 
+/* A command that asks every host, until all have answered it: it names a host that did not in time,
+ * and tells what the others know. */
+static struct child *told_by_all(struct cluster *cluster, const char *const *args)
+{
+    struct child_patience patience = child_patience(CLUSTER_MS);
+    for (;;) {
+        struct child *child = cluster_start_list(cluster, "weft", args);
+        if (child_wait(child, 2 * CLUSTER_MS) != 0)
+            cluster_fail(cluster, "weft %s ended with %d", args[0], child->code);
+        if (!child_complained(child, "weft: host "))
+            return child;
+        if (child_patience_over(&patience))
+            cluster_fail(cluster, "weft %s: a host does not answer", args[0]);
+    }
+}
+
 static json_t *events_of(struct cluster *cluster, const struct scene *scene)
 {
-    struct child *child =
-        cluster_weft(cluster, "events", "--at", scene->at, "--json", "--app", scene->app.hex, NULL);
-    cluster_check(cluster, child->code == 0);
+    const char *const args[] = {"events", "--at",         scene->at, "--json",
+                                "--app",  scene->app.hex, NULL};
+    struct child *child = told_by_all(cluster, args);
     return read_lines(cluster, child->out);
 }
 
@@ -369,9 +385,8 @@ static void apps_say_where_ranks_are_and_why_one_could_not_move(void **state)
 static json_t *timeline_of(struct cluster *cluster, const struct scene *scene)
 {
     const char *path = cluster_file(cluster, "timeline");
-    struct child *child =
-        cluster_weft(cluster, "timeline", "--at", scene->at, "-o", path, scene->app.hex, NULL);
-    cluster_check(cluster, child->code == 0);
+    const char *const args[] = {"timeline", "--at", scene->at, "-o", path, scene->app.hex, NULL};
+    (void)told_by_all(cluster, args);
     char *text = child_read(path);
     json_t *trace = json_loads(text, 0, NULL);
     free(text);
