@@ -49,7 +49,12 @@ static void a_file_that_is_no_elf_object_says_how_to_link(void **state)
     expect_refusal_of("#!/bin/sh\necho hello\n", 21, "weftcc");
     expect_refusal_of("", 0, "weftcc");
     expect_refusal_of("\177ELF", 4, "weftcc");
-    expect_refusal("/tmp", WEFT_ENOEXEC, "weftcc");
+}
+
+static void a_folder_is_called_one(void **state)
+{
+    (void)state;
+    expect_refusal("/tmp", WEFT_ENOEXEC, "/tmp is a folder, not a program");
 }
 
 static void an_executable_for_one_address_says_how_to_link(void **state)
@@ -156,6 +161,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_program_that_is_not_there_is_named),
         cmocka_unit_test(a_file_that_is_no_elf_object_says_how_to_link),
+        cmocka_unit_test(a_folder_is_called_one),
         cmocka_unit_test(an_executable_for_one_address_says_how_to_link),
         cmocka_unit_test(an_executable_of_another_mpi_names_its_library),
         cmocka_unit_test(an_executable_with_a_dynamic_linker_is_a_program),
