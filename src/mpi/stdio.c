@@ -7,7 +7,8 @@
  * PIPE_BUF bytes are also whole where several ranks print. Rejected: saying that it is a terminal,
  * which would have the same effect, but turns on colours and progress bars in files, too.
  *
- * 500,000 lines of 38 bytes take a rank 0.85 us each in blocks, see README for lines. */
+ * 400,000 lines of 38 bytes that two ranks print take 1.4 s from the command to the end; 1.3 s with
+ * Open MPI, which gives ranks a terminal, and 0.4 s with MPICH, which loses blocks. */
 #include "mpi/stdio.h"
 
 #include <stdio.h>
