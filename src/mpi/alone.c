@@ -32,9 +32,9 @@ struct exposed {
     uint32_t uses;
 };
 
-static struct exposed *exposed;
-static uint32_t exposed_end;       /* all above were never used */
-static struct weft_cell_get *gets; /* under way, linked by `runtime` */
+static WEFT_MPI_OWN struct exposed *exposed;
+static WEFT_MPI_OWN uint32_t exposed_end;       /* all above were never used */
+static WEFT_MPI_OWN struct weft_cell_get *gets; /* under way, linked by `runtime` */
 
 static int alone_send(struct weft_cell *cell, int32_t dest, const struct iovec *parts, unsigned n)
 {

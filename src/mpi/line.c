@@ -53,12 +53,12 @@ struct pull {
     unsigned char bytes[];
 };
 
-static struct weft_line *line;
-static struct staged *all_staged;
-static struct pull *pulls;
-static struct pull *kept; /* for a pull that finds no room */
-static bool kept_is_used;
-static void *window; /* PIECE_BYTES in the range, for pieces.c */
+static WEFT_MPI_OWN struct weft_line *line;
+static WEFT_MPI_OWN struct staged *all_staged;
+static WEFT_MPI_OWN struct pull *pulls;
+static WEFT_MPI_OWN struct pull *kept; /* for a pull that finds no room */
+static WEFT_MPI_OWN bool kept_is_used;
+static WEFT_MPI_OWN void *window; /* PIECE_BYTES in the range, for pieces.c */
 
 /* ---- asking ---- */
 

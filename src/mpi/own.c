@@ -10,7 +10,7 @@
 /* A cell never changes its place: not on any host. */
 struct weft_cell *weft__mpi_own_cell(void)
 {
-    static struct weft_cell *found;
+    static WEFT_MPI_OWN struct weft_cell *found;
     if (!found)
         found = (struct weft_cell *)getauxval(WEFT_CELL_AUX);
     if (!found)

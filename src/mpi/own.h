@@ -4,6 +4,9 @@
 
 #include "weft/cell.h"
 
+/* Data that only such a process has: all else that the library remembers lies in the cell. */
+#define WEFT_MPI_OWN __attribute__((section(".weft_own")))
+
 /* The cell of this process, whoever asks: the one that it was given as a program in a cell, or over
  * a line (weft/line.h), or, where the program was started by hand, one of a world of its own.
  * NULL: there is no memory for that. */

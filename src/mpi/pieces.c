@@ -23,9 +23,10 @@
 #define WANTED_BYTE(send) ((send)->got_bytes)
 #define WANTED_BY(send) ((send)->sent_bytes)
 
-static struct weft_mpi_request *shown; /* whose piece lies in the window; NULL: it is free */
-static uint64_t shown_id;
-static struct weft_mpi_link waiting = {.prev = &waiting, .next = &waiting}; /* for the window */
+/* Whose piece lies in the window, NULL: it is free; and who waits for it. */
+static WEFT_MPI_OWN struct weft_mpi_request *shown;
+static WEFT_MPI_OWN uint64_t shown_id;
+static WEFT_MPI_OWN struct weft_mpi_link waiting = {.prev = &waiting, .next = &waiting};
 
 /* ---- receiving ---- */
 

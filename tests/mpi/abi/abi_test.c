@@ -118,7 +118,8 @@ static void nothing_else_is_exported(void **state)
     assert_int_equal(list_symbols("-D --defined-only", visit_exported), 2 * FUNCTIONS);
 }
 
-/* Data that stay writable; those of the compiler's own start code are fine. */
+/* Data that stay writable and could be of any rank; those of the compiler's own start code are
+ * fine, and those of processes that are a rank each have a section of their own. */
 static void visit_data(const char *name, const char *section, int *counter)
 {
     static const char *const fine[] = {"__TMC_END__", "__dso_handle", "completed.0"};
