@@ -141,10 +141,10 @@ WEFT_API struct weft_cell *weft_cell_self(void);
 /* ---- reading the mailbox ---- */
 
 /* What a packet at this position is known by. What lay there before, a stamp of another round of
- * the ring or a piece of a payload, is something else. */
+ * the ring or a piece of a payload, is something else: numbers that nobody else computes with. */
 static inline uint64_t weft_packet_stamp(uint64_t position)
 {
-    return (position + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    return (position ^ UINT64_C(0x6e2b94c1a7d03f58)) * UINT64_C(0xb5c18e6f3a92d74d);
 }
 
 /* What a packet takes of the ring. */

@@ -8,7 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WEFT_INPUT_PIECE (64u << 10)   /* most bytes of a push or a take */
+/* Most bytes of a push or a take. The kernel hands up to 32 KiB of a send() on a local socket over
+ * as a whole; a reader that saw a part, and asked for the rest while it came, would get it twice.
+ */
+#define WEFT_INPUT_PIECE (32u << 10)
 #define WEFT_INPUT_WINDOW (256u << 10) /* most bytes that are held */
 
 struct weft_input;

@@ -211,6 +211,13 @@ static void line_watch(struct weft_process *process)
         weft__loop_timer(loop, &process->line_timer, weft__now_ns() + LINE_MS * WEFT_NS_PER_MS);
 }
 
+/* Nothing comes back here: its home is told of its end once. */
+static void over(struct weft_process *process)
+{
+    weft__loop_timer_off(process->host->asker.loop, &process->line_timer);
+    weft__weftd_process_over(process);
+}
+
 void weft__weftd_streams_go_on(struct weft_process *process)
 {
     if (process->piece != NULL)
@@ -223,10 +230,10 @@ void weft__weftd_streams_go_on(struct weft_process *process)
     stream_watch(&process->err, !any);
     if (any)
         piece_send(process);
-    else if (process->reaped)
-        weft__weftd_process_over(process);
-    else
+    else if (!process->reaped)
         line_watch(process);
+    else
+        over(process);
 }
 
 /* What there is of it now. */

@@ -25,6 +25,6 @@ __attribute__((constructor)) static void begin(void)
 
 void weft__mpi_stdio_end_app(struct weft_cell *cell, int code, const char *text)
 {
-    (void)fflush(NULL);
+    (void)fflush(stdout); /* all streams: another thread may read one, and hold its lock */
     cell->calls->abort(cell, code, text);
 }

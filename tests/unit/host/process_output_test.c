@@ -20,7 +20,7 @@
 #include "host/calls.h"
 #include "wire/message.h"
 
-enum { APP = 0x77, TOKEN = 9, PROCESS = 3, TWICE = 2, NO_PIECE = 1000 };
+enum { APP = 0x77, TOKEN = 9, PROCESS = 3, TWICE = 2, NO_PIECE = 1000, LATE_LINE_MS = 300 };
 
 /* The first so many questions get this error, later ones are taken. */
 static struct home {
@@ -230,6 +230,26 @@ static void a_process_that_has_ended_is_asked_in_vain_and_told_of_once(void **st
     daemon_await_free(rig);
 }
 
+/* What it has begun would have gone on a little later, while its home is told of its end. */
+static void a_process_that_dies_within_a_line_is_told_of_once(void **state)
+{
+    struct daemons *rig = *state;
+    home_open(WEFT_OK, 0);
+    atomic_store(&home.holds_exits, true);
+    launch_one(rig, "murmurs");
+    assert_int_equal(kill(pid_of_process(rig), SIGKILL), 0);
+    while (atomic_load(&home.exits) == 0)
+        daemon_nap();
+    for (uint64_t until = weft__now_ns() + LATE_LINE_MS * WEFT_NS_PER_MS; weft__now_ns() < until;)
+        daemon_nap();
+    assert_int_equal(atomic_load(&home.exits), 1);
+    assert_string_equal(home.text, "half a line");
+    weft__call_reply(atomic_load(&home.exit), NULL);
+    assert_int_equal(end(rig), WEFT_OK);
+    weft__server_stop(home.server, 1000);
+    daemon_await_free(rig);
+}
+
 static void of_a_home_that_dies_meanwhile_nothing_is_left(void **state)
 {
     struct daemons *rig = *state;
@@ -258,6 +278,7 @@ int main(void)
         cmocka_unit_test(what_is_asked_for_is_handed_over_before_the_answer),
         cmocka_unit_test(what_is_asked_for_and_lost_is_told),
         cmocka_unit_test(a_process_that_has_ended_is_asked_in_vain_and_told_of_once),
+        cmocka_unit_test(a_process_that_dies_within_a_line_is_told_of_once),
         cmocka_unit_test(of_a_home_that_dies_meanwhile_nothing_is_left),
     };
     (void)setenv("WEFT_DEAD_MS", "1000", 1);
