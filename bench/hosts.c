@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "data.h"
 #include "program.h"
 #include "weft/error.h"
 
@@ -41,10 +42,20 @@ static bool start_host(struct bench_hosts *hosts, unsigned i, const struct bench
                           head,
                           NULL};
     int out;
+    if (desc->core)
+        data_pin(desc->core - 1);
     hosts->pids[i] = bench_spawn(desc->space ? argv : argv + 2, NULL, &out);
+    if (desc->core)
+        data_unpin();
     bool ready = bench_line(out, line, sizeof(line));
     close(out);
     return ready;
+}
+
+void bench_hosts_net(char net[16])
+{
+    unsigned seed = (unsigned)getpid();
+    snprintf(net, 16, "127.%u.%u", 1 + seed % 253, 1 + seed / 253 % 253);
 }
 
 void bench_hosts_start_on(struct bench_hosts *hosts, const char *net,
@@ -62,10 +73,10 @@ void bench_hosts_start_on(struct bench_hosts *hosts, const char *net,
 
 void bench_hosts_start(struct bench_hosts *hosts, const char *slots)
 {
-    const struct bench_host_desc descs[BENCH_HOSTS] = {{slots, NULL}, {slots, NULL}, {slots, NULL}};
-    unsigned seed = (unsigned)getpid();
+    const struct bench_host_desc descs[BENCH_HOSTS] = {
+        {.slots = slots}, {.slots = slots}, {.slots = slots}};
     char net[16];
-    snprintf(net, sizeof(net), "127.%u.%u", 1 + seed % 253, 1 + seed / 253 % 253);
+    bench_hosts_net(net);
     bench_hosts_start_on(hosts, net, descs, BENCH_HOSTS);
 }
 

@@ -24,11 +24,14 @@ struct bench_app {
 };
 
 void bench_hosts_start(struct bench_hosts *hosts, const char *slots);
+/* A net of loopback that no other benchmark has. */
+void bench_hosts_net(char net[16]);
 
 /* Hosts on a net that is there already: addresses net.1 and so on, each with slots of its own and
  * in a network namespace (its file; NULL: this process's). */
 struct bench_host_desc {
     const char *slots, *space;
+    unsigned core; /* 1 + the usable one that it has for itself; 0: all, like everybody */
 };
 void bench_hosts_start_on(struct bench_hosts *hosts, const char *net,
                           const struct bench_host_desc *descs, unsigned n);

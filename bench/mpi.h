@@ -29,7 +29,7 @@ enum mpi_place {
     MPI_NEAR,    /* one host, a core each */
     MPI_ONE_CPU, /* one host, all on one core */
     MPI_CROWDED, /* one host, more ranks than cores */
-    MPI_APART    /* over TCP: two hosts for weft, the loopback interface for the others */
+    MPI_APART    /* over TCP, a core each: two hosts for weft, the loopback interface for others */
 };
 
 struct mpi_task {
@@ -45,6 +45,7 @@ struct mpi_field {
     unsigned tasks_n;
     unsigned ranks;
     enum mpi_place place;
+    const char *at; /* a host of weft's that is there; NULL: hosts are started for each run */
     bool without[MPI_LIBRARIES];
     struct bench_series (*series)[MPI_LIBRARIES]; /* by task */
 };
@@ -58,7 +59,7 @@ const struct bench_series *mpi_best(const struct mpi_field *field, unsigned task
 /* The command that starts so many ranks of a program, argv without its end; returns its length.
  * NULL is written for nothing. */
 enum { MPI_ARGS_MAX = 48 };
-unsigned mpi_command(enum mpi_library library, enum mpi_place place, unsigned ranks,
+unsigned mpi_command(enum mpi_library library, const struct mpi_field *field,
                      const char *argv[MPI_ARGS_MAX]);
 /* The program of the library, or NULL: not there. */
 const char *mpi_program(enum mpi_library library, char path[4096]);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "data.h"
+#include "hosts.h"
 #include "mpi.h"
 
 enum { COLLECTIVES = 7 }; /* of near_tasks, from COLLECTIVE on */
@@ -159,9 +160,21 @@ int mpi_pack(const struct bench *bench)
 int mpi_apart(const struct bench *bench)
 {
     static struct bench_series series[2][MPI_LIBRARIES];
-    struct mpi_field field = {
-        .part = "apart", TASKS(apart_tasks), .ranks = 2, .place = MPI_APART, .series = series};
+    char net[16], at[24];
+    struct bench_hosts hosts;
+    bench_hosts_net(net);
+    snprintf(at, sizeof(at), "%s.1", net);
+    bench_hosts_start_on(
+        &hosts, net,
+        (const struct bench_host_desc[]){{.slots = "1", .core = 1}, {.slots = "1", .core = 2}}, 2);
+    struct mpi_field field = {.part = "apart",
+                              TASKS(apart_tasks),
+                              .ranks = 2,
+                              .place = MPI_APART,
+                              .at = at,
+                              .series = series};
     mpi_run(bench, &field);
+    bench_hosts_stop(&hosts);
     data_ratio_goal(bench,
                     (struct bench_goal){.id = "mpi.tcp_latency",
                                         .wanted = 1.0,

@@ -1,7 +1,8 @@
 /* Starting ranks/mpi.c under each library, and reading what it prints.
  *
  * A task of one run is one value of a round. Two ranks have a core each: the peers' launchers bind
- * them, weft's workers are as many as the cores. Open MPI yields the core while it waits where
+ * them, weft's workers are as many as the cores; two hosts, which would be two machines, have a
+ * core each, too. Open MPI yields the core while it waits where
  * there are more ranks than cores, which is what it would find out itself with a slot for each
  * core; over TCP both peers are kept from memory that is shared. A job that hangs is ended:
  * MPICH 4.0.2 does in MPI_Finalize at times, after its figures. */
@@ -38,18 +39,20 @@ static unsigned add(const char *argv[MPI_ARGS_MAX], unsigned n, const char *cons
     return n;
 }
 
-unsigned mpi_command(enum mpi_library library, enum mpi_place place, unsigned ranks,
+unsigned mpi_command(enum mpi_library library, const struct mpi_field *field,
                      const char *argv[MPI_ARGS_MAX])
 {
-    static char weft[4096], count[8], slots[8];
-    bool own_cores = place == MPI_NEAR || place == MPI_APART;
-    snprintf(count, sizeof(count), "%u", ranks);
-    snprintf(slots, sizeof(slots), "%u", place == MPI_APART ? 1 : ranks);
+    static char weft[4096], count[8];
+    bool own_cores = field->place == MPI_NEAR || field->place == MPI_APART;
+    snprintf(count, sizeof(count), "%u", field->ranks);
+    if (library == MPI_WEFT && field->at)
+        return add(argv, 0,
+                   (const char *[]){bench_path("bin/weft", weft), "run", "--at", field->at, "-n",
+                                    count, NULL});
     if (library == MPI_WEFT)
         return add(argv, 0,
-                   (const char *[]){bench_path("bin/weft", weft), "run", "--hosts",
-                                    place == MPI_APART ? "2" : "1", "--slots", slots, "-n", count,
-                                    NULL});
+                   (const char *[]){bench_path("bin/weft", weft), "run", "--hosts", "1", "--slots",
+                                    count, "-n", count, NULL});
     if (library == MPI_MPICH)
         return add(argv, 0,
                    (const char *[]){launchers[library], "-bind-to", own_cores ? "core" : "none",
@@ -59,7 +62,7 @@ unsigned mpi_command(enum mpi_library library, enum mpi_place place, unsigned ra
             (const char *[]){launchers[library], "--allow-run-as-root", "--oversubscribe",
                              "--bind-to", own_cores ? "core" : "none", "--mca",
                              "mpi_yield_when_idle", own_cores ? "0" : "1", "-n", count, NULL});
-    if (place == MPI_APART)
+    if (field->place == MPI_APART)
         n = add(argv, n,
                 (const char *[]){"--mca", "pml", "ob1", "--mca", "btl", "tcp,self", "--mca",
                                  "btl_tcp_if_include", "lo", NULL});
@@ -93,7 +96,7 @@ static void run_once(const struct bench *bench, struct mpi_field *field, enum mp
     if (!program || field->without[library])
         return;
     snprintf(ms, sizeof(ms), "%u", bench->quick ? QUICK_MS : MS);
-    unsigned n = mpi_command(library, field->place, field->ranks, argv), bytes, got = 0;
+    unsigned n = mpi_command(library, field, argv), bytes, got = 0;
     n = add(argv, n, (const char *[]){program, ms, NULL});
     for (unsigned i = 0; i < field->tasks_n; i++)
         n = add(argv, n, (const char *[]){field->tasks[i].name, NULL});

@@ -61,7 +61,7 @@ static void run_once(const struct bench_hosts *hosts, unsigned kind, unsigned ra
         for (; warm[n]; n++)
             argv[n] = warm[n];
     else
-        n = mpi_command(library, MPI_CROWDED, ranks, argv);
+        n = mpi_command(library, &(struct mpi_field){.place = MPI_CROWDED, .ranks = ranks}, argv);
     argv[n++] = program;
     argv[n++] = "1";
     argv[n++] = "hello";
@@ -78,10 +78,9 @@ int mpi_start(const struct bench *bench)
     unsigned ranks = bench->quick ? QUICK_RANKS : RANKS;
     char slots[8], net[16], id[72], config[160];
     struct bench_hosts hosts;
-    unsigned seed = (unsigned)getpid();
     snprintf(slots, sizeof(slots), "%u", ranks);
-    snprintf(net, sizeof(net), "127.%u.%u", 1 + seed % 253, 1 + seed / 253 % 253);
-    bench_hosts_start_on(&hosts, net, &(struct bench_host_desc){slots, NULL}, 1);
+    bench_hosts_net(net);
+    bench_hosts_start_on(&hosts, net, &(struct bench_host_desc){.slots = slots}, 1);
     for (unsigned kind = 0; kind < KINDS; kind++) {
         snprintf(id, sizeof(id), "mpi.start64.%s", forms[kind].id);
         snprintf(config, sizeof(config), "%u ranks, hello world%s", ranks, forms[kind].config);

@@ -267,8 +267,9 @@ int plan_gain(const struct bench *bench)
     }
     setenv("WEFT_SECURITY", "none", 1); /* nobody else is on this net */
     label_all(&results);
-    bench_hosts_start_on(&hosts, BENCH_NET,
-                         (const struct bench_host_desc[]){{"8", NULL}, {"4", net.other}}, 2);
+    bench_hosts_start_on(
+        &hosts, BENCH_NET,
+        (const struct bench_host_desc[]){{.slots = "8"}, {.slots = "4", .space = net.other}}, 2);
     for (unsigned round = 0; round < bench->rounds && round < ROUNDS_MAX; round++) {
         for (enum row row = 0; row < ROWS; row++)
             run(bench, &hosts, row, &results);
