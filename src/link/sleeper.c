@@ -93,11 +93,9 @@ void weft__sleeper_await(struct weft__sleeper *sleeper, int ms)
 int weft__sleeper_nap_ms(struct weft_lane *lane)
 {
     weft__check(weft__lane_mine(lane));
-    if (!weft__lane_idle(lane))
-        return RETRY_MS;
     if (lane->tp->core->wait_arm(lane->ep) != WEFT_OK)
         return 0;
-    return lane->wait_fd < 0 ? RETRY_MS : -1;
+    return lane->wait_fd < 0 || !weft__lane_idle(lane) ? RETRY_MS : -1;
 }
 
 void weft__sleeper_sleep(struct weft__sleeper *sleeper, int ms)

@@ -82,8 +82,12 @@ void weft__tcp_conn_close(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
     ep->pending -= conn->state == WEFT_TCP_CONNECTING || conn->blocked;
     if (conn->link) {
         conn->link->conns--;
-        if (conn->link->conn == conn)
+        if (conn->link->better == conn)
+            conn->link->better = NULL;
+        if (conn->link->conn == conn) {
             conn->link->conn = NULL;
+            conn->link->moving = false;
+        }
     }
     conn->link = NULL;
     conn->state = WEFT_TCP_DEAD;
@@ -123,15 +127,20 @@ int weft__tcp_conn_append(struct weft_tcp_conn *conn, const void *bytes, size_t 
     return WEFT_OK;
 }
 
-void weft__tcp_conn_block(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, bool blocked)
+static void set_events(const struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = conn};
-    if (conn->blocked == blocked)
-        return;
-    if (blocked)
+    struct epoll_event event = {.events = conn->muted ? 0 : EPOLLIN, .data.ptr = conn};
+    if (conn->blocked)
         event.events |= EPOLLOUT;
     (void)epoll_ctl(ep->epfd, EPOLL_CTL_MOD, conn->fd, &event);
+}
+
+void weft__tcp_conn_block(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, bool blocked)
+{
+    if (conn->blocked == blocked)
+        return;
     conn->blocked = blocked;
+    set_events(ep, conn);
     ep->pending = blocked ? ep->pending + 1 : ep->pending - 1;
 }
 
@@ -160,8 +169,19 @@ bool weft__tcp_conn_heat(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
     return true;
 }
 
-void weft__tcp_conn_cool(struct weft_tcp_ep *ep, const struct weft_tcp_conn *conn)
+void weft__tcp_conn_mute(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, bool muted)
 {
+    if (conn->muted == muted)
+        return;
+    conn->muted = muted;
+    ep->muted_n = muted ? ep->muted_n + 1 : ep->muted_n - 1;
+    if (conn->state == WEFT_TCP_UP)
+        set_events(ep, conn);
+}
+
+void weft__tcp_conn_cool(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
+{
+    weft__tcp_conn_mute(ep, conn, false);
     for (unsigned i = 0; i < ep->hot_n; i++) {
         if (ep->hot[i] != conn)
             continue;

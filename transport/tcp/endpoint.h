@@ -27,6 +27,7 @@
 #define WEFT_TCP_ANSWERS_MAX 2048u         /* that one connection may wait for */
 #define WEFT_TCP_HOT 4                     /* connections that are read without asking epoll */
 #define WEFT_TCP_HOT_MISSES 256            /* reads that find nothing before one is hot no more */
+#define WEFT_TCP_MUTE_HITS 16              /* reads that find something, before epoll is mute */
 #define WEFT_TCP_LOOK_EVERY 16             /* turns, at most, until epoll is asked again */
 #define WEFT_TCP_YOUNG_MS 7000             /* to connect, and to introduce oneself */
 #define WEFT_TCP_YOUNG_MAX 1024   /* accepted connections that have not introduced themselves */
@@ -89,6 +90,8 @@ struct weft_tcp_conn {
     bool said_bye, heard_bye;
     bool big;             /* the last message was */
     unsigned misses;      /* reads in a row that found nothing */
+    unsigned hits;        /* reads since the last sleep that found something */
+    bool muted;           /* epoll does not tell of what comes: it is read in every turn */
     uint64_t turn;        /* when something was last sent at once */
     uint64_t deadline_ns; /* while it is young */
     unsigned char *raw;   /* bytes that go before the link's queue; NULL: none */
@@ -114,8 +117,10 @@ struct weft_tcp_link {
     UT_hash_handle hh; /* in ep->links, unless lost */
     struct weft_tcp_name name;
     struct weft_tcp_link *next_lost;
-    struct weft_tcp_conn *conn; /* where we send; NULL: connect first */
-    struct weft_op_list queue;  /* what has not left */
+    struct weft_tcp_conn *conn;   /* where we send; NULL: connect first */
+    struct weft_tcp_conn *better; /* where we are going to; NULL: nowhere */
+    bool moving;                  /* what we have sent over conn is being read to its end */
+    struct weft_op_list queue;    /* what has not left */
     uint32_t queued;
     size_t queued_bytes;
     struct weft_op_list asked;   /* one-sided operations that have left */
@@ -184,7 +189,7 @@ struct weft_tcp_ep {
     uint32_t retries;                          /* links that wait for a socket */
     struct weft_tcp_conn *dirty_first, *dirty_last;
     struct weft_tcp_conn *hot[WEFT_TCP_HOT];
-    unsigned hot_n;
+    unsigned hot_n, muted_n;      /* of the hot ones */
     struct weft_op_list finished; /* done runs in the next progress() */
     uint32_t in_flight;
     uint64_t asks; /* so far */
@@ -236,7 +241,9 @@ void weft__tcp_conn_block(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, bo
 /* Has it flushed at the end of the turn. */
 void weft__tcp_conn_dirty(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn);
 bool weft__tcp_conn_heat(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn); /* it was not hot */
-void weft__tcp_conn_cool(struct weft_tcp_ep *ep, const struct weft_tcp_conn *conn);
+void weft__tcp_conn_cool(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn);
+/* Has epoll tell of what comes over a hot one, or not. */
+void weft__tcp_conn_mute(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, bool muted);
 
 /* link.c */
 /* NULL: no memory. */
@@ -252,6 +259,10 @@ void weft__tcp_link_join(struct weft_tcp_ep *ep, struct weft_tcp_link *link,
 void weft__tcp_link_break(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, int err);
 /* The other side will send no more over conn. */
 void weft__tcp_link_heard_bye(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn);
+/* All that was to be sent over its connection has left. */
+void weft__tcp_link_sent(struct weft_tcp_ep *ep, struct weft_tcp_link *link);
+/* The other side has ended it. */
+void weft__tcp_link_ended(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn);
 int weft__tcp_link_tell(struct weft_tcp_ep *ep); /* tells the owner of lost links */
 void weft__tcp_link_lose(struct weft_tcp_ep *ep, struct weft_tcp_link *link, int err);
 

@@ -323,11 +323,12 @@ int weft__tcp_receive(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
             break;
         }
         if (n <= 0) {
-            weft__tcp_link_break(ep, conn, WEFT_EPEERDEAD);
+            weft__tcp_link_ended(ep, conn);
             break;
         }
         ep->stats.reads++;
         conn->misses = 0;
+        conn->hits++;
         take(ep, conn, (size_t)n);
         if ((size_t)n < asked)
             break;

@@ -76,6 +76,8 @@ void weft__tcp_send_flush(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
         /* What both sides have said BYE to ends with the last byte. */
         if (conn->heard_bye && !(conn->link->conn == conn && conn->link->refs))
             weft__tcp_link_break(ep, conn, WEFT_EPEERDEAD);
+        else if (conn->link->conn == conn)
+            weft__tcp_link_sent(ep, conn->link);
     } else if (err == WEFT_EAGAIN) {
         weft__tcp_conn_block(ep, conn, true);
     } else if (err != WEFT_OK) {
@@ -129,7 +131,7 @@ void weft__tcp_send_push(struct weft_tcp_ep *ep, struct weft_tcp_link *link)
     struct weft_tcp_conn *conn = link->conn;
     if (!conn && !link->retry_until_ns)
         weft__tcp_link_connect(ep, link);
-    if (!conn || conn->state != WEFT_TCP_UP || conn->blocked)
+    if (!conn || conn->state != WEFT_TCP_UP || conn->blocked || link->moving)
         return;
     bool enough = link->queued_bytes >= ENOUGH_BYTES || link->queued >= ENOUGH_MESSAGES;
     if (!enough && (ep->inside || conn->turn == ep->turn)) {

@@ -92,18 +92,23 @@ struct weft_tcp_stats end_stats(const struct end *end)
     return stats;
 }
 
-void end_turn(struct end *end)
+int end_turn(struct end *end)
 {
-    assert_true(weft__tp_tcp.core->progress(end->ep) >= 0);
+    int events = weft__tp_tcp.core->progress(end->ep);
+    assert_true(events >= 0);
+    return events;
 }
 
 void ends_run(struct end *a, struct end *b)
 {
     struct pollfd fds[2] = {{.fd = -1}, {.fd = -1}};
     struct end *ends[2] = {a, b};
+    int events = 0;
     for (unsigned i = 0; i < 2; i++)
         if (ends[i] && ends[i]->ep)
-            end_turn(ends[i]);
+            events += end_turn(ends[i]);
+    if (events)
+        return;
     for (unsigned i = 0; i < 2; i++) {
         if (!ends[i] || !ends[i]->ep)
             continue;

@@ -33,7 +33,7 @@ struct weft_tp_peer end_add(struct end *end, const struct end *other);
 void ends_join(struct end *a, struct end *b);
 struct weft_tcp_name end_name(const struct end *end);
 struct weft_tcp_stats end_stats(const struct end *end);
-void end_turn(struct end *end);
+int end_turn(struct end *end); /* how many events */
 /* One turn of both (b may be NULL); sleeps shortly where nothing happens. */
 void ends_run(struct end *a, struct end *b);
 /* Until *count >= wanted; fails after half a minute. */

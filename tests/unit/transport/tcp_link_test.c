@@ -47,28 +47,189 @@ static void post_numbers(struct end *end, struct post *posts, uint32_t *numbers,
     }
 }
 
+/* Two endpoints that have sent EACH numbers over a connection of their own each. */
+struct crossed {
+    struct end a, b;
+    struct post posts[2][EACH];
+    uint32_t numbers[2][EACH], sent[2];
+    uint64_t done;
+};
+
+static struct crossed *cross(void)
+{
+    struct crossed *crossed = calloc(1, sizeof(*crossed));
+    assert_non_null(crossed);
+    crossed->a.numbered = crossed->b.numbered = true;
+    end_open(&crossed->a, 0);
+    end_open(&crossed->b, 0);
+    ends_join(&crossed->a, &crossed->b);
+    /* Both connect before either accepts. */
+    post_numbers(&crossed->a, crossed->posts[0], crossed->numbers[0], &crossed->done);
+    post_numbers(&crossed->b, crossed->posts[1], crossed->numbers[1], &crossed->done);
+    crossed->sent[0] = crossed->sent[1] = EACH;
+    return crossed;
+}
+
+static void uncross(struct crossed *crossed)
+{
+    assert_int_equal(crossed->a.lost + crossed->b.lost, 0);
+    end_close(&crossed->a);
+    end_close(&crossed->b);
+    free(crossed);
+}
+
 static void both_may_connect_at_the_same_time(void **state)
 {
     (void)state;
     for (unsigned round = 0; round < 20; round++) {
-        struct end a = {.numbered = true}, b = {.numbered = true};
-        static struct post posts[2][EACH];
-        static uint32_t numbers[2][EACH];
-        uint64_t done = 0;
-        memset(posts, 0, sizeof(posts));
-        end_open(&a, 0);
-        end_open(&b, 0);
-        ends_join(&a, &b);
-        post_numbers(&a, posts[0], numbers[0], &done); /* both connect before either accepts */
-        post_numbers(&b, posts[1], numbers[1], &done);
-        ends_until(&a, &b, &done, 2 * EACH);
-        ends_until(&a, &b, &a.messages, EACH);
-        ends_until(&a, &b, &b.messages, EACH);
-        assert_int_equal(a.next + b.next, 2 * EACH);
-        assert_int_equal(a.lost + b.lost, 0);
-        assert_int_equal(end_stats(&a).connections, 2);
-        end_close(&a);
-        end_close(&b);
+        struct crossed *crossed = cross();
+        ends_until(&crossed->a, &crossed->b, &crossed->done, 2 * EACH);
+        ends_until(&crossed->a, &crossed->b, &crossed->a.messages, EACH);
+        ends_until(&crossed->a, &crossed->b, &crossed->b.messages, EACH);
+        assert_int_equal(crossed->a.next + crossed->b.next, 2 * EACH);
+        uncross(crossed);
+    }
+}
+
+/* Each sends its next number; until both have arrived. */
+static void say_numbers(struct crossed *crossed)
+{
+    struct end *ends[] = {&crossed->a, &crossed->b};
+    struct post posts[2] = {{.total = NULL}, {.total = NULL}};
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(end_post(ends[i], &posts[i], &crossed->sent[i], sizeof(uint32_t)),
+                         WEFT_OK);
+        end_turn(ends[i]);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        ends_until(ends[0], ends[1], &posts[i].done, 1);
+        crossed->sent[i]++;
+        ends_until(ends[0], ends[1], &ends[1 - i]->messages, crossed->sent[i]);
+    }
+}
+
+/* Both talk meanwhile. */
+static void talk_until_one_is_left(struct crossed *crossed)
+{
+    for (unsigned i = 0; i < 100000; i++) {
+        if (end_stats(&crossed->a).connections == 1 && end_stats(&crossed->b).connections == 1)
+            return;
+        say_numbers(crossed);
+    }
+    fail_msg("there are two connections still");
+}
+
+static void who_both_have_connected_share_one_in_the_end(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 20; round++) {
+        struct crossed *crossed = cross();
+        talk_until_one_is_left(crossed);
+        for (unsigned i = 0; i < 10; i++)
+            say_numbers(crossed);
+        assert_int_equal(end_stats(&crossed->a).connections, 1);
+        uncross(crossed);
+    }
+}
+
+static void an_operation_holds_up_the_move_to_one_connection(void **state)
+{
+    (void)state;
+    static unsigned char memory[2][1 << 20];
+    for (unsigned round = 0; round < 20; round++) {
+        struct crossed *crossed = cross();
+        struct end *a = &crossed->a, *b = &crossed->b;
+        struct weft_tp_region *region;
+        struct weft_tp_key key;
+        memset(memory[1], (int)round + 1, sizeof(memory[1]));
+        assert_int_equal(
+            weft__tp_tcp.rma->reg(b->ep, memory[1], sizeof(memory[1]), WEFT_TP_READ, &region),
+            WEFT_OK);
+        weft__tp_tcp.rma->key(region, &key);
+        const struct weft_tp_rma_desc desc = {
+            .local = memory[0], .len_bytes = sizeof(memory[0]), .remote_key = key};
+        for (unsigned i = 0; i < 8; i++) {
+            struct post get = {.total = NULL};
+            memset(memory[0], 0, sizeof(memory[0]));
+            assert_int_equal(end_get(a, &get, &desc), WEFT_OK);
+            say_numbers(crossed);
+            ends_until(a, b, &get.done, 1);
+            assert_int_equal(get.err, WEFT_OK);
+            assert_memory_equal(memory[0], memory[1], sizeof(memory[0]));
+        }
+        talk_until_one_is_left(crossed);
+        weft__tp_tcp.rma->unreg(b->ep, region);
+        uncross(crossed);
+    }
+}
+
+/* After each number of turns: at one of them the move is under way. */
+static void a_peer_may_be_dropped_on_the_move_to_one_connection(void **state)
+{
+    (void)state;
+    for (unsigned turns = 0; turns < 40; turns++) {
+        struct crossed *crossed = cross();
+        struct end *a = &crossed->a, *b = &crossed->b;
+        a->numbered = b->numbered = false;
+        for (unsigned i = 0; i < turns; i++)
+            end_turn(i % 2 ? a : b);
+        struct end *drops = turns % 4 < 2 ? a : b, *stays = turns % 4 < 2 ? b : a;
+        weft__tp_tcp.core->peer_drop(drops->ep, drops->peer);
+        end_say(stays, drops);
+        drops->peer = end_add(drops, stays);
+        for (unsigned i = 0; i < 20; i++) {
+            end_say(drops, stays);
+            end_say(stays, drops);
+        }
+        uncross(crossed);
+    }
+}
+
+static void add_anew(struct end *end, const struct end *other)
+{
+    weft__tp_tcp.core->peer_drop(end->ep, end->peer);
+    end->peer = end_add(end, other);
+}
+
+static void a_peer_may_be_dropped_and_added_again_on_the_move(void **state)
+{
+    (void)state;
+    for (unsigned turns = 0; turns < 40; turns++) {
+        for (unsigned who = 1; who < 4; who++) {
+            struct crossed *crossed = cross();
+            struct end *a = &crossed->a, *b = &crossed->b;
+            a->numbered = b->numbered = false;
+            for (unsigned i = 0; i < turns; i++)
+                end_turn(i % 2 ? a : b);
+            for (unsigned i = 0; i < 4; i++) {
+                if (who & 1)
+                    add_anew(a, b);
+                if (turns % 3 == 0)
+                    end_turn(b);
+                if (who & 2)
+                    add_anew(b, a);
+                end_say(a, b);
+                end_say(b, a);
+            }
+            uncross(crossed);
+        }
+    }
+}
+
+static void a_peer_may_end_on_the_move_to_one_connection(void **state)
+{
+    (void)state;
+    for (unsigned turns = 0; turns < 40; turns++) {
+        struct crossed *crossed = cross();
+        struct end *ends = turns % 4 < 2 ? &crossed->a : &crossed->b;
+        struct end *stays = turns % 4 < 2 ? &crossed->b : &crossed->a;
+        for (unsigned i = 0; i < turns; i++)
+            end_turn(i % 2 ? &crossed->a : &crossed->b);
+        end_close(ends);
+        ends_until(stays, NULL, &stays->lost, 1);
+        ends_until(stays, NULL, &crossed->done, 2 * EACH);
+        end_close(stays);
+        free(crossed);
     }
 }
 
@@ -239,6 +400,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pair_shares_one_connection),
         cmocka_unit_test(both_may_connect_at_the_same_time),
+        cmocka_unit_test(who_both_have_connected_share_one_in_the_end),
+        cmocka_unit_test(an_operation_holds_up_the_move_to_one_connection),
+        cmocka_unit_test(a_peer_may_be_dropped_on_the_move_to_one_connection),
+        cmocka_unit_test(a_peer_may_be_dropped_and_added_again_on_the_move),
+        cmocka_unit_test(a_peer_may_end_on_the_move_to_one_connection),
         cmocka_unit_test(a_dropped_peer_may_go_on_sending),
         cmocka_unit_test(a_connection_that_nobody_uses_is_closed),
         cmocka_unit_test(a_killed_peer_is_told_once_and_its_sends_end),
