@@ -7,12 +7,15 @@
 
 /* A thread's own. A zeroed one is fine. */
 struct weft__spin {
-    uint64_t ns;        /* how long; 0: not yet known */
-    unsigned wary;      /* waits for which it spins no longer than it has to */
-    uint64_t until_ns;  /* of this wait */
-    uint64_t turned_ns; /* end of the last turn */
-    uint64_t moved_ns;  /* when something has moved in this wait; if nothing has, its beginning */
-    uint64_t gap_ns;    /* the longest time in this wait in which nothing moved, but the last one */
+    uint64_t ns;          /* how long; 0: not yet known */
+    bool wary;            /* others need the core: it does not spin */
+    int64_t credit_ns;    /* what others may take before it is wary; below 0: they have */
+    uint64_t charged_ns;  /* when that was so */
+    uint64_t preemptions; /* times that the kernel has taken the core away, when last asked */
+    uint64_t until_ns;    /* of this wait */
+    uint64_t turned_ns;   /* end of the last turn */
+    uint64_t moved_ns;    /* when something has moved in this wait; if nothing has, its beginning */
+    uint64_t gap_ns; /* the longest time in this wait in which nothing moved, but the last one */
 };
 
 /* A wait begins. It may spin and sleep several times. */
