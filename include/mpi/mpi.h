@@ -2,8 +2,8 @@
  *
  * Handles are pointers to incomplete structs; predefined handles are integers below 4096 and are
  * never dereferenced. A program compiled with this header runs on every library that implements the
- * ABI, and the other way round. MPI_Fint and the c2f/f2c functions are not part of the ABI;
- * MPI_x_toint and MPI_x_fromint take their place.
+ * ABI, and the other way round. What older programs call that is not part of it (MPI_Fint and the
+ * c2f/f2c functions, what MPI 3.0 has removed) is in mpi_compat.h, inline.
  */
 #ifndef MPI_H_INCLUDED
 #define MPI_H_INCLUDED
@@ -393,11 +393,11 @@ typedef enum MPI_T_cb_safety {
     MPI_T_CB_REQUIRE_NONE = 0x00,
     MPI_T_CB_REQUIRE_MPI_RESTRICTED = 0x03,
     MPI_T_CB_REQUIRE_THREAD_SAFE = 0x0F,
-    MPI_T_CB_REQUIRE_ASYNC_SIGNAL_SAFE = 0x3F,
+    MPI_T_CB_REQUIRE_ASYNC_SIGNAL_SAFE = 0x3F
 } MPI_T_cb_safety;
 typedef enum MPI_T_source_order {
     MPI_T_SOURCE_ORDERED = 1,
-    MPI_T_SOURCE_UNORDERED = 2,
+    MPI_T_SOURCE_UNORDERED = 2
 } MPI_T_source_order;
 #define MPI_T_ENUM_NULL ((MPI_T_enum)0x0)
 #define MPI_T_CVAR_HANDLE_NULL ((MPI_T_cvar_handle)0x0)
@@ -512,6 +512,10 @@ typedef void MPI_T_event_dropped_cb_function(MPI_Count count,
     type P##name parameters;
 #include "mpi_functions.h"
 #undef MPI_FN
+
+#ifndef WEFT_MPI_ABI_ONLY
+#include "mpi_compat.h"
+#endif
 
 #ifdef __cplusplus
 }

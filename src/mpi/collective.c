@@ -26,6 +26,7 @@ struct check {
     int32_t from_n, into_n;    /* blocks of a side that has several */
 };
 
+#define LENGTHS_DIFFER "ranks do not agree on how long the messages are"
 #define RAISE(c, code, ...)                                                                        \
     weft__mpi_error_raise((c)->mpi, (c)->comm, code, (c)->where, __VA_ARGS__)
 
@@ -258,7 +259,7 @@ int weft__mpi_collective_call(const char *where, const struct weft_mpi_call *cal
     if (err)
         return err;
     if (form == WEFT_MPI_BLOCKING && weft__mpi_coll_now(c.mpi, c.comm, &c.coll, &err))
-        return err ? RAISE(&c, err, "ranks do not agree on how long the messages are") : err;
+        return err ? RAISE(&c, err, LENGTHS_DIFFER) : err;
     struct weft_mpi_request *request = weft__mpi_coll_new(c.mpi, c.comm, &c.coll);
     if (!request)
         return RAISE(&c, MPI_ERR_NO_MEM, "the rank's region is full");
@@ -274,7 +275,13 @@ int weft__mpi_collective_call(const char *where, const struct weft_mpi_call *cal
 
 int PMPI_Barrier(MPI_Comm comm)
 {
-    const struct weft_mpi_call call = {.coll.kind = WEFT_MPI_COLL_BARRIER};
+    static const struct weft_mpi_call call = {.coll.kind = WEFT_MPI_COLL_BARRIER};
+    struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
+    struct weft_mpi_comm *found = weft__mpi_comm_find(mpi, comm);
+    int err;
+    if (found && weft__mpi_coll_now(mpi, found, &call.coll, &err))
+        return err ? weft__mpi_error_raise(mpi, found, err, WEFT_MPI_HERE, LENGTHS_DIFFER)
+                   : MPI_SUCCESS;
     return weft__mpi_collective_call(WEFT_MPI_HERE, &call, comm, WEFT_MPI_BLOCKING, NULL);
 }
 WEFT_MPI_EXPORT(MPI_Barrier);

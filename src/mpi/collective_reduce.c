@@ -48,6 +48,20 @@ BOTH(REDUCE_SCATTER);
 BOTH(REDUCE_SCATTER_BLOCK);
 /* clang-format on */
 
+/* Both operands are data of the caller: neither may stand for the other one. */
+static int check_local(struct weft_mpi *mpi, const char *where, const struct weft_mpi_args *args,
+                       const void *inoutbuf)
+{
+    if (args->count == 0)
+        return MPI_SUCCESS;
+    const char *wrong = args->buf == MPI_IN_PLACE || inoutbuf == MPI_IN_PLACE
+                            ? "MPI_IN_PLACE has no meaning here"
+                        : args->buf == inoutbuf ? "both operands are the same"
+                                                : NULL;
+    return wrong ? weft__mpi_error_raise(mpi, NULL, MPI_ERR_BUFFER, where, "%s", wrong)
+                 : MPI_SUCCESS;
+}
+
 static int reduce_local(const char *where, const struct weft_mpi_args *args, void *inoutbuf,
                         MPI_Op op)
 {
@@ -55,6 +69,8 @@ static int reduce_local(const char *where, const struct weft_mpi_args *args, voi
     int err = weft__mpi_p2p_check_data(mpi, where, args);
     if (!err)
         err = weft__mpi_collective_check_op(mpi, where, NULL, op, args->datatype);
+    if (!err)
+        err = check_local(mpi, where, args, inoutbuf);
     if (err)
         return err;
     const struct weft_mpi_combine combine = {.op = (uint32_t)weft__mpi_handle_value(op),

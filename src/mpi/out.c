@@ -59,6 +59,8 @@ static int expose(struct weft_mpi *mpi, struct weft_mpi_request *request)
     request->exposed = err == WEFT_OK;
     out->header.kind = WEFT_MPI_RTS;
     out->header.expose_id = request->exposed ? request->expose_id : WEFT_MPI_PIECES;
+    if (request->exposed)
+        mpi->cell->calls->ticket(mpi->cell, request->expose_id, out->dest, &out->header.ticket);
     out->header.cookie = request->index + 1;
     out->payload_len = 0;
     return WEFT_OK;

@@ -25,15 +25,17 @@ static bool begins(const char *name, const char *prefix)
 
 static int unsupported(MPI_Comm handle, MPI_Comm old, const char *name)
 {
-    if (begins(name, "MPI_T_") || begins(name, "MPI_File_"))
+    static const char text[] = "not implemented by this version of weft";
+    if (begins(name, "MPI_T_"))
         return MPI_ERR_UNSUPPORTED_OPERATION;
     struct weft_mpi *mpi =
         begins(name, "MPI_Session_") ? weft__mpi_enter_any_time(name) : weft__mpi_enter(name);
+    if (begins(name, "MPI_File_"))
+        return weft__mpi_error_raise_file(mpi, MPI_ERR_UNSUPPORTED_OPERATION, name, text);
     if (handle == MPI_COMM_NULL)
         handle = old;
     return weft__mpi_error_raise(mpi, weft__mpi_comm_find(mpi, handle),
-                                 MPI_ERR_UNSUPPORTED_OPERATION, name,
-                                 "not implemented by this version of weft");
+                                 MPI_ERR_UNSUPPORTED_OPERATION, name, text);
 }
 
 #pragma GCC diagnostic ignored "-Wshadow"

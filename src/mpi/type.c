@@ -8,6 +8,9 @@
  * The Fortran types are those of a compiler with 4-byte INTEGER, REAL and LOGICAL. The types for
  * MINLOC and MAXLOC are the C structs { value; int index; }: where the struct has padding, the size
  * leaves it out and messages are packed without it.
+ *
+ * MPI_CHAR is an integer for reductions, though MPI says that letters cannot be reduced: MPICH and
+ * Open MPI reduce it as one, and so many programs keep their flags in a char.
  */
 #include "mpi/type.h"
 
@@ -112,7 +115,7 @@ const struct weft_mpi_type weft__mpi_type_predefined[LAST - FIRST + 1] = {
     PLAIN(0x23c, sizeof(wchar_t), NONE, NONE, "MPI_WCHAR"),
     PLAIN(0x240, 1, I8, INTEGER, "MPI_INT8_T"),
     PLAIN(0x241, 1, U8, INTEGER, "MPI_UINT8_T"),
-    PLAIN(0x243, 1, NONE, NONE, "MPI_CHAR"),
+    PLAIN(0x243, 1, I8, INTEGER, "MPI_CHAR"),
     PLAIN(0x244, 1, I8, INTEGER, "MPI_SIGNED_CHAR"),
     PLAIN(0x245, 1, U8, INTEGER, "MPI_UNSIGNED_CHAR"),
     PLAIN(0x247, 1, U8, BYTE, "MPI_BYTE"),
