@@ -48,7 +48,7 @@ static int call_send(struct weft_cell *cell, int32_t dest, const struct iovec *p
     for (unsigned i = 0; i < n; i++)
         len += parts[i].iov_len;
     struct weft_mailbox *box = &cells[dest]->mailbox;
-    struct weft_packet *packet = weft_mailbox_place(box, len);
+    struct weft_packet *packet = weft_mailbox_place(box, &box->writer, len);
     if (!packet)
         return WEFT_EAGAIN;
     packet->len_bytes = (uint32_t)len;
@@ -59,7 +59,7 @@ static int call_send(struct weft_cell *cell, int32_t dest, const struct iovec *p
             memcpy(to, parts[i].iov_base, parts[i].iov_len);
         to += parts[i].iov_len;
     }
-    weft_mailbox_publish(box, packet, weft_packet_bytes(len));
+    weft_mailbox_publish(&box->writer, packet, weft_packet_bytes(len));
     return WEFT_OK;
 }
 
@@ -81,6 +81,15 @@ static void call_unexpose(struct weft_cell *cell, uint64_t id)
 {
     (void)cell;
     exposed[id] = NULL;
+}
+
+static void call_ticket(struct weft_cell *cell, uint64_t id, int32_t dest,
+                        struct weft_cell_ticket *ticket_out)
+{
+    (void)cell;
+    (void)id;
+    (void)dest;
+    *ticket_out = (struct weft_cell_ticket){.len_bytes = 0};
 }
 
 static int call_get(struct weft_cell *cell, struct weft_cell_get *op)
@@ -138,6 +147,7 @@ static const struct weft_cell_calls calls = {
     .send = call_send,
     .expose = call_expose,
     .unexpose = call_unexpose,
+    .ticket = call_ticket,
     .get = call_get,
     .wait = call_wait,
     .now = call_now,

@@ -22,7 +22,7 @@
 #endif
 
 #define WEFT_CELL_MAGIC 0x6c6c6563u /* "cell" */
-#define WEFT_CELL_VERSION 2
+#define WEFT_CELL_VERSION 5
 /* In the auxiliary vector of a program that is a rank by itself: the address of its cell. */
 #define WEFT_CELL_AUX 0x77656674u /* "weft" */
 
@@ -41,18 +41,32 @@ struct weft_packet {
 #define WEFT_PACKET_WRAP UINT32_MAX
 #define WEFT_PACKET_ALIGN 64u
 
+/* What only those who write into a mailbox know. */
+struct weft_mailbox_writer {
+    _Atomic uint64_t head; /* written up to here */
+    uint64_t tail_seen;    /* at least up to here it has been read */
+};
+
 /* A byte ring in the range: the process writes (one writer at a time), the rank reads. Positions
  * only grow. What the two sides change lies in cache lines of its own: the reader looks for the
- * next packet's stamp, and only writers know head. */
+ * next packet's stamp. */
 struct weft_mailbox {
     unsigned char gap_before[64];
-    _Atomic uint64_t head; /* written up to here */
-    uint64_t tail_seen;    /* the writers': at least up to here it has been read */
+    struct weft_mailbox_writer writer; /* the runtime may keep it elsewhere, while the rank runs */
     unsigned char gap_between[64];
     _Atomic uint64_t tail; /* read up to here */
     unsigned char gap_behind[64];
     uint64_t mask;        /* capacity - 1; capacity is a power of two */
     unsigned char *bytes; /* in the range */
+    unsigned char gap_end[64];
+};
+
+/* Where exposed bytes lie at present: with it they are pulled without asking their owner for the
+ * way. May be sent to the rank that it was made for. When it does not hold any more (the owner has
+ * moved) the owner is asked after all. All zeros: there is none. */
+struct weft_cell_ticket {
+    uint64_t key, base, len_bytes;
+    uint32_t process, incarnation;
 };
 
 /* Pulling bytes that another rank has exposed. Lives in the caller's memory until state <= 0. */
@@ -62,6 +76,7 @@ struct weft_cell_get {
     uint64_t offset;
     void *into;
     size_t len_bytes;
+    struct weft_cell_ticket ticket;
     _Atomic int state; /* 1: under way; 0: the bytes are here; < 0: enum weft_err. The bell rings
                           when it changes. */
     void *runtime;     /* the runtime's, while under way */
@@ -77,6 +92,9 @@ enum weft_cell_info {
 struct weft_cell_calls {
     uint32_t version; /* WEFT_CELL_VERSION */
     uint32_t len_bytes;
+    /* Ends the whole app with this code. Stays the first one: with it a libmpi of another version
+     * says so. */
+    void (*abort)(struct weft_cell *cell, int code, const char *reason) __attribute__((noreturn));
     /* Sends one packet to a rank (itself too): exactly once and in order per pair, across moves of
      * either rank. The parts are copied.  Errors: WEFT_EAGAIN no credit: wait() and try again;
      * WEFT_EMSGSIZE; WEFT_EINVAL no such rank. */
@@ -86,6 +104,9 @@ struct weft_cell_calls {
      * only a part of the rank's memory is seen, and a copy finds no room there. */
     int (*expose)(struct weft_cell *cell, const void *addr, size_t len_bytes, uint64_t *id_out);
     void (*unexpose)(struct weft_cell *cell, uint64_t id);
+    /* For the rank that is to get() what is exposed. None where that is not worth while. */
+    void (*ticket)(struct weft_cell *cell, uint64_t id, int32_t dest,
+                   struct weft_cell_ticket *ticket_out);
     /* Starts pulling; see struct weft_cell_get. Never completes inside the call. Errors:
      * WEFT_EAGAIN; WEFT_EINVAL no such rank, or no memory to pull into. The op ends with
      * WEFT_EACCES where the owner cannot read what it exposes. */
@@ -101,8 +122,6 @@ struct weft_cell_calls {
     int (*info)(struct weft_cell *cell, enum weft_cell_info what, void *out, size_t len_bytes);
     void (*exit)(struct weft_cell *cell, int code) __attribute__((noreturn));
     void (*log)(struct weft_cell *cell, int level, const char *text);
-    /* Ends the whole app with this code. */
-    void (*abort)(struct weft_cell *cell, int code, const char *reason) __attribute__((noreturn));
     /* Calls from outside, see weft/executor.h. deadline_ns as in wait(); err 0: bytes are the
      * reply, else the error's text. */
     int (*call_next)(struct weft_cell *cell, uint64_t deadline_ns,
@@ -133,6 +152,10 @@ struct weft_cell {
     struct weft_mailbox mailbox;
     uint32_t in_mpi;  /* between MPI_Init and MPI_Finalize: a rank that ends so ends its app */
     uint32_t glances; /* the runtime's wish: looks into the mailbox before each wait() */
+    const _Atomic int32_t *others; /* refilled: above 0 there are others to run, and it glances no
+                                      more; NULL: nobody says */
+    uint32_t share; /* ranks that share a core, where all of the world began in one process: the
+                       same number in all of them, wherever they are; 0: they did not */
 };
 
 /* The cell of the calling rank; NULL in a thread that is no rank. */
@@ -186,35 +209,39 @@ static inline void weft_cell_consume(struct weft_cell *cell, const struct weft_p
 /* ---- writing: the runtime, one thread at a time ---- */
 
 /* The reader's position is looked at only where the last one that was seen is too old. */
-static inline int weft_mailbox_has_room(struct weft_mailbox *box, uint64_t head, uint64_t len)
-{
-    if (len <= box->mask + 1 - (head - box->tail_seen))
-        return 1;
-    box->tail_seen = atomic_load_explicit(&box->tail, memory_order_acquire);
-    return len <= box->mask + 1 - (head - box->tail_seen);
-}
-
-static inline void weft_mailbox_publish(struct weft_mailbox *box, struct weft_packet *packet,
+static inline int weft_mailbox_has_room(const struct weft_mailbox *box,
+                                        struct weft_mailbox_writer *writer, uint64_t head,
                                         uint64_t len)
 {
-    uint64_t head = atomic_load_explicit(&box->head, memory_order_relaxed);
+    if (len <= box->mask + 1 - (head - writer->tail_seen))
+        return 1;
+    writer->tail_seen = atomic_load_explicit(&box->tail, memory_order_acquire);
+    return len <= box->mask + 1 - (head - writer->tail_seen);
+}
+
+static inline void weft_mailbox_publish(struct weft_mailbox_writer *writer,
+                                        struct weft_packet *packet, uint64_t len)
+{
+    uint64_t head = atomic_load_explicit(&writer->head, memory_order_relaxed);
     atomic_store_explicit(&packet->stamp, weft_packet_stamp(head), memory_order_release);
-    atomic_store_explicit(&box->head, head + len, memory_order_release);
+    atomic_store_explicit(&writer->head, head + len, memory_order_release);
 }
 
 /* Where a packet goes whose payload is so long; NULL: there is no room. What is written there is
  * followed by publish(), with weft_packet_bytes(). A packet never crosses the end of the ring. */
-static inline struct weft_packet *weft_mailbox_place(struct weft_mailbox *box, size_t payload_bytes)
+static inline struct weft_packet *weft_mailbox_place(const struct weft_mailbox *box,
+                                                     struct weft_mailbox_writer *writer,
+                                                     size_t payload_bytes)
 {
     uint64_t len = weft_packet_bytes(payload_bytes);
-    uint64_t head = atomic_load_explicit(&box->head, memory_order_relaxed);
+    uint64_t head = atomic_load_explicit(&writer->head, memory_order_relaxed);
     uint64_t to_end = box->mask + 1 - (head & box->mask), skip = len > to_end ? to_end : 0;
-    if (!weft_mailbox_has_room(box, head, skip + len))
+    if (!weft_mailbox_has_room(box, writer, head, skip + len))
         return NULL;
     if (skip) {
         struct weft_packet *marker = weft_packet_at(box, head);
         marker->len_bytes = WEFT_PACKET_WRAP;
-        weft_mailbox_publish(box, marker, skip);
+        weft_mailbox_publish(writer, marker, skip);
     }
     return weft_packet_at(box, head + skip);
 }

@@ -13,7 +13,6 @@
 #include "exec/impl.h"
 #include "weft/error.h"
 
-#define GLANCES 64u
 #define WAITS_MAX 64u /* that were over at once, until it is the others' turn */
 
 /* The rank stops here if somebody wants it to. */
@@ -44,8 +43,10 @@ static int cell_ring(struct weft_cell *cell, int32_t dest)
     const struct weft__rank *rank = cell->host;
     struct weft__rank *receiver = weft__rank_find(rank->exec, dest);
     pthread_mutex_lock(&receiver->lock);
-    if (weft__rank_is_here(receiver))
+    if (weft__rank_is_here(receiver)) {
         weft__rank_ring(receiver);
+        weft__workers_attend(receiver);
+    }
     pthread_mutex_unlock(&receiver->lock);
     point(cell, WEFT_OK);
     return WEFT_OK;
@@ -62,6 +63,13 @@ static void cell_unexpose(struct weft_cell *cell, uint64_t id)
 {
     weft__cell_calls.unexpose(cell, id);
     point(cell, 0);
+}
+
+/* No point: it is still of here when it is sent. */
+static void cell_ticket(struct weft_cell *cell, uint64_t id, int32_t dest,
+                        struct weft_cell_ticket *ticket_out)
+{
+    weft__cell_calls.ticket(cell, id, dest, ticket_out);
 }
 
 static int cell_get(struct weft_cell *cell, struct weft_cell_get *op)
@@ -92,26 +100,17 @@ static int poke(struct weft__cell *own)
     return WEFT_ETIMEDOUT;
 }
 
-/* How often a rank looks into its mailbox before it comes here: a microsecond long, where it has
- * its worker for itself and nothing comes from elsewhere. */
-static uint32_t glances(const struct weft__rank *rank)
-{
-    const struct weft__worker *worker = weft__workers_self();
-    bool alone = atomic_load_explicit(&worker->ranks, memory_order_relaxed) == 1;
-    return alone && !weft__exec_has_peers(rank->exec) ? GLANCES : 0;
-}
-
 static int cell_wait(struct weft_cell *cell, uint32_t seen, uint64_t deadline_ns)
 {
     struct weft__rank *rank = cell->host;
     struct weft__cell *own = weft__cell_of(rank);
     weft__near_listen(rank, seen, deadline_ns != 0);
-    cell->glances = glances(rank);
     weft__rank_tend(rank);
     bool over = weft__rank_is_rung(rank, seen);
     if (over && ++own->waits % WAITS_MAX == 0)
         yield(own, WEFT_OK);
     if (over || deadline_ns == 0) {
+        weft__near_glances(weft__workers_self(), rank);
         int rc = over ? WEFT_OK : poke(own);
         point(cell, rc);
         return rc;
@@ -203,6 +202,7 @@ const struct weft__gate_table weft__gate_table = {
               .send = cell_send,
               .expose = cell_expose,
               .unexpose = cell_unexpose,
+              .ticket = cell_ticket,
               .get = cell_get,
               .wait = cell_wait,
               .wake = cell_wake,

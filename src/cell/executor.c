@@ -216,6 +216,8 @@ enum weft__stop weft__cell_stop(struct weft__cell *own)
 {
     struct weft_cell *cell = own->rank->cell;
     char reason[sizeof(cell->pin_reason)];
+    cell->glances = 0;
+    cell->others = NULL;
     weft__clock_stop(&own->system.state->clock);
     bool stays = !weft__fds_leave(&own->system.files, reason);
     if (stays) {
@@ -290,6 +292,15 @@ static int cell_reveal(struct weft__rank *rank, bool all)
     return weft__space_reveal(&weft__cell_of(rank)->system.space, all);
 }
 
+/* Below the program's part lies the rank's heap, which is as it was mapped. */
+static bool cell_holds(const struct weft__rank *rank, const void *addr, size_t len_bytes)
+{
+    uint64_t begin = (uint64_t)(uintptr_t)addr, end = begin + len_bytes, part = part_begin(rank);
+    if (begin >= (uint64_t)(uintptr_t)rank->region.base && begin <= end && end <= part)
+        return true;
+    return begin <= end && weft__space_holds(&weft__cell_of(rank)->system.space, begin, end);
+}
+
 static int cell_prepare(struct weft__rank *rank, const struct weft__move *move)
 {
     return weft__move_same_build(rank, move);
@@ -312,6 +323,7 @@ const struct weft__executor weft__executor_cell = {
     .stays = cell_stays,
     .describe = cell_describe,
     .reveal = cell_reveal,
+    .holds = cell_holds,
     .prepare = cell_prepare,
     .arrived = cell_arrived,
     .unload = cell_unload,

@@ -11,8 +11,8 @@
 #define FRAME_FS 8
 #define FRAME_MODES 24
 #define CELL_HOST 48
-#define TABLE_SEND 8
-#define TABLE_RING 128
+#define TABLE_SEND 16
+#define TABLE_RING 136
 #define GATE_RING 1
 
         .macro push_all
@@ -234,19 +234,20 @@ weft__gate_send:
         .cfi_endproc
         .size   weft__gate_send, . - weft__gate_send
 
-        stub    expose 16
-        stub    unexpose 24
-        stub    get 32
-        stub    wait 40
-        stub    wake 48
-        stub    migration_point 56
-        stub    now 64
-        stub    info 72
-        stub    exit 80
-        stub    log 88
-        stub    abort 96
-        stub    call_next 104
-        stub    call_answer 112
-        stub    call_is_cancelled 120
+        stub    abort 8
+        stub    expose 24
+        stub    unexpose 32
+        stub    ticket 40
+        stub    get 48
+        stub    wait 56
+        stub    wake 64
+        stub    migration_point 72
+        stub    now 80
+        stub    info 88
+        stub    exit 96
+        stub    log 104
+        stub    call_next 112
+        stub    call_answer 120
+        stub    call_is_cancelled 128
 
         .section .note.GNU-stack, "", @progbits

@@ -19,30 +19,31 @@ _Static_assert(offsetof(struct weft_cell, host) == 48, "CELL_HOST");
 
 /* X(call): those of struct weft_cell_calls, in its order. */
 #define CALLS(X)                                                                                   \
-    X(send, 8)                                                                                     \
-    X(expose, 16)                                                                                  \
-    X(unexpose, 24)                                                                                \
-    X(get, 32)                                                                                     \
-    X(wait, 40)                                                                                    \
-    X(wake, 48)                                                                                    \
-    X(migration_point, 56)                                                                         \
-    X(now, 64)                                                                                     \
-    X(info, 72)                                                                                    \
-    X(exit, 80)                                                                                    \
-    X(log, 88)                                                                                     \
-    X(abort, 96)                                                                                   \
-    X(call_next, 104)                                                                              \
-    X(call_answer, 112)                                                                            \
-    X(call_is_cancelled, 120)
+    X(abort, 8)                                                                                    \
+    X(send, 16)                                                                                    \
+    X(expose, 24)                                                                                  \
+    X(unexpose, 32)                                                                                \
+    X(ticket, 40)                                                                                  \
+    X(get, 48)                                                                                     \
+    X(wait, 56)                                                                                    \
+    X(wake, 64)                                                                                    \
+    X(migration_point, 72)                                                                         \
+    X(now, 80)                                                                                     \
+    X(info, 88)                                                                                    \
+    X(exit, 96)                                                                                    \
+    X(log, 104)                                                                                    \
+    X(call_next, 112)                                                                              \
+    X(call_answer, 120)                                                                            \
+    X(call_is_cancelled, 128)
 
 #define DECLARE(name, offset)                                                                      \
     extern void weft__gate_##name(void);                                                           \
     _Static_assert(offsetof(struct weft_cell_calls, name) == (offset), #name);
 CALLS(DECLARE)
-_Static_assert(sizeof(struct weft_cell_calls) == 128, "a call without a stub");
+_Static_assert(sizeof(struct weft_cell_calls) == 136, "a call without a stub");
 
 _Static_assert(offsetof(struct weft__gate_table, calls) == 0, "the stubs' offsets");
-_Static_assert(offsetof(struct weft__gate_table, ring) == 128, "TABLE_RING");
+_Static_assert(offsetof(struct weft__gate_table, ring) == 136, "TABLE_RING");
 _Static_assert(WEFT__GATE_SENT == 0 && WEFT__GATE_RING == 1, "GATE_RING");
 
 #define ENTRY(name, offset) .name = (__typeof__(weft__gate_calls.name))weft__gate_##name,

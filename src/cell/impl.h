@@ -49,6 +49,11 @@ struct weft__cell {
     struct weft__timer timer;
     struct weft_executor_call *call_out;
 
+    /* While another worker than its own runs it. */
+    unsigned away;          /* times that it has become ready */
+    uint32_t away_switches; /* of its own worker, at the last look */
+    uint64_t away_ns;       /* when that was */
+
     char end[224]; /* why the program could not go on */
 };
 
@@ -74,13 +79,15 @@ struct weft__worker {
     struct weft__spin spin;
     bool spun;                /* in place, in vain: the wait has begun */
     struct weft__look *looks; /* at each worker */
+    uint64_t stole_ns;        /* when it has last looked at them */
     unsigned beats;           /* turns, to do some things every few of them */
     unsigned char gap[64];
     struct weft__runqueue queue;
     _Atomic uint32_t switches; /* ranks that it has begun to run */
     _Atomic uint32_t ranks;    /* that it runs, or has last run */
-    _Atomic uint32_t word;     /* counted up to wake it; a futex word */
     atomic_bool spins;         /* it has nothing to run */
+    unsigned char gap_between[64];
+    _Atomic uint32_t word; /* counted up to wake it; a futex word */
     atomic_bool asleep;
     atomic_bool deep;  /* asleep, and would not look at what others have */
     atomic_bool spare; /* asleep until some worker has more than one rank */
@@ -125,6 +132,8 @@ void weft__workers_release(struct weft__rank *rank); /* its stay is over, or has
 void weft__workers_take(struct weft__worker *worker, struct weft__rank *rank);
 /* The rank is READY, and goes into its worker's queue. */
 void weft__workers_enqueue(struct weft__rank *rank);
+/* Wakes the worker that has the rank in its queue, if it sleeps.  Thread: any. */
+void weft__workers_attend(const struct weft__rank *rank);
 void weft__workers_time(struct weft__workers *all, struct weft__cell *cell);
 void weft__workers_untime(struct weft__workers *all, struct weft__cell *cell);
 /* Wakes the ranks whose time has come.  Thread: any. */
@@ -180,6 +189,10 @@ int weft__near_send(struct weft_cell *cell, int32_t dest, const struct iovec *pa
  * before this, and where it has not since it was seen, the next one rings it.  Thread: its worker.
  */
 void weft__near_listen(struct weft__rank *rank, uint32_t seen, bool sleeps);
+/* How often the rank, which goes on now, looks into its mailbox before it waits in the runtime: a
+ * microsecond long, where nobody else is to run and nothing comes from elsewhere.  Thread: its
+ * worker. */
+void weft__near_glances(const struct weft__worker *worker, const struct weft__rank *rank);
 
 /* executor.c */
 /* See weft__move_stop(). */

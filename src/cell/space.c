@@ -373,6 +373,13 @@ int weft__space_reveal(const struct weft__space_host *host, bool all)
     return WEFT_OK;
 }
 
+bool weft__space_holds(const struct weft__space_host *host, uint64_t begin, uint64_t end)
+{
+    const struct weft__arena_extent *extent = weft__arena_find(&host->space->arena, begin);
+    return extent && extent->begin <= begin && end <= extent->end && !extent->source &&
+           (extent->prot & RW) == RW;
+}
+
 /* ---- calls ---- */
 
 int64_t weft__space_brk(struct weft__space_host *host, uint64_t address)

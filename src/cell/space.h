@@ -76,6 +76,8 @@ int weft__space_restore(struct weft__space_host *host, uint64_t begin, uint64_t 
  * which it does not run; or gives them the program's protections again. Nothing where there is no
  * space yet.  Errors: errno's. */
 int weft__space_reveal(const struct weft__space_host *host, bool all);
+/* Whether all of it is one extent of the range's own pages, which the program reads and writes. */
+bool weft__space_holds(const struct weft__space_host *host, uint64_t begin, uint64_t end);
 /* Closes the objects; what is mapped stays mapped. Fine when there are none. */
 void weft__space_fini(struct weft__space_host *host);
 /* The file whose code lies at an address, where in there, as its symbols count, and a descriptor to

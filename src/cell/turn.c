@@ -293,6 +293,7 @@ static void switch_to(struct weft__worker *worker, struct weft__rank *rank, cons
     struct weft__gate_frame *frame = weft__cell_frame(weft__cell_of(rank));
     worker->now = rank;
     worker->gate.frame = frame;
+    weft__near_glances(worker, rank);
     weft__gate_switch(&worker->gate, frame->result, modes);
 }
 
@@ -306,6 +307,7 @@ void weft__turn_sleep(struct weft__cell *cell)
     worker->now = NULL;
     if ((weft__idle_beside(worker, cell) || !park(worker, cell)) && settle(worker, cell)) {
         worker->now = cell->rank;
+        weft__near_glances(worker, cell->rank);
         return;
     }
     for (struct weft__rank *rank; (rank = weft__workers_next(worker));) {
@@ -339,6 +341,7 @@ static struct weft__rank *run(struct weft__worker *worker, struct weft__rank *ra
     worker->now = rank;
     worker->next = NULL;
     worker->parks = worker->quits = false;
+    weft__near_glances(worker, rank);
     int64_t code = enter(worker, weft__cell_of(rank));
     rank = worker->now; /* others have followed it */
     worker->now = NULL;

@@ -9,7 +9,7 @@
  * since ends the wait. */
 
 #define CELL_CALLS 40
-#define CALLS_WAIT 40
+#define CALLS_WAIT 56
 #define NUMBER_WAKE 0x77656601
 #define NUMBER_BACK 0x77656602
 

@@ -9,7 +9,7 @@
 #define GATE_SAVED 48 /* bytes that gate.S keeps below the return address */
 
 _Static_assert(offsetof(struct weft_cell, calls) == 40, "CELL_CALLS");
-_Static_assert(offsetof(struct weft_cell_calls, wait) == 40, "CALLS_WAIT");
+_Static_assert(offsetof(struct weft_cell_calls, wait) == 56, "CALLS_WAIT");
 
 void weft__wait_begin(struct weft__wait *wait, struct weft__trap_call *call, uint64_t code,
                       struct weft_cell *cell)

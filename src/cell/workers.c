@@ -18,6 +18,9 @@
 #include "weft/error.h"
 
 #define BEATS 16u /* turns between two looks at lane and clock */
+/* Times that a rank which is away becomes ready, between two looks at its home. */
+#define AWAY 64u
+#define AWAY_NS 512000ull
 
 static _Thread_local struct weft__worker *self;
 
@@ -169,12 +172,28 @@ void weft__workers_take(struct weft__worker *worker, struct weft__rank *rank)
     atomic_store(&rank->stay.worker, worker);
 }
 
+/* Whether the rank's own worker, which had no time for it, has now: it has nothing to run, or
+ * switches at least as often as the rank becomes ready, and that is often. */
+static bool has_time(const struct weft__worker *home, struct weft__cell *cell)
+{
+    if (atomic_load_explicit(&home->spins, memory_order_relaxed))
+        return true;
+    if (++cell->away % AWAY != 0)
+        return false;
+    uint32_t switches = atomic_load_explicit(&home->switches, memory_order_relaxed);
+    uint64_t now_ns = weft__now_ns();
+    bool often = now_ns - cell->away_ns < AWAY_NS && switches - cell->away_switches >= AWAY;
+    cell->away_switches = switches;
+    cell->away_ns = now_ns;
+    return often;
+}
+
 void weft__workers_enqueue(struct weft__rank *rank)
 {
     struct weft__worker *worker = atomic_load_explicit(&rank->stay.worker, memory_order_relaxed);
     struct weft__worker *home = atomic_load_explicit(&rank->stay.owner, memory_order_relaxed);
-    if (home != worker && atomic_load_explicit(&home->spins, memory_order_relaxed))
-        worker = home; /* it had no time for the rank, and has now */
+    if (home != worker && has_time(home, weft__cell_of(rank)))
+        worker = home;
     if (worker == self)
         weft__runqueue_push(&worker->queue, rank);
     else
@@ -183,6 +202,13 @@ void weft__workers_enqueue(struct weft__rank *rank)
         rouse(worker);
     else if (worker != self || worker->now || weft__runqueue_len(&worker->queue) > 1)
         weft__workers_rouse(worker->all); /* the rank may have to wait for its worker */
+}
+
+void weft__workers_attend(const struct weft__rank *rank)
+{
+    struct weft__worker *worker = atomic_load_explicit(&rank->stay.worker, memory_order_relaxed);
+    if (worker != self && atomic_load(&worker->asleep))
+        rouse(worker);
 }
 
 /* ---- threads ---- */
@@ -342,9 +368,16 @@ static int open_workers(struct weft_exec *exec)
     return err;
 }
 
+static unsigned count_workers(const struct weft_exec *exec)
+{
+    const struct weft__workers *all = exec->workers;
+    return all->n;
+}
+
 const struct weft__executor_turns weft__workers_turns = {
     .open = open_workers,
     .close = close_workers,
+    .count = count_workers,
     .wake = weft__turn_wake,
     .quit = weft__turn_quit,
     .join = weft__turn_join,

@@ -45,6 +45,12 @@ static void call_unexpose(struct weft_cell *cell, uint64_t id)
     weft__unexpose(rank_of(cell), id);
 }
 
+static void call_ticket(struct weft_cell *cell, uint64_t id, int32_t dest,
+                        struct weft_cell_ticket *ticket_out)
+{
+    weft__expose_ticket(rank_of(cell), id, dest, ticket_out);
+}
+
 static int call_get(struct weft_cell *cell, struct weft_cell_get *op)
 {
     check_closing(rank_of(cell));
@@ -171,6 +177,7 @@ const struct weft_cell_calls weft__cell_calls = {
     .send = call_send,
     .expose = call_expose,
     .unexpose = call_unexpose,
+    .ticket = call_ticket,
     .get = call_get,
     .wait = call_wait,
     .wake = call_wake,

@@ -6,6 +6,10 @@
  * the rank's state shuts the door before the range is frozen, moved or unmapped, and nobody writes
  * into a mailbox but through an open door. After the rank's lock; nobody takes another one with it.
  *
+ * Where the next packet goes lies here, too, while the door is open: between two cores each line
+ * that a sender has to fetch costs as much as the packet. The mailbox has it while the door is
+ * shut, so that it moves with the range.
+ *
  * A rank that runs is not told of what comes: it looks into its mailbox itself. Who puts a packet
  * there that nobody hears leaves a note instead, and the rank's next wait begins with it. */
 #ifndef WEFT_EXEC_DOOR_H
@@ -23,9 +27,11 @@
 struct weft__door {
     unsigned char gap_before[64];
     _Atomic uint32_t lock;
-    bool hears;             /* the rank waits: the next packet has to ring its bell */
-    bool unheard;           /* something has come and has not rung it */
-    struct weft_cell *cell; /* NULL: the door is shut */
+    bool hears;                        /* the rank waits: the next packet has to ring its bell */
+    bool unheard;                      /* something has come and has not rung it */
+    struct weft_cell *cell;            /* NULL: the door is shut */
+    struct weft_mailbox_writer writer; /* the mailbox's, while it is open: in the line that a
+                                          writer has already */
     unsigned char gap_behind[64];
 };
 

@@ -354,6 +354,7 @@ void weft__exec_stats(struct weft_exec *exec, struct weft_exec_stats *stats_out)
         .retransmitted = weft__counter_get(&exec->count.retransmitted),
         .acks = weft__counter_get(&exec->count.acks),
         .gets = weft__counter_get(&exec->count.gets),
+        .gets_asked = weft__counter_get(&exec->count.gets_asked),
         .gets_restarted = weft__counter_get(&exec->count.gets_restarted),
         .malformed = weft__counter_get(&exec->count.malformed),
         .calls = weft__counter_get(&exec->count.calls),

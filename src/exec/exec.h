@@ -320,8 +320,8 @@ struct weft_exec_stats {
     uint64_t sent, received; /* DATA packets over the lane */
     uint64_t direct;         /* packets between ranks of this process */
     uint64_t forwarded, nacked, duplicates, held, dropped, retransmitted;
-    uint64_t acks; /* sent by themselves */
-    uint64_t gets, gets_restarted;
+    uint64_t acks;                             /* sent by themselves */
+    uint64_t gets, gets_asked, gets_restarted; /* asked: those whose owner was */
     uint64_t malformed;
     uint64_t calls, calls_answered; /* from outside: queued, answered by their rank */
     uint64_t calls_refused;         /* queue full, or not here */

@@ -9,6 +9,7 @@
 #define WEFT_EXEC_EXECUTOR_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "weft/cell.h"
@@ -22,6 +23,8 @@ struct weft__executor_turns {
     /* Starts workers, and stops them when no rank has anything left to run. */
     int (*open)(struct weft_exec *exec);
     void (*close)(struct weft_exec *exec);
+    /* How many workers there are. */
+    unsigned (*count)(const struct weft_exec *exec);
     /* The rank has a new order, or its bell was rung.  Thread: any, also with the rank's lock.
      * Blocks: no. */
     void (*wake)(struct weft__rank *rank);
@@ -58,6 +61,9 @@ struct weft__executor {
      * on, protections are the program's again.  Also of a rank that has ended.  NULL: the program
      * sets none.  Errors: errno's; what could not be changed is as it was. */
     int (*reveal)(struct weft__rank *rank, bool all);
+    /* Whether the executor knows, without asking anybody, that the rank can read and write all of
+     * this.  NULL: it knows nothing.  Thread: the rank's. */
+    bool (*holds)(const struct weft__rank *rank, const void *addr, size_t len_bytes);
     /* Checks that a rank of this description can go on here; its range has not arrived. */
     int (*prepare)(struct weft__rank *rank, const struct weft__move *move);
     /* Checks the program's part of a range that has arrived.  NULL: there is none. */

@@ -1,11 +1,12 @@
 /* Gets: pulling memory that another rank exposes, wherever that rank is when the pull happens.
  *
  * A get goes WANTED -> (owner in this process) COPYING -> done, or WANTED -> RESOLVING -> PULLING
- * -> done. Whatever goes wrong on the way because the owner has moved or died (no answer, stale
- * key, broken connection) leads back to WANTED with a growing pause: pulling is idempotent. Only
- * the owner itself can say that there is nothing under the id, or that it is not memory. Each try
- * has a new request number, so answers to earlier ones change nothing. A get never completes inside
- * get(); the copy from a rank of this process is made by the next wait().
+ * -> done, without RESOLVING where it has a ticket of the place where the owner is thought to be.
+ * Whatever goes wrong on the way because the owner has moved or died (no answer, stale key, broken
+ * connection) leads back to WANTED with a growing pause: pulling is idempotent. Only the owner
+ * itself can say that there is nothing under the id, or that it is not memory. Each try has a new
+ * request number, so answers to earlier ones change nothing. A get never completes inside get();
+ * the copy from a rank of this process is made by the next wait().
  */
 #include <sched.h>
 #include <stdlib.h>
@@ -109,94 +110,6 @@ static void copy(struct weft__rank *rank, struct weft__get *get)
     pthread_mutex_unlock(&rank->lock);
 }
 
-static void ask(struct weft__rank *rank, int32_t source, uint64_t expose_id, uint64_t request)
-{
-    struct weft_packet_resolve resolve = {.request = request, .expose_id = expose_id};
-    uint8_t bytes[WEFT_PACKET_RESOLVE_BYTES];
-    struct weft_world_entry route = weft__route_of(rank->exec, source);
-    struct weft_packet_header header = {
-        .type = WEFT_PACKET_RESOLVE,
-        .dest = source,
-        .dest_incarnation = route.incarnation,
-        .source = rank->number,
-        .process = rank->exec->process,
-        .payload_len = (uint32_t)weft__packet_resolve_encode(&resolve, bytes),
-    };
-    weft__outbox_post(rank->exec, route.process, &header,
-                      bytes); /* where it is lost, the timer asks again */
-}
-
-/* A get whose time has come.  The caller holds the lock. */
-static struct weft__get *find_due(struct weft__rank *rank, uint64_t now_ns)
-{
-    for (struct weft__get *get = rank->gets; get; get = get->next)
-        if ((get->phase == WANTED || get->phase == RESOLVING) && get->at_ns <= now_ns)
-            return get;
-    return NULL;
-}
-
-void weft__gets_progress(struct weft__rank *rank, uint64_t now_ns)
-{
-    for (;;) {
-        pthread_mutex_lock(&rank->lock);
-        struct weft__get *get = weft__rank_is_here(rank) ? find_due(rank, now_ns) : NULL;
-        if (!get) {
-            pthread_mutex_unlock(&rank->lock);
-            return;
-        }
-        int32_t source = get->what.source;
-        bool here = weft__route_of(rank->exec, source).process == rank->exec->process;
-        uint64_t id = get->what.expose_id, request = 0;
-        if (here) {
-            get->phase = COPYING;
-        } else {
-            request = get->request = ++rank->requests;
-            get->phase = RESOLVING;
-            get->at_ns = now_ns + (WEFT__RESOLVE_NS << (get->tries < 3 ? get->tries : 3));
-        }
-        pthread_mutex_unlock(&rank->lock);
-        if (here)
-            copy(rank, get);
-        else
-            ask(rank, source, id, request);
-    }
-}
-
-int weft__get_start(struct weft__rank *rank, const struct weft_cell_get *what,
-                    struct weft_cell_get *op)
-{
-    if (what->source < 0 || what->source >= rank->exec->size)
-        return weft_fail(WEFT_EINVAL, "get from rank %d in a world of %d", (int)what->source,
-                         (int)rank->exec->size);
-    if (!weft__memory_is_there(what->into, what->len_bytes, false))
-        return weft_fail(WEFT_EINVAL, "rank %d pulls %zu bytes to %p, where it has no memory",
-                         (int)rank->number, what->len_bytes, what->into);
-    struct weft__get *get =
-        atomic_load(&rank->gets_n) < WEFT__GETS_MAX ? calloc(1, sizeof(*get)) : NULL;
-    if (!get)
-        return WEFT_EAGAIN;
-    const int32_t source = what->source;
-    get->rank = rank;
-    get->what.source = source;
-    get->what.expose_id = what->expose_id;
-    get->what.offset = what->offset;
-    get->what.into = what->into;
-    get->what.len_bytes = what->len_bytes;
-    get->op = op;
-    op->runtime = get;
-    atomic_store_explicit(&op->state, 1, memory_order_relaxed);
-    pthread_mutex_lock(&rank->lock);
-    *link_to(rank, NULL) = get;
-    atomic_fetch_add_explicit(&rank->gets_n, 1, memory_order_relaxed);
-    pthread_mutex_unlock(&rank->lock);
-    weft__counter_add(&rank->exec->count.gets, 1);
-    if (weft__route_of(rank->exec, source).process != rank->exec->process) {
-        weft__gets_progress(rank, weft__now_ns());
-        weft__keeper_poke(rank->exec);
-    }
-    return WEFT_OK;
-}
-
 static void pulled(struct weft_lane_get *lane_get, int err)
 {
     struct weft__get *get = lane_get->user;
@@ -253,6 +166,124 @@ static void pull(struct weft__rank *rank, struct weft__get *get,
         weft__region_written(op->into, op->len_bytes);
         again(rank, get);
     }
+}
+
+static void ask(struct weft__rank *rank, int32_t source, uint64_t expose_id, uint64_t request)
+{
+    struct weft_packet_resolve resolve = {.request = request, .expose_id = expose_id};
+    uint8_t bytes[WEFT_PACKET_RESOLVE_BYTES];
+    struct weft_world_entry route = weft__route_of(rank->exec, source);
+    struct weft_packet_header header = {
+        .type = WEFT_PACKET_RESOLVE,
+        .dest = source,
+        .dest_incarnation = route.incarnation,
+        .source = rank->number,
+        .process = rank->exec->process,
+        .payload_len = (uint32_t)weft__packet_resolve_encode(&resolve, bytes),
+    };
+    weft__outbox_post(rank->exec, route.process, &header,
+                      bytes); /* where it is lost, the timer asks again */
+}
+
+/* A get whose time has come.  The caller holds the lock. */
+static struct weft__get *find_due(struct weft__rank *rank, uint64_t now_ns)
+{
+    for (struct weft__get *get = rank->gets; get; get = get->next)
+        if ((get->phase == WANTED || get->phase == RESOLVING) && get->at_ns <= now_ns)
+            return get;
+    return NULL;
+}
+
+static bool has_ticket(const struct weft__rank *rank, const struct weft__get *get)
+{
+    const struct weft_cell_ticket *ticket = &get->what.ticket;
+    const struct weft_world_entry route = weft__route_of(rank->exec, get->what.source);
+    const uint64_t len = get->what.len_bytes, offset = get->what.offset;
+    bool fits = len > 0 && offset <= ticket->len_bytes && len <= ticket->len_bytes - offset;
+    return fits && get->tries == 0 && ticket->process == route.process &&
+           ticket->incarnation == route.incarnation;
+}
+
+/* The caller holds the lock. */
+static void pull_with_ticket(struct weft__rank *rank, struct weft__get *get)
+{
+    const struct weft_cell_ticket *ticket = &get->what.ticket;
+    const struct weft_packet_resolved resolved = {.process = ticket->process,
+                                                  .key = ticket->key,
+                                                  .key_base = ticket->base,
+                                                  .key_len = ticket->len_bytes,
+                                                  .len_bytes = ticket->len_bytes};
+    pull(rank, get, &resolved, weft__process_find(rank->exec, ticket->process));
+}
+
+void weft__gets_progress(struct weft__rank *rank, uint64_t now_ns)
+{
+    for (;;) {
+        pthread_mutex_lock(&rank->lock);
+        struct weft__get *get = weft__rank_is_here(rank) ? find_due(rank, now_ns) : NULL;
+        if (!get) {
+            pthread_mutex_unlock(&rank->lock);
+            return;
+        }
+        int32_t source = get->what.source;
+        bool here = weft__route_of(rank->exec, source).process == rank->exec->process;
+        uint64_t id = get->what.expose_id, request = 0;
+        if (!here && has_ticket(rank, get)) {
+            pull_with_ticket(rank, get);
+            pthread_mutex_unlock(&rank->lock);
+            continue;
+        }
+        if (here) {
+            get->phase = COPYING;
+        } else {
+            if (get->request == 0)
+                weft__counter_add(&rank->exec->count.gets_asked, 1);
+            request = get->request = ++rank->requests;
+            get->phase = RESOLVING;
+            get->at_ns = now_ns + (WEFT__RESOLVE_NS << (get->tries < 3 ? get->tries : 3));
+        }
+        pthread_mutex_unlock(&rank->lock);
+        if (here)
+            copy(rank, get);
+        else
+            ask(rank, source, id, request);
+    }
+}
+
+int weft__get_start(struct weft__rank *rank, const struct weft_cell_get *what,
+                    struct weft_cell_get *op)
+{
+    if (what->source < 0 || what->source >= rank->exec->size)
+        return weft_fail(WEFT_EINVAL, "get from rank %d in a world of %d", (int)what->source,
+                         (int)rank->exec->size);
+    if (!weft__memory_is_of(rank, what->into, what->len_bytes))
+        return weft_fail(WEFT_EINVAL, "rank %d pulls %zu bytes to %p, where it has no memory",
+                         (int)rank->number, what->len_bytes, what->into);
+    struct weft__get *get =
+        atomic_load(&rank->gets_n) < WEFT__GETS_MAX ? calloc(1, sizeof(*get)) : NULL;
+    if (!get)
+        return WEFT_EAGAIN;
+    const int32_t source = what->source;
+    get->rank = rank;
+    get->what.source = source;
+    get->what.expose_id = what->expose_id;
+    get->what.offset = what->offset;
+    get->what.into = what->into;
+    get->what.len_bytes = what->len_bytes;
+    get->what.ticket = what->ticket;
+    get->op = op;
+    op->runtime = get;
+    atomic_store_explicit(&op->state, 1, memory_order_relaxed);
+    pthread_mutex_lock(&rank->lock);
+    *link_to(rank, NULL) = get;
+    atomic_fetch_add_explicit(&rank->gets_n, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&rank->lock);
+    weft__counter_add(&rank->exec->count.gets, 1);
+    if (weft__route_of(rank->exec, source).process != rank->exec->process) {
+        weft__gets_progress(rank, weft__now_ns());
+        weft__keeper_poke(rank->exec);
+    }
+    return WEFT_OK;
 }
 
 void weft__get_resolved(struct weft__rank *rank, const struct weft_packet_header *header,

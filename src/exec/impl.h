@@ -211,7 +211,7 @@ struct weft_exec {
 
     struct {
         struct weft_counter sent, received, forwarded, nacked, duplicates, held, dropped,
-            retransmitted, acks, gets, gets_restarted, malformed, calls, calls_answered,
+            retransmitted, acks, gets, gets_asked, gets_restarted, malformed, calls, calls_answered,
             calls_refused, calls_returned;
     } count;
 };
@@ -351,10 +351,16 @@ static inline void weft__trace(struct weft__rank *rank, enum weft_exec_traced wh
 /* expose.c */
 /* Whether these bytes can be read; not whole: their first and last. */
 bool weft__memory_is_there(const void *addr, size_t len_bytes, bool whole);
+/* Whether the rank, which names these bytes, has them: their first and last.  Thread: the rank's.
+ */
+bool weft__memory_is_of(const struct weft__rank *rank, const void *addr, size_t len_bytes);
 int weft__expose(struct weft__rank *rank, const void *addr, size_t len_bytes, uint64_t *id_out);
 void weft__unexpose(struct weft__rank *rank, uint64_t id);
 /* NULL: nothing is exposed under the id.  The caller holds the lock. */
 const struct weft__exposure *weft__expose_find(const struct weft__rank *rank, uint64_t id);
+/* See struct weft_cell_calls. */
+void weft__expose_ticket(struct weft__rank *rank, uint64_t id, int32_t dest,
+                         struct weft_cell_ticket *ticket_out);
 void weft__expose_resolve(struct weft__rank *rank, const struct weft_packet_header *header,
                           const uint8_t *payload);
 void weft__expose_end(struct weft__rank *rank);        /* the rank has ended: its stack is gone */

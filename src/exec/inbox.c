@@ -21,9 +21,12 @@ static bool put(struct weft__rank *rank, int32_t source, const struct iovec *par
 {
     if (rank->state == WEFT_RANK_EXITED)
         return true;
-    weft__door_lock(&rank->door);
-    bool taken = weft__mailbox_put(&rank->cell->mailbox, source, parts, n);
-    weft__door_unlock(&rank->door);
+    struct weft_mailbox *box = &rank->cell->mailbox;
+    struct weft__door *door = &rank->door;
+    weft__door_lock(door);
+    bool taken =
+        weft__mailbox_put(box, door->cell ? &door->writer : &box->writer, source, parts, n);
+    weft__door_unlock(door);
     return taken;
 }
 

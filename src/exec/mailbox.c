@@ -32,13 +32,13 @@ static void copy(unsigned char *to, const unsigned char *from, size_t len)
             to[i] = from[i];
 }
 
-bool weft__mailbox_put(struct weft_mailbox *box, int32_t source, const struct iovec *parts,
-                       unsigned n)
+bool weft__mailbox_put(const struct weft_mailbox *box, struct weft_mailbox_writer *writer,
+                       int32_t source, const struct iovec *parts, unsigned n)
 {
     size_t payload = 0;
     for (unsigned i = 0; i < n; i++)
         payload += parts[i].iov_len;
-    struct weft_packet *packet = weft_mailbox_place(box, payload);
+    struct weft_packet *packet = weft_mailbox_place(box, writer, payload);
     if (!packet)
         return false;
     packet->len_bytes = (uint32_t)payload;
@@ -48,6 +48,6 @@ bool weft__mailbox_put(struct weft_mailbox *box, int32_t source, const struct io
         copy(to, parts[i].iov_base, parts[i].iov_len);
         to += parts[i].iov_len;
     }
-    weft_mailbox_publish(box, packet, weft_packet_bytes(payload));
+    weft_mailbox_publish(writer, packet, weft_packet_bytes(payload));
     return true;
 }

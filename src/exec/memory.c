@@ -5,7 +5,7 @@
  * move its bytes would fail for a reason that looks like a broken connection, and be tried again.
  * So the ends are looked at when it is named (a wild address, or a count that is too large, is
  * found there), and all of it when a transfer has failed. Of 1 MiB the ends take 0.9 us, all of it
- * 43 us.
+ * 43 us; where the executor keeps books of the program's memory it is asked first, and takes 20 ns.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -50,4 +50,11 @@ bool weft__memory_is_there(const void *addr, size_t len_bytes, bool whole)
     if (whole)
         return pages_are_there(first, last);
     return pages_are_there(first, first) && pages_are_there(last, last);
+}
+
+bool weft__memory_is_of(const struct weft__rank *rank, const void *addr, size_t len_bytes)
+{
+    const struct weft__executor *executor = rank->exec->executor;
+    return (executor->holds && executor->holds(rank, addr, len_bytes)) ||
+           weft__memory_is_there(addr, len_bytes, false);
 }

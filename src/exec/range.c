@@ -145,7 +145,7 @@ void weft__range_trim(struct weft_cell *cell, const struct weft_region *region)
 {
     struct weft_mailbox *box = &cell->mailbox;
     uint64_t capacity = box->mask + 1;
-    uint64_t head = atomic_load_explicit(&box->head, memory_order_relaxed);
+    uint64_t head = atomic_load_explicit(&box->writer.head, memory_order_relaxed);
     uint64_t tail = atomic_load_explicit(&box->tail, memory_order_acquire);
     if (head == tail) {
         punch(cell, region, 0, capacity);

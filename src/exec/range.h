@@ -66,7 +66,7 @@ int weft__range_check(const struct weft__range_desc *desc);
 void weft__range_trim(struct weft_cell *cell, const struct weft_region *region);
 
 /* Writes a packet; false: no room. One writer at a time. */
-bool weft__mailbox_put(struct weft_mailbox *box, int32_t source, const struct iovec *parts,
-                       unsigned n);
+bool weft__mailbox_put(const struct weft_mailbox *box, struct weft_mailbox_writer *writer,
+                       int32_t source, const struct iovec *parts, unsigned n);
 
 #endif

@@ -70,12 +70,23 @@ bool weft__rank_is_here(const struct weft__rank *rank)
     }
 }
 
+static void keep_writer(struct weft_mailbox_writer *to, const struct weft_mailbox_writer *from)
+{
+    atomic_store_explicit(&to->head, atomic_load_explicit(&from->head, memory_order_relaxed),
+                          memory_order_relaxed);
+    to->tail_seen = from->tail_seen;
+}
+
 void weft__rank_set_door(struct weft__rank *rank)
 {
     struct weft__door *door = &rank->door;
     bool open = weft__rank_is_here(rank) && rank->state != WEFT_RANK_EXITED;
     weft__door_lock(door);
+    if (door->cell)
+        keep_writer(&door->cell->mailbox.writer, &door->writer);
     door->cell = open ? rank->cell : NULL;
+    if (door->cell)
+        keep_writer(&door->writer, &door->cell->mailbox.writer);
     door->hears = door->unheard = true; /* of what may have come before, nobody knows */
     weft__door_unlock(door);
 }
@@ -131,6 +142,7 @@ void weft__rank_attach(struct weft__rank *rank)
     rank->range = rank->cell->runtime;
     rank->cell->calls = rank->exec->executor->calls;
     rank->cell->host = rank;
+    rank->cell->others = NULL;
     atomic_store_explicit(&rank->cell->move_pending, 0, memory_order_relaxed);
 }
 
@@ -171,6 +183,14 @@ void weft__rank_clear(struct weft__rank *rank)
     pthread_mutex_unlock(&rank->exec->clear_lock);
 }
 
+/* Of a rank that begins here. */
+static uint32_t share_of(const struct weft_exec *exec)
+{
+    const struct weft__executor_turns *turns = exec->executor->turns;
+    uint32_t size = (uint32_t)exec->size, workers = turns ? turns->count(exec) : 0;
+    return workers && atomic_load(&exec->begun) == size ? (size + workers - 1) / workers : 0;
+}
+
 static int add_rank(struct weft_exec *exec, int32_t number, uint32_t incarnation)
 {
     struct weft__rank *rank;
@@ -194,6 +214,7 @@ static int add_rank(struct weft_exec *exec, int32_t number, uint32_t incarnation
     }
     pthread_mutex_lock(&rank->lock);
     weft__rank_attach(rank);
+    rank->cell->share = share_of(exec);
     rank->incarnation = incarnation;
     rank->state = WEFT_RANK_READY;
     weft__rank_set_door(rank);

@@ -45,7 +45,7 @@ static int alone_send(struct weft_cell *cell, int32_t dest, const struct iovec *
         len += parts[i].iov_len;
     if (len > PACKET_MAX)
         return WEFT_EMSGSIZE;
-    struct weft_packet *packet = weft_mailbox_place(&cell->mailbox, len);
+    struct weft_packet *packet = weft_mailbox_place(&cell->mailbox, &cell->mailbox.writer, len);
     if (!packet)
         return WEFT_EAGAIN;
     packet->len_bytes = (uint32_t)len;
@@ -56,7 +56,7 @@ static int alone_send(struct weft_cell *cell, int32_t dest, const struct iovec *
             memcpy(into, parts[i].iov_base, parts[i].iov_len);
         into += parts[i].iov_len;
     }
-    weft_mailbox_publish(&cell->mailbox, packet, weft_packet_bytes(len));
+    weft_mailbox_publish(&cell->mailbox.writer, packet, weft_packet_bytes(len));
     atomic_fetch_add(&cell->bell, 1);
     return WEFT_OK;
 }
@@ -91,6 +91,15 @@ static void alone_unexpose(struct weft_cell *cell, uint64_t id)
     (void)cell;
     if (one)
         one->addr = NULL;
+}
+
+static void alone_ticket(struct weft_cell *cell, uint64_t id, int32_t dest,
+                         struct weft_cell_ticket *ticket_out)
+{
+    (void)cell;
+    (void)id;
+    (void)dest;
+    memset(ticket_out, 0, sizeof(*ticket_out));
 }
 
 static int alone_get(struct weft_cell *cell, struct weft_cell_get *op)
@@ -202,6 +211,7 @@ static const struct weft_cell_calls calls = {
     .send = alone_send,
     .expose = alone_expose,
     .unexpose = alone_unexpose,
+    .ticket = alone_ticket,
     .get = alone_get,
     .wait = alone_wait,
     .wake = alone_wake,

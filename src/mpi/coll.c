@@ -1,7 +1,8 @@
 /* Which algorithm a collective takes, and what all of them use.
  *
- * The choice depends on the number of ranks and on lengths that all ranks know alike, never on who
- * shares a host: so ranks agree without talking. For reductions it would not matter to the result:
+ * The choice depends on the number of ranks, on lengths that all ranks know alike, and on whether
+ * all of the world began on one host with more ranks than cores, never on who shares a host now: so
+ * ranks agree without talking. For reductions it would not matter to the result:
  * all of them combine along one tree, T(n) over ranks 0..n-1 in order. A block of 2^k ranks is
  * (first half) op (second half), a block that is cut off by n is what is left of that. So a
  * reduction has the same bits for every placement, every root and every algorithm, operations that
@@ -18,10 +19,12 @@
 #define KIB 1024u
 #define ANY_LEN UINT64_MAX
 #define MANY INT32_MAX
+#define CROWD_MAX (256 * KIB)
 
 struct row {
     enum weft_mpi_coll_kind kind;
     bool inter; /* of intercommunicators */
+    bool crowd; /* more ranks than cores: see weft_cell.share */
     int32_t ranks_max;
     bool power_of_two;  /* of ranks */
     uint64_t bytes_max; /* of the length that counts, see length_of() */
@@ -44,12 +47,17 @@ struct row {
 static const struct row rows[] = {
 #define ROW(kind, ranks, power_of_two, bytes, segment, begin, add)                                 \
     {                                                                                              \
-        WEFT_MPI_COLL_##kind, false, ranks, power_of_two, bytes, segment, weft__mpi_##begin,       \
+        WEFT_MPI_COLL_##kind, false, false, ranks, power_of_two, bytes, segment,                   \
+            weft__mpi_##begin, weft__mpi_##add                                                     \
+    }
+#define CROWD(kind, bytes, segment, begin, add)                                                    \
+    {                                                                                              \
+        WEFT_MPI_COLL_##kind, false, true, MANY, false, bytes, segment, weft__mpi_##begin,         \
             weft__mpi_##add                                                                        \
     }
 #define INTER(kind, segment, begin, add)                                                           \
     {                                                                                              \
-        WEFT_MPI_COLL_##kind, true, MANY, false, ANY_LEN, segment, weft__mpi_inter_##begin,        \
+        WEFT_MPI_COLL_##kind, true, false, MANY, false, ANY_LEN, segment, weft__mpi_inter_##begin, \
             weft__mpi_inter_##add                                                                  \
     }
     /* clang-format off */
@@ -80,6 +88,7 @@ static const struct row rows[] = {
     ROW(ALLREDUCE, 2, true, 32 * KIB, 0, reduce_begin, reduce_doubling),
     ROW(ALLREDUCE, MANY, false, 2 * KIB, 0, allreduce_wide_begin, allreduce_wide),
     ROW(ALLREDUCE, MANY, false, 32 * KIB, 0, reduce_begin, reduce_bcast),
+    CROWD(ALLREDUCE, CROWD_MAX, 0, allreduce_wide_begin, allreduce_wide),
     ROW(ALLREDUCE, 2, false, ANY_LEN, 256 * KIB, split_allreduce_begin, split_allreduce),
     ROW(ALLREDUCE, 64, false, ANY_LEN, 64 * KIB, split_allreduce_begin, split_allreduce),
     ROW(ALLREDUCE, MANY, false, ANY_LEN, 128 * KIB, reduce_begin, reduce_bcast),
@@ -102,6 +111,7 @@ static const struct row rows[] = {
     INTER(REDUCE_SCATTER, 128 * KIB, reduce_scatter_begin, reduce_scatter),
 /* clang-format on */
 #undef ROW
+#undef CROWD
 #undef INTER
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
@@ -279,14 +289,15 @@ static uint64_t length_of(struct weft_mpi *mpi, const struct weft_mpi_comm *comm
     return weft__mpi_coll_bytes(mpi, &buffer);
 }
 
-static uint8_t choose(const struct weft_mpi_comm *comm, const struct weft_mpi_coll *coll,
-                      uint64_t len_bytes)
+static uint8_t choose(const struct weft_mpi *mpi, const struct weft_mpi_comm *comm,
+                      const struct weft_mpi_coll *coll, uint64_t len_bytes)
 {
-    bool power_of_two = (comm->size & (comm->size - 1)) == 0;
+    bool power_of_two = (comm->size & (comm->size - 1)) == 0, crowd = mpi->cell->share > 1;
     uint8_t i = 0;
     while (rows[i].kind != (enum weft_mpi_coll_kind)coll->kind ||
-           rows[i].inter != (comm->remote != NULL) || comm->size > rows[i].ranks_max ||
-           len_bytes > rows[i].bytes_max || (rows[i].power_of_two && !power_of_two))
+           rows[i].inter != (comm->remote != NULL) || (rows[i].crowd && !crowd) ||
+           comm->size > rows[i].ranks_max || len_bytes > rows[i].bytes_max ||
+           (rows[i].power_of_two && !power_of_two))
         i++;
     return i;
 }
@@ -332,12 +343,22 @@ static uint16_t stamp_of(const struct weft_mpi_comm *comm, const struct weft_mpi
     return (uint16_t)(hash >> 48) | 1;
 }
 
-uint16_t weft__mpi_coll_stamp(struct weft_mpi *mpi, const struct weft_mpi_comm *comm,
+uint16_t weft__mpi_coll_stamp(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
                               const struct weft_mpi_coll *coll, weft__mpi_coll_add **add_out)
 {
-    uint8_t algorithm = choose(comm, coll, length_of(mpi, comm, coll));
-    *add_out = rows[algorithm].add;
-    return stamp_of(comm, coll, algorithm, 1);
+    struct weft_mpi_choice *last = &comm->choice;
+    uint64_t len_bytes = length_of(mpi, comm, coll);
+    if (!last->stamp || last->kind != coll->kind || last->len_bytes != len_bytes ||
+        last->root != coll->root || last->op != coll->op) {
+        last->algorithm = choose(mpi, comm, coll, len_bytes);
+        last->stamp = stamp_of(comm, coll, last->algorithm, 1);
+        last->kind = coll->kind;
+        last->len_bytes = len_bytes;
+        last->root = coll->root;
+        last->op = coll->op;
+    }
+    *add_out = rows[last->algorithm].add;
+    return last->stamp;
 }
 
 struct weft_mpi_request *weft__mpi_coll_new(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
@@ -359,7 +380,7 @@ struct weft_mpi_request *weft__mpi_coll_new(struct weft_mpi *mpi, struct weft_mp
     schedule->coll.op = weft__mpi_op_hold(mpi, coll->op);
     keep_side(mpi, &coll->from, &schedule->coll.from);
     keep_side(mpi, &coll->into, &schedule->coll.into);
-    schedule->algorithm = choose(comm, coll, length_of(mpi, comm, coll));
+    schedule->algorithm = choose(mpi, comm, coll, length_of(mpi, comm, coll));
     schedule->segment = rows[schedule->algorithm].segment;
     if (rows[schedule->algorithm].begin(schedule))
         rows[schedule->algorithm].add(schedule);

@@ -10,7 +10,7 @@
 typedef void weft__mpi_coll_add(struct weft_mpi_schedule *s);
 
 /* What the ranks of a collective of one part have to agree on, and which algorithm that is. */
-uint16_t weft__mpi_coll_stamp(struct weft_mpi *mpi, const struct weft_mpi_comm *comm,
+uint16_t weft__mpi_coll_stamp(struct weft_mpi *mpi, struct weft_mpi_comm *comm,
                               const struct weft_mpi_coll *coll, weft__mpi_coll_add **add_out);
 
 bool weft__mpi_barrier_begin(struct weft_mpi_schedule *s);

@@ -78,11 +78,24 @@ static void fail_init(struct weft_cell *cell, const char *what)
     weft__mpi_stdio_end_app(cell, MPI_ERR_OTHER, text);
 }
 
+/* A program may bring a libmpi from when it was linked (-static-pie). */
+static void check_version(struct weft_cell *cell)
+{
+    char text[160];
+    if (cell->magic == WEFT_CELL_MAGIC && cell->version == WEFT_CELL_VERSION &&
+        cell->calls->version == WEFT_CELL_VERSION)
+        return;
+    snprintf(text, sizeof(text),
+             "the program's libmpi is for another weft (interface %d, here %u): link the program "
+             "again with this weft's weftcc",
+             WEFT_CELL_VERSION,
+             cell->version == WEFT_CELL_VERSION ? cell->calls->version : cell->version);
+    fail_init(cell, text);
+}
+
 static struct weft_mpi *new_state(struct weft_cell *cell)
 {
-    if (cell->magic != WEFT_CELL_MAGIC || cell->version != WEFT_CELL_VERSION ||
-        cell->calls->version != WEFT_CELL_VERSION)
-        fail_init(cell, "libmpi and the runtime have different versions");
+    check_version(cell);
     struct weft_mpi *mpi = weft__heap_calloc(cell->heap, 1, sizeof(*mpi));
     if (!mpi)
         fail_init(cell, "the rank's region is full");

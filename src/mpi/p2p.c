@@ -179,7 +179,7 @@ static const struct weft_packet *next_packet(struct weft_mpi *mpi)
         const struct weft_packet *packet = weft_cell_peek(mpi->cell);
         if (packet || weft__mpi_protocol_is_busy(mpi))
             return packet;
-        weft__mpi_protocol_wait(mpi, seen);
+        weft__mpi_protocol_wait_near(mpi, seen);
     }
 }
 
@@ -217,6 +217,23 @@ static bool recv_now(struct weft_mpi *mpi, const struct weft_mpi_args *args,
     return true;
 }
 
+/* A receive that does not block, of what has come already, is done when the program gets it. Others
+ * that were posted before take what is theirs first. NULL: it has to be posted. */
+static struct weft_mpi_request *irecv_now(struct weft_mpi *mpi, const struct weft_mpi_args *args,
+                                          const struct subject *subject)
+{
+    const struct weft_mpi_queue *queue = &subject->comm->queues[0];
+    if (queue->unexpected_n > 0 || args->peer == MPI_PROC_NULL ||
+        !weft__mpi_protocol_catch_up(mpi, queue))
+        return NULL;
+    const struct weft_packet *packet = weft_cell_peek(mpi->cell);
+    if (!is_wanted(packet, args, subject->comm) || queue->unexpected_n > 0)
+        return NULL;
+    struct weft_mpi_request *request = new_request(mpi, args, subject->comm);
+    weft__mpi_protocol_recv_packet(mpi, request, packet);
+    return request;
+}
+
 static int blocking(const char *where, const struct weft_mpi_args *args, MPI_Status *status)
 {
     struct weft_mpi *mpi = weft__mpi_enter(where);
@@ -239,7 +256,11 @@ static int nonblocking(const char *where, const struct weft_mpi_args *args, MPI_
     if (err)
         return err;
     struct weft_mpi_request *request = weft__mpi_request_sent(mpi);
-    if (args->recv || !send_now(mpi, args, &subject)) {
+    if (args->recv)
+        request = irecv_now(mpi, args, &subject);
+    else if (!send_now(mpi, args, &subject))
+        request = NULL;
+    if (!request) {
         request = new_request(mpi, args, subject.comm);
         err = start(mpi, where, args, request);
     }

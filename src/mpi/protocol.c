@@ -130,6 +130,7 @@ static void take_exposed(struct weft_mpi *mpi, struct weft_mpi_request *recv,
     }
     recv->get.source = world_source;
     recv->get.expose_id = header->expose_id;
+    recv->get.ticket = header->ticket;
     recv->get.offset = 0;
     recv->get.into = into;
     recv->get.len_bytes = recv->got_bytes;
@@ -413,7 +414,7 @@ static void on_packet(struct weft_mpi *mpi, const struct weft_packet *packet)
     size_t data = packet->len_bytes - head;
     memcpy(&header, packet->payload, WEFT_MPI_HEADER_BYTES);
     if (kind != WEFT_MPI_EAGER)
-        memcpy(&header, packet->payload, sizeof(header));
+        memcpy(&header, packet->payload, head);
     if (header.kind == WEFT_MPI_FIN || header.kind == WEFT_MPI_REFUSED ||
         header.kind == WEFT_MPI_WANT)
         on_answer(mpi, &header, packet->source);
@@ -455,13 +456,34 @@ static void retry_gets(struct weft_mpi *mpi)
     }
 }
 
+static void take_packet(struct weft_mpi *mpi, const struct weft_packet *packet)
+{
+    on_packet(mpi, packet);
+    weft_cell_consume(mpi->cell, packet);
+}
+
+bool weft__mpi_protocol_catch_up(struct weft_mpi *mpi, const struct weft_mpi_queue *queue)
+{
+    const struct weft_packet *packet;
+    while ((packet = weft_cell_peek(mpi->cell)) != NULL && queue->posted_n > 0)
+        take_packet(mpi, packet);
+    return packet != NULL;
+}
+
+void weft__mpi_protocol_recv_packet(struct weft_mpi *mpi, struct weft_mpi_request *request,
+                                    const struct weft_packet *packet)
+{
+    const struct weft_mpi_header *header = (const void *)packet->payload;
+    request->len_bytes = (size_t)request->count * weft__mpi_type_get(mpi, request->type)->size;
+    take_bytes(mpi, request, header, packet->payload + WEFT_MPI_HEADER_BYTES);
+    weft_cell_consume(mpi->cell, packet);
+}
+
 void weft__mpi_protocol_progress(struct weft_mpi *mpi)
 {
     const struct weft_packet *packet;
-    while ((packet = weft_cell_peek(mpi->cell)) != NULL) {
-        on_packet(mpi, packet);
-        weft_cell_consume(mpi->cell, packet);
-    }
+    while ((packet = weft_cell_peek(mpi->cell)) != NULL)
+        take_packet(mpi, packet);
     if (!weft__mpi_protocol_is_busy(mpi))
         return;
     poll_gets(mpi);
@@ -488,7 +510,10 @@ static inline void pause_briefly(void)
  * is entered all the same: others may have work for this thread. */
 static bool glance(struct weft_mpi *mpi, uint32_t seen)
 {
+    const _Atomic int32_t *others = mpi->cell->others;
     for (uint32_t i = mpi->cell->glances; i > 0; i--) {
+        if (others && atomic_load_explicit(others, memory_order_relaxed) > 0)
+            return false;
         if (weft_cell_peek(mpi->cell) || weft__mpi_protocol_bell(mpi) != seen)
             return ++mpi->glances % GLANCES_MAX != 0;
         pause_briefly();

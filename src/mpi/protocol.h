@@ -33,6 +33,13 @@ static inline void weft__mpi_copy(void *to, const void *from, size_t len)
 /* Takes in what has come, sends what had no credit, completes what can be completed. Does not enter
  * the runtime where there is nothing to do. */
 void weft__mpi_protocol_progress(struct weft_mpi *mpi);
+/* Takes in what has come for receives that are posted in a queue, and no more. Returns whether
+ * there is a packet behind it: then none is posted. */
+bool weft__mpi_protocol_catch_up(struct weft_mpi *mpi, const struct weft_mpi_queue *queue);
+/* A receive that is posted nowhere gets a message that has come whole.  Owns: the packet goes back.
+ */
+void weft__mpi_protocol_recv_packet(struct weft_mpi *mpi, struct weft_mpi_request *request,
+                                    const struct weft_packet *packet);
 /* Whether progress() has something to do, or to look at, beside the mailbox. */
 static inline bool weft__mpi_protocol_is_busy(const struct weft_mpi *mpi)
 {
@@ -47,6 +54,16 @@ void weft__mpi_protocol_wait(struct weft_mpi *mpi, uint32_t seen);
 static inline uint32_t weft__mpi_protocol_bell(const struct weft_mpi *mpi)
 {
     return atomic_load_explicit(&mpi->cell->bell, memory_order_acquire);
+}
+/* The same. The runtime is called from here where there is nothing else to do: each frame that a
+ * rank returns through when it goes on, after others have run, is one that the processor does not
+ * foresee. */
+static inline void weft__mpi_protocol_wait_near(struct weft_mpi *mpi, uint32_t seen)
+{
+    struct weft_cell *cell = mpi->cell;
+    if (cell->glances > 0 || weft__mpi_protocol_is_busy(mpi) ||
+        cell->calls->wait(cell, seen, UINT64_MAX) != 0)
+        weft__mpi_protocol_wait(mpi, seen);
 }
 /* Progresses until the request is done. */
 void weft__mpi_protocol_finish(struct weft_mpi *mpi, struct weft_mpi_request *request);

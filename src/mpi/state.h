@@ -15,9 +15,9 @@
 #include "mpi/type.h"
 #include "weft/cell.h"
 
-#define WEFT_MPI_MAGIC 0x69706d03u /* "mpi" and the version of this layout */
-#define WEFT_MPI_CHUNK 64u /* requests in the first chunk; each further one has twice as many */
-#define WEFT_MPI_CHUNKS_MAX 13u /* every handle fits into an int */
+#define WEFT_MPI_MAGIC 0x69706d04u /* "mpi" and the version of this layout */
+#define WEFT_MPI_CHUNK 128u /* requests in the first chunk; each further one has twice as many */
+#define WEFT_MPI_CHUNKS_MAX 12u /* every handle fits into an int */
 #define WEFT_MPI_TAG_UB INT32_MAX
 #define WEFT_MPI_PREDEFINED_ATTRS 7
 
@@ -61,13 +61,16 @@ struct weft_mpi_header {
     uint64_t context;   /* of the communicator; its lowest bit: collective. FIN, REFUSED: 0 */
     uint64_t len_bytes; /* of the message */
     uint64_t expose_id; /* not in EAGER */
+    struct weft_cell_ticket ticket; /* RTS */
 };
 #define WEFT_MPI_HEADER_BYTES offsetof(struct weft_mpi_header, expose_id) /* EAGER */
 
 /* Of a packet of this kind. */
 static inline size_t weft__mpi_header_bytes(unsigned kind)
 {
-    return kind == WEFT_MPI_EAGER ? WEFT_MPI_HEADER_BYTES : sizeof(struct weft_mpi_header);
+    return kind == WEFT_MPI_EAGER ? WEFT_MPI_HEADER_BYTES
+           : kind == WEFT_MPI_RTS ? sizeof(struct weft_mpi_header)
+                                  : offsetof(struct weft_mpi_header, ticket);
 }
 
 /* A packet that the runtime had no credit for; lies in its request, or in a block of its own
@@ -123,6 +126,16 @@ struct weft_mpi_index {
 };
 #define WEFT_MPI_INDICES 4
 
+/* How a short collective is carried out: what has been chosen for one like it. */
+struct weft_mpi_choice {
+    uint64_t len_bytes;
+    int32_t root;
+    uint32_t op;
+    uint16_t stamp; /* 0: nothing has been chosen yet */
+    uint8_t kind, algorithm;
+    uint32_t unused; /* no gap that bits of the stack could stay in */
+};
+
 struct weft_mpi_comm {
     MPI_Comm handle;            /* MPI_COMM_NULL: the program has freed it, or never gets it */
     uint32_t refs;              /* the handle, requests, communicators that use it; see comm.h */
@@ -134,6 +147,7 @@ struct weft_mpi_comm {
     MPI_Errhandler errhandler;
     uint32_t collectives;           /* started so far */
     struct weft_mpi_schedule *kept; /* see schedule_again(); NULL: none */
+    struct weft_mpi_choice choice;  /* the last one */
     struct weft_mpi_comm *next;     /* of those whose contexts share a bucket */
     bool open;                      /* messages find it */
     struct weft_mpi_comm *local;    /* of an intercommunicator: its group's own, for collectives */

@@ -98,16 +98,34 @@ int weft__mpi_wait_get(struct weft_mpi *mpi, const char *where, MPI_Request hand
                                  weft__mpi_handle_value(handle));
 }
 
-static int check(struct weft_mpi *mpi, const char *where, int count, const MPI_Request handles[])
+/* The first ones are right, as is known. */
+static int check_from(struct weft_mpi *mpi, const char *where, int first, int count,
+                      const MPI_Request handles[])
 {
     if (count < 0)
         return weft__mpi_error_raise(mpi, NULL, MPI_ERR_COUNT, where, "count %d", count);
-    for (int i = 0; i < count; i++)
+    for (int i = first; i < count; i++)
         if (handles[i] != MPI_REQUEST_NULL && !weft__mpi_request_find(mpi, handles[i]))
             return weft__mpi_error_raise(mpi, NULL, MPI_ERR_REQUEST, where,
                                          "handle 0x%zx (number %d) is not a request",
                                          weft__mpi_handle_value(handles[i]), i);
     return MPI_SUCCESS;
+}
+
+static int check(struct weft_mpi *mpi, const char *where, int count, const MPI_Request handles[])
+{
+    return check_from(mpi, where, 0, count, handles);
+}
+
+/* The first one that is not there, or not done; count: all are done, as far as that is said. */
+static int first_undone(const struct weft_mpi *mpi, int count, const MPI_Request handles[])
+{
+    for (int i = 0; i < count; i++) {
+        const struct weft_mpi_request *request = weft__mpi_request_find(mpi, handles[i]);
+        if (handles[i] != MPI_REQUEST_NULL && (!request || (!request->done && !request->inactive)))
+            return i;
+    }
+    return count < 0 ? count - 1 : count;
 }
 
 /* The request of a handle that check() has accepted; NULL: nothing to wait for. */
@@ -201,6 +219,13 @@ struct many {
     MPI_Request *handles;
 };
 
+/* One without anything that others have to hear of. */
+static bool is_plain(const struct weft_mpi_request *request)
+{
+    return !request->error && !request->persistent &&
+           (request->kind == WEFT_MPI_SEND || request->kind == WEFT_MPI_RECV);
+}
+
 /* Gives back one that is done; returns its error code, keeps the first communicator with one. */
 static int take_quietly(struct weft_mpi *mpi, MPI_Request *handle, MPI_Status *status,
                         struct weft_mpi_comm **failed)
@@ -213,6 +238,11 @@ static int take_quietly(struct weft_mpi *mpi, MPI_Request *handle, MPI_Status *s
     struct weft_mpi_comm *comm = request->comm;
     if (!request->persistent)
         *handle = MPI_REQUEST_NULL;
+    if (is_plain(request)) {
+        weft__mpi_request_status(request, status);
+        weft__mpi_request_free(mpi, request);
+        return MPI_SUCCESS;
+    }
     weft__mpi_comm_hold(comm);
     int err = release(mpi, request, status);
     if (err && !*failed)
@@ -281,10 +311,12 @@ WEFT_MPI_EXPORT(MPI_Waitany);
 int PMPI_Waitall(int count, MPI_Request array_of_requests[], MPI_Status array_of_statuses[])
 {
     struct weft_mpi *mpi = weft__mpi_enter(WEFT_MPI_HERE);
-    int err = check(mpi, WEFT_MPI_HERE, count, array_of_requests);
+    int first = first_undone(mpi, count, array_of_requests);
+    int err = first == count ? MPI_SUCCESS
+                             : check_from(mpi, WEFT_MPI_HERE, first, count, array_of_requests);
     if (err)
         return err;
-    for (int i = 0; i < count; i++) {
+    for (int i = first; i < count; i++) {
         struct weft_mpi_request *request = active(mpi, array_of_requests[i]);
         if (request && !request->done)
             weft__mpi_protocol_finish(mpi, request);

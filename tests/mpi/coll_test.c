@@ -59,6 +59,7 @@ static const struct type types[] = {
     {MPI_REAL, 4, 4, FLOATING, FLT},
     {MPI_DOUBLE_PRECISION, 8, 8, FLOATING, DBL},
     {MPI_INTEGER16, 16, 16, INTEGER, INT},
+    {MPI_CHAR, 1, 1, INTEGER, INT}, /* as MPICH and Open MPI do */
 };
 enum { TYPES = sizeof(types) / sizeof(types[0]) };
 
@@ -220,7 +221,7 @@ static void check_pair(const struct buffers *b, MPI_Op op, const struct type *ty
 
 static int every_pair_main(void *argument)
 {
-    enum { ROOM = 64 * 1024 };
+    enum { ROOM = 160 * 1024 };
     struct buffers b;
     const int *counts = argument;
     cases_init(&b.rank, &b.size);
@@ -247,13 +248,14 @@ static int every_pair_main(void *argument)
 
 static void every_operation_on_every_type_follows_the_tree(void **state)
 {
-    static int counts[] = {3, -1}, more[] = {0, 1, 700, -1};
+    static int counts[] = {3, -1}, more[] = {0, 1, 700, -1}, many[] = {4999, -1};
     static const int sizes[] = {2, 3, 4, 5, 8, 16};
     (void)state;
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
         cases_run(&(struct native_options){.ranks = sizes[i]}, every_pair_main, counts);
     cases_run(&(struct native_options){.ranks = 1}, every_pair_main, more);
     cases_run(&(struct native_options){.ranks = 3, .seed = 5}, every_pair_main, more);
+    cases_run(&(struct native_options){.ranks = 6, .share = 3}, every_pair_main, many);
 }
 
 static int all_roots_main(void *argument)

@@ -92,12 +92,16 @@ static int other_errors_main(void *argument)
     check(MPI_Reduce(&x, &y, 1, MPI_INT, MPI_SUM, -1, MPI_COMM_WORLD) == MPI_ERR_ROOT);
     check(MPI_Reduce(&x, &y, 1, MPI_INT, MPI_OP_NULL, 0, MPI_COMM_WORLD) == MPI_ERR_OP);
     check(MPI_Reduce(&x, &y, 1, MPI_INT, MPI_REPLACE, 0, MPI_COMM_WORLD) == MPI_ERR_OP);
-    check(MPI_Allreduce(&x, &y, 1, MPI_CHAR, MPI_SUM, MPI_COMM_WORLD) == MPI_ERR_OP);
+    check(MPI_Allreduce(&x, &y, 1, MPI_WCHAR, MPI_SUM, MPI_COMM_WORLD) == MPI_ERR_OP);
     check(MPI_Allreduce(&x, &y, 1, MPI_DOUBLE, MPI_BAND, MPI_COMM_WORLD) == MPI_ERR_OP);
     check(MPI_Allreduce(&x, &y, 1, MPI_INT, MPI_MINLOC, MPI_COMM_WORLD) == MPI_ERR_OP);
     check(MPI_Allreduce(&x, &x, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD) == MPI_ERR_BUFFER);
     check(MPI_Allreduce(&x, MPI_IN_PLACE, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD) == MPI_ERR_BUFFER);
     check(MPI_Allreduce(NULL, &x, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD) == MPI_ERR_BUFFER);
+    check(MPI_Reduce_local(MPI_IN_PLACE, &y, 1, MPI_INT, MPI_SUM) == MPI_ERR_BUFFER);
+    check(MPI_Reduce_local(&x, MPI_IN_PLACE, 1, MPI_INT, MPI_SUM) == MPI_ERR_BUFFER);
+    check(MPI_Reduce_local(&x, &x, 1, MPI_INT, MPI_SUM) == MPI_ERR_BUFFER);
+    check(MPI_Reduce_local(NULL, NULL, 0, MPI_INT, MPI_SUM) == MPI_SUCCESS);
     check(MPI_Barrier(NO_COMM) == MPI_ERR_COMM);
     check(MPI_Comm_rank(NO_COMM, &x) == MPI_ERR_COMM);
     check(MPI_Comm_size(MPI_COMM_NULL, &x) == MPI_ERR_COMM);
@@ -285,11 +289,32 @@ static int full_main(void *argument)
     return 0;
 }
 
+static int fatal_file_main(void *argument)
+{
+    MPI_File file;
+    (void)argument;
+    cases_init(NULL, NULL);
+    check(MPI_File_set_errhandler(MPI_FILE_NULL, MPI_ERRORS_ARE_FATAL) == MPI_SUCCESS);
+    MPI_File_open(MPI_COMM_WORLD, "x", 0, MPI_INFO_NULL, &file);
+    return 0;
+}
+
+static int fatal_version_main(void *argument)
+{
+    (void)argument;
+    weft_cell_self()->version++;
+    MPI_Init(NULL, NULL);
+    return 0;
+}
+
 static void fatal_errors_end_the_app_with_a_sentence(void **state)
 {
     (void)state;
     cases_run_fatal(1, fatal_unsupported_main, MPI_ERR_UNSUPPORTED_OPERATION,
                     "MPI_Comm_spawn: unsupported operation");
+    cases_run_fatal(1, fatal_file_main, MPI_ERR_UNSUPPORTED_OPERATION,
+                    "MPI_File_open: unsupported operation");
+    cases_run_fatal(1, fatal_version_main, MPI_ERR_OTHER, "link the program again");
     cases_run_fatal(3, fatal_rank_main, MPI_ERR_RANK,
                     "rank 1: MPI_Send: invalid rank: rank 99 in a communicator of 3");
     cases_run_fatal(1, fatal_truncate_main, MPI_ERR_TRUNCATE,

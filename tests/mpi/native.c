@@ -133,13 +133,13 @@ static bool deliver_one(struct world *world, int source, int dest)
     if (!held || world->ranks[dest].ended)
         return false;
     struct weft_mailbox *box = &world->ranks[dest].cell->mailbox;
-    struct weft_packet *packet = weft_mailbox_place(box, held->len);
+    struct weft_packet *packet = weft_mailbox_place(box, &box->writer, held->len);
     if (!packet)
         return false;
     packet->len_bytes = held->len;
     packet->source = source;
     memcpy(packet->payload, held->bytes, held->len);
-    weft_mailbox_publish(box, packet, weft_packet_bytes(held->len));
+    weft_mailbox_publish(&box->writer, packet, weft_packet_bytes(held->len));
     pair->first = held->next;
     pair->n--;
     free(held);
@@ -288,10 +288,29 @@ static void call_unexpose(struct weft_cell *cell, uint64_t id)
     pthread_mutex_unlock(&rank->world->lock);
 }
 
+/* Good for nothing, but has to arrive where it was made for. */
+static struct weft_cell_ticket ticket_of(uint64_t id, int32_t source, int32_t dest)
+{
+    return (struct weft_cell_ticket){.key = id,
+                                     .base = ~id,
+                                     .len_bytes = 1,
+                                     .process = (uint32_t)source,
+                                     .incarnation = (uint32_t)dest};
+}
+
+static void call_ticket(struct weft_cell *cell, uint64_t id, int32_t dest,
+                        struct weft_cell_ticket *ticket_out)
+{
+    const struct rank *rank = of(cell);
+    *ticket_out = ticket_of(id, rank->cell->rank, dest);
+}
+
 static int call_get(struct weft_cell *cell, struct weft_cell_get *op)
 {
     struct rank *rank = of(cell);
+    const struct weft_cell_ticket made = ticket_of(op->expose_id, op->source, rank->cell->rank);
     enter(rank);
+    check(memcmp(&op->ticket, &made, sizeof(made)) == 0);
     bool unlucky = rank->world->options.seed && next_random(&rank->world->random) % 4 == 0;
     int err = unlucky || rank->gets_n == GETS_MAX ? WEFT_EAGAIN : WEFT_OK;
     if (!err) {
@@ -420,10 +439,10 @@ static int call_migration_point(struct weft_cell *cell, weft_entry *entry, void 
 #define CALLS                                                                                      \
     {                                                                                              \
         .version = WEFT_CELL_VERSION, .len_bytes = sizeof(struct weft_cell_calls),                 \
-        .send = call_send, .expose = call_expose, .unexpose = call_unexpose, .get = call_get,      \
-        .wait = call_wait, .wake = call_wake, .migration_point = call_migration_point,             \
-        .now = call_now, .info = call_info, .exit = call_exit, .log = call_log,                    \
-        .abort = call_abort                                                                        \
+        .send = call_send, .expose = call_expose, .unexpose = call_unexpose,                       \
+        .ticket = call_ticket, .get = call_get, .wait = call_wait, .wake = call_wake,              \
+        .migration_point = call_migration_point, .now = call_now, .info = call_info,               \
+        .exit = call_exit, .log = call_log, .abort = call_abort                                    \
     }
 /* Two, so that a pointer which is kept instead of read anew is a pointer to the wrong one. */
 static const struct weft_cell_calls calls[2] = {CALLS, CALLS};
@@ -455,6 +474,7 @@ static void make_cell(struct rank *rank, int number)
     cell->version = WEFT_CELL_VERSION;
     cell->rank = number;
     cell->size = options->ranks;
+    cell->share = options->share;
     cell->base = cell;
     cell->len_bytes = options->region_bytes;
     cell->mailbox.mask = options->mailbox_bytes - 1;

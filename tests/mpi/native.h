@@ -21,6 +21,7 @@ struct native_options {
     size_t mailbox_bytes; /* power of two; 0: 64 KiB */
     size_t region_bytes;  /* 0: 16 MiB */
     uint64_t seed;        /* 0: everything is delivered at once, in order */
+    uint32_t share;       /* see weft_cell; 0: no two ranks share a core */
     bool moving;          /* migration points move the rank: new pages, new thread */
 };
 

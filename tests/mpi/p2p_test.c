@@ -583,6 +583,78 @@ static int pins_main(void *argument)
     return 0;
 }
 
+/* ---- receives of what has come before they are posted ---- */
+
+enum { COME_TAGS = 8, COME_LAST = 99 };
+
+static void send_before(void)
+{
+    int sent[2] = {0};
+    for (int i = 0; i < COME_TAGS; i++) {
+        sent[0] = 100 + i;
+        MPI_Send(sent, 1, MPI_INT, 1, i, MPI_COMM_WORLD);
+    }
+    MPI_Send(sent, 2, MPI_INT, 1, COME_LAST, MPI_COMM_WORLD);
+    MPI_Send(sent, 0, MPI_INT, 1, 0, MPI_COMM_WORLD);
+}
+
+/* Packets lie in the mailbox, unread: nothing of MPI has looked at them. */
+static void until_something_has_come(void)
+{
+    struct weft_cell *cell = weft_cell_self();
+    while (!weft_cell_peek(cell))
+        (void)cell->calls->wait(cell, atomic_load(&cell->bell), 0);
+}
+
+/* Some receives are posted before anything comes, the others find messages there: each gets its
+ * own, in the order of posting, whatever the tags and sources are called. */
+static void receive_after(void)
+{
+    MPI_Request requests[COME_TAGS + 2];
+    MPI_Status statuses[COME_TAGS + 2];
+    int got[COME_TAGS + 2], flag;
+    for (int i = 0; i < 3; i++)
+        MPI_Irecv(&got[i], 1, MPI_INT, 0, i == 1 ? MPI_ANY_TAG : i, MPI_COMM_WORLD, &requests[i]);
+    MPI_Send(got, 0, MPI_INT, 0, 1, MPI_COMM_WORLD);
+    until_something_has_come();
+    for (int i = 3; i < COME_TAGS; i++)
+        MPI_Irecv(&got[i], 1, MPI_INT, i % 2 ? 0 : MPI_ANY_SOURCE, i, MPI_COMM_WORLD, &requests[i]);
+    MPI_Irecv(&got[COME_TAGS], 1, MPI_INT, 0, COME_LAST, MPI_COMM_WORLD, &requests[COME_TAGS]);
+    MPI_Irecv(&got[COME_TAGS + 1], 1, MPI_INT, 0, 0, MPI_COMM_WORLD, &requests[COME_TAGS + 1]);
+    check(MPI_Waitall(COME_TAGS + 2, requests, statuses) == MPI_ERR_IN_STATUS);
+    for (int i = 0; i < COME_TAGS; i++) {
+        check(got[i] == 100 + i && statuses[i].MPI_SOURCE == 0 && statuses[i].MPI_TAG == i);
+        check(statuses[i].MPI_ERROR == MPI_SUCCESS);
+        check(MPI_Get_count(&statuses[i], MPI_INT, &flag) == MPI_SUCCESS && flag == 1);
+    }
+    check(statuses[COME_TAGS].MPI_ERROR == MPI_ERR_TRUNCATE);
+    check(MPI_Get_count(&statuses[COME_TAGS + 1], MPI_INT, &flag) == MPI_SUCCESS && flag == 0);
+}
+
+static int come_main(void *argument)
+{
+    int rank;
+    (void)argument;
+    cases_init(&rank, NULL);
+    for (int i = 0; i < 50; i++) {
+        if (rank == 0) {
+            MPI_Recv(NULL, 0, MPI_INT, 1, 1, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+            send_before();
+        } else if (rank == 1) {
+            receive_after();
+        }
+        MPI_Barrier(MPI_COMM_WORLD);
+    }
+    MPI_Finalize();
+    return 0;
+}
+
+static void a_receive_takes_what_has_come_after_those_posted_before(void **state)
+{
+    (void)state;
+    cases_run_all(3, come_main, NULL);
+}
+
 static void memory_outside_the_region_pins_while_a_request_waits(void **state)
 {
     (void)state;
@@ -607,6 +679,7 @@ int main(void)
         cmocka_unit_test(thousands_of_messages_wait_for_credit_and_arrive),
         cmocka_unit_test(more_large_messages_than_can_be_exposed_wait_for_their_turn),
         cmocka_unit_test(pairs_travel_without_their_gaps),
+        cmocka_unit_test(a_receive_takes_what_has_come_after_those_posted_before),
         cmocka_unit_test(memory_outside_the_region_pins_while_a_request_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

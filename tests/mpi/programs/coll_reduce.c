@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHORT = 50, LONG = 40000 };
+enum { SHORT = 50, MIDDLE = 8000, LONG = 40000 };
 
 struct matrix {
     uint64_t a, b, c, d;
@@ -120,6 +120,25 @@ static void scattered(int round)
     free(counts);
 }
 
+/* Of 64 KiB, where the way depends on how the world began. */
+static void middle_vectors(int round)
+{
+    enum { MATRICES = MIDDLE / 4 };
+    double *mine = malloc(MIDDLE * sizeof(*mine)), *all = malloc(MIDDLE * sizeof(*all));
+    struct matrix *matrices = malloc(MATRICES * sizeof(*matrices));
+    for (int i = 0; i < MIDDLE; i++)
+        mine[i] = number(i, round);
+    for (int i = 0; i < MATRICES; i++)
+        matrices[i] = (struct matrix){(uint64_t)(rank + i), 2, 3, (uint64_t)round};
+    MPI_Allreduce(mine, all, MIDDLE, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
+    mix(all, MIDDLE * sizeof(*all));
+    MPI_Allreduce(MPI_IN_PLACE, matrices, MATRICES, matrix_type, multiply, MPI_COMM_WORLD);
+    mix(matrices, MATRICES * sizeof(*matrices));
+    free(matrices);
+    free(all);
+    free(mine);
+}
+
 static void long_vectors(void)
 {
     double *mine = malloc(LONG * sizeof(*mine)), *all = malloc(LONG * sizeof(*all));
@@ -150,6 +169,8 @@ int main(int argc, char **argv)
         extremes(round);
         matrices(round);
         scattered(round);
+        if (round % 4 == 1)
+            middle_vectors(round);
         if (round % 8 == 0)
             long_vectors();
     }

@@ -217,6 +217,28 @@ static void memory_that_is_closed_is_open_while_the_rank_stands(void **state)
     assert_int_equal(weft__space_reveal(&fresh, true), WEFT_OK);
 }
 
+/* What the books say needs no question of the kernel: what they do not is no answer. */
+static void the_books_know_what_the_program_reads_and_writes(void **state)
+{
+    struct test *test = *state;
+    const struct weft__space_host *host = &test->host;
+    const uint64_t args[6] = {0, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                              (uint64_t)-1};
+    uint64_t own = (uint64_t)weft__space_mmap(&test->host, args);
+    uint64_t object = (uint64_t)map(test, 2 * PAGE, PROT_READ);
+    assert_true(weft__space_holds(host, own, own + 3 * PAGE));
+    assert_true(weft__space_holds(host, own + 1, own + 1));
+    assert_false(weft__space_holds(host, own, own + UINT64_C(1000) * PAGE));
+    assert_false(weft__space_holds(host, object, object + 1));
+    assert_int_equal(weft__space_mprotect(&test->host, own + PAGE, PAGE, PROT_READ), 0);
+    assert_true(weft__space_holds(host, own, own + PAGE));
+    assert_false(weft__space_holds(host, own, own + PAGE + 1));
+    assert_true(weft__space_holds(host, own + 2 * PAGE, own + 3 * PAGE));
+    assert_int_equal(weft__space_munmap(&test->host, own, 3 * PAGE), 0);
+    assert_false(weft__space_holds(host, own, own + 1));
+    assert_false(weft__space_holds(host, 0, 1));
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -228,6 +250,7 @@ int main(void)
         CASE(memory_where_an_object_has_been_is_zeros),
         CASE(only_code_of_objects_is_executable),
         CASE(memory_that_is_closed_is_open_while_the_rank_stands),
+        CASE(the_books_know_what_the_program_reads_and_writes),
         CASE(a_space_that_arrives_finds_its_objects_or_is_refused),
     };
 #ifdef WEFT_TSAN

@@ -81,7 +81,7 @@ static bool put(struct weft_cell *cell, uint32_t number, size_t len)
 {
     static unsigned char filler[8192];
     struct iovec parts[] = {{&number, sizeof(number)}, {filler, len}};
-    return weft__mailbox_put(&cell->mailbox, 3, parts, 2);
+    return weft__mailbox_put(&cell->mailbox, &cell->mailbox.writer, 3, parts, 2);
 }
 
 static void packets_of_any_size_pass_a_mailbox_in_order_round_after_round(void **state)

@@ -329,6 +329,11 @@ static void exposed_memory_is_pulled_from_another_process(void **state)
     wait_for(&app, all_exited, SIZE);
     for (int i = 0; i < SIZE; i++)
         assert_int_equal(app.code[i], 0);
+    struct weft_exec_stats stats;
+    weft__exec_stats(app.exec[0], &stats);
+    assert_true(stats.gets_asked > 0);
+    /* Of its two ranks' 10 pulls 4 had a ticket that held. */
+    assert_true(stats.gets_asked + 2 * 4 <= stats.gets);
     close_app(&app);
 }
 

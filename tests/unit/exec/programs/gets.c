@@ -1,6 +1,8 @@
 /* The last rank exposes memory of its region; the others pull all of it, again and again, and check
- * it, while the owner may be moved. argv[1]: bytes, argv[2]: pulls per rank, argv[3]: go on until
- * the owner has moved so often. The owner returns when all have finished. */
+ * it, while the owner may be moved: the first time, and every third from then on, with the owner's
+ * ticket, which may be out of date, then without one, then with a wrong one. argv[1]: bytes,
+ * argv[2]: pulls per rank, argv[3]: go on until the owner has moved so often. The owner returns
+ * when all have finished. */
 #include "common.h"
 
 #include <stdlib.h>
@@ -9,6 +11,7 @@ enum { OFFER = 1, FINISHED, ENOUGH };
 
 struct message {
     uint64_t kind, id, len;
+    struct weft_cell_ticket ticket;
 };
 
 struct state {
@@ -68,9 +71,11 @@ static int offer(struct weft_cell *cell, uint64_t len, int moves)
     state->offer.len = len;
     if (cell->calls->expose(cell, state->words, len, &state->offer.id) != 0)
         return 41;
-    for (int32_t i = 0; i < cell->size - 1; i++)
+    for (int32_t i = 0; i < cell->size - 1; i++) {
+        cell->calls->ticket(cell, state->offer.id, i, &state->offer.ticket);
         if (send_packet(cell, i, &state->offer, sizeof(state->offer)) != 0)
             return 42;
+    }
     return own(state);
 }
 
@@ -93,6 +98,10 @@ static int pull(struct weft_cell *cell, int times)
                                    .offset = skip * 8,
                                    .into = words,
                                    .len_bytes = offer.len - skip * 8};
+        if (n % 3 != 1)
+            op.ticket = offer.ticket;
+        if (n % 3 == 2)
+            op.ticket.key += 12345;
         memset(words, 0, offer.len);
         if (get_all(cell, &op) != 0)
             return 43;
@@ -110,7 +119,8 @@ static int pull(struct weft_cell *cell, int times)
                                    .expose_id = offer.id,
                                    .offset = offer.len,
                                    .into = words,
-                                   .len_bytes = 8};
+                                   .len_bytes = 8,
+                                   .ticket = offer.ticket};
     if (get_all(cell, &beyond) != WEFT_ERANGE)
         return 46;
     struct message finished = {.kind = FINISHED};
