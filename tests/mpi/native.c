@@ -485,15 +485,24 @@ static void make_cell(struct rank *rank, int number)
     refill(rank);
 }
 
+/* A new mapping gets the pages that there were; those never written stay as they are, zero. */
 static void move_pages(struct rank *rank)
 {
-    size_t len = rank->world->options.region_bytes;
-    void *copy = malloc(len);
-    check(copy != NULL);
-    memcpy(copy, rank->cell, len);
-    munmap(rank->cell, len);
-    memcpy(map_region((int)(rank - rank->world->ranks), len), copy, len);
+    enum { PAGE = 4096 };
+    size_t len = rank->world->options.region_bytes, pages = len / PAGE;
+    unsigned char *resident = malloc(pages), *copy = malloc(len);
+    unsigned char *at = (unsigned char *)rank->cell;
+    check(resident && copy && mincore(at, len, resident) == 0);
+    for (size_t i = 0; i < pages; i++)
+        if (resident[i] & 1)
+            memcpy(copy + i * PAGE, at + i * PAGE, PAGE);
+    munmap(at, len);
+    map_region((int)(rank - rank->world->ranks), len);
+    for (size_t i = 0; i < pages; i++)
+        if (resident[i] & 1)
+            memcpy(at + i * PAGE, copy + i * PAGE, PAGE);
     free(copy);
+    free(resident);
     rank->lives++;
     rank->world->result->moves++;
     refill(rank);
