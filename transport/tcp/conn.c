@@ -127,12 +127,18 @@ int weft__tcp_conn_append(struct weft_tcp_conn *conn, const void *bytes, size_t 
     return WEFT_OK;
 }
 
-static void set_events(const struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
+/* False: the kernel has no memory for it. What epoll is to tell nothing of is not in its set: there
+ * each packet would pay for looking. */
+static bool set_events(const struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
 {
     struct epoll_event event = {.events = conn->muted ? 0 : EPOLLIN, .data.ptr = conn};
     if (conn->blocked)
         event.events |= EPOLLOUT;
-    (void)epoll_ctl(ep->epfd, EPOLL_CTL_MOD, conn->fd, &event);
+    int change = !event.events ? EPOLL_CTL_DEL : conn->silent ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+    if (epoll_ctl(ep->epfd, change, conn->fd, &event) != 0)
+        return false;
+    conn->silent = !event.events;
+    return true;
 }
 
 void weft__tcp_conn_block(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, bool blocked)
@@ -140,7 +146,11 @@ void weft__tcp_conn_block(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, bo
     if (conn->blocked == blocked)
         return;
     conn->blocked = blocked;
-    set_events(ep, conn);
+    if (!set_events(ep, conn) && blocked) {
+        conn->blocked = false;
+        weft__tcp_conn_dirty(ep, conn); /* it is tried again and again */
+        return;
+    }
     ep->pending = blocked ? ep->pending + 1 : ep->pending - 1;
 }
 
@@ -165,23 +175,29 @@ bool weft__tcp_conn_heat(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
             return false;
     if (ep->hot_n == WEFT_TCP_HOT) /* in turn: with more busy ones than places epoll is better */
         weft__tcp_conn_cool(ep, ep->hot[0]);
+    if (ep->hot_n == WEFT_TCP_HOT)
+        return false;
     ep->hot[ep->hot_n++] = conn;
     return true;
 }
 
-void weft__tcp_conn_mute(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, bool muted)
+bool weft__tcp_conn_mute(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, bool muted)
 {
     if (conn->muted == muted)
-        return;
+        return true;
     conn->muted = muted;
+    if (conn->state == WEFT_TCP_UP && !set_events(ep, conn)) {
+        conn->muted = !muted;
+        return false;
+    }
     ep->muted_n = muted ? ep->muted_n + 1 : ep->muted_n - 1;
-    if (conn->state == WEFT_TCP_UP)
-        set_events(ep, conn);
+    return true;
 }
 
 void weft__tcp_conn_cool(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn)
 {
-    weft__tcp_conn_mute(ep, conn, false);
+    if (!weft__tcp_conn_mute(ep, conn, false))
+        return; /* nobody else would read it */
     for (unsigned i = 0; i < ep->hot_n; i++) {
         if (ep->hot[i] != conn)
             continue;

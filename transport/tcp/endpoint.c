@@ -320,7 +320,8 @@ static int ep_wait_arm(struct weft_tp_ep *base)
     struct weft_tcp_ep *ep = weft__tcp_ep(base);
     for (unsigned i = 0; i < ep->hot_n; i++) {
         ep->hot[i]->hits = 0;
-        weft__tcp_conn_mute(ep, ep->hot[i], false);
+        if (!weft__tcp_conn_mute(ep, ep->hot[i], false))
+            return WEFT_EAGAIN;
     }
     weft__tcp_send_all(ep);
     if (ep->finished.first || ep->lost_first || ep->dirty_first)

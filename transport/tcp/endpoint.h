@@ -92,6 +92,7 @@ struct weft_tcp_conn {
     unsigned misses;      /* reads in a row that found nothing */
     unsigned hits;        /* reads since the last sleep that found something */
     bool muted;           /* epoll does not tell of what comes: it is read in every turn */
+    bool silent;          /* epoll tells of nothing */
     uint64_t turn;        /* when something was last sent at once */
     uint64_t deadline_ns; /* while it is young */
     unsigned char *raw;   /* bytes that go before the link's queue; NULL: none */
@@ -241,9 +242,10 @@ void weft__tcp_conn_block(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, bo
 /* Has it flushed at the end of the turn. */
 void weft__tcp_conn_dirty(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn);
 bool weft__tcp_conn_heat(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn); /* it was not hot */
+/* It stays hot where epoll cannot tell of it. */
 void weft__tcp_conn_cool(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn);
-/* Has epoll tell of what comes over a hot one, or not. */
-void weft__tcp_conn_mute(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, bool muted);
+/* Has epoll tell of what comes over a hot one, or not. False: that failed; it is as it was. */
+bool weft__tcp_conn_mute(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, bool muted);
 
 /* link.c */
 /* NULL: no memory. */
