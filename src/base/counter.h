@@ -14,6 +14,13 @@ static inline void weft__counter_add(struct weft_counter *counter, uint64_t n)
     atomic_fetch_add_explicit(&counter->value, n, memory_order_relaxed);
 }
 
+/* Where one thread at a time counts: a third of the time. */
+static inline void weft__counter_add_alone(struct weft_counter *counter, uint64_t n)
+{
+    uint64_t value = atomic_load_explicit(&counter->value, memory_order_relaxed);
+    atomic_store_explicit(&counter->value, value + n, memory_order_relaxed);
+}
+
 static inline uint64_t weft__counter_get(const struct weft_counter *counter)
 {
     return atomic_load_explicit(&counter->value, memory_order_relaxed);

@@ -47,5 +47,8 @@ void weft__mpsc_fini(struct weft_mpsc *ring);
 bool weft__mpsc_push(struct weft_mpsc *ring, void *item);
 void *weft__mpsc_pop(struct weft_mpsc *ring);
 bool weft__mpsc_empty(struct weft_mpsc *ring); /* consumer's view */
+/* Consumer's view: nothing is in it and nobody is pushing, as far as this thread can know; what it
+ * has pushed itself is popped. */
+bool weft__mpsc_idle(const struct weft_mpsc *ring);
 
 #endif

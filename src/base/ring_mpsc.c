@@ -83,3 +83,8 @@ bool weft__mpsc_empty(struct weft_mpsc *ring)
     struct weft_mpsc_slot *slot = &ring->slots[ring->tail & ring->mask];
     return atomic_load_explicit(&slot->turn, memory_order_acquire) != ring->tail + 1;
 }
+
+bool weft__mpsc_idle(const struct weft_mpsc *ring)
+{
+    return atomic_load_explicit(&ring->head, memory_order_relaxed) == ring->tail;
+}

@@ -247,9 +247,19 @@ void weft__rank_clear(struct weft__rank *rank);
 void weft__rank_finish(struct weft__rank *rank, int code);
 
 /* routes.c */
-struct weft_world_entry weft__route_of(struct weft_exec *exec, int32_t rank);
-struct weft__process *weft__process_find(struct weft_exec *exec,
-                                         uint32_t number); /* NULL: not known */
+static inline struct weft_world_entry weft__route_of(struct weft_exec *exec, int32_t rank)
+{
+    uint64_t packed = atomic_load_explicit(&exec->routes[rank], memory_order_acquire);
+    return (struct weft_world_entry){.process = (uint32_t)(packed >> 32),
+                                     .incarnation = (uint32_t)packed};
+}
+/* NULL: not known. */
+static inline struct weft__process *weft__process_find(struct weft_exec *exec, uint32_t number)
+{
+    if (number >= WEFT_EXEC_PROCESSES_MAX)
+        return NULL;
+    return atomic_load_explicit(&exec->processes[number], memory_order_acquire);
+}
 int weft__process_add(struct weft_exec *exec, const struct weft_exec_process *desc);
 /* Takes over a route if it is newer; resends, delivers and marks as follows from it. */
 void weft__route_learn(struct weft_exec *exec, const struct weft_exec_route *route);
@@ -463,5 +473,7 @@ int weft__keeper_start(struct weft_exec *exec);
 void weft__keeper_stop(struct weft_exec *exec);
 /* Something is under way that the keeper has to look after. */
 void weft__keeper_poke(struct weft_exec *exec);
+/* For what the rank's lock guards, and the keeper looks at under it.  The caller holds it. */
+void weft__keeper_poke_locked(const struct weft__rank *rank);
 
 #endif

@@ -62,7 +62,7 @@ static void settle(struct weft__rank *rank, int32_t source, struct weft__ack *ac
     } else if (weft__channel_ack_due(channel)) {
         weft__outbox_ack(rank, source);
     } else if (weft__channel_ack_owed(channel)) {
-        weft__keeper_poke(rank->exec);
+        weft__keeper_poke_locked(rank);
     }
 }
 

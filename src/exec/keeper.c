@@ -18,14 +18,25 @@
 #define IDLE_TICKS 10
 #define RESEND_PAUSE_NS 100000000ull
 
-void weft__keeper_poke(struct weft_exec *exec)
+static void wake(struct weft_exec *exec)
 {
-    atomic_thread_fence(memory_order_seq_cst);
     if (!atomic_load_explicit(&exec->keeper_asleep, memory_order_relaxed) ||
         !atomic_exchange(&exec->keeper_asleep, false))
         return;
     atomic_fetch_add(&exec->keeper_word, 1);
     weft__futex_wake(&exec->keeper_word);
+}
+
+void weft__keeper_poke(struct weft_exec *exec)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    wake(exec);
+}
+
+/* If the keeper had the lock before, it said before that it sleeps; else it sees what is new. */
+void weft__keeper_poke_locked(const struct weft__rank *rank)
+{
+    wake(rank->exec);
 }
 
 /* Broken connections: everything unacknowledged goes again, at most every RESEND_PAUSE_NS. */

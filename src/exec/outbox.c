@@ -72,7 +72,8 @@ static int transmit(struct weft__rank *rank, int32_t dest, const struct weft_cha
 }
 
 /* Sends what is unsent over the lane.  The caller holds the lock. Returns whether the receiver is
- * in this process instead, and something is unsent. */
+ * in this process instead, and something is unsent.  now_ns 0: the clock is read when the first one
+ * has left, so that none waits for it. */
 static bool flush_locked(struct weft__rank *rank, int32_t dest, uint64_t now_ns)
 {
     struct weft_channel *channel = channel_to(rank, dest);
@@ -85,10 +86,12 @@ static bool flush_locked(struct weft__rank *rank, int32_t dest, uint64_t now_ns)
             atomic_store_explicit(&rank->backlog, true, memory_order_relaxed);
         if (err)
             break;
+        if (!now_ns)
+            now_ns = weft__now_ns();
         weft__channel_sent(channel, &rank->exec->limits, now_ns);
     }
     if (channel->first)
-        weft__keeper_poke(rank->exec);
+        weft__keeper_poke_locked(rank);
     return false;
 }
 
@@ -210,7 +213,7 @@ int weft__outbox_send(struct weft__rank *rank, int32_t dest, const struct iovec 
         return WEFT_OK;
     pthread_mutex_lock(&rank->lock);
     int err = push(rank, dest, parts, n);
-    bool deliver = flush_locked(rank, dest, weft__now_ns());
+    bool deliver = flush_locked(rank, dest, 0);
     if (err == WEFT_EAGAIN)
         rank->wants_credit = true;
     pthread_mutex_unlock(&rank->lock);
@@ -221,8 +224,10 @@ int weft__outbox_send(struct weft__rank *rank, int32_t dest, const struct iovec 
 
 void weft__outbox_released(struct weft__rank *rank, int32_t dest, uint64_t ack)
 {
+    struct weft_channel *channel = channel_to(rank, dest);
+    uint64_t now_ns = weft__channel_acks_all(channel, ack) ? 0 : weft__now_ns();
     struct weft_channel_packet *packet =
-        weft__channel_acknowledge(channel_to(rank, dest), &rank->exec->limits, ack, weft__now_ns());
+        weft__channel_acknowledge(channel, &rank->exec->limits, ack, now_ns);
     if (!packet)
         return;
     while (packet) {
@@ -252,7 +257,7 @@ static bool flush_one(struct weft__rank *rank, int32_t dest, bool rewind)
         weft__counter_add(&rank->exec->count.retransmitted, channel->packets);
         weft__channel_rewind(channel);
     }
-    return channel->unsent && flush_locked(rank, dest, weft__now_ns());
+    return channel->unsent && flush_locked(rank, dest, 0);
 }
 
 void weft__outbox_flush(struct weft__rank *rank, int32_t dest, bool rewind)
@@ -281,7 +286,7 @@ void weft__outbox_ack(struct weft__rank *rank, int32_t dest)
         .process = rank->exec->process,
     };
     if (weft__outbox_post(rank->exec, route.process, &header, NULL) != WEFT_OK) {
-        weft__keeper_poke(rank->exec);
+        weft__keeper_poke_locked(rank);
         return;
     }
     weft__channel_ack_told(channel);

@@ -19,20 +19,6 @@
 
 #define NUDGE_NS 300000000ull
 
-struct weft_world_entry weft__route_of(struct weft_exec *exec, int32_t rank)
-{
-    uint64_t packed = atomic_load_explicit(&exec->routes[rank], memory_order_acquire);
-    return (struct weft_world_entry){.process = (uint32_t)(packed >> 32),
-                                     .incarnation = (uint32_t)packed};
-}
-
-struct weft__process *weft__process_find(struct weft_exec *exec, uint32_t number)
-{
-    if (number >= WEFT_EXEC_PROCESSES_MAX)
-        return NULL;
-    return atomic_load_explicit(&exec->processes[number], memory_order_acquire);
-}
-
 static int make_process(struct weft_exec *exec, const struct weft_exec_process *desc,
                         struct weft__process **process_out)
 {

@@ -116,6 +116,11 @@ static void restart_timer(struct weft_channel *channel, const struct weft_channe
     channel->resend_at_ns = under_way ? now_ns + channel->resend_ns : 0;
 }
 
+bool weft__channel_acks_all(const struct weft_channel *channel, uint64_t ack)
+{
+    return ack <= channel->acked || ack + 1 == channel->next_out;
+}
+
 struct weft_channel_packet *weft__channel_acknowledge(struct weft_channel *channel,
                                                       const struct weft_channel_limits *limits,
                                                       uint64_t ack, uint64_t now_ns)

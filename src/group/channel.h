@@ -100,6 +100,8 @@ void weft__channel_take_back(struct weft_channel *channel, size_t len_bytes);
 struct weft_channel_packet *weft__channel_unsent(const struct weft_channel *channel);
 void weft__channel_sent(struct weft_channel *channel, const struct weft_channel_limits *limits,
                         uint64_t now_ns);
+/* Whether acknowledge() needs no time: ack is old, or leaves nothing under way. */
+bool weft__channel_acks_all(const struct weft_channel *channel, uint64_t ack);
 /* The peer has accepted everything up to ack; older and impossible values change nothing.
  * Owns: returns the released packets, a list that is the caller's. */
 struct weft_channel_packet *weft__channel_acknowledge(struct weft_channel *channel,

@@ -25,9 +25,7 @@ void weft__lane_doubt(struct weft_lane *lane, struct weft_lane_peer peer)
     struct weft__lane_to *to = weft__lane_to_get(lane, peer);
     if (!to || !lane->paths || atomic_exchange(&to->doubted, true))
         return;
-    bool pushed = weft__mpsc_push(&lane->items, &to->doubt);
-    weft__check(pushed); /* the ring has room for every buffer and every peer, twice */
-    weft__lane_submit(lane);
+    weft__lane_submit_item(lane, &to->doubt);
 }
 
 static void ask(struct weft_lane *lane, struct weft__lane_to *to, uint64_t now_ns)

@@ -99,6 +99,7 @@ struct weft__sleeper {
     atomic_bool asleep;     /* on the wait fd, which is armed */
     atomic_bool wants_turn; /* on its own wake-up, until the lane is let go */
     int epoll_fd;
+    int timer_fd; /* 0: it has none */
     struct weft_wakefd wake;
 };
 
@@ -160,7 +161,7 @@ struct weft_lane {
     atomic_bool watching; /* the thread drives; else ranks do, and it looks now and then */
     atomic_bool parked;   /* it does not even look: a guest sleeps for long */
     atomic_bool left;     /* it is to take the lane back at once */
-    _Atomic uint64_t visits;
+    _Atomic uint64_t visits, put_off_ns;
     atomic_uint polling;
 
     struct weft_counter sent, received, refused, failed, bytes_sent, bytes_received, bytes_got,
@@ -177,6 +178,8 @@ void weft__lane_release(struct weft_lane *lane);
 void weft__lane_release_armed(struct weft_lane *lane);
 void weft__lane_submit(
     struct weft_lane *lane); /* hands over what the rings hold; runs no callback of the owner */
+/* Queues it behind what this thread has submitted before. */
+void weft__lane_submit_item(struct weft_lane *lane, struct weft__lane_item *item);
 int weft__lane_round(struct weft_lane *lane); /* one full round; the caller holds the lane */
 bool weft__lane_idle(
     const struct weft_lane *lane); /* nothing waits to be handed over; the caller holds the lane */
@@ -226,6 +229,9 @@ void weft__lane_progress_stop(struct weft_lane *lane);
 
 /* sleeper.c */
 int weft__sleeper_open(struct weft_lane *lane, struct weft__sleeper *sleeper);
+int weft__sleeper_open_timer(struct weft__sleeper *sleeper);
+/* The timer ends a sleep; 0: it does not.  Any thread. */
+void weft__sleeper_set_timer(struct weft__sleeper *sleeper, uint64_t after_ns);
 void weft__sleeper_close(struct weft__sleeper *sleeper);
 /* Takes the lane (true), or leaves word for who has it. */
 bool weft__sleeper_turn(struct weft_lane *lane, struct weft__sleeper *sleeper);

@@ -110,6 +110,29 @@ void weft__lane_submit(struct weft_lane *lane)
     weft__lane_release(lane);
 }
 
+static void push(struct weft_lane *lane, struct weft__lane_item *item)
+{
+    bool pushed = weft__mpsc_push(&lane->items, item);
+    weft__check(pushed); /* the ring has room for every buffer and every peer, twice */
+}
+
+void weft__lane_submit_item(struct weft_lane *lane, struct weft__lane_item *item)
+{
+    if (weft__lane_mine(lane) || !weft__lane_hold(lane)) {
+        push(lane, item);
+        weft__lane_submit(lane);
+        return;
+    }
+    if (weft__mpsc_idle(&lane->items)) {
+        weft__lane_queue(lane, item);
+        weft__lane_pump_messages(lane);
+    } else {
+        push(lane, item); /* behind what this thread may have there */
+        take(lane);
+    }
+    weft__lane_release(lane);
+}
+
 bool weft__lane_idle(const struct weft_lane *lane)
 {
     bool gets_wait = lane->gets_first && lane->free_pieces; /* else pieces in flight come first */

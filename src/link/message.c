@@ -1,9 +1,10 @@
 /* Messages of a lane.
  *
- * A message is copied into a buffer of a bounded pool and goes through the ring to its peer's
- * queue, in the order in which its thread sent it; only the front of a queue is offered to the
- * transport, so a full or connecting peer keeps the order and holds up nobody else. One peer may
- * hold three quarters of the pool at most: a dead one cannot silence the lane.
+ * A message is copied into a buffer of a bounded pool and goes to its peer's queue in the order in
+ * which its thread sent it, through the ring where another thread drives the lane. Only the front
+ * of a queue is offered to the transport, so a full or connecting peer keeps the order and holds up
+ * nobody else. One peer may hold three quarters of the pool at most: a dead one cannot silence the
+ * lane.
  *
  * The header carries the token in every message: connections of tcp-class providers name no peer
  * that could be trusted.
@@ -119,12 +120,14 @@ int weft__lane_send_as(struct weft_lane *lane, struct weft__lane_to *to, uint32_
         return err;
     }
     fill(buffer, &(struct weft__lane_header){magic, (uint32_t)len, lane->token}, parts, n);
-    bool pushed = weft__mpsc_push(&lane->items, &buffer->item);
-    weft__check(pushed);
-    weft__counter_add(&lane->sent, 1);
-    weft__counter_add(&lane->bytes_sent, len);
-    weft__lane_submit(lane);
+    weft__lane_submit_item(lane, &buffer->item);
     return WEFT_OK;
+}
+
+static struct weft__lane_buffer *buffer_of(struct weft__lane_item *item)
+{
+    return (struct weft__lane_buffer *)(void *)((char *)item -
+                                                offsetof(struct weft__lane_buffer, item));
 }
 
 void weft__lane_queue(struct weft_lane *lane, struct weft__lane_item *item)
@@ -145,6 +148,8 @@ void weft__lane_queue(struct weft_lane *lane, struct weft__lane_item *item)
         weft__lane_doubted(lane, to);
         return;
     }
+    weft__counter_add_alone(&lane->sent, 1);
+    weft__counter_add_alone(&lane->bytes_sent, buffer_of(item)->len_bytes - LANE_HEADER_BYTES);
     item->next = NULL;
     if (to->first)
         to->last->next = item;
@@ -160,12 +165,6 @@ void weft__lane_queue(struct weft_lane *lane, struct weft__lane_item *item)
     else
         lane->pending_first = to;
     lane->pending_last = to;
-}
-
-static struct weft__lane_buffer *buffer_of(struct weft__lane_item *item)
-{
-    return (struct weft__lane_buffer *)(void *)((char *)item -
-                                                offsetof(struct weft__lane_buffer, item));
 }
 
 static void sent(struct weft_tp_op *op, int err)
@@ -274,7 +273,7 @@ void weft__lane_arrived(void *ctx, const void *data, size_t len_bytes)
             weft__lane_answered(lane, bytes, header.len_bytes);
         return;
     }
-    weft__counter_add(&lane->received, 1);
-    weft__counter_add(&lane->bytes_received, header.len_bytes);
+    weft__counter_add_alone(&lane->received, 1);
+    weft__counter_add_alone(&lane->bytes_received, header.len_bytes);
     lane->message(lane->ctx, bytes, header.len_bytes);
 }

@@ -139,9 +139,7 @@ void weft__lane_drop(struct weft_lane *lane, struct weft_lane_peer peer)
     struct weft__lane_to *to = weft__lane_to_get(lane, peer);
     if (!to || atomic_exchange(&to->drop_wanted, true))
         return;
-    bool pushed = weft__mpsc_push(&lane->items, &to->drop);
-    weft__check(pushed); /* the ring has room for every buffer and every peer */
-    weft__lane_submit(lane);
+    weft__lane_submit_item(lane, &to->drop);
 }
 
 int weft__lane_attach(struct weft_lane *lane, struct weft__lane_to *to)

@@ -23,7 +23,6 @@ int weft__pool_init(struct weft__pool *pool, uint32_t n)
     for (uint32_t i = 0; i < n; i++)
         atomic_init(&pool->below[i], i + 1 < n ? i + 2 : 0);
     atomic_init(&pool->top, n ? 1 : 0);
-    atomic_init(&pool->used, 0);
     pool->n = n;
     return WEFT_OK;
 }
@@ -47,14 +46,12 @@ uint32_t weft__pool_get(struct weft__pool *pool)
         next = ((top & ~(TAG - 1)) + TAG) | below;
     } while (!atomic_compare_exchange_weak_explicit(&pool->top, &top, next, memory_order_acq_rel,
                                                     memory_order_acquire));
-    atomic_fetch_add_explicit(&pool->used, 1, memory_order_relaxed);
     return at - 1;
 }
 
 void weft__pool_put(struct weft__pool *pool, uint32_t index)
 {
     weft__check(index < pool->n);
-    atomic_fetch_sub_explicit(&pool->used, 1, memory_order_relaxed);
     uint64_t top = atomic_load_explicit(&pool->top, memory_order_relaxed);
     uint64_t next;
     do {

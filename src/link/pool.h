@@ -12,7 +12,6 @@ struct weft__pool {
     _Alignas(64) _Atomic uint64_t top; /* tag << 32 | index + 1; 0 in the low half: empty */
     _Atomic uint32_t *below;           /* index + 1 of the next one down */
     uint32_t n;
-    atomic_uint used;
 };
 
 int weft__pool_init(struct weft__pool *pool, uint32_t n);

@@ -18,6 +18,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -58,10 +59,36 @@ int weft__sleeper_open(struct weft_lane *lane, struct weft__sleeper *sleeper)
     return err;
 }
 
+int weft__sleeper_open_timer(struct weft__sleeper *sleeper)
+{
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    if (fd >= 0 && epoll_ctl(sleeper->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0) {
+        sleeper->timer_fd = fd;
+        return WEFT_OK;
+    }
+    int err =
+        weft_fail(-errno, "cannot open a timer: %s; raise the limit of open files (ulimit -n)",
+                  strerrordesc_np(errno));
+    if (fd >= 0)
+        close(fd);
+    return err;
+}
+
+void weft__sleeper_set_timer(struct weft__sleeper *sleeper, uint64_t after_ns)
+{
+    const struct itimerspec time = {.it_value = {.tv_sec = (time_t)(after_ns / 1000000000u),
+                                                 .tv_nsec = (long)(after_ns % 1000000000u)}};
+    weft__check(timerfd_settime(sleeper->timer_fd, 0, &time, NULL) == 0);
+}
+
 void weft__sleeper_close(struct weft__sleeper *sleeper)
 {
     if (!sleeper->is_open)
         return;
+    if (sleeper->timer_fd > 0)
+        close(sleeper->timer_fd);
+    sleeper->timer_fd = 0;
     close(sleeper->epoll_fd);
     weft__wakefd_close(&sleeper->wake);
     sleeper->is_open = false;
@@ -100,13 +127,15 @@ int weft__sleeper_nap_ms(struct weft_lane *lane)
 
 void weft__sleeper_sleep(struct weft__sleeper *sleeper, int ms)
 {
-    struct epoll_event events[2];
-    int n = epoll_wait(sleeper->epoll_fd, events, 2, ms);
+    struct epoll_event events[3];
+    int n = epoll_wait(sleeper->epoll_fd, events, 3, ms);
     weft__check(n >= 0 || errno == EINTR);
     atomic_store(&sleeper->asleep, false);
     for (int i = 0; i < n; i++)
         if (events[i].data.fd == sleeper->wake.fd)
             weft__wakefd_drain(&sleeper->wake);
+        else if (events[i].data.fd == sleeper->timer_fd)
+            weft__sleeper_set_timer(sleeper, 0);
 }
 
 /* Who sleeps and has to be woken for what is left; NULL: nobody, somebody drives or will look. */

@@ -95,10 +95,13 @@ static void an_empty_ring_pops_nothing(void **state)
     assert_null(weft__spsc_pop(&spsc));
     assert_null(weft__mpsc_pop(&mpsc));
     assert_true(weft__mpsc_empty(&mpsc));
+    assert_true(weft__mpsc_idle(&mpsc));
     assert_true(weft__mpsc_push(&mpsc, item_of(1)));
     assert_false(weft__mpsc_empty(&mpsc));
+    assert_false(weft__mpsc_idle(&mpsc));
     assert_non_null(weft__mpsc_pop(&mpsc));
     assert_true(weft__mpsc_empty(&mpsc));
+    assert_true(weft__mpsc_idle(&mpsc));
     weft__spsc_fini(&spsc);
     weft__mpsc_fini(&mpsc);
 }
@@ -207,6 +210,7 @@ static void mpsc_hands_every_item_over_once_and_in_order_per_producer(void **sta
     for (unsigned i = 0; i < PRODUCERS; i++)
         pthread_join(threads[i], NULL);
     assert_true(weft__mpsc_empty(&flood.mpsc));
+    assert_true(weft__mpsc_idle(&flood.mpsc));
     weft__mpsc_fini(&flood.mpsc);
     test_free(flood.items);
 }
