@@ -124,6 +124,8 @@ struct weft_tp_open {
     const struct weft_tp_security *security;
     uint32_t connections_max; /* zmq, tcp: accepted at a time by one port; 0: no limit but the
                                  process's open files */
+    const char *congestion;   /* tcp: the kernel's name of a congestion control; NULL or "": the
+                                 system's, but not bbr */
     /* ofi on a card that pins memory: endpoints of this process with the same group, provider and
      * address share what the card keeps for a process, its domain and registrations. Each of them
      * may be driven by another thread. NULL: this one shares nothing. */

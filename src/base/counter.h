@@ -1,4 +1,4 @@
-/* Counters: relaxed 64-bit adds, read by anybody. */
+/* Counters of 64 bits, read by anybody. */
 #ifndef WEFT_BASE_COUNTER_H
 #define WEFT_BASE_COUNTER_H
 
@@ -14,7 +14,7 @@ static inline void weft__counter_add(struct weft_counter *counter, uint64_t n)
     atomic_fetch_add_explicit(&counter->value, n, memory_order_relaxed);
 }
 
-/* Where one thread at a time counts: a third of the time. */
+/* Where those who count take turns, each after the one before. It takes a third as long. */
 static inline void weft__counter_add_alone(struct weft_counter *counter, uint64_t n)
 {
     uint64_t value = atomic_load_explicit(&counter->value, memory_order_relaxed);

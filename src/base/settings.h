@@ -46,6 +46,8 @@
     X(WEFT_SECURITY, CHOICE, "none", 0, 0, "none|curve", "who may use a host: all who reach it, or who has a key")      \
     X(WEFT_KEYS, TEXT, "", 0, 0, "", "folder of keys for WEFT_SECURITY=curve; empty: ~/.config/weft")                  \
     X(WEFT_CONNECTIONS_MAX, NUMBER, "4096", 1, 1000000, "", "connections that a port takes at a time")                 \
+    X(WEFT_TCP_CONGESTION, TEXT, "", 0, 0, "",                                                                         \
+      "congestion control of TCP between hosts, by the kernel's name; empty: the system's, but cubic or reno for bbr")  \
     X(WEFT_EVENTS, TEXT, "", 0, 0, "", "file that a host appends its events to, as lines of JSON; %h: the host's name")   \
     X(WEFT_EVENTS_MAX, SIZE, "64M", 65536, UINT64_C(1) << 50, "",                                                      \
       "bytes of that file; then it becomes FILE.1 and a new one begins")                                               \

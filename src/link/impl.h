@@ -38,7 +38,8 @@ struct weft__lane_header {
     uint64_t token;
 };
 
-/* What goes through the lane's ring: a message, the wish to drop its peer, or doubt about it. */
+/* What is submitted to the lane's driver: a message, the wish to drop its peer, or doubt about it.
+ */
 struct weft__lane_item {
     enum { LANE_MESSAGE, LANE_DROP, LANE_DOUBT } kind;
     struct weft__lane_to *to;
@@ -99,7 +100,7 @@ struct weft__sleeper {
     atomic_bool asleep;     /* on the wait fd, which is armed */
     atomic_bool wants_turn; /* on its own wake-up, until the lane is let go */
     int epoll_fd;
-    int timer_fd; /* 0: it has none */
+    int timer_fd; /* -1: it has none */
     struct weft_wakefd wake;
 };
 

@@ -10,6 +10,10 @@
  * the lane, or its come_back stands after the driver's last clearing and the driver sees it after
  * letting go (and takes the lane again, or meets another driver for whom the same holds).
  *
+ * A message whose submitter gets the lane at once goes to its peer's queue without the ring, if
+ * that is idle: nothing that this thread has pushed, or knows of, is in it then, so the order
+ * holds.
+ *
  * Submitting runs no callback of the owner: send and get may be called with the owner's locks held.
  * What must run callbacks (messages that arrived, gets that ended, lost peers) waits for a round:
  * weft__lane_drive() or the progress thread, which is woken when nobody else would come
@@ -324,6 +328,7 @@ static int endpoint(struct weft_lane *lane, const struct weft_lane_desc *desc)
     int err = weft__security_get(&select.open.security);
     select.open.connections_max = (uint32_t)weft__config_u64("WEFT_CONNECTIONS_MAX");
     unsigned lanes = desc->lanes ? desc->lanes : 1;
+    select.open.congestion = weft__config_text("WEFT_TCP_CONGESTION");
     select.open.registered_max_bytes = weft__config_u64("WEFT_REGISTERED_MAX");
     select.open.receives_max = LANES_RECEIVES / lanes;
     if (err == WEFT_OK)

@@ -70,6 +70,8 @@ static void watch(struct weft_lane *lane, bool on)
 static void put_off(struct weft_lane *lane)
 {
     uint64_t now_ns = weft__now_ns(), before_ns = atomic_load(&lane->put_off_ns);
+    if (atomic_load(&lane->parked)) /* there is no look */
+        return;
     if (now_ns - before_ns > WATCH_NS / 2 &&
         atomic_compare_exchange_strong(&lane->put_off_ns, &before_ns, now_ns))
         weft__sleeper_set_timer(&lane->host, WATCH_NS);
@@ -79,7 +81,7 @@ void weft__lane_visit(struct weft_lane *lane)
 {
     if (!lane->thread_runs)
         return;
-    /* One that is lost between two threads is none that was needed. */
+    /* What is lost between two threads at once was not needed. */
     uint64_t visits = atomic_load_explicit(&lane->visits, memory_order_relaxed) + 1;
     atomic_store_explicit(&lane->visits, visits, memory_order_relaxed);
     if (atomic_load_explicit(&lane->watching, memory_order_relaxed)) {
@@ -170,6 +172,7 @@ static void stand_back(struct weft_lane *lane, unsigned *quiet)
     if (!quiet_now || occupied(lane))
         return;
     *quiet = 0;
+    weft__sleeper_set_timer(&lane->host, 0);
     watch(lane, true);
 }
 

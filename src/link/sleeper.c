@@ -1,4 +1,5 @@
-/* Sleeping on a lane: in epoll_wait on the transport's wait fd and a wake-up of one's own.
+/* Sleeping on a lane: in epoll_wait on the transport's wait fd, a wake-up of one's own and, for the
+ * progress thread, a timer.
  *
  * There are two sleepers, the progress thread (host) and one thread that waits (guest). That
  * nothing is missed rests on three facts, which hold for both.
@@ -49,6 +50,7 @@ static int epoll_open(struct weft_lane *lane, struct weft__sleeper *sleeper)
 
 int weft__sleeper_open(struct weft_lane *lane, struct weft__sleeper *sleeper)
 {
+    sleeper->timer_fd = -1;
     int err = weft__wakefd_open(&sleeper->wake);
     if (err != WEFT_OK)
         return err;
@@ -67,9 +69,10 @@ int weft__sleeper_open_timer(struct weft__sleeper *sleeper)
         sleeper->timer_fd = fd;
         return WEFT_OK;
     }
-    int err =
-        weft_fail(-errno, "cannot open a timer: %s; raise the limit of open files (ulimit -n)",
-                  strerrordesc_np(errno));
+    int err = weft_fail(-errno,
+                        "cannot open a timer: %s; raise the limit of open files (ulimit -n, or "
+                        "fs.epoll.max_user_watches)",
+                        strerrordesc_np(errno));
     if (fd >= 0)
         close(fd);
     return err;
@@ -86,9 +89,8 @@ void weft__sleeper_close(struct weft__sleeper *sleeper)
 {
     if (!sleeper->is_open)
         return;
-    if (sleeper->timer_fd > 0)
+    if (sleeper->timer_fd >= 0)
         close(sleeper->timer_fd);
-    sleeper->timer_fd = 0;
     close(sleeper->epoll_fd);
     weft__wakefd_close(&sleeper->wake);
     sleeper->is_open = false;

@@ -9,11 +9,13 @@
 #include "native.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/heap.h"
 #include "base/memcheck.h"
@@ -449,6 +451,8 @@ static const struct weft_cell_calls calls[2] = {CALLS, CALLS};
 
 /* ---- regions ---- */
 
+enum { PAGE = 4096 };
+
 static void *map_region(int rank, size_t len)
 {
     void *at = (void *)(uintptr_t)(BASE + (unsigned)rank * STRIDE);
@@ -485,24 +489,36 @@ static void make_cell(struct rank *rank, int number)
     refill(rank);
 }
 
-/* A new mapping gets the pages that there were; those never written stay as they are, zero. */
+/* Says of each page whether the process has it, in memory or in the swap. */
+static void find_pages(const void *at, size_t pages, uint64_t *entries)
+{
+    int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    size_t len = pages * sizeof(*entries);
+    check(fd >= 0 && pread(fd, entries, len, (off_t)((uintptr_t)at / PAGE * sizeof(*entries))) ==
+                         (ssize_t)len);
+    close(fd);
+    for (size_t i = 0; i < pages; i++)
+        entries[i] &= UINT64_C(3) << 62;
+}
+
+/* A new mapping gets the pages that there were; the others are zero, as they were. */
 static void move_pages(struct rank *rank)
 {
-    enum { PAGE = 4096 };
     size_t len = rank->world->options.region_bytes, pages = len / PAGE;
-    unsigned char *resident = malloc(pages), *copy = malloc(len);
-    unsigned char *at = (unsigned char *)rank->cell;
-    check(resident && copy && mincore(at, len, resident) == 0);
+    uint64_t *there = malloc(pages * sizeof(*there));
+    unsigned char *copy = malloc(len), *at = (unsigned char *)rank->cell;
+    check(there && copy);
+    find_pages(at, pages, there);
     for (size_t i = 0; i < pages; i++)
-        if (resident[i] & 1)
+        if (there[i])
             memcpy(copy + i * PAGE, at + i * PAGE, PAGE);
     munmap(at, len);
     map_region((int)(rank - rank->world->ranks), len);
     for (size_t i = 0; i < pages; i++)
-        if (resident[i] & 1)
+        if (there[i])
             memcpy(at + i * PAGE, copy + i * PAGE, PAGE);
     free(copy);
-    free(resident);
+    free(there);
     rank->lives++;
     rank->world->result->moves++;
     refill(rank);

@@ -130,6 +130,8 @@ static int ep_open(const struct weft_tp_open *desc, struct weft_tp_ep **ep_out)
         return weft_fail(WEFT_ENOMEM, "no memory for a tcp endpoint");
     int err = set_desc(ep, desc);
     if (!err)
+        err = weft__tcp_port_congestion(ep, desc->congestion);
+    if (!err)
         err = open_waits(ep);
     if (err)
         ep_free(ep);

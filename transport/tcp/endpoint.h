@@ -170,6 +170,7 @@ struct weft_tcp_ep {
     size_t msg_max_bytes;
     uint32_t sends_max;
     uint32_t connections_max; /* accepted ones; 0: no limit */
+    char congestion[16];      /* empty: the system's, but not bbr */
     int epfd, port_fd, timer_fd;
     bool closing;
     bool inside; /* progress() runs: what is sent leaves at its end */
@@ -227,7 +228,9 @@ bool weft__tcp_name_ok(const struct weft_tcp_name *name);
 /* Where the endpoint of that name listens. */
 socklen_t weft__tcp_name_socket(const struct weft_tcp_name *name, struct sockaddr_storage *to_out);
 /* Options of listening and connecting sockets.  Errors: errno's. */
-int weft__tcp_port_options(int fd);
+/* Takes over the name of a congestion control.  Errors: WEFT_EINVAL. */
+int weft__tcp_port_congestion(struct weft_tcp_ep *ep, const char *name);
+int weft__tcp_port_options(const struct weft_tcp_ep *ep, int fd);
 
 /* conn.c */
 /* Takes fd over.  NULL: no memory, or epoll refuses; fd is closed then. */
@@ -241,7 +244,8 @@ int weft__tcp_conn_append(struct weft_tcp_conn *conn, const void *bytes, size_t 
 void weft__tcp_conn_block(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn, bool blocked);
 /* Has it flushed at the end of the turn. */
 void weft__tcp_conn_dirty(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn);
-bool weft__tcp_conn_heat(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn); /* it was not hot */
+/* Whether it has become hot just now. */
+bool weft__tcp_conn_heat(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn);
 /* It stays hot where epoll cannot tell of it. */
 void weft__tcp_conn_cool(struct weft_tcp_ep *ep, struct weft_tcp_conn *conn);
 /* Has epoll tell of what comes over a hot one, or not. False: that failed; it is as it was. */

@@ -231,7 +231,7 @@ void weft__tcp_link_connect(struct weft_tcp_ep *ep, struct weft_tcp_link *link)
         failed(ep, link, errno);
         return;
     }
-    (void)weft__tcp_port_options(fd);
+    (void)weft__tcp_port_options(ep, fd);
     if (connect(fd, (struct sockaddr *)&to, len) != 0 && errno != EINPROGRESS) {
         int error = errno;
         close(fd);

@@ -96,6 +96,8 @@ static void acknowledgements_of_nothing_new_or_of_the_future_change_nothing(void
     push(&channel, 1);
     push(&channel, 1);
     assert_true(weft__channel_acks_all(&channel, 0));
+    assert_false(weft__channel_acks_all(&channel, 1));
+    assert_true(weft__channel_acks_all(&channel, 2));
     assert_null(weft__channel_acknowledge(&channel, &limits, 0, 0));
     assert_null(weft__channel_acknowledge(&channel, &limits, 3, 0));
     assert_null(weft__channel_acknowledge(&channel, &limits, UINT64_MAX, 0));

@@ -1,9 +1,12 @@
-/* Turns and sleeps of an endpoint that is busy. */
+/* Turns and sleeps of an endpoint that is busy, and how its connections are set up. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <cmocka.h>
 
@@ -118,12 +121,53 @@ static void an_end_is_seen_by_who_has_been_busy(void **state)
     end_close(&b);
 }
 
+/* How many TCP sockets of this process have it. */
+static unsigned sockets_with(const char *congestion)
+{
+    enum { FDS = 256 };
+    unsigned n = 0;
+    for (int fd = 0; fd < FDS; fd++) {
+        char name[16] = "";
+        socklen_t len = sizeof(name) - 1;
+        n += getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &len) == 0 &&
+             strcmp(name, congestion) == 0;
+    }
+    return n;
+}
+
+static int open_with(const char *congestion, struct weft_tp_ep **ep_out)
+{
+    const struct weft_tp_open desc = {
+        .bind = "127.0.0.1", .families = WEFT_TP_MSG, .congestion = congestion};
+    return weft__tp_tcp.core->open(&desc, ep_out);
+}
+
+static void congestion_is_controlled_as_is_said_but_by_bbr_only_if_that_is_said(void **state)
+{
+    struct weft_tp_ep *ep;
+    struct end a = {0}, b = {0};
+    (void)state;
+    assert_int_equal(open_with("nonsense", &ep), WEFT_EINVAL);
+    assert_int_equal(open_with("a name that is longer than any", &ep), WEFT_EINVAL);
+    assert_int_equal(open_with("reno", &ep), WEFT_OK);
+    assert_int_equal(sockets_with("reno"), 1);
+    weft__tp_tcp.core->close(ep);
+    end_open(&a, 0);
+    end_open(&b, 0);
+    ends_join(&a, &b);
+    talk(&a, &b);
+    assert_int_equal(sockets_with("bbr"), 0);
+    end_close(&a);
+    end_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_has_been_busy_is_woken_by_a_message),
         cmocka_unit_test(who_waits_for_a_full_socket_hears_others_all_the_same),
         cmocka_unit_test(an_end_is_seen_by_who_has_been_busy),
+        cmocka_unit_test(congestion_is_controlled_as_is_said_but_by_bbr_only_if_that_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
