@@ -363,8 +363,8 @@ void weft__weftd_on_launch(void *ctx, struct weft_call *call, const ProtobufCMes
         weft__call_reply(call, &ready->base);
 }
 
-/* Ends the process; false: there is none. Who asked before has lost his connection, or does not
- * mind. */
+/* Ends the process; false: there is none. Who asked before is told to ask again: it may be the same
+ * who asks, of whom an older call, of a connection that was lost, has come after the newer one. */
 static bool end_process(struct weft_process *process, const Weft__Host__EndRequest *request,
                         struct weft_call *call)
 {
@@ -372,7 +372,7 @@ static bool end_process(struct weft_process *process, const Weft__Host__EndReque
         return false;
     bool again = process->end != NULL;
     if (again)
-        weft__call_fail(process->end, WEFT_ECANCELED, "asked again");
+        weft__call_fail(process->end, WEFT_EAGAIN, "another call for the end has come; try again");
     process->end = call;
     if (process->reaped)
         return true;

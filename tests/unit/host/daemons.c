@@ -104,6 +104,8 @@ static struct weft_client_call call_of(const struct daemons *rig, const struct d
                                      .code = ask->code,
                                      .request = ask->request,
                                      .reply_type = ask->reply_type,
+                                     .flags = ask->lost_ms > 0 ? WEFT_CLIENT_IDEMPOTENT : 0,
+                                     .lost_ms = ask->lost_ms,
                                      .timeout_ms = DAEMON_MS};
 }
 

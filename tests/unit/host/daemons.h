@@ -31,6 +31,7 @@ struct daemon_ask {
     uint16_t code;
     const ProtobufCMessage *request;
     const ProtobufCMessageDescriptor *reply_type;
+    uint32_t lost_ms; /* > 0: it may run more than once, as of struct weft_question */
 };
 int daemon_ask(struct daemons *rig, const struct daemon_ask *ask, ProtobufCMessage **reply_out);
 

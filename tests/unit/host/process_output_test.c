@@ -250,6 +250,33 @@ static void a_process_that_dies_within_a_line_is_told_of_once(void **state)
     daemon_await_free(rig);
 }
 
+/* An older call for the end, of a connection that was lost, may come after the newer one. */
+static void who_asks_for_its_end_twice_hears_of_it(void **state)
+{
+    struct daemons *rig = *state;
+    struct daemon_answer answers[2];
+    Weft__Host__EndRequest request = WEFT__HOST__END_REQUEST__INIT;
+    home_open(WEFT_OK, 0);
+    atomic_store(&home.holds_exits, true);
+    launch_one(rig, "prints");
+    request.app = APP;
+    request.token = TOKEN;
+    struct daemon_ask end_ask = {
+        .host = 1, .code = WEFT_CALL_END, .request = &request.base, .lost_ms = DAEMON_MS};
+    for (size_t i = 0; i < 2; i++)
+        daemon_start(rig, &end_ask, &answers[i]);
+    while (atomic_load(&home.exits) == 0)
+        daemon_nap();
+    weft__call_reply(atomic_load(&home.exit), NULL);
+    for (size_t i = 0; i < 2; i++) {
+        daemon_await(&answers[i]);
+        assert_int_equal(answers[i].err, WEFT_OK);
+    }
+    assert_int_equal(atomic_load(&home.exits), 1);
+    weft__server_stop(home.server, 1000);
+    daemon_await_free(rig);
+}
+
 static void of_a_home_that_dies_meanwhile_nothing_is_left(void **state)
 {
     struct daemons *rig = *state;
@@ -279,6 +306,7 @@ int main(void)
         cmocka_unit_test(what_is_asked_for_and_lost_is_told),
         cmocka_unit_test(a_process_that_has_ended_is_asked_in_vain_and_told_of_once),
         cmocka_unit_test(a_process_that_dies_within_a_line_is_told_of_once),
+        cmocka_unit_test(who_asks_for_its_end_twice_hears_of_it),
         cmocka_unit_test(of_a_home_that_dies_meanwhile_nothing_is_left),
     };
     (void)setenv("WEFT_DEAD_MS", "1000", 1);
